@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
 
 from persqa_client.config import Limits, Price
 from persqa_client.errors import RunStopped
-from persqa_client.storage.tally import Tally
+from persqa_client.outcomes import Failure, Outcome
+from persqa_client.storage.ledger import AnyLedger
 
 # Ends the message.
 KEPT = "The requests in flight were finished and stored."
@@ -21,27 +23,48 @@ def cost_of(price: Price, prompt_tokens: float, completion_tokens: float) -> flo
     return (price.prompt * prompt_tokens + price.completion * completion_tokens) / PRICED_TOKENS
 
 
-def check_budget(limits: Limits, tally: Tally, failed: int, began: float) -> RunStopped | None:
-    """The error that stops the run, if a limit is reached.
-
-    Tokens and cost are those of the whole run, in ``tally``. ``failed``: failures of this process; ``began``: its
-    start, in seconds of ``monotonic``. So the same command goes on after these two limits.
+@dataclass(slots=True)
+class Spending:
+    """What a run has used. Tokens are those of the whole run, failures and time those of this process, so that the same
+    command goes on after a stop by these two.
     """
-    reached = next(iterate_reached(limits, tally, failed, monotonic() - began), None)
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    failed: int = 0
+    # In seconds of ``monotonic``.
+    began: float = field(default_factory=monotonic)
+
+    def read(self, ledger: AnyLedger) -> None:
+        """Counts the tokens of earlier processes. Outcomes that wait for an earlier row are not in the tally yet."""
+        waiting = [entry.outcome.usage for entry in ledger.buffer.unwritten_entries()]
+        self.prompt_tokens = ledger.tally.prompt_tokens + sum(usage.prompt for usage in waiting)
+        self.completion_tokens = ledger.tally.completion_tokens + sum(usage.completion for usage in waiting)
+
+    def add(self, outcome: Outcome) -> None:
+        self.prompt_tokens += outcome.usage.prompt
+        self.completion_tokens += outcome.usage.completion
+        self.failed += isinstance(outcome, Failure)
+
+
+def check_budget(limits: Limits, spending: Spending) -> RunStopped | None:
+    """The error that stops the run, if a limit is reached."""
+    reached = next(iterate_reached(limits, spending, monotonic() - spending.began), None)
     return None if reached is None else RunStopped("budget", f"{reached} {KEPT}")
 
 
-def iterate_reached(limits: Limits, tally: Tally, failed: int, seconds: float) -> Iterator[str]:
-    tokens = tally.prompt_tokens + tally.completion_tokens
+def iterate_reached(limits: Limits, spending: Spending, seconds: float) -> Iterator[str]:
+    tokens = spending.prompt_tokens + spending.completion_tokens
     if limits.max_tokens_total is not None and tokens >= limits.max_tokens_total:
         limit = f"{limits.max_tokens_total:,}"
         yield f"The run has used {tokens:,} tokens, and --max-tokens-total is {limit}: raise it to go on."
     if limits.max_cost is not None and limits.price is not None:
-        cost = cost_of(limits.price, tally.prompt_tokens, tally.completion_tokens)
+        cost = cost_of(limits.price, spending.prompt_tokens, spending.completion_tokens)
         if cost >= limits.max_cost:
             yield f"The run has cost {cost:,.4g}, and --max-cost is {limits.max_cost:g}: raise it to go on."
-    if limits.max_failures is not None and failed >= limits.max_failures:
-        yield f"{failed:,} failed, and --max-failures is {limits.max_failures:,}: see the reasons in the failure file."
+    if limits.max_failures is not None and spending.failed >= limits.max_failures:
+        limit = f"{limits.max_failures:,}"
+        yield f"{spending.failed:,} failed, and --max-failures is {limit}: see the reasons in the failure file."
     if limits.max_wall is not None and seconds >= limits.max_wall:
         yield f"The run has taken {format_seconds(seconds)}, and --max-wall is {format_seconds(limits.max_wall)}."
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import Protocol
 
 from persqa_client.config import Limits
 from persqa_client.engines.bad_answers import BadAnswers, CheckedJobs, ModelCheck
-from persqa_client.engines.budget import check_budget
+from persqa_client.engines.budget import Spending, check_budget
 from persqa_client.engines.early_stop import EarlyStop, UnusableStart
 from persqa_client.engines.engine import AnswerFunction, Engine, Job
 from persqa_client.engines.local_engine import LocalEngine, task_limit
@@ -45,17 +44,15 @@ class RunProgress:
     read: int = 0
     # Size that earlier processes have read.
     read_at_start: int = 0
+    # Tasks of this process, and those that earlier ones have finished.
     done: int = 0
+    earlier: int = 0
     failed: int = 0
+    # Whether failed rows are asked again.
+    is_retry: bool = False
     in_flight: int = 0
     phase: str = "starting"
-    # In seconds of ``monotonic``.
-    began: float = field(default_factory=monotonic)
-
-    @property
-    def spent(self) -> tuple[int, float]:
-        """Failures and start of this process, for ``check_budget``."""
-        return self.failed, self.began
+    spending: Spending = field(default_factory=Spending)
 
 
 class RowLoop:
@@ -118,6 +115,9 @@ class RowLoop:
     async def _answer_rows(self, feed: RowFeed, is_part: bool) -> None:
         progress, check = self._progress, self._model_check
         progress.total, progress.phase = self._source.progress_total(), "running"
+        progress.is_retry = self._ledger.mode == "retry"
+        waiting = sum(1 for _ in self._ledger.buffer.unwritten_entries())
+        progress.earlier = 0 if progress.is_retry else self._ledger.tally.tasks + waiting - progress.done
         progress.read_at_start = progress.read = self._source.progress_at(self._ledger.start)
         syncing = asyncio.create_task(self._sync_periodically())
         try:
@@ -192,10 +192,11 @@ class RowLoop:
             self._ledger.store_outcome(outcome)
             self._progress.done += 1
             self._progress.failed += isinstance(outcome, Failure)
+            self._progress.spending.add(outcome)
         self._check_budget()
 
     def _check_budget(self) -> None:
-        error = check_budget(self._limits, self._ledger.tally, *self._progress.spent)
+        error = check_budget(self._limits, self._progress.spending)
         if error is not None and not self.engine.stopping:
             self.engine.stop_with(error)
 

@@ -98,8 +98,7 @@ class Run:
         self._stopped = False
         self._ledger: Ledger | None = None
         self._warn = warn
-        self._clock = clock
-        self._wrap_answer = wrap_answer
+        self._clock, self._wrap_answer = clock, wrap_answer
         self._started_at: float | None = None
 
     def _make_path_writers(self, folders: Json) -> PathWriters:
@@ -193,7 +192,8 @@ class Run:
             await asyncio.to_thread(ledger.close)  # waits for a slow reader
 
     async def _work(self, ledger: AnyLedger, files: RunFiles | None) -> Summary:
-        if (error := check_budget(self.plan.limits, ledger.tally, *self.progress.spent)) is not None:
+        self.progress.spending.read(ledger)
+        if (error := check_budget(self.plan.limits, self.progress.spending)) is not None:
             raise error
         finished = await self._probe()
         if finished and ledger.state != "finished":

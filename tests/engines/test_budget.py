@@ -12,18 +12,16 @@ from PIL import Image
 
 from persqa_client import RunStopped, SettingsError, generate
 from persqa_client.config import Limits, Price
-from persqa_client.engines.budget import check_budget, cost_of
+from persqa_client.engines.budget import Spending, check_budget, cost_of
 from persqa_client.run.prices import find_price
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
-from persqa_client.storage.tally import Tally
 
 MODEL = "persqa-simulator"
 
 
-def reached(failed: int = 0, seconds: float = 0.0, tally: Tally | None = None, **limits: Any) -> str:
+def reached(failed: int = 0, seconds: float = 0.0, **limits: Any) -> str:
     """The flag that is named; empty if no limit is reached."""
-    tally = tally or Tally(prompt_tokens=900, completion_tokens=100)
-    error = check_budget(Limits(**limits), tally, failed, monotonic() - seconds)
+    error = check_budget(Limits(**limits), Spending(900, 100, failed, monotonic() - seconds))
     return "" if error is None else error.message.partition("--")[2].partition(" ")[0]
 
 
