@@ -79,11 +79,12 @@ class ProgressSnapshot:
         done = f"{self.done:,}" if self.total is None else f"{self.done:,}/{self.total:,}"
         left = "" if self.seconds_left is None else f", {timedelta(seconds=round(self.seconds_left))} left"
         # Zero before the first answer, and for servings that report no usage.
+        retries = f"{self.retries:,} {'retry' if self.retries == 1 else 'retries'}"
         tokens = f"{self.tokens_per_second:.0f} tokens/s, " if self.tokens_per_second else ""
         text = (
             f"{done} {self.task_name} done{share}, {self.failed:,} failed, "
             f"{self.in_flight} of {self.permits} in flight, "
-            f"{self.tasks_per_second:.1f} {self.task_name}/s, {tokens}{self.retries} retries{left}"
+            f"{self.tasks_per_second:.1f} {self.task_name}/s, {tokens}{retries}{left}"
         )
         return f"{text} | {self.trouble}" if self.trouble else text
 
