@@ -36,13 +36,15 @@ from persqa_client.cli.preview import report_preview
 from persqa_client.cli.run import Mode
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.request import render_preview
-from persqa_client.config import Endpoint
+from persqa_client.config import Endpoint, Limits, build_settings
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
+from persqa_client.endpoints.session import Session
 from persqa_client.errors import OutputClosed, RowError, RunStopped, SettingsError, StorageError, UnusableInput
 from persqa_client.images.prepare import load_image
 from persqa_client.inputs.opening import expand_existing, open_inputs
 from persqa_client.inputs.sources import Source, read_named_lines
 from persqa_client.keys import mask_keys, mask_secrets
+from persqa_client.probing.probe import identify_server
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
 from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
@@ -61,6 +63,8 @@ with suppress(ImportError):  # There is no uvloop for Windows.
     new_event_loop = importlib.import_module("uvloop").new_event_loop
 
 Value = TypeVar("Value")
+# In place of a model that the endpoint is asked for; number of models in a message.
+UNKNOWN_MODEL, MAX_MODELS_SHOWN = "?", 5
 # Rows shown by a dry run.
 DRY_RUN_ROWS = 3
 # Flags of ``persqa run`` that are not run settings; they select or start the server.
@@ -72,20 +76,47 @@ SERVER_FLAGS = frozenset(
 
 def run_at_endpoints(flags: dict[str, Any], mode: Mode) -> None:
     try:
-        endpoints = read_endpoints(flags)
+        endpoints = read_endpoints(flags, can_ask=not mode.dry_run)
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
+    except RunStopped as error:
+        exit_with_error(error, EXIT_NO_SERVER)
+    except KeyboardInterrupt:
+        print_message("Stopped. No row was asked about.")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     raise typer.Exit(execute(*prepare_run(flags, endpoints, mode)))
 
 
-def read_endpoints(flags: dict[str, Any]) -> tuple[Endpoint, ...]:
-    """Raises SettingsError if endpoint or model is missing, or if flags need ``--serve``."""
+def read_endpoints(flags: dict[str, Any], *, can_ask: bool) -> tuple[Endpoint, ...]:
+    """Without --model, the first endpoint is asked for the only model that it serves, if ``can_ask``.
+
+    Raises SettingsError if endpoint or model is missing, or if flags need ``--serve``; RunStopped like
+    ``identify_server``.
+    """
     for name, default in (("serve_args", None), ("device", "auto"), ("vllm_command", None)):
         if flags[name] != default:
             raise SettingsError(f"--{name.replace('_', '-')} needs --serve MODEL, which starts a server.")
-    if flags["base_url"] and not flags["model"]:
+    urls, model, credentials = flags["base_url"] or [], flags["model"] or "", read_credentials(flags)
+    if not urls or model:
+        return make_endpoints(urls, model, credentials, os.environ)
+    if not can_ask:
         raise SettingsError("--model: name one of the endpoint's models (persqa doctor lists them).")
-    return make_endpoints(flags["base_url"] or [], flags["model"] or "", read_credentials(flags), os.environ)
+    endpoints = make_endpoints(urls, UNKNOWN_MODEL, credentials, os.environ)
+    model = run_coroutine(find_only_model(endpoints[0], flags["timeout"]))
+    print_message(f"Model: {mask_keys(model)}")
+    return tuple(endpoint.model_copy(update={"model": model}) for endpoint in endpoints)
+
+
+async def find_only_model(endpoint: Endpoint, timeout: float) -> str:
+    """Raises SettingsError if the server lists no model or several, and RunStopped if it does not answer."""
+    limits = build_settings(Limits, timeout=timeout, max_attempts=2, max_outage=0)
+    async with Session(endpoint, limits=limits) as session:
+        models = (await identify_server(session)).models
+    if len(models) == 1:
+        return models[0]
+    shown = ", ".join(models[:MAX_MODELS_SHOWN]) + (", …" if len(models) > MAX_MODELS_SHOWN else "")
+    reason = f"the endpoint serves {len(models)} models: {shown}" if models else "the endpoint lists none"
+    raise SettingsError(f"--model: name the model to use; {reason}.")
 
 
 def read_credentials(flags: Mapping[str, Any]) -> Credentials:

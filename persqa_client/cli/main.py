@@ -11,9 +11,9 @@ from persqa_client import __version__
 from persqa_client.cli.exits import prepare_process
 from persqa_client.cli.prompt import app as prompt_app
 from persqa_client.cli.recheck import recheck_output
-from persqa_client.cli.run import RunCommand, run
+from persqa_client.cli.run import run
 from persqa_client.cli.sim import sim
-from persqa_client.cli.usage import Command, Group, path
+from persqa_client.cli.usage import Command, Group, RunCommand, path
 
 
 def doctor(
@@ -79,6 +79,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(prepare)
 app.command(cls=RunCommand)(run)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import gc
+import os
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import typer
 
 from persqa_client.cli.config_file import load_config
-from persqa_client.cli.usage import Command, path, text_or_file
+from persqa_client.cli.usage import path, text_or_file
 from persqa_client.types import AnswerStyle, OutputStyle, QuestionLanguage
 
-UUID_CHOICES = ("auto", "on", "off")
+VARIABLES = {"base_url": "PERSQA_BASE_URL", "model": "PERSQA_MODEL"}
 # Parameters of the command that are no settings of a run.
 MODES = frozenset({"config", "no_uuid", "dry_run", "preview"})
 
@@ -26,20 +27,9 @@ class Mode(NamedTuple):
     preview: int | None
 
 
-class RunCommand(Command):
-    """Accepts ``--uuid`` without a value, as in earlier versions."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, complete_uuid_flag(args))
-
-
-def complete_uuid_flag(args: list[str]) -> list[str]:
-    """``--uuid`` without a value is ``--uuid auto``."""
-    following = [*args, ""][1:]
-    return [
-        "--uuid=auto" if word == "--uuid" and after not in UUID_CHOICES else word
-        for word, after in zip(args, following, strict=True)
-    ]
+def is_from_variable(value: str | list[str] | None, variable: str) -> bool:
+    words = os.environ.get(variable, "").split()
+    return bool(words) and ([value] if isinstance(value, str) else value) == words
 
 
 def parse_input(text: str) -> str:
@@ -92,7 +82,7 @@ Paths = Annotated[
     ),
 ]
 Details = Annotated[bool, files_option("--details", help="Also add OUTPUT_KEY_meta, with details of each answer.")]
-Limit = Annotated[int | None, files_option(min=1, help="Stop after this many rows.")]
+Limit = Annotated[int | None, files_option("--limit", "-n", min=1, help="Stop after this many rows.")]
 Failed = Annotated[Path | None, files_option(metavar="FILE", parser=path, help="With -o -: file for the failed rows.")]
 Fresh = Annotated[bool, files_option("--fresh", help="Start again; a finished output is kept as qa.1.jsonl.")]
 RetryFailed = Annotated[
@@ -173,11 +163,18 @@ ExtraBody = Annotated[str | None, question_option(metavar="JSON", help="Addition
 
 server_option = partial(typer.Option, rich_help_panel="Server")
 BaseURL = Annotated[
-    list[str] | None, server_option(help="Endpoint, such as http://HOST:8000/v1. Repeat it to use several.")
+    list[str] | None,
+    server_option(
+        envvar=VARIABLES["base_url"], help="Endpoint, such as http://HOST:8000/v1. Repeat it to use several."
+    ),
 ]
 Model = Annotated[
     str | None,
-    server_option(help="Model name at the endpoint; with --serve, the name under which the model is served."),
+    server_option(
+        envvar=VARIABLES["model"],
+        help="Model name at the endpoint; default: the only one that it serves. With --serve, the name under which the "
+        "model is served.",
+    ),
 ]
 Serve = Annotated[
     str | None, server_option(metavar="MODEL", help="Start vllm serve MODEL for this run instead of using --base-url.")
@@ -337,6 +334,9 @@ def run(
     """
     flags = {name: value for name, value in locals().items() if name not in MODES}
     flags["uuid"] = "off" if no_uuid else uuid
+    if serve:
+        # Variables of the environment are for runs at a server that is running.
+        flags |= {name: None for name, variable in VARIABLES.items() if is_from_variable(flags[name], variable)}
     mode = Mode(dry_run, preview)
     gc.disable()  # objects of imports are permanent; see ``tune_gc``
     # Imported here to keep --help fast: these imports take 0.9 s of CPU time.

@@ -16,6 +16,7 @@ from persqa_client.keys import mask_keys
 from persqa_client.suggestions import find_similar_name
 from persqa_client.urls import expand_home
 
+UUID_CHOICES = ("auto", "on", "off")
 NOT_A_CHOICE = re.compile(r"'(.*)' is not one of (.*)", re.DOTALL)
 # typer has click under a name of its own.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -57,6 +58,22 @@ class Command(TyperCommand):
             if is_from_config(ctx, error.param):
                 error.message = f"{error.message.removesuffix('.')} (in {ctx.meta[CONFIG_KEY]})"
             raise
+
+
+class RunCommand(Command):
+    """Accepts ``--uuid`` without a value, as in earlier versions."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, complete_uuid_flag(args))
+
+
+def complete_uuid_flag(args: list[str]) -> list[str]:
+    """``--uuid`` without a value is ``--uuid auto``."""
+    following = [*args, ""][1:]
+    return [
+        "--uuid=auto" if word == "--uuid" and after not in UUID_CHOICES else word
+        for word, after in zip(args, following, strict=True)
+    ]
 
 
 def path(text: str) -> Path:

@@ -1,0 +1,79 @@
+"""The endpoint and the model of a run: by flags, by variables, or the only model that the endpoint serves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from persqa_client.simulator.server import SimSettings, run_simulator
+from tests.support.commands import persqa
+
+ENDED = "http://127.0.0.1:9/v1"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path) -> Path:
+    Image.new("RGB", (32, 32), (200, 0, 0)).save(tmp_path / "a.png")
+    return tmp_path
+
+
+@pytest.fixture(params=[("only",), ("one", "two")], ids=["one model", "two models"])
+def models(request: pytest.FixtureRequest) -> Iterator[tuple[tuple[str, ...], str]]:
+    with run_simulator(SimSettings(latency=0, models=request.param)) as server:
+        yield request.param, server.base_url
+
+
+def run(folder: Path, *flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, for its variables."""
+    command = [sys.executable, "-m", "persqa_client", "run", "a.png", "-o", "qa.jsonl", "--no-probes", *flags]
+    environment = {**os.environ, **variables}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_only_model_is_used_and_others_are_listed(folder: Path, models: tuple[tuple[str, ...], str]) -> None:
+    names, url = models
+    result = run(folder, "--base-url", url)
+    if len(names) == 1:
+        assert (result.returncode, result.stderr.splitlines()[0]) == (0, "Model: only")
+        assert run(folder, "--base-url", url).returncode == 0  # the same run, which is finished
+    else:
+        assert result.returncode == 2
+        assert "serves 2 models: one, two" in result.stderr
+        assert not (folder / "qa.jsonl").exists()
+
+
+def test_variables_are_defaults(folder: Path) -> None:
+    with run_simulator(SimSettings(latency=0, models=("one", "two"))) as server:
+        assert run(folder, PERSQA_BASE_URL=server.base_url, PERSQA_MODEL="two").returncode == 0
+        other = run(folder, "--model", "one", "--fresh", PERSQA_BASE_URL=server.base_url, PERSQA_MODEL="two")
+        assert other.returncode == 0
+        assert b'"one"' in (folder / "qa.run.json").read_bytes()
+        ended = run(folder, "--base-url", ENDED, "--fresh", PERSQA_BASE_URL=server.base_url)
+        assert ended.returncode == 3
+
+
+def test_without_an_answer_the_run_ends_at_once(folder: Path) -> None:
+    result = run(folder, "--base-url", ENDED)
+    assert result.returncode == 3
+    assert "127.0.0.1:9" in result.stderr
+    dry = run(folder, "--base-url", ENDED, "--dry-run")
+    assert (dry.returncode, "--model: name one" in dry.stderr) == (2, True)
+
+
+def test_variables_do_not_concern_a_server_of_one_s_own(folder: Path) -> None:
+    result = run(folder, "--serve", "m", "--vllm-command", "no-such-program", PERSQA_BASE_URL=ENDED, PERSQA_MODEL="x")
+    assert (result.returncode, "no-such-program" in result.stderr) == (2, True), result.stderr
+
+
+def test_short_flags(folder: Path) -> None:
+    assert persqa("run", "-h", cwd=folder).stdout == persqa("run", "--help", cwd=folder).stdout
+    with run_simulator(SimSettings(latency=0)) as server:
+        result = persqa("run", "a.png", "a.png", "-n", "1", "-o", "qa.jsonl", "--base-url", server.base_url, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert len((folder / "qa.jsonl").read_bytes().splitlines()) == 1
