@@ -23,7 +23,7 @@ HINTS = {
     "zh": ("没", "同时", "同時", "实际上"),
     "ja": ("同時", "実際", "ません"),
     "ko": ("않", "실제로", "동시에"),
-    "ar": ("الوقت", "الواقع"),
+    "ar": ("الوقت", "الواقع", "ليس", " غير ", "لا ", "لم "),
 }
 SENTENCE_END = compile_lazily(r"[.!?…。！？؟\n]+")
 CLAUSE_END = compile_lazily(r"[,;:，；、]\s*(?:and |und |et |y |e |и )?| (?:and|und|et|y|e|и) ")
@@ -49,6 +49,7 @@ DOUBT = compile_lazily(
 )
 PORTUGUESE_IN = compile_lazily(r"\bno\b")
 STEM_LENGTH = 4
+ADVERB_ENDING, PARTICIPLE_ENDING = "о", "ing"
 # "<mam> lleva una gorra. <mam> no lleva nada en la cabeza.", where the question asks about the head.
 NOTHING = compile_lazily(
     r"<> (?:no |não |ne )?(?P<verb>(?:is )?\w+) (?:nada|rien|nothing|nichts)"
@@ -103,10 +104,34 @@ JAPANESE = compile_lazily(
     r"(?P<noun>[一-龯ァ-ヶーa-zぁ-ん]{1,10}?)を(?P<verb>[一-龯ぁ-ん]{1,5}?)て(?:い|お)(?:て|り|ます)(?:が)?[、。](?:しかも|同時に)?"
     r"(?:<>は)?(?P=noun)[はを](?:一切|全く|まったく|全然|少しも)?(?P=verb)て(?:い)?(?:ません|ない)"
 )
+# The same without an object, in either order.
+JAPANESE_VERB = compile_lazily(
+    r"<>は[^、。]{0,20}?(?P<verb>[一-龯ぁ-ん]{1,5}[てで])い(?:て|ます)[、。](?:しかも|同時に)?(?:<>は)?"
+    r"(?:一切|全く|まったく|全然|少しも)?(?P=verb)い(?:ません|ない)"
+    r"|<>は(?:一切|全く|まったく|全然|少しも)?(?P<denied>[一-龯ぁ-ん]{1,5}[てで])い(?:ません|なくて)[、。](?:<>は)?"
+    r"[^、。はがを]{0,6}(?P=denied)います"
+)
+KOREAN_VERB = compile_lazily(
+    r"<>[은는이가] [^.,]{0,24}?(?<![가-힣])(?P<verb>[가-힣]{1,5}) 있(?:고|으며|습니다|어요)[,.]? (?:동시에 )?"
+    r"(?:<>[은는이가] )?(?:전혀 |아예 |절대 )?(?P=verb) 있지 않"
+    r"|<>[은는이가] (?:전혀 |아예 |절대 )?(?P<denied>[가-힣]{1,5}) 있지 않(?:고|으며|습니다|아요)[,.]? (?:동시에 )?"
+    r"(?:<>[은는이가] )?(?:[가-힣]{1,4} )?(?P=denied) 있(?:고|으며|습니다|어요)"
+)
 KOREAN = compile_lazily(
     r"(?P<noun>[가-힣]{1,8})[을를] (?P<verb>[가-힣]{1,4})고 있(?:고|으며|습니다)[,.]? "
     r"(?:동시에 )?(?:<>[은는] )?(?P=noun)[을를은는] (?:전혀 |아예 )?(?P=verb)(?:고 있)?지 않"
 )
+# Chinese: the denial first, with a word that excludes a turn.
+CHINESE_DENIAL = compile_lazily(
+    r"^<>(?:没有|没|並沒有)在?(?P<verb>[^，。；了在]{1,4})[，；](?:并且|而且|同时|又|且)[^，。；没不]{0,8}(?P=verb)[着了]?[。！]?$"
+)
+# Arabic: the predicate behind the tag, and a denial of it without a word of its own.
+ARABIC_VOWELS = compile_lazily(r"[\u064b-\u0652]")
+ARABIC_DENIAL = compile_lazily(r"(?<!\w)[وف]?(?:ليس|ليست|غير|لا|لم|لن) (?P<denied>\w+)(?P<rest>(?: (?!و)\w+)*+)")
+ARABIC_DOUBT = compile_lazily(
+    r"(?<!\w)[وف]?(?:لكن\w*|بل|إلا|قبل|بعد|كان\w*|الآن|كأن\w*|[يت]بدو|أحيان\w*|فقط|عندما|إذا|مثل|ربما)(?!\w)"
+)
+ARABIC_PREDICATE = compile_lazily(r"<> (?:هو |هي )?(?P<word>\w{3,})")
 
 
 def affirms_and_denies(text: str, tag: str, question: str) -> bool:
@@ -118,7 +143,7 @@ def affirms_and_denies(text: str, tag: str, question: str) -> bool:
         return False
     if language == "pt":
         own = PORTUGUESE_IN.sub("em", own)  # "No" is a preposition.
-    if not own.isascii() and (JAPANESE.search(own) or KOREAN.search(own) or denies_in_chinese(own)):
+    if not own.isascii() and denies_in_other_script(own, language):
         return True
     if DOUBT.search(own) and not ADVERB.search(own):
         return False
@@ -128,10 +153,35 @@ def affirms_and_denies(text: str, tag: str, question: str) -> bool:
     )
 
 
+def denies_in_other_script(text: str, language: str) -> bool:
+    if language == "ar":
+        return denies_in_arabic(text)
+    if language == "ja":
+        return any(pattern.search(text) for pattern in (JAPANESE, JAPANESE_VERB))
+    if language == "ko":
+        return any(pattern.search(text) for pattern in (KOREAN, KOREAN_VERB))
+    return language == "zh" and denies_in_chinese(text)
+
+
+def denies_in_arabic(text: str) -> bool:
+    """The accusative of the denied word ends with an alif, which does not count."""
+    text = ARABIC_VOWELS.sub("", text)
+    said = ARABIC_PREDICATE.match(text)
+    if said is None or ARABIC_DOUBT.search(text):
+        return False
+    for denial in ARABIC_DENIAL.finditer(text, said.end()):
+        words = set(text[: denial.start()].split())
+        if denial["denied"].rstrip("ا") == said["word"].rstrip("ا") and words.issuperset(denial["rest"].split()):
+            return True
+    return False
+
+
 def denies_in_chinese(text: str) -> bool:
     if STRONG.search(text) is None or CHINESE_DOUBT.search(text):
         return False
     found = CHINESE.search(text)
+    if CHINESE_DENIAL.search(text):
+        return True
     return found is not None and found["said"].rstrip("着了").endswith(found["denied"].strip("在着"))
 
 
@@ -139,15 +189,29 @@ def denies_predicate(sentences: list[str]) -> bool:
     """Whether a later clause, or a later sentence about the tag, only denies words of the first clause."""
     first, *others = CLAUSE_END.split(sentences[0])
     said = content_words(first)
-    if not said or not first.startswith("<> ") or is_denial(first):
+    if not said or not first.startswith("<> "):
         return False
     later = [clause for sentence in sentences[1:] if "<>" in sentence for clause in CLAUSE_END.split(sentence)[:2]]
+    if is_denial(first):  # Of the verb alone.
+        return len(said) == 1 and any(affirms(clause, said[0]) for clause in [*others, *later])
     words = set(said)
     for clause in [*others, *later]:
         denied = set(content_words(clause)) if is_denial(clause) and not DOUBT.search(clause) else set()
         if said[0] in denied and denied <= words and not DOUBT.search(first):
             return True
     return False
+
+
+def affirms(clause: str, stem: str) -> bool:
+    """Whether the predicate of a clause without another subject begins alike. Russian has adverbs before it."""
+    if is_denial(clause) or DOUBT.search(clause):
+        return False
+    words = [word for word in WORD.findall(clause.lower()) if word not in FUNCTION_WORDS]
+    while len(words) > 1 and words[0].endswith(ADVERB_ENDING):
+        words = words[1:]
+    if not words or not words[0].startswith(stem):
+        return False
+    return not (words[0].endswith(PARTICIPLE_ENDING) and clause.lower().lstrip("<> ").startswith(words[0]))
 
 
 def is_denial(clause: str) -> bool:

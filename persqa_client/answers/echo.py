@@ -8,6 +8,7 @@ from functools import lru_cache
 from itertools import combinations
 
 from persqa_client.answers.clean import prompt_sentences
+from persqa_client.answers.comparisons import compares_both_ways
 from persqa_client.answers.contradictions import affirms_and_denies
 from persqa_client.answers.phrases import choose_language, phrase_pattern
 from persqa_client.answers.plain import is_plain
@@ -84,7 +85,7 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
         return Problem("echo", "repetition of the question")
     if any(map(text.__contains__, prompt_sentences(task))):
         return Problem("echo", "repetition of the prompt", "prompt")
-    if affirms_and_denies(text, task.tag, task.question):
+    if affirms_and_denies(text, task.tag, task.question) or compares_both_ways(text, task.tag, task.question):
         return Problem("about_the_task", "an answer that contradicts itself")
     if is_plain(text, task.tag):
         return None
