@@ -43,7 +43,7 @@ COMPARISON = {
     "ar": compile_lazily(r"(?P<thing>.*?)(?P<more>\bأ\w{3,4}) من (?P<other>.+)"),
 }  # fmt: skip
 UNSPACED_LANGUAGES = ("zh", "ja", "ko")
-JOINTS = "and|but|whereas|yet|und|aber|et|mais(?! \w+ (?:do )?que)|y|pero|e|mas|и|но|а|لكن"
+JOINTS = r"and|but|whereas|yet|und|aber|et|mais(?! \w+ (?:do )?que)|y|pero|e|mas|и|но|а|لكن"
 CLAUSE_END = compile_lazily(
     rf"[,;:.!?…，。；、！？،؛؟\n]+\s*(?:但是?|而且?|不过|可是|并且|(?:{JOINTS}) |و(?=\w))?|(?<=[가-힣])(?:고|며|지만) "
     rf"| (?:{JOINTS}) | و(?=\w)"
