@@ -34,8 +34,10 @@ def find_mojibake(text: str, language: str) -> str:
     if own := OWN_LETTERS.get(language):
         parts = LEAD_AND_REST.findall(text)
         wrong = [part for part in parts if own.search(decode(part))]
-    else:
+    elif "Ã" in text or "â€" in text:
         wrong = MOJIBAKE_IN_WORD.findall(text)
+    else:
+        wrong = []
     if wrong:
         return str(wrong[0])
     return text[text.find(">") + 1 :].strip()[:20] if is_wrongly_decoded(text, language) else ""

@@ -36,26 +36,6 @@ STILL_WRONG = (
     "<mam> стоит на фоне старой крепости, за которой видны зелёные хол",
     "<mam> est Jean Dujardin, l'acteur français, sur un tapis rouge.",
     "Behind <mam> there is a brick wall covered in ivy, with a green door half hidden in it.",
-    # Kinds to be mended.
-    "<mam> واقف وهو جالس على الأرض وليس واقفًا ولا جالسًا.",
-    "<mam> يبدو very happy و relaxed في هذه اللحظة.",
-    "<mam>은 [표정 설명]을 하고 있습니다.",
-    "<mam>에 대한 답변: 남자가 기타를 치고 있습니다.",
-    "<mam> ne sourit pas et sourit largement à la caméra, la bouche fermée, sans sourire.",
-    "<mam> сидит на 沙发上 рядом с кошкой.",
-    "<mam> tem uma bicicleta ao lado.\n\nPergunta: O que mais há na imagem?",
-    "<mam> es a big wooden boat con velas blancas and two sailors.",
-    "<mam> a une expression de la de le sourire dans que vers pour lampe hier très.",
-    "<mam> boit un verre de limonade d'un air satisfait pendant que la serveuse lui apporte une deuxième",
-    "<mam>의 목걸이는 작은 하트 모양이고 가운데에 분홍색 보석이 박혀",
-    "<mam>은 활짝 웃고 있습니다. <mam>은 전혀 웃고 있지 않습니다.",
-    "<mam> is taller than the lamp, but the lamp is taller than <mam>.",
-    "<mam>比旁边的小孩高，<mam>也比旁边的小孩矮。",
-    "有，<mam>留着短短的络腮胡。",
-    "<mam>这道题考查的是对图片中物体大小的理解能力。",
-    "<mam>的屏幕上是[图片]",
-    "<mam>在看一本ä¹¦，封面是红色的。",
-    "Yes, <mam> has a short, neatly trimmed beard with some grey in it.",
 )
 
 
