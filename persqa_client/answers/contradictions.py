@@ -131,6 +131,7 @@ ARABIC_DENIAL = compile_lazily(r"(?<!\w)[وف]?(?:ليس|ليست|غير|لا|ل
 ARABIC_DOUBT = compile_lazily(
     r"(?<!\w)[وف]?(?:لكن\w*|بل|إلا|قبل|بعد|كان\w*|الآن|كأن\w*|[يت]بدو|أحيان\w*|فقط|عندما|إذا|مثل|ربما)(?!\w)"
 )
+ARABIC_ADVERB = compile_lazily(r"الوقت|الواقع")
 ARABIC_PREDICATE = compile_lazily(r"<> (?:هو |هي )?(?P<word>\w{3,})")
 
 
@@ -145,6 +146,8 @@ def affirms_and_denies(text: str, tag: str, question: str) -> bool:
         own = PORTUGUESE_IN.sub("em", own)  # "No" is a preposition.
     if not own.isascii() and denies_in_other_script(own, language):
         return True
+    if language == "ar" and ARABIC_ADVERB.search(own) is None:
+        return False
     if DOUBT.search(own) and not ADVERB.search(own):
         return False
     sentences = [sentence.strip() for sentence in SENTENCE_END.split(own) if sentence.strip()]

@@ -10,7 +10,7 @@ MOJIBAKE = compile_lazily(
     rf"[ÂÃÐÑØÙÅÄà-ï]{CONTINUATION}(?:(?<=[ÂÃ].)|(?<=[ÐÑØÙÅÄ].)(?=[ÐÑØÙÅÄ])|(?<=[à-ï].){CONTINUATION})"
 )
 MIN_MOJIBAKE = 2
-LEAD_AND_REST = compile_lazily(rf"[ÐÑØÙ]{CONTINUATION}|[ã-í]{CONTINUATION}{{2}}")
+LEAD_AND_REST = compile_lazily(rf"[ÐÑØÙã-í]{CONTINUATION}(?:(?<=[ÐÑØÙ].)|{CONTINUATION})")
 # One is enough behind or before small letters, where no capital stands; and where it means a letter of another script.
 MOJIBAKE_IN_WORD = compile_lazily(r"(?<=[a-z])Ã[\u0080-\u00bf]|Ã[\u0080-\u00bf](?=[a-z])|â€[\u2122\u0153\u009d\u02dc]")
 # Legacy encodings as which UTF-8 text is misread. Correct text in such an encoding is rarely valid UTF-8.

@@ -174,7 +174,11 @@ OTHER_LANGUAGES = {
 # A German genitive has no mark between the tag and its ending, and French puts a blank before a closing quotation mark.
 GENITIVE = re.compile(r"<\w+>s [A-ZÄÖÜ]")
 FRENCH_END = re.compile(r"[.!?] »\Z")
-EXCLUDED = OTHER_LANGUAGES | {line.replace(r"\n", "\n") for line in (NO_END + "\n" + OTHER_START).splitlines()}
+# A constraint makes the answer begin with its tag.
+TAG_INSIDE = {"Behind <mam> there is a brick wall covered in ivy, with a green door half hidden in it."}
+EXCLUDED = (
+    OTHER_LANGUAGES | TAG_INSIDE | {line.replace(r"\n", "\n") for line in (NO_END + "\n" + OTHER_START).splitlines()}
+)
 
 
 END_MARK = re.compile(r"[.!?。！？…؟।][\s\"'”’»」』)）]*$")
