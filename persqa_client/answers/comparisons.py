@@ -19,6 +19,7 @@ MARKS = {
     "ko": ("보다 ",), "ar": (" من ",),
 }  # fmt: skip
 MIN_MARKS = 2
+ARABIC_MARK = " أ"  # Of comparatives; what follows them is a frequent word.
 # The thing, the comparative and what it is compared with, in a clause.
 SIZE = "mayor|menor|maior"
 COMPARISON = {
@@ -68,6 +69,8 @@ OPPOSITES = frozenset(frozenset(pair.split("/")) for pair in PAIRS.split())
 def compares_both_ways(text: str, tag: str, question: str) -> bool:
     language = choose_language(question)
     if language is None or sum(map(text.count, MARKS[language])) < MIN_MARKS:
+        return False
+    if language == "ar" and text.count(ARABIC_MARK) < MIN_MARKS:
         return False
     own = remove_quotations(text).replace(tag, "<>")
     if NEGATION.search(own):
