@@ -29,9 +29,10 @@ from persqa_client.jsonl import dump_spaced
 from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.run.background import execute_blocking
-from persqa_client.run.compose import Composition, RowReader, RunPlan
+from persqa_client.run.compose import Composition
 from persqa_client.run.pacing import plan_probes
 from persqa_client.run.pipeline import Pipeline, ignore_weight
+from persqa_client.run.plan import RowReader, RunPlan
 from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
 from persqa_client.run.settings import UuidChoice, as_one_path, make_run_settings

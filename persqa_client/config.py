@@ -23,7 +23,7 @@ from pydantic import (
 
 from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.suggestions import find_similar_name
-from persqa_client.types import OutputStyle, QuestionLanguage
+from persqa_client.types import AnswerStyle, OutputStyle, QuestionLanguage, SteeringText
 from persqa_client.urls import add_query, expand_home, parse_base_url
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -269,6 +269,8 @@ class Recipe(Settings):
     bank: Annotated[str, Field(min_length=1), AfterValidator(expand_bank)] = "human"
     # None means English, or the language of the bank file.
     language: QuestionLanguage | None = None
+    # Asked about every row that has no question of its own, instead of those of the bank.
+    question: Annotated[str | None, Field(min_length=1)] = None
     # Questions per row, one output line each.
     questions: Annotated[int, Field(ge=1, le=1000)] = 1
     # Include questions about skin, age and body.
@@ -279,6 +281,12 @@ class Recipe(Settings):
     names: UserPath | None = None
     # "auto" is "constrain" if the server supports it, else "direct".
     strategy: Literal["auto", "direct", "constrain", "prefill", "surrogate"] = "auto"
+    # Templates that replace the built-in texts, with {question}, {tag}, {category} and fields of the row.
+    system: Annotated[str | None, Field(min_length=1)] = None
+    prompt: Annotated[str | None, Field(min_length=1)] = None
+    answer_style: AnswerStyle = "sentences"
+    # Which texts a row's field of the same name replaces.
+    steer: tuple[SteeringText, ...] = ()
     max_pixels: Annotated[int, Field(ge=28 * 28)] = DEFAULT_MAX_PIXELS
     output_style: OutputStyle = "qa"
     # How the rows' image paths are written. None: as given in rows of the user's own; others resolve from the output.
@@ -288,8 +296,16 @@ class Recipe(Settings):
     verify: VerifyChoice = "off"
 
     @model_validator(mode="after")
+    def check_one_question(self) -> Self:
+        if self.question is not None and self.questions > 1:
+            raise ValueError("--question is one question about each row, and --questions asks several; give only one")
+        if self.question is not None and "{tag}" not in self.question:
+            raise ValueError("--question must have {tag} in it, in place of the tag")
+        return self
+
+    @model_validator(mode="after")
     def check_output_key(self) -> Self:
-        taken = {self.image_key, "error", "line", "conversation", *STEERING_FIELDS}
+        taken = {self.image_key, "error", "line", "conversation", *STEERING_FIELDS, *self.steer}
         if self.output_key in taken:
             raise ValueError(f"--output-key {self.output_key} is a field of the input rows; choose another name")
         if self.details and self.image_key == f"{self.output_key}_meta":
@@ -300,7 +316,7 @@ class Recipe(Settings):
     def check_image_key(self) -> Self:
         if self.image_key == "error":
             raise ValueError("--image-key error: the failure file has its reasons in error; rename the rows' field")
-        if self.image_key in STEERING_FIELDS:
+        if self.image_key in {*STEERING_FIELDS, *self.steer}:
             raise ValueError(
                 f"--image-key {self.image_key} is the field of a row's {self.image_key}; name the field with the images"
             )

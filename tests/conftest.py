@@ -48,6 +48,19 @@ async def session(respx_mock: respx.MockRouter) -> AsyncIterator[Session]:
         yield session
 
 
+MEMORY = Path("/dev/shm")
+
+
+@pytest.fixture
+def memory_path(tmp_path: Path) -> Iterator[Path]:
+    """Like ``tmp_path``, in memory if the system has files there: for tests that sync or make thousands of files."""
+    if not MEMORY.is_dir():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        yield Path(name)
+
+
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that everyone may enter. Restores root's rights after a test that drops them."""

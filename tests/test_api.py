@@ -32,7 +32,7 @@ from persqa_client import (
 from persqa_client.outcomes import Failure
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from persqa_client.types import BadRow
-from tests.support.commands import python
+from tests.support.commands import Command, python
 from tests.support.endpoints import completion_response, serve_handler
 
 
@@ -222,8 +222,8 @@ def test_a_process_exits_after_generate(simulator: Simulator, red: Path) -> None
         "from persqa_client import generate\n"
         f"print(generate([{str(red)!r}], base_url={simulator.base_url!r}, model='persqa-simulator').tally.succeeded)"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
-    assert result.stdout.strip() == "1"
+    result = python(code)
+    assert (result.returncode, result.stdout.strip()) == (0, "1"), result.stderr
 
 
 def test_public_names_are_imported_when_they_are_used() -> None:
@@ -284,7 +284,7 @@ async def test_a_stream_takes_rows_as_they_are_needed(simulator: Simulator) -> N
 
     def rows() -> Iterator[dict[str, object]]:
         nonlocal drawn
-        for number in range(10_000):
+        for number in range(2_000):
             drawn += 1
             yield {"picture": number}
 
@@ -306,29 +306,32 @@ async def test_a_stream_starts_as_many_rows_as_fit_the_memory_limit(tmp_path: Pa
 
 
 def test_ctrl_c_in_generate_stops_the_run(red: Path, tmp_path: Path) -> None:
-    """The exception is caught, as in a notebook; nothing more is sent."""
+    """The exception is caught, as in a notebook; nothing more is sent, and no answer is lost."""
     with run_simulator(SimSettings(latency=0.05, slots=4)) as server:
+        rows = [{"image": str(red), "n": number} for number in range(60)]
+        arguments: dict[str, Any] = {
+            "base_url": server.base_url, "model": "persqa-simulator", "concurrency": 4, "probes": False
+        }  # fmt: skip
         code = (
             "import sys, time\n"
             "from persqa_client import generate\n"
-            f"rows = [{{'image': {str(red)!r}, 'n': n}} for n in range(400)]\n"
-            f"args = dict(base_url={server.base_url!r}, model='persqa-simulator', concurrency=4, probes=False)\n"
-            "try:\n    generate(rows, 'qa.jsonl', **args)\n"
+            f"try:\n    generate({rows!r}, 'qa.jsonl', **{arguments!r})\n"
             "except KeyboardInterrupt:\n    print('stopped', flush=True); sys.stdin.read()\n"
         )
-        process = subprocess.Popen(
-            [sys.executable, "-c", code], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        theirs, ours = os.pipe()
+        process = Command(code, [], tmp_path, stdin=theirs)
+        os.close(theirs)
         while server.stats()["answered"] < 20:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        assert process.stdout is not None
         assert process.stdout.readline() == "stopped\n"
         asked = server.stats()["requests"]
         time.sleep(0.3)
         assert server.stats()["requests"] == asked
+        os.close(ours)
         process.communicate(timeout=20)
-    assert len((tmp_path / "qa.jsonl.partial").read_bytes().splitlines()) >= 19
+        assert generate(rows, tmp_path / "qa.jsonl", **arguments).tally.succeeded == len(rows)
+        assert (server.stats()["requests"], asked < len(rows)) == (len(rows), True)
 
 
 def test_a_forked_child_has_a_loop_of_its_own(simulator: Simulator, red: Path) -> None:

@@ -30,6 +30,7 @@ def test_a_run_that_lasts_gives_its_rate(concurrency: Any, common: Any, tmp_path
     assert (result.rejected, result.lost) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_gives_no_rate(concurrency: Any, common: Any, tmp_path: Path) -> None:
     """Fifty bad answers in a row stop it."""
     with (

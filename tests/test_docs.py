@@ -8,8 +8,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,8 +15,11 @@ import typer
 
 from persqa_client.cli.main import app
 from persqa_client.inputs.rows import parse_line
+from persqa_client.simulator.server import SimSettings, run_simulator
 from persqa_client.types import Row
+from tests.goldens.surfaces import iterate_commands
 from tests.support.code_names import PackageNames, dotted_names_in
+from tests.support.commands import python
 from tests.support.readmes import anchors_of, blocks_of, broken_links, commands_in, find_readmes, flags_in
 
 ROOT = Path(__file__).parent.parent
@@ -96,8 +97,7 @@ def test_the_rows_of_the_input_section_are_rows(readme: str) -> None:
 
 def command_flags() -> dict[str, list[set[str]]]:
     """For each command of ``persqa``, its options, each with all its spellings."""
-    group = typer.main.get_command(app)
-    commands = getattr(group, "commands")  # noqa: B009, click's Group, which typer vendors
+    commands = dict(iterate_commands("", typer.main.get_command(app)))
     options = {name: [{*p.opts, *p.secondary_opts} for p in command.params] for name, command in commands.items()}
     return {
         name: [*(spellings for spellings in every if min(spellings)[0] == "-"), {"--help"}]
@@ -126,10 +126,11 @@ def test_commands_take_the_flags_that_are_shown_with_them() -> None:
     wrong = [
         f"{readme}: persqa {' '.join(words)}"
         for readme in READMES
-        for words in commands_in(read(readme))
-        if words and words[0] in known
+        for words in filter(None, commands_in(read(readme)))
+        for name in (words[0], " ".join(words[:2]))
+        if name in known
         for word in words[1:]
-        if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in known[words[0]]
+        if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in known[name]
     ]
     assert not wrong
 
@@ -168,24 +169,6 @@ def test_a_name_that_is_gone_is_found(tmp_path: Path) -> None:
     assert {name for name in found if not names.has(name)} == {"a.b", "mod.old", "Thing.gone"}
 
 
-@contextmanager
-def simulator(models: set[str]) -> Iterator[str]:
-    """The address of a simulator that serves these models."""
-    flags = [word for model in sorted(models) for word in ("--model", model)]
-    command = [sys.executable, "-m", "persqa_client", "sim", "--port", "0", *flags]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if found := re.search(r"http://\S+/v1", line):
-                    yield found[0]
-                    return
-            raise AssertionError("the simulator did not start")
-        finally:
-            process.terminate()
-
-
 def make_workplace(folder: Path) -> dict[str, str]:
     """What a reader has before the first command: photos, a file of rows, and ``persqa`` on the PATH."""
     photos, programs = folder / "photos", folder / "bin"
@@ -210,25 +193,33 @@ def run_blocks(text: str, folder: Path) -> list[str]:
     blocks = [block for block in blocks_of(text) if block.runs]
     named = re.findall(r"--model[ =]([^\s\"']+)|model=\"([^\"…]+)\"", "\n".join(block.text for block in blocks))
     outputs = []
-    with simulator({README_MODEL, *("".join(groups) for groups in named)}) as address:
+    models = {README_MODEL, *("".join(groups) for groups in named)}
+    with run_simulator(SimSettings(models=tuple(sorted(models)))) as simulator:
         environment = make_workplace(folder)
         for block in blocks:
             script = folder / f"block-{block.line}"
-            script.write_text(block.text.replace(README_ADDRESS, address), encoding="utf-8")
-            shell, python = ["bash", "-euo", "pipefail"], [sys.executable, "-c", PYTHON_RUNNER]
-            command = {"bash": shell, "python": python}[block.language]
-            done = subprocess.run(
-                [*command, str(script)], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
-            )
+            script.write_text(block.text.replace(README_ADDRESS, simulator.base_url), encoding="utf-8")
+            if block.language == "python":
+                done = python(PYTHON_RUNNER, script, cwd=folder)
+            else:
+                assert block.language == "bash"
+                command = ["bash", "-euo", "pipefail", str(script)]
+                done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
             assert done.returncode == 0, f"line {block.line}: exit {done.returncode}\n{done.stdout}{done.stderr}"
             outputs.append(done.stdout + done.stderr)
     return outputs
 
 
 @pytest.mark.parametrize(
-    "readme", [name for name in READMES if any(block.runs for block in blocks_of(read(name)))], ids=str
+    "readme",
+    [
+        pytest.param(name, id=str(name), marks=[pytest.mark.slow] if name.stem == "README.zh" else [])
+        for name in READMES
+        if any(block.runs for block in blocks_of(read(name)))
+    ],
 )
 def test_marked_blocks_run(readme: Path, tmp_path: Path) -> None:
+    """The blocks of the Chinese page are those of the README."""
     run_blocks(read(readme), tmp_path)
 
 

@@ -53,6 +53,7 @@ LANGUAGE_SCRIPTS = {language: script for script, language in SCRIPT_LANGUAGES.it
 SENTENCE = compile_lazily(r"[^.!?。！？\n]*(?:\.(?=\w)[^.!?。！？\n]*)*[.!?。！？\n]*")
 # Of the next patterns, each repeat is bounded or gives nothing back (``++``): a long word is searched once.
 ADDRESSES = compile_lazily(r"(?<![A-Za-z0-9_\-])[A-Za-z0-9_\-]++(?:[.@/:]++[A-Za-z0-9_\-]++)++")
+EAST_ASIAN = compile_lazily(rf"[{HAN}\u3041-\u30ff]")
 # A translation or the original of a word; titles of works.
 # "A T-shirt with ありがとう printed on it."
 ON_THINGS = compile_lazily(
@@ -137,7 +138,7 @@ def is_in_language(text: str, asked: str) -> bool:
     may_slide = script is None and asked in FUNCTION_WORDS and may_have_foreign_clause(text, asked)
     if script is None and text.isascii() and asked in FUNCTION_WORDS and is_mostly_in(text, asked) and not may_slide:
         return True
-    if script is None and not text.isascii():
+    if script is None and not text.isascii() and EAST_ASIAN.search(text):
         text = ON_THINGS.sub(" ", text)
     own = drop_written_text(GLOSSES.sub(drop_other_script, plain_text(remove_quotations(text))), asked)
     if (may_slide and has_foreign_clause(own, asked)) or (not text.isascii() and has_hiragana(own, asked)):

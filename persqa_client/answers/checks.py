@@ -119,3 +119,5 @@ TAGGED_ANSWER_CHECKS: tuple[Check, ...] = (
     check_no_real_name,
     check_is_sentence,
 )
+# Of answers that are the tag and a word or a phrase (--answer-style word).
+PHRASE_CHECKS = tuple(check for check in TAGGED_ANSWER_CHECKS if check is not check_is_sentence)

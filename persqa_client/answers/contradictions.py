@@ -1,22 +1,25 @@
 """Finds answers that affirm and deny the same predicate: "<mam> is smiling broadly and is not smiling at all".
 
-Only what is sure: the denial has no content word of its own, it denies the first one of the statement, and no word of
-contrast, time or doubt stands in the text.
+Only what is sure: the denial has no subject, number, preposition or other word of its own, it begins with the first
+content word of the statement, and no word of contrast, time or doubt stands in the text.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import takewhile
+from operator import eq
 
 from persqa_client.answers.phrases import choose_language
+from persqa_client.answers.script_denials import DENIALS_BY_LANGUAGE
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_quotations
 
 # A denial has one of these; a second sentence that begins with such an adverb too.
 HINTS = {
     "en": (" not ", "n't ", "n’t ", " no ", "nothing", "ctually", "n fact", "same time", "imultaneous"),
-    "de": ("nicht ", "nichts", "leichzeitig", "ugleich", "atsächlich"),
-    "fr": (" pas ", " rien", "même temps", "n fait"),
+    "de": ("nicht", "leichzeitig", "ugleich", "atsächlich"),
+    "fr": (" pas", " rien", "même temps", "n fait"),
     "es": (" no ", " sin ", "mismo tiempo", "n realidad", "la vez"),
     "pt": (" não ", " sem ", "mesmo tempo", "a verdade"),
     "ru": (" не ", "дновременно", "самом деле", "же время"),
@@ -27,7 +30,8 @@ HINTS = {
 }
 SENTENCE_END = compile_lazily(r"[.!?…。！？؟\n]+")
 CLAUSE_END = compile_lazily(r"[,;:，；、]\s*(?:and |und |et |y |e |и )?| (?:and|und|et|y|e|и) ")
-WORD = compile_lazily(r"[^\W\d_]+(?:['’]t)?")
+JOINT = compile_lazily(r",? (?:and|und|et|y|e|и) ")
+WORD = compile_lazily(r"[^\W_]+(?:['’]t)?")
 DENIAL = "not nicht no não ne pas не sin sem isn't aren't doesn't don't wasn't isn’t aren’t doesn’t"
 NEGATIONS = frozenset(DENIAL.split())
 GRAMMAR = (
@@ -47,10 +51,39 @@ DOUBT = compile_lazily(
     r"|semble\w*|presque|toujours|seulement|но|хотя|только|уже|сейчас|потом|когда|пока|кажется|почти|всегда|очень|а)(?!\w)",
     re.IGNORECASE,
 )
+PLACES = "in on at auf im an am mit dans sur à au en em com con of with в на с"
+PREPOSITIONS = frozenset(PLACES.split())
+EMPHASIS = compile_lazily(
+    r"\b(?:at all|in the least|en absoluto|en modo alguno|de modo algum|du tout)\b", re.IGNORECASE
+)
+NOBODY = compile_lazily(
+    r"\b(?:no|none|nothing|nobody|nowhere|never|kein\w*|nichts?|niemand\w*|nie|rien|aucune?|jamais|nad[ai]e?|ning[uú]n\w*"
+    r"|nunca|nenhum\w*|ninguém|ничего|никого|никогда|нигде)\b",
+    re.IGNORECASE,
+)
+ARABIC_ADVERB = compile_lazily(r"الوقت|الواقع")
 PORTUGUESE_IN = compile_lazily(r"\bno\b")
-STEM_LENGTH = 4
 ADVERB_ENDING, PARTICIPLE_ENDING = "о", "ing"
-# "<mam> lleva una gorra. <mam> no lleva nada en la cabeza.", where the question asks about the head.
+# A step: "marche pas à pas".
+FRENCH_STEP = compile_lazily(r"\bpas à pas\b|\b(?:à|au|des|un|du|les|ses|premiers|petits|grands|quelques) pas\b")
+# What the forms of one verb differ by. Other endings make other words: sleepy, yellowish, chaton.
+SHORTEST_STEM = 3
+FORMS = {
+    "en": re.compile(r"|e|e?s|ed|(\w)?ing"),
+    "de": re.compile(r"|t|en|n"),
+    "fr": re.compile(r"|nt|ant"),
+    "es": re.compile(r"|r|n|ndo"),
+    "pt": re.compile(r"|r|m|ndo"),
+    "ru": re.compile(r"|[еиоа]?ть?|[еи]т|[уюая]т"),
+}
+# "<mam> lleva una gorra. <mam> no lleva nada en la cabeza.", where the question asks about the head: something that is
+# worn there or held in a hand, because a shirt is no contradiction.
+PLACED = compile_lazily(
+    r"\b(?:hats?|caps?|helmet|beanie|beret|hood|crown|wig|sombrero|gorr[ao]|casco|boina|corona|chapéu|boné"
+    r"|touca|capacete|coroa|chapeau|casquette|bonnet|casque|couronne|hut|mütze|kappe|helm|krone)\b"
+    r"|^<> (?:(?:is )?hold\w*|carr\w+|sostiene|sujeta|segura|tient|hält)\b",
+    re.IGNORECASE,
+)
 NOTHING = compile_lazily(
     r"<> (?:no |não |ne )?(?P<verb>(?:is )?\w+) (?:nada|rien|nothing|nichts)"
     r"(?: (?P<rest>[^.,;!?\n]{1,60}))?(?=[.,;!?]|\Z)"
@@ -58,7 +91,8 @@ NOTHING = compile_lazily(
 PLACE = compile_lazily(
     r"(?<!\w)(?:en|em|n[oa]s?|on|in|at|around|over|with|sur|dans|à|au|aux|auf|an|am|im|mit|con|com|sobre|bajo)(?!\w)"
 )
-# Opposites, of which both are said of the tag, and the adverb before the second one.
+# Opposites, of which both are said of the tag, and the adverb before the second one. One may be inside a tent outdoors.
+ENDS = r"(?=\s*(?:[,;:]|$))"
 ADVERB = compile_lazily(
     r"(?:actually|in fact|at the same time|simultaneously|gleichzeitig|zugleich|tatsächlich|en même temps|en fait"
     r"|al mismo tiempo|en realidad|a la vez|ao mesmo tempo|na verdade|одновременно|на самом деле|в то же время"
@@ -72,15 +106,28 @@ COPULA = (
 OPPOSITES = tuple(
     (compile_lazily(COPULA + first, re.IGNORECASE), compile_lazily(COPULA + second, re.IGNORECASE))
     for one, other in (
-        (r"(?:indoors|inside)\b", r"(?:outdoors|outside)\b"),
+        (
+            rf"(?:indoors\b|inside(?:{ENDS}| (?:the|an?) (?:house|building|room|office|shop|store|kitchen)\b))",
+            rf"(?:outdoors\b|outside(?:{ENDS}| (?:in|on)\b))",
+        ),
         (r"(?:sitting|seated)\b", r"(?:standing|lying)\b"),
         (r"(?:asleep|sleeping)\b", r"(?:awake|wide awake)\b"),
         (r"drinnen\b", r"draußen\b"),
         (r"sitzt\b", r"(?:steht|liegt)\b"),
-        (r"(?:à l'intérieur)\b", r"(?:à l'extérieur|dehors)\b"),
+        (
+            rf"à l'intérieur(?:{ENDS}| d(?:e la|e l'|'une?|u) ?(?:maison|bâtiment|pièce|immeuble|salle)\b)",
+            rf"(?:à l'extérieur{ENDS}|dehors\b)",
+        ),
         (r"assise?\b", r"debout\b"),
-        (r"(?:dentro|en (?:el|un) interior)\b", r"(?:fuera|al aire libre|en el exterior)\b"),
-        (r"(?:dentro|em ambiente fechado)\b", r"(?:fora|ao ar livre)\b"),
+        (
+            rf"(?:dentro(?:{ENDS}| de (?:la |una |el |un )?(?:casa|edificio|habitación|sala|oficina)\b)"
+            r"|en (?:el|un) interior\b)",
+            rf"(?:fuera{ENDS}|al aire libre\b|en el exterior\b)",
+        ),
+        (
+            rf"(?:dentro(?:{ENDS}| d(?:e|a|o|e uma?) (?:casa|prédio|sala|quarto)\b)|em ambiente fechado\b)",
+            rf"(?:fora{ENDS}|ao ar livre\b)",
+        ),
         (r"sentad[oa]\b", r"(?:de pie|de pé|em pé)\b"),
         (r"(?:в помещении)\b", r"(?:на улице)\b"),
         (r"сидит\b", r"(?:стоит|лежит)\b"),
@@ -91,48 +138,6 @@ OPPOSITES = tuple(
     )
     for first, second in ((one, other), (other, one))
 )
-# Chinese: the denied verb is the end of the clause before. Japanese and Korean: object and verb come back.
-CHINESE = compile_lazily(
-    r"(?:^|[，。；])[^，。；]{0,12}?(?P<said>[^，。；]{2,12})[，；](?:并且|而且|同时|又|且)?"
-    r"(?:完全|根本|一点也|一点都|丝毫|压根)?(?:没有|没在?)(?P<denied>[^，。；了]{1,6})[。；！]?$"
-)
-STRONG = compile_lazily(r"并且|而且|同时|又没|且没|完全没|根本没|一点[也都]没|丝毫没|压根没")
-CHINESE_DOUBT = compile_lazily(
-    r"像|似|想|要|忍|准备|差点|看起来|看上去|假装|昨|刚才|之前|其实|但|却|不过|虽|另|别人|只"
-)
-JAPANESE = compile_lazily(
-    r"(?P<noun>[一-龯ァ-ヶーa-zぁ-ん]{1,10}?)を(?P<verb>[一-龯ぁ-ん]{1,5}?)て(?:い|お)(?:て|り|ます)(?:が)?[、。](?:しかも|同時に)?"
-    r"(?:<>は)?(?P=noun)[はを](?:一切|全く|まったく|全然|少しも)?(?P=verb)て(?:い)?(?:ません|ない)"
-)
-# The same without an object, in either order.
-JAPANESE_VERB = compile_lazily(
-    r"<>は[^、。]{0,20}?(?P<verb>[一-龯ぁ-ん]{1,5}[てで])い(?:て|ます)[、。](?:しかも|同時に)?(?:<>は)?"
-    r"(?:一切|全く|まったく|全然|少しも)?(?P=verb)い(?:ません|ない)"
-    r"|<>は(?:一切|全く|まったく|全然|少しも)?(?P<denied>[一-龯ぁ-ん]{1,5}[てで])い(?:ません|なくて)[、。](?:<>は)?"
-    r"[^、。はがを]{0,6}(?P=denied)います"
-)
-KOREAN_VERB = compile_lazily(
-    r"<>[은는이가] [^.,]{0,24}?(?<![가-힣])(?P<verb>[가-힣]{1,5}) 있(?:고|으며|습니다|어요)[,.]? (?:동시에 )?"
-    r"(?:<>[은는이가] )?(?:전혀 |아예 |절대 )?(?P=verb) 있지 않"
-    r"|<>[은는이가] (?:전혀 |아예 |절대 )?(?P<denied>[가-힣]{1,5}) 있지 않(?:고|으며|습니다|아요)[,.]? (?:동시에 )?"
-    r"(?:<>[은는이가] )?(?:[가-힣]{1,4} )?(?P=denied) 있(?:고|으며|습니다|어요)"
-)
-KOREAN = compile_lazily(
-    r"(?P<noun>[가-힣]{1,8})[을를] (?P<verb>[가-힣]{1,4})고 있(?:고|으며|습니다)[,.]? "
-    r"(?:동시에 )?(?:<>[은는] )?(?P=noun)[을를은는] (?:전혀 |아예 )?(?P=verb)(?:고 있)?지 않"
-)
-# Chinese: the denial first, with a word that excludes a turn.
-CHINESE_DENIAL = compile_lazily(
-    r"^<>(?:没有|没|並沒有)在?(?P<verb>[^，。；了在]{1,4})[，；](?:并且|而且|同时|又|且)[^，。；没不]{0,8}(?P=verb)[着了]?[。！]?$"
-)
-# Arabic: the predicate behind the tag, and a denial of it without a word of its own.
-ARABIC_VOWELS = compile_lazily(r"[\u064b-\u0652]")
-ARABIC_DENIAL = compile_lazily(r"(?<!\w)[وف]?(?:ليس|ليست|غير|لا|لم|لن) (?P<denied>\w+)(?P<rest>(?: (?!و)\w+)*+)")
-ARABIC_DOUBT = compile_lazily(
-    r"(?<!\w)[وف]?(?:لكن\w*|بل|إلا|قبل|بعد|كان\w*|الآن|كأن\w*|[يت]بدو|أحيان\w*|فقط|عندما|إذا|مثل|ربما)(?!\w)"
-)
-ARABIC_ADVERB = compile_lazily(r"الوقت|الواقع")
-ARABIC_PREDICATE = compile_lazily(r"<> (?:هو |هي )?(?P<word>\w{3,})")
 
 
 def affirms_and_denies(text: str, tag: str, question: str) -> bool:
@@ -144,7 +149,9 @@ def affirms_and_denies(text: str, tag: str, question: str) -> bool:
         return False
     if language == "pt":
         own = PORTUGUESE_IN.sub("em", own)  # "No" is a preposition.
-    if not own.isascii() and denies_in_other_script(own, language):
+    elif language == "fr":
+        own = FRENCH_STEP.sub("", own)
+    if language in DENIALS_BY_LANGUAGE and DENIALS_BY_LANGUAGE[language](own):
         return True
     if language == "ar" and ARABIC_ADVERB.search(own) is None:
         return False
@@ -152,69 +159,65 @@ def affirms_and_denies(text: str, tag: str, question: str) -> bool:
         return False
     sentences = [sentence.strip() for sentence in SENTENCE_END.split(own) if sentence.strip()]
     return (
-        denies_predicate(sentences) or has_nothing(sentences, question.replace(tag, "<>")) or says_opposite(sentences)
+        denies_predicate(sentences, language)
+        or has_nothing(sentences, question.replace(tag, "<>"))
+        or says_opposite(sentences)
     )
 
 
-def denies_in_other_script(text: str, language: str) -> bool:
-    if language == "ar":
-        return denies_in_arabic(text)
-    if language == "ja":
-        return any(pattern.search(text) for pattern in (JAPANESE, JAPANESE_VERB))
-    if language == "ko":
-        return any(pattern.search(text) for pattern in (KOREAN, KOREAN_VERB))
-    return language == "zh" and denies_in_chinese(text)
-
-
-def denies_in_arabic(text: str) -> bool:
-    """The accusative of the denied word ends with an alif, which does not count."""
-    text = ARABIC_VOWELS.sub("", text)
-    said = ARABIC_PREDICATE.match(text)
-    if said is None or ARABIC_DOUBT.search(text):
-        return False
-    for denial in ARABIC_DENIAL.finditer(text, said.end()):
-        words = set(text[: denial.start()].split())
-        if denial["denied"].rstrip("ا") == said["word"].rstrip("ا") and words.issuperset(denial["rest"].split()):
-            return True
-    return False
-
-
-def denies_in_chinese(text: str) -> bool:
-    if STRONG.search(text) is None or CHINESE_DOUBT.search(text):
-        return False
-    found = CHINESE.search(text)
-    if CHINESE_DENIAL.search(text):
-        return True
-    return found is not None and found["said"].rstrip("着了").endswith(found["denied"].strip("在着"))
-
-
-def denies_predicate(sentences: list[str]) -> bool:
+def denies_predicate(sentences: list[str], language: str) -> bool:
     """Whether a later clause, or a later sentence about the tag, only denies words of the first clause."""
     first, *others = CLAUSE_END.split(sentences[0])
     said = content_words(first)
-    if not said or not first.startswith("<> "):
+    if not said or not first.startswith("<> ") or DOUBT.search(first):
         return False
     later = [clause for sentence in sentences[1:] if "<>" in sentence for clause in CLAUSE_END.split(sentence)[:2]]
+    places = find_places(first)
     if is_denial(first):  # Of the verb alone.
-        return len(said) == 1 and any(affirms(clause, said[0]) for clause in [*others, *later])
-    words = set(said)
+        if len(said) > 1 or find_places(EMPHASIS.sub("", first)):
+            return False
+        return any(affirms(clause, said[0], language) for clause in same_subject(sentences[0], later))
     for clause in [*others, *later]:
-        denied = set(content_words(clause)) if is_denial(clause) and not DOUBT.search(clause) else set()
-        if said[0] in denied and denied <= words and not DOUBT.search(first):
+        if not is_denial(clause) or DOUBT.search(clause):
+            continue
+        clause = ADVERB.sub("", EMPHASIS.sub("", clause))
+        denied = content_words(clause)
+        if (
+            denied
+            and are_forms(denied[0], said[0], language)
+            and all(any(are_forms(word, other, language) for other in said) for word in denied)
+            and places.issuperset(find_places(clause))
+        ):
             return True
     return False
 
 
-def affirms(clause: str, stem: str) -> bool:
-    """Whether the predicate of a clause without another subject begins alike. Russian has adverbs before it."""
-    if is_denial(clause) or DOUBT.search(clause):
+def same_subject(sentence: str, later: list[str]) -> list[str]:
+    """The clauses that are about the tag for sure. Behind a comma, a verb may stand before another subject."""
+    joined = [CLAUSE_END.split(part)[0] for part in JOINT.split(sentence)[1:]]
+    return joined + [clause for clause in [*CLAUSE_END.split(sentence)[1:], *later] if "<>" in clause]
+
+
+def affirms(clause: str, verb: str, language: str) -> bool:
+    """Whether the predicate of a clause is a form of the verb. Russian has adverbs before it."""
+    if is_denial(clause) or NOBODY.search(clause) or DOUBT.search(clause):
         return False
     words = [word for word in WORD.findall(clause.lower()) if word not in FUNCTION_WORDS]
     while len(words) > 1 and words[0].endswith(ADVERB_ENDING):
         words = words[1:]
-    if not words or not words[0].startswith(stem):
+    if not words or not are_forms(words[0], verb, language):
         return False
     return not (words[0].endswith(PARTICIPLE_ENDING) and clause.lower().lstrip("<> ").startswith(words[0]))
+
+
+def are_forms(word: str, other: str, language: str) -> bool:
+    """Whether they are the same word, or forms of one verb."""
+    if word == other:
+        return True
+    stem = sum(1 for _ in takewhile(bool, map(eq, word, other)))
+    if stem < SHORTEST_STEM or language not in FORMS:
+        return False
+    return all(FORMS[language].fullmatch(form, stem) is not None for form in (word, other))
 
 
 def is_denial(clause: str) -> bool:
@@ -222,8 +225,11 @@ def is_denial(clause: str) -> bool:
 
 
 def content_words(clause: str) -> list[str]:
-    words = (word for word in WORD.findall(clause.lower()) if word not in FUNCTION_WORDS and word not in NEGATIONS)
-    return [word[:STEM_LENGTH] for word in words]
+    return [word for word in WORD.findall(clause.lower()) if word not in FUNCTION_WORDS and word not in NEGATIONS]
+
+
+def find_places(clause: str) -> frozenset[str]:
+    return PREPOSITIONS.intersection(WORD.findall(clause.lower()))
 
 
 def has_nothing(sentences: list[str], question: str) -> bool:
@@ -231,6 +237,8 @@ def has_nothing(sentences: list[str], question: str) -> bool:
     for sentence in sentences[1:]:
         found = NOTHING.match(sentence)
         if found is None or not sentences[0].startswith(f"<> {found['verb']} ") or PLACE.search(sentences[0]):
+            continue
+        if PLACED.search(sentences[0]) is None:
             continue
         asked = set(WORD.findall(question.lower()))
         if found["rest"] and asked.issuperset(WORD.findall(found["rest"].lower())):

@@ -10,7 +10,10 @@ from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.types import Task
 
 # An orange and a light are things, too.
-SIZE, COLOR = "big|large|small|long|short", "red|yellow|green|blue|purple|pink|brown|black|white|gr[ae]y|beige"
+SIZE, COLOR = (
+    "big|large|huge|small|tiny|long|short|tall",
+    "red|yellow|green|blue|purple|pink|brown|black|white|gr[ae]y|beige",
+)
 SHADE = rf"(?:(?:{SIZE}|dark|bright|pale|deep)(?: (?:{COLOR}|wooden))?|light (?:{COLOR}|wooden))"
 CUT_ENDS = {
     "en": compile_lazily(
@@ -18,7 +21,8 @@ CUT_ENDS = {
         rf"| (?:next to|in front of|behind|beside) an? {SHADE}\Z"
     ),
     "de": compile_lazily(r" (?:trägt|hält) eine? (?:blau|rot|grün|schwarz|weiß|braun|grau|groß|klein)(?:e|en|es)\Z"),
-    "zh": compile_lazily(r"[着著]一(?![动動声聲脸臉言语語副])[^\W\d_a-z，。；是]{1,8}的\Z"),
+    # Not in an idiom: "一摇一摆的", "一本正经的".
+    "zh": compile_lazily(r"[着著]一(?![动動声聲脸臉言语語副直心丝絲]|本正|.一)[^\W\d_a-z，。；是]{1,8}的\Z"),
     "ja": compile_lazily(r"を(?:し|[一-龯][いきしちにみりぎじびえけせてねめれげべ]?て?)\Z"),
     "ko": compile_lazily(r"[을를] [하입먹읽찍]\Z"),
     # An article behind an elided preposition: "plus d'une" may stand alone.

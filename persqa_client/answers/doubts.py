@@ -1,4 +1,4 @@
-"""Finds what makes an accepted answer doubtful: signs that rules can't settle, each with its code."""
+"""Finds what makes an accepted answer doubtful: signs that rules can't judge, each with its code."""
 
 from __future__ import annotations
 

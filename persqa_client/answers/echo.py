@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import combinations
 
 from persqa_client.answers.clean import is_reported, prompt_sentences
 from persqa_client.answers.comparisons import compares_both_ways
@@ -171,7 +170,7 @@ def offers_version(text: str, tag: str) -> bool:
         if tag in label["text"] and ("\n" in label["mark"] or numbered):
             return True
         is_second = numbered is not None and numbered[0] in "2B" and FIRST.search(text) is None
-        if is_second and "\n" in label["mark"] and shares_word(before, label["text"]):
+        if is_second and "\n" in label["mark"] and share_word((before, label["text"])):
             return True
     return False
 
@@ -182,15 +181,15 @@ def describes_parts(text: str) -> bool:
     if len(labels) < MIN_PARTS or any(NUMBER.search(label["name"]) for label in labels):
         return False
     said = [text[: labels[0].start()], *(label["text"] for label in labels)]
-    return not any(shares_word(before, after) for before, after in combinations(said, 2))
+    return not share_word(said)
 
 
-def shares_word(text: str, other: str) -> bool:
-    stems = (
-        {word[:STEM_LENGTH] for word in NO_LETTER.split(part.lower()) if len(word) >= STEM_LENGTH}
-        for part in (text, other)
-    )
-    return not next(stems).isdisjoint(next(stems))
+def share_word(parts: Sequence[str]) -> bool:
+    """Whether two of the parts have a word in common."""
+    stems = [
+        {word[:STEM_LENGTH] for word in NO_LETTER.split(part.lower()) if len(word) >= STEM_LENGTH} for part in parts
+    ]
+    return len(set().union(*stems)) < sum(map(len, stems))
 
 
 def has_statement(text: str) -> bool:

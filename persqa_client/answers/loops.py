@@ -25,6 +25,16 @@ MARKS = ",.;!?…،。，"
 LETTERS_ONLY = compile_lazily(r"[^\W\d_]+")
 SHORT_SCRIPT = compile_lazily(r"[\u0600-\u06ff\uac00-\ud7a3]")
 SOUND_WORD = compile_lazily(r"(?:(\w{1,2})\1+\w?|\w*(\w)\2\2\w*)", re.IGNORECASE)
+# Words of cries, songs and sounds, and those that only a sound or a cry follows directly: "goes quack quack".
+CRY = compile_lazily(
+    r"(?<!\w)(?:sa(?:y|id)|shout|call|scream|yell|cheer|chant|s[iau]ng|cr(?:y|ies)|repeat|sound|knock|tap|clap|bark|chirp|toca|golpea|bate|ruf|schrei|singt|jubel"
+    r"|klopf|sagt|cri(?:e|ant)|chant|dit|dis|scand|répèt|frapp|grit|cant|dic|exclam|repit|diz|repet|крич|по[её]т|сканд"
+    r"|говор|стуч|повтор|외[치쳐칩]|노래|소리|말[하합]|يصرخ|يهتف|يغني|يقول|ينادي|يردد|تصرخ|تهتف|تغني|تقول|تنادي|تردد)\w*",
+    re.IGNORECASE,
+)
+MAKES_SOUND = compile_lazily(r"(?<!\w)(?:go(?:es|ing)|macht|fait|hace|faz)\W*\Z", re.IGNORECASE)
+MAX_CRY_DISTANCE = 4
+CHINESE_CRY = compile_lazily(r"[叫喊说說唱念呼嚷道吼](?:着|著|了|的是|道)?[，,：:“「]?\Z")
 # An n-gram of so many words that is repeated so often anywhere. Genuine lists repeat parts of their items.
 NGRAM_WORDS, MAX_NGRAM_REPEATS = 6, 4
 LONGEST_WORD = 40
@@ -72,9 +82,10 @@ def check_no_loop(text: str, task: Task) -> Problem | None:
 
 
 def ends_in_copies(text: str) -> bool:
-    """Whether the last word stands there several times. Behind a colon, the words are a cry or a song."""
+    """Whether the last word stands there several times, and is no cry, song or sound."""
     if not text.isascii() and (run := LAST_WORD_RUN.search(text[-LONGEST_WORD:])):
-        return not any(character in ONOMATOPOEIA for character in run[1])
+        is_sound = any(character in ONOMATOPOEIA for character in run[1])
+        return not is_sound and CHINESE_CRY.search(text[-LONGEST_WORD:][: run.start()]) is None
     words = split_at_blanks(text)
     last = words[-1].strip(MARKS) if words else ""
     copies = [word.strip(MARKS) for word in words[-LAST_COPIES:]]
@@ -83,8 +94,20 @@ def ends_in_copies(text: str) -> bool:
     shortest = SHORTEST_UNSPACED_WORD if SHORT_SCRIPT.search(last) else SHORTEST_WORD
     if len(last) < shortest or SOUND_WORD.fullmatch(last):
         return False
-    before = next((word for word in reversed(words) if word.strip(MARKS) != last), "")
-    return not before.endswith((":", "："))
+    said = list(words)
+    while said and said[-1].strip(MARKS) == last:
+        said.pop()
+    return not is_uttered(said)
+
+
+def is_uttered(before: Sequence[str]) -> bool:
+    """Whether a cry, a song or a sound follows: behind a colon, directly behind its verb, or behind a mark after it."""
+    if not before or before[-1].endswith((":", "：")):
+        return bool(before)
+    near = " ".join(before[-MAX_CRY_DISTANCE:])
+    if before[-1].endswith(tuple(MARKS)):
+        return CRY.search(near) is not None
+    return CRY.match(before[-1]) is not None or MAKES_SOUND.search(near) is not None
 
 
 def repeats_phrase(text: str) -> bool:

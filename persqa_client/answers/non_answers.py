@@ -72,7 +72,7 @@ def check_not_about_task(text: str, task: Task) -> Problem | None:
 
 def find_phrase(text: str, task: Task, kind: ProblemCode, message: str) -> Problem | None:
     for language, statement in prepare_statements(text, task.tag, task.question):
-        if has_phrase(statement, language, kind):
+        if has_phrase(statement, language, kind) or has_phrase_of_unseen(statement, language, kind):
             return Problem(kind, message)
     return None
 
@@ -140,6 +140,28 @@ def has_phrase(statement: Statement, language: str, kind: str) -> bool:
     if at_sentence.match(lead) or compile_phrases(language, kind, "alone").search(statement.main):
         return True
     return any(opening.match(statement.main, start) for start in statement.clauses)
+
+
+KINDS_OF_UNSEEN = ("no_image", "about_the_task")
+
+
+def has_phrase_of_unseen(statement: Statement, language: str, kind: str) -> bool:
+    """Phrases that are honest where the rest of the text says what they are about: options in an exam, a file on a
+    screen (``[kind] shown``).
+    """
+    if kind not in KINDS_OF_UNSEEN:
+        return False
+    text = statement.text
+    compile_phrases = lower_pattern if is_lower(text) else phrase_pattern
+    found = compile_phrases(language, kind, "anywhere_unless_shown").search(text)
+    if found is None:
+        at_sentence = compile_phrases(language, kind, "sentence_unless_shown")
+        starts = (*statement.sentences, len(text) - len(statement.lead))
+        found = next(filter(None, (at_sentence.match(text, start) for start in starts)), None)
+    if found is None:
+        return False
+    rest = f"{text[: found.start()]} {text[found.end() :]}"
+    return phrase_pattern(language, kind, "shown").search(rest) is None
 
 
 def end_of_main_statement(text: str, language: str) -> int:

@@ -40,25 +40,46 @@ LAST_LINE = compile_lazily(
     r"|[.!?。！？]\s+[*_(\[]*(?:Generated|Captioned|Annotated) (?:by|with|using) [^\n]{1,40}\Z"
 )
 END_MARKS = (".", "。")
+# "A sign that reads: Don't stop! STOP".
+SIGN_END = compile_lazily(r".\s+(?:END|STOP|DONE)\W*")
+CRY_END = compile_lazily(r"[!?！？]+(?=\s|$)")
+INSCRIBED_END = compile_lazily(r"[.。](?=\s|$)|[.!?。！？]\s*<")
 FENCE = "```"
 MESSAGE_MARK = "■"  # In place of a message, which may have a word for writing in it.
 # Between the tag and a message that the picture shows stands at least a predicate and a noun with its place.
-MIN_WORDS_BEFORE_MESSAGE = 5
+MIN_WORDS_BEFORE_MESSAGE, MIN_WORDS_BEFORE_SIGN = 5, 1
 
 
 def is_on_display(message: str, text: str, language: str, min_words: int = MIN_WORDS_BEFORE_MESSAGE) -> bool:
-    """Whether a sentence has said where the message stands: "a laptop whose screen reads Error 500"."""
+    """Whether a sentence has said where the message stands: "a laptop whose screen reads Error 500". A cry ends no
+    inscription: "reads Oops! Error 404".
+    """
     before, _, _ = text.partition(message)
-    is_written = MESSAGE_MARK not in drop_written_text(before + MESSAGE_MARK, language)
+    is_written = MESSAGE_MARK not in drop_written_text(CRY_END.sub(",", before) + MESSAGE_MARK, language)
     return is_written and before.count(" ") >= min_words
 
 
-def find_last_line(text: str) -> str:
+def find_last_line(text: str, language: str) -> str:
     """A quick search for most answers, which end with a full stop."""
     found = None if text.endswith(END_MARKS) and ":" not in text else LAST_LINE.search(text)
     if found is None or (FENCE in found[0] and text.count(FENCE) % 2 == 0):
         return ""
+    if SIGN_END.fullmatch(found[0]) and is_on_sign(text, found.start() + 1, language):
+        return ""
     return found[0][1:].strip()
+
+
+def is_on_sign(text: str, start: int, language: str) -> bool:
+    """Whether the picture's words go on up to ``start``: behind a colon to the end of the line, else up to a full stop
+    or the tag.
+    """
+    line = text[:start].rpartition("\n")[2]
+    before, colon, _ = line.rpartition(": ") if ": " in line else line.rpartition("：")
+    if colon:
+        line = before + colon
+    elif INSCRIBED_END.search(line):
+        return False
+    return is_on_display(MESSAGE_MARK, f"{CRY_END.sub(',', line)} {MESSAGE_MARK}", language, MIN_WORDS_BEFORE_SIGN)
 
 
 def find_remark(text: str, language: str) -> str:

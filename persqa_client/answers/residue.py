@@ -179,9 +179,11 @@ def show(found: str) -> str:
 
 
 def find_residue(text: str, task: Task, language: str) -> str:
-    if not is_plain(text, task.tag) and (found := find_marks(text, language) or find_fence(text, task.question)):
+    if not is_plain(text, task.tag) and (
+        found := find_marks(text, language) or find_fence(text, task.question, language)
+    ):
         return found
-    if found := find_last_line(text):
+    if found := find_last_line(text, language):
         return found
     if find_text(text, language):
         if trace := TRACE.search(remove_marked(text)):
@@ -189,7 +191,10 @@ def find_residue(text: str, task: Task, language: str) -> str:
                 return trace[0]
             text = TRACE.sub(" ", text)
         own = remove_quotations(text).replace(task.tag, " ")
-        if (found := find_text(own, language)) and not is_on_display(found, own, language):
+        found = find_text(own, language)
+        # With the words of writing, which are no part of ``own``.
+        marked = remove_marked(text).replace(task.tag, " ")
+        if found and not (is_on_display(found, own, language) or is_on_display(found, marked, language)):
             return found
     return ""
 

@@ -24,7 +24,15 @@ def load_config(context: typer.Context, file: Path | None) -> Path | None:
     """Uses the values of a TOML file as defaults of the other options (callback of an eager option)."""
     if file is not None:
         context.meta[CONFIG_KEY] = file
-        context.default_map = {**(context.default_map or {}), **read_config(file, context.command.params)}
+        own: list[Any] = context.command.params
+        commands = getattr(context.find_root().command, "commands", {})
+        values = read_config(file, commands["run"].params if "run" in commands else own)
+        # Other commands than ``run`` read those of its flags that they have, too.
+        names = {parameter.name for parameter in own}
+        context.default_map = {
+            **(context.default_map or {}),
+            **{name: value for name, value in values.items() if name in names},
+        }
     return file
 
 

@@ -32,6 +32,8 @@ from persqa_client.cli.exits import (
     print_message,
     tolerate_closed_stream,
 )
+from persqa_client.cli.preview import report_preview
+from persqa_client.cli.run import Mode
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.request import render_preview
 from persqa_client.config import Endpoint
@@ -43,8 +45,9 @@ from persqa_client.inputs.sources import Source, read_named_lines
 from persqa_client.keys import mask_keys, mask_secrets
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
-from persqa_client.run.compose import RunPlan
 from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
+from persqa_client.run.plan import RunPlan
+from persqa_client.run.preview import Preview, Sample, make_preview_settings
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
@@ -67,12 +70,12 @@ SERVER_FLAGS = frozenset(
 )
 
 
-def run_at_endpoints(flags: dict[str, Any], *, dry_run: bool) -> None:
+def run_at_endpoints(flags: dict[str, Any], mode: Mode) -> None:
     try:
         endpoints = read_endpoints(flags)
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
-    raise typer.Exit(execute(prepare_run(flags, endpoints, dry_run=dry_run)))
+    raise typer.Exit(execute(*prepare_run(flags, endpoints, mode)))
 
 
 def read_endpoints(flags: dict[str, Any]) -> tuple[Endpoint, ...]:
@@ -95,29 +98,46 @@ def read_credentials(flags: Mapping[str, Any]) -> Credentials:
     )
 
 
-def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run: bool) -> Run:
+# Prints the result of a run, and returns the exit code.
+Report = Callable[[Run, Summary], int]
+
+
+def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode) -> tuple[Run, Report]:
     """Exits after a dry run, and for invalid flags and inputs."""
     try:
         settings = read_settings(flags, endpoints)
-        assert settings.output is not None
+        if mode.dry_run and mode.preview is not None:
+            raise SettingsError("--dry-run sends nothing, and --preview asks about rows; give only one of them.")
+        if settings.output is None and not mode.dry_run and mode.preview is None:
+            raise SettingsError(
+                "--output is missing: name the file to write, such as -o qa.jsonl, or give --preview 5."
+            )
         source = open_inputs(
             list(map(expand_existing, flags["input"])),
             settings.recipe.image_key,
             standard_input=sys.stdin.buffer,
             leave_out=is_file_of(settings),
-            lists_images=has_listing(settings),
+            lists_images=has_listing(settings) and mode.preview is None,
         )
-        if not settings.output.exists():
+        if settings.output is None or not settings.output.exists():
             refuse_empty_source(source)
-        if dry_run:
-            print_requests(settings, source)
-            raise typer.Exit(EXIT_OK)
+        if mode.dry_run:
+            raise typer.Exit(EXIT_OK if print_requests(settings, source) else EXIT_USAGE)
         show_logged_warnings()
-        run = Run(settings, source, warn=print_warning)
+        prepared = prepare_work(settings, source, mode.preview)
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
     tune_gc()
-    return run
+    return prepared
+
+
+def prepare_work(settings: RunSettings, source: Source, count: int | None) -> tuple[Run, Report]:
+    """``count``: rows of a preview. Raises SettingsError."""
+    if count is None:
+        return Run(settings, source, warn=print_warning), report_result
+    preview = Preview(Sample(source, count))
+    run = Run(make_preview_settings(settings), preview.sample, warn=print_warning, wrap_answer=preview.watch)
+    return run, partial(report_preview, preview=preview)
 
 
 def print_warning(warning: str) -> None:
@@ -141,7 +161,7 @@ def read_settings(flags: dict[str, Any], endpoints: Sequence[Endpoint]) -> RunSe
     if extra_body := values.pop("extra_body", None):
         values["extra_body"] = parse_extra_body(extra_body)
     inputs = values.pop("input")
-    return make_run_settings(endpoints, values, input=as_one_path(inputs), output=values.pop("output"))
+    return make_run_settings(endpoints, values, input=as_one_path(inputs), output=values.pop("output", None))
 
 
 def parse_extra_body(text: str) -> dict[str, Any]:
@@ -154,7 +174,8 @@ def parse_extra_body(text: str) -> dict[str, Any]:
     return value
 
 
-def print_requests(settings: RunSettings, source: Source) -> None:
+def print_requests(settings: RunSettings, source: Source) -> bool:
+    """Whether any of the rows that are shown could be asked about."""
     plan = RunPlan(settings, find_input_folder(source, settings.image_root), recorded_roots_of(source))
     reader = plan.make_row_reader()
     # Without a probe the server's features are unknown, so requests are shown as for vLLM 0.12 and later.
@@ -163,6 +184,7 @@ def print_requests(settings: RunSettings, source: Source) -> None:
     urls = " or ".join(
         add_query(f"{endpoint.base_url}/chat/completions", endpoint.query) for endpoint in settings.endpoints
     )
+    usable = False
     lines = (line for line in read_named_lines(source, START_POSITION) if line.line.strip())
     for line, position, name, path in islice(lines, min(DRY_RUN_ROWS, settings.limit or DRY_RUN_ROWS)):
         row = reader.parse(position.number, line, name, path)
@@ -171,20 +193,23 @@ def print_requests(settings: RunSettings, source: Source) -> None:
             print(f"would fail: {row.message} ({row.code})")
             continue
         for task_id in reader.task_ids(row):
-            print(preview_request(row, task_id, plan, task_maker))
+            try:
+                print(render_request(row, task_id, plan, task_maker))
+                usable = True
+            except RowError as error:
+                print(f"would fail: {error.message} ({error.code})")
     for warning in source.warnings():
         print_warning(warning)
+    return usable
 
 
-def preview_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMaker) -> str:
+def render_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMaker) -> str:
+    """Raises RowError for a row that would fail before its request."""
     settings = plan.settings
-    try:
-        task = task_maker.make_task(row, task_id)
-        images = tuple(
-            load_image(reference, plan.image_roots, max_pixels=settings.recipe.max_pixels) for reference in row.images
-        )
-    except RowError as error:
-        return f"would fail: {error.message} ({error.code})"
+    task = task_maker.make_task(row, task_id)
+    images = tuple(
+        load_image(reference, plan.image_roots, max_pixels=settings.recipe.max_pixels) for reference in row.images
+    )
     return render_preview(
         Request(task.system, images, task.prompt, task.seed, task.pattern, task.prefill),
         model=mask_keys(settings.endpoint.model),
@@ -193,7 +218,7 @@ def preview_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMa
     )
 
 
-def execute(run: Run) -> int:
+def execute(run: Run, report: Report) -> int:
     try:
         summary = run_coroutine(execute_with_signals(run))
     except OutputClosed:
@@ -214,7 +239,7 @@ def execute(run: Run) -> int:
             f"{run.describe_resuming()}"
         )
         return EXIT_BUG
-    return report_result(run, summary)
+    return report(run, summary)
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, Value]) -> Value:

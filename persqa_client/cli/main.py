@@ -9,6 +9,7 @@ import typer
 
 from persqa_client import __version__
 from persqa_client.cli.exits import prepare_process
+from persqa_client.cli.prompt import app as prompt_app
 from persqa_client.cli.recheck import recheck_output
 from persqa_client.cli.run import RunCommand, run
 from persqa_client.cli.sim import sim
@@ -83,4 +84,5 @@ app.callback()(prepare)
 app.command(cls=RunCommand)(run)
 app.command(cls=Command)(sim)
 app.command(cls=Command)(doctor)
+app.add_typer(prompt_app, name="prompt")
 app.command("recheck", cls=Command)(recheck_output)

@@ -5,15 +5,25 @@ from __future__ import annotations
 import gc
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
 from persqa_client.cli.config_file import load_config
-from persqa_client.cli.usage import Command, path
-from persqa_client.types import OutputStyle, QuestionLanguage
+from persqa_client.cli.usage import Command, path, text_or_file
+from persqa_client.types import AnswerStyle, OutputStyle, QuestionLanguage
 
 UUID_CHOICES = ("auto", "on", "off")
+# Parameters of the command that are no settings of a run.
+MODES = frozenset({"config", "no_uuid", "dry_run", "preview"})
+
+
+class Mode(NamedTuple):
+    """What is done instead of a run."""
+
+    dry_run: bool
+    # Rows to show; None for a run.
+    preview: int | None
 
 
 class RunCommand(Command):
@@ -50,6 +60,10 @@ Input = Annotated[
         "standard input.",
     ),
 ]
+Preview = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Ask about N rows, spread over the input, show them, and write nothing."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the first requests without sending them.")]
 Config = Annotated[
     Path | None,
@@ -60,7 +74,7 @@ Config = Annotated[
 
 files_option = partial(typer.Option, rich_help_panel="Files")
 Output = Annotated[
-    Path, files_option("--output", "-o", parser=path, help="JSONL file to write; - for standard output.")
+    Path | None, files_option("--output", "-o", parser=path, help="JSONL file to write; - for standard output.")
 ]
 ImageKey = Annotated[str, files_option(help="Field with the path of the image, or a list of them.")]
 OutputKey = Annotated[str, files_option(help="Field for the answer.")]
@@ -108,6 +122,10 @@ Language = Annotated[
     QuestionLanguage | None,
     question_option(help="Language of the questions; default: English, or that of the --bank file."),
 ]
+Question = Annotated[
+    str | None,
+    question_option(metavar="TEXT", help="One question about every image, with {tag}, instead of those of the bank."),
+]
 Questions = Annotated[int, question_option(min=1, help="Questions per row; each one has its own output line.")]
 Sensitive = Annotated[bool, question_option("--sensitive", help="Include questions about skin, age and body.")]
 Without = Annotated[
@@ -126,6 +144,30 @@ Strategy = Annotated[
 Verify = Annotated[
     Literal["doubtful", "all", "off"],
     question_option(help="Ask the model again whether its answers are right: those with a doubt, or all."),
+]
+System = Annotated[
+    str | None,
+    question_option(
+        metavar="TEXT|@FILE",
+        parser=text_or_file,
+        help="System text, instead of the built-in one; may name {tag} and fields of the rows.",
+    ),
+]
+Prompt = Annotated[
+    str | None,
+    question_option(
+        metavar="TEXT|@FILE",
+        parser=text_or_file,
+        help="Prompt, instead of the built-in one, with {question}; may name {tag}, {category} and fields of the rows.",
+    ),
+]
+AnswerLength = Annotated[
+    AnswerStyle,
+    question_option("--answer-style", help="Length of the answers: a word or phrase, one sentence, two, or several."),
+]
+Steer = Annotated[
+    list[str] | None,
+    question_option(metavar="system|prompt", help="Let a row's own field of this name replace the text. Repeatable."),
 ]
 ExtraBody = Annotated[str | None, question_option(metavar="JSON", help="Additional request fields.")]
 
@@ -205,7 +247,7 @@ MaxInflightMB = Annotated[int, server_option(min=1, help="Memory for rows and im
 
 def run(
     input: Input,
-    output: Output,
+    output: Output = None,
     base_url: BaseURL = None,
     model: Model = None,
     serve: Serve = None,
@@ -232,12 +274,17 @@ def run(
     max_pixels: MaxPixels = 1_003_520,
     bank: Bank = "human",
     language: Language = None,
+    question: Question = None,
     questions: Questions = 1,
     sensitive: Sensitive = False,
     without: Without = None,
     names: Names = None,
     strategy: Strategy = "auto",
     verify: Verify = "off",
+    system: System = None,
+    prompt: Prompt = None,
+    answer_style: AnswerLength = "sentences",
+    steer: Steer = None,
     probes: Probes = True,
     uuid: Uuid = "auto",
     no_uuid: NoUuid = False,
@@ -258,6 +305,7 @@ def run(
     max_bad_answers: MaxBadAnswers = 20,
     max_bad_rows: MaxBadRows = 200,
     max_inflight_mb: MaxInflightMB = 256,
+    preview: Preview = None,
     dry_run: DryRun = False,
     config: Config = None,
 ) -> None:
@@ -270,15 +318,16 @@ def run(
 
     On a machine with a GPU: persqa run photos/ -o qa.jsonl --serve Qwen/Qwen2.5-VL-3B-Instruct
     """
-    flags = {name: value for name, value in locals().items() if name not in {"config", "dry_run", "no_uuid"}}
+    flags = {name: value for name, value in locals().items() if name not in MODES}
     flags["uuid"] = "off" if no_uuid else uuid
+    mode = Mode(dry_run, preview)
     gc.disable()  # objects of imports are permanent; see ``tune_gc``
     # Imported here to keep --help fast: these imports take 0.9 s of CPU time.
     if serve:
         from persqa_client.cli.serve import run_with_server
 
-        run_with_server(flags, dry_run=dry_run)
+        run_with_server(flags, mode)
     else:
         from persqa_client.cli.execute import run_at_endpoints
 
-        run_at_endpoints(flags, dry_run=dry_run)
+        run_at_endpoints(flags, mode)

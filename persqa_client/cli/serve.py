@@ -20,6 +20,7 @@ from persqa_client.cli.exits import (
     prepare_process,
     print_message,
 )
+from persqa_client.cli.run import Mode
 from persqa_client.config import Endpoint, build_settings
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RunStopped, SettingsError, StorageError
@@ -28,7 +29,7 @@ from persqa_client.vllm_server.command import API_KEY_VARIABLE, split_arguments
 from persqa_client.vllm_server.server import VLLMServer
 
 
-def run_with_server(flags: dict[str, Any], *, dry_run: bool) -> None:
+def run_with_server(flags: dict[str, Any], mode: Mode) -> None:
     console = Console(stderr=True)
     status = console.status("") if console.is_terminal else None
     try:
@@ -36,14 +37,14 @@ def run_with_server(flags: dict[str, Any], *, dry_run: bool) -> None:
         placeholder = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=server.model)
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
-    run = prepare_run(flags, (placeholder,), dry_run=dry_run)
+    run, report = prepare_run(flags, (placeholder,), mode)
     try:
         with run.hold_files() as has_work:
             # Locks the files first, so that running the command twice cannot start two servers.
             if has_work:
                 start_server(server, status or nullcontext())
                 run.use_endpoint(server.endpoint)
-            code = execute(run)
+            code = execute(run, report)
     except (SettingsError, StorageError) as error:
         exit_with_error(error, EXIT_USAGE)
     except RunStopped as error:

@@ -68,6 +68,19 @@ def path(text: str) -> Path:
     return expand_home(str(text))
 
 
+def text_or_file(text: str) -> str:
+    """Parses an option whose value is a text, or ``@`` and the name of a file with it."""
+    if not str(text).startswith("@"):
+        return str(text)
+    file = expand_home(str(text)[1:])
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise typer.BadParameter(f"the file {str(file)!r} can't be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"the file {str(file)!r} is not UTF-8 text.") from error
+
+
 def find_similar_choice(message: str) -> str | None:
     found = NOT_A_CHOICE.match(message)
     return find_similar_name(found[1], re.findall(r"'([^']*)'", found[2])) if found else None

@@ -65,8 +65,8 @@ def find_authentication(*, has_key: bool, has_command: bool, headers: Iterable[s
 COMMAND_TIMEOUT = 30.0
 # Minimum seconds from a printed key to the next run of the command for the same endpoint.
 MIN_INTERVAL = 60.0
-# Seconds from a failure of the command to its next run.
-FAILURE_BACKOFF = Backoff(initial=1.0, maximum=30.0)
+# Seconds from a failure of the command to its next run, by the number of failures in a row.
+KEY_BACKOFF = Backoff(initial=1.0, maximum=30.0)
 # Bytes of output after which the command is ended; a key is shorter.
 MAX_OUTPUT = 65_536
 # Seconds between checks whether the command has ended.
@@ -169,13 +169,14 @@ def read_key_output(command: str, code: int, output: bytes) -> str:
 class KeySource:
     """The key of one endpoint; runs the command again when the key expires. Belongs to one event loop.
 
-    ``error`` is why the latest run of the command printed no key.
+    ``backoff``: waits after failures of the command. ``error`` is why its latest run printed no key.
     """
 
-    def __init__(self, command: str | None, key: str) -> None:
+    def __init__(self, command: str | None, key: str, backoff: Backoff = KEY_BACKOFF) -> None:
         self.key = key
         self.error: SettingsError | None = None
         self._command = command
+        self._backoff = backoff
         self._failures = 0  # in a row
         self._next_call = 0.0  # on the loop's clock
         self._call: asyncio.Task[None] | None = None
@@ -203,7 +204,7 @@ class KeySource:
             self.key = await ask_for_key(command)
         except SettingsError as error:
             self.error = error.fresh()
-            self._next_call = loop_time() + FAILURE_BACKOFF.max_wait(self._failures)
+            self._next_call = loop_time() + self._backoff.max_wait(self._failures)
             self._failures += 1
         else:
             self.error, self._failures = None, 0

@@ -149,11 +149,11 @@ class ImageDialect:
         return notes
 
 
-class ImageTrial:
-    """The images of one request, in the form in which they are sent."""
+class RequestImages:
+    """The images of one request. ``current``: in the form in which they are sent."""
 
     def __init__(self, dialect: ImageDialect, images: tuple[EncodedImage, ...]) -> None:
-        self.images = images
+        self.current = images
         self._originals = images
         self._dialect = dialect
         self._form = ImageForm()
@@ -174,7 +174,7 @@ class ImageTrial:
 
         Raises RowError like ``convert_image``.
         """
-        before, refusal = self.images, self._refusal
+        before, refusal = self.current, self._refusal
         if refusal is not None:
             try:
                 self._is_exhausted = not await self._change_form(refusal)
@@ -185,7 +185,7 @@ class ImageTrial:
                 self._refusal = None
         elif self._follows_dialect:
             await self._use(self._dialect.form)
-        return self.images != before
+        return self.current != before
 
     @property
     def is_outdated(self) -> bool:
@@ -193,7 +193,7 @@ class ImageTrial:
         form = self._dialect.form
         if form == self._form or self._is_exhausted or not self._follows_dialect:
             return False
-        return bool(self._missed_types) or (form.max_bytes is not None and total_size(self.images) > form.max_bytes)
+        return bool(self._missed_types) or (form.max_bytes is not None and total_size(self.current) > form.max_bytes)
 
     @property
     def _follows_dialect(self) -> bool:
@@ -233,25 +233,25 @@ class ImageTrial:
     @property
     def _missed_types(self) -> frozenset[str]:
         """Formats of these images that other requests found to be refused in the meantime."""
-        return self._dialect.form.refused_types & {image.media_type for image in self.images}
+        return self._dialect.form.refused_types & {image.media_type for image in self.current}
 
     async def _reduce(self) -> bool:
         self._refusals += 1
-        size = total_size(self.images)
+        size = total_size(self.current)
         self._refused_size = min(size, self._refused_size or size)
         target = self._dialect.size_limit.target(self._refused_size, self._refusals)
         await self._use(replace(self._form, max_bytes=target))
-        return total_size(self.images) < self._refused_size
+        return total_size(self.current) < self._refused_size
 
     def _is_testable(self, decision: ErrorDecision) -> bool:
         if not self._dialect.may_test(decision):
             return False
         size_to_suspect = max(SUSPICIOUS_SIZE, self._dialect.size_limit.answered * CLOSE)
-        is_suspicious = (decision.status or 0) < 500 and total_size(self.images) > size_to_suspect
-        return is_suspicious or bool(self._dialect.untested_types(self.images))
+        is_suspicious = (decision.status or 0) < 500 and total_size(self.current) > size_to_suspect
+        return is_suspicious or bool(self._dialect.untested_types(self.current))
 
     async def _test(self, decision: ErrorDecision) -> bool:
-        types, size = self._dialect.untested_types(self.images), total_size(self.images)
+        types, size = self._dialect.untested_types(self.current), total_size(self.current)
         # If there are several formats, WebP is suspected, because servers usually lack it.
         self._tested_types, self._tested_size = types & {WEBP} or types, None if types else size
         if types:
@@ -266,16 +266,16 @@ class ImageTrial:
 
     async def _use(self, form: ImageForm) -> bool:
         """Applies a form. Returns whether that changed the images."""
-        before, self._form = self.images, form
-        self.images = self._originals
+        before, self._form = self.current, form
+        self.current = self._originals
         if form.refused_types or form.max_bytes is not None:
-            self.images = await self._dialect.converter.convert(self._originals, form)
-        return self.images != before
+            self.current = await self._dialect.converter.convert(self._originals, form)
+        return self.current != before
 
     def record_answer(self) -> None:
         """Call when the images were answered in their present form."""
         dialect, tested, refused_size = self._dialect, self._tested, self._refused_size
-        dialect.record_accepted(self.images)
+        dialect.record_accepted(self.current)
         if tested is not None and not self._tested_types:
             refused_size = self._tested_size
         elif tested is not None:

@@ -25,12 +25,13 @@ from openai import APIStatusError, AsyncOpenAI, Omit
 from openai._models import FinalRequestOptions
 
 from persqa_client.client.aiohttp_transport import AiohttpTransport, ChatRequest, find_proxy, make_tls_context
-from persqa_client.client.authentication import KeySource, find_authentication
+from persqa_client.client.authentication import KEY_BACKOFF, KeySource, find_authentication
 from persqa_client.client.classify import classify_response
 from persqa_client.client.failed_reply import AttemptContext, quote_server_message
 from persqa_client.client.redaction import Redactor, list_header_secrets, list_proxy_secrets
 from persqa_client.client.request import Body
 from persqa_client.client.response import is_event_stream, read_completion, read_stream
+from persqa_client.client.retry import Backoff
 from persqa_client.client.transport_errors import SEND_ERRORS, classify_exception, classify_transport_error
 from persqa_client.config import Endpoint
 from persqa_client.errors import AttemptError, SettingsError
@@ -120,7 +121,7 @@ class Client(AbstractAsyncContextManager["Client"]):
     """Makes single attempts, without retries and limits.
 
     ``http_client`` replaces the default HTTP client and its environment proxies. ``observe_headers`` gets the headers
-    of each good response.
+    of each good response. ``key_backoff``: waits after failures of the key command.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         secrets: Sequence[str] = (),
         http_client: httpx2.AsyncClient | None = None,
         observe_headers: Callable[[Mapping[str, str]], None] | None = None,
+        key_backoff: Backoff = KEY_BACKOFF,
     ) -> None:
         self.endpoint = endpoint
         self._observe_headers = observe_headers
@@ -152,7 +154,7 @@ class Client(AbstractAsyncContextManager["Client"]):
             api_key="none", base_url=endpoint.base_url, http_client=self._http, max_retries=0, timeout=None
         )
         self._sdk.transport = transport
-        self._keys = KeySource(endpoint.api_key_command, key)
+        self._keys = KeySource(endpoint.api_key_command, key, key_backoff)
         self._use_key(key)
 
     def _use_key(self, key: str) -> None:

@@ -2,7 +2,8 @@
 
 If the endpoint may be the cause, the failure is held until the endpoint answers a request that was sent after the
 failure arrived. After several failures of one kind in a row, or if no such answer can arrive, all other requests are
-held and a trial is sent: a request that the endpoint has answered before, else a plain one.
+held and a trial request is sent, as in the half-open state of a circuit breaker: a request that the endpoint has
+answered before, else a plain one.
 """
 
 from __future__ import annotations
@@ -91,10 +92,10 @@ class HeldFailure:
 class Breaker:
     """Decides about the failures of one endpoint.
 
-    ``try_request`` sends a request without a permit and without passing the outage gate. It obeys the rate limits, and
+    ``send_ungated`` sends a request without a permit and without passing the outage gate. It obeys the rate limits, and
     returns None if the answer is usable.
 
-    ``watch_interval``: seconds between checks whether an answer that settles the held failures can still arrive.
+    ``watch_interval``: seconds between checks whether an answer that decides the held failures can still arrive.
     """
 
     def __init__(
@@ -102,14 +103,14 @@ class Breaker:
         outage: OutageGate,
         concurrency_limit: ConcurrencyLimit,
         is_alive: Liveness,
-        try_request: Callable[[Request], Awaitable[ErrorDecision | None]],
+        send_ungated: Callable[[Request], Awaitable[ErrorDecision | None]],
         *,
         watch_interval: float,
     ) -> None:
         self.outage = outage
         self._concurrency_limit = concurrency_limit
         self._is_alive = is_alive
-        self._try_request = try_request
+        self._send_ungated = send_ungated
         self._watch_interval = watch_interval
         self._history = outage.history
         self._in_flight: set[int] = set()
@@ -129,24 +130,24 @@ class Breaker:
         self._in_flight.discard(number)
 
     def record_answer(self, number: int, request: Request) -> None:
-        """Settles failures by a usable answer: the rows are the cause of those that arrived before it was requested.
+        """Decides failures by a usable answer: the rows are the cause of those that arrived before it was requested.
 
         Rows of a streak are sent once more, because the endpoint may have recovered just before.
         """
         self._answered = request
-        self._settle(number)
+        self._decide(number)
 
     def record_verdict(self, number: int) -> None:
-        """Settles failures by the reply to a verification request. A trial does not repeat such a request."""
-        self._settle(number)
+        """Decides failures by the reply to a verification request. A trial does not repeat such a request."""
+        self._decide(number)
 
-    def _settle(self, number: int) -> None:
+    def _decide(self, number: int) -> None:
         if self._held:
             streaks = self._long_streaks()
             for held in self._held:
                 if held.arrived < number and not held.is_own.done():
                     held.is_own.set_result(not self._gets_another_attempt(held, streaks))
-            self._forget_settled()
+            self._forget_decided()
         if self._streaks:
             self._end_streaks(number)
 
@@ -199,7 +200,7 @@ class Breaker:
                 return await held.is_own
         finally:
             held.is_own.cancel()
-            self._forget_settled()
+            self._forget_decided()
 
     def _watch(self, failover: Failover | None) -> None:
         if self._watch_timer is None:
@@ -207,7 +208,7 @@ class Breaker:
             self._watch_timer = loop.call_later(self._watch_interval, self._check_held, failover)
 
     def _check_held(self, failover: Failover | None) -> None:
-        """Sends a trial if no answer can arrive that settles the oldest failure."""
+        """Sends a trial if no answer can arrive that decides the oldest failure."""
         self._watch_timer = None
         if not self._held or self._concurrency_limit.closed:
             return
@@ -224,12 +225,12 @@ class Breaker:
                 return
         self._watch(failover)
 
-    def try_endpoint(self, cause: ErrorDecision, failover: Failover | None) -> None:
+    def start_trials(self, cause: ErrorDecision, failover: Failover | None) -> None:
         """Holds all requests until the endpoint answers a trial. Raises like ``OutageGate.close``."""
         self._open(cause, failover)
 
     def _open(self, decision: ErrorDecision, failover: Failover | None, *, is_outage: bool = False) -> None:
-        check = Trial(self, decision, failover).check
+        check = TrialRequests(self, decision, failover).check
         self.outage.close(decision.message, failover, recovery_check=check, is_outage=is_outage)
 
     async def send_trial(self) -> tuple[int, ErrorDecision | None]:
@@ -243,25 +244,25 @@ class Breaker:
     async def _send_trial(self) -> ErrorDecision | None:
         if not await self._is_alive() and self._is_alive.was_alive and self._is_alive.is_evidence:
             return UNHEALTHY
-        return await self._try_request(self._answered or plain_request())
+        return await self._send_ungated(self._answered or plain_request())
 
     async def check_unhealthy(self) -> ErrorDecision | None:
         """The recovery check of an endpoint that does not report itself healthy."""
         if self._is_alive.is_evidence:
             return replace(UNHEALTHY, message=self.outage.reason or UNHEALTHY.message)
-        error = await self._try_request(self._answered or plain_request())
+        error = await self._send_ungated(self._answered or plain_request())
         if error is not None and (self.has_answered or error.action is not RetryAction.FAIL):
             return error
         # The endpoint answers, even if only to reject a request that it may not support.
-        self.settle_after_trial(self._history.sent + 1, at_first=False)
+        self.decide_after_trial(self._history.sent + 1, at_first=False)
         return None
 
     @property
     def has_answered(self) -> bool:
         return self._answered is not None
 
-    def settle_after_trial(self, number: int, *, at_first: bool) -> None:
-        """Settles failures after trial ``number`` was answered. ``at_first``: there may have been no outage at all.
+    def decide_after_trial(self, number: int, *, at_first: bool) -> None:
+        """Decides failures after trial ``number`` was answered. ``at_first``: there may have been no outage at all.
 
         Failures that arrived during the trial stay held, because the endpoint may have failed since.
 
@@ -272,15 +273,15 @@ class Breaker:
             if held.arrived < number and not held.is_own.done():
                 held.is_own.set_result(at_first and not self._gets_another_attempt(held, streaks))
         self._end_streaks(number)
-        self._forget_settled()
+        self._forget_decided()
 
     def reject_held(self, error: BaseException) -> None:
         for held in self._held:
             if not held.is_own.done():
                 held.is_own.set_exception(error.fresh() if isinstance(error, PersQAError) else error)
-        self._forget_settled()
+        self._forget_decided()
 
-    def _forget_settled(self) -> None:
+    def _forget_decided(self) -> None:
         self._held = [held for held in self._held if not held.is_own.done()]
 
     def close(self) -> None:
@@ -292,8 +293,8 @@ class Breaker:
         self._answered = None
 
 
-class Trial:
-    """The check of a held endpoint, repeated until the endpoint answers."""
+class TrialRequests:
+    """The trials of a held endpoint, one after the other until it answers one."""
 
     def __init__(self, breaker: Breaker, cause: ErrorDecision, failover: Failover | None) -> None:
         self._breaker = breaker
@@ -307,7 +308,7 @@ class Trial:
         """Why the endpoint is still held, or None if it has answered. Raises RunStopped if it refuses everything."""
         number, error = await self._breaker.send_trial()
         if error is None:
-            self._breaker.settle_after_trial(number, at_first=self._failures == 0)
+            self._breaker.decide_after_trial(number, at_first=self._failures == 0)
             return None
         self._failures += 1
         self._refusals = self._refusals + 1 if self._is_refusal(error) else 0

@@ -10,17 +10,14 @@ from persqa_client.config import Limits
 from persqa_client.endpoints.breaker import Breaker
 from persqa_client.endpoints.outage import OutageGate
 from persqa_client.endpoints.profile import Reply
-from persqa_client.endpoints.request_state import Failover, RequestState, SuspectLimit
+from persqa_client.endpoints.request_state import Failover, RequestState
 from persqa_client.errors import FailedOver, RowError, RunStopped
 from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.limits.controllers import Permit
 from persqa_client.task_groups import loop_time
 from persqa_client.types import ErrorDecision, RetryAction
 
-UNCONFIRMED = ErrorDecision(RetryAction.RETRY, "connection_lost", "The server has answered no request since an outage.")
 REFUSED_ALONE = ErrorDecision(RetryAction.WAIT, "busy", "The server refuses a request with no other in flight.")
-# Server crashes with the same row in flight after which that row fails; fewer may be chance.
-MIN_CRASHES = 3
 # Refusals of a row because of load after which that row fails; fewer may be chance.
 MIN_LOAD_REFUSALS = 10
 # Number of ``in_vain`` refusals after which a trial is sent even if other requests wait.
@@ -46,7 +43,6 @@ class FailureHandler:
         self._concurrency_limit = concurrency_limit
         self._limits = limits
         self._client = client
-        self.suspect_limit = SuspectLimit(concurrency_limit)
         # Number of answers and number of requests sent, at the first failure since the latest answer.
         self._first_failure = (-1, 0)
 
@@ -135,7 +131,7 @@ class FailureHandler:
             )
         if refusals.in_vain >= MIN_IN_VAIN and self._outage.out_of_patience and retry_after is None:
             # A trial shows whether others are answered. If it is answered, this is not an outage.
-            self._breaker.try_endpoint(REFUSED_ALONE, state.failover)
+            self._breaker.start_trials(REFUSED_ALONE, state.failover)
         else:
             self._outage.record_refusal(decision.message, state.failover)
         if state.failover is not None and state.failover.is_ready:
@@ -149,45 +145,15 @@ class FailureHandler:
         Only a trial shows whether the endpoint refuses this row alone or every request.
         """
         refusals, limit = state.load_refusals, self._concurrency_limit
-        if not refusals.count or refusals.was_tried or self._outage.closed or not self._outage.out_of_patience:
+        if not refusals.count or refusals.had_trial or self._outage.closed or not self._outage.out_of_patience:
             return False
         # Other waiting requests show this too, unless they are refused as often.
         return limit.in_use <= 1 and (not limit.waiting or refusals.in_vain >= MIN_IN_VAIN)
 
-    def try_before_refused(self, state: RequestState) -> None:
+    def send_trial_first(self, state: RequestState) -> None:
         """Closes the gate until the endpoint has answered a trial. Raises like ``OutageGate.close``."""
-        state.load_refusals.was_tried = True
-        self._breaker.try_endpoint(REFUSED_ALONE, state.failover)
-
-    def settle_outages(self, state: RequestState) -> None:
-        """Raises RowError if the request seems to crash the server."""
-        if self._outage.outages == state.settled_outages:
-            return
-        failure = state.latest_failure
-        state.settle_outages(self._outage.history)
-        self.suspect_limit.record_outages(self._outage.outages)
-        # When several suspects are in flight, one of them may be harmless.
-        is_guilty = state.was_alone and state.crashes >= max(MIN_CRASHES, self._limits.max_attempts)
-        if failure is not None and is_guilty:
-            raise RowError(
-                "engine_dead",
-                f"The server became unavailable {state.crashes} times with this row in flight, and answered other rows "
-                f"in between: {failure.message} Check whether the row's image or question crashes the server.",
-                raw=failure.raw,
-                attempts=state.crashes,
-            )
-
-    async def confirm_recovery(self, state: RequestState) -> None:
-        """Sends a trial before a request that may crash the endpoint, unless it has answered others since.
-
-        A crash counts only if there was an answer in between. Otherwise the request could crash the endpoint for ever.
-        """
-        self.settle_outages(state)
-        if state.outages_hit > 1 and state.answers_at_failure == self._outage.answers and not self._outage.closed:
-            self._breaker.try_endpoint(UNCONFIRMED, state.failover)
-            if state.failover is not None:
-                raise FailedOver
-            await self._outage.wait_until_open()
+        state.load_refusals.had_trial = True
+        self._breaker.start_trials(REFUSED_ALONE, state.failover)
 
     async def _is_unavailable(self, decision: ErrorDecision, state: RequestState) -> bool:
         if decision.code not in UNREACHABLE_CODES:
@@ -203,15 +169,28 @@ class FailureHandler:
         if self._outage.closed or (state.has_failed_here and failover.is_ready):
             raise FailedOver
 
-    async def wait_for_cause(self, decision: ErrorDecision, state: RequestState, *, is_row: bool) -> bool:
-        """Waits until the cause of a failure is known. True: the row; False: the request is to be sent again.
+    async def is_final(
+        self, decision: ErrorDecision, state: RequestState, *, is_row: bool, is_verification: bool = False
+    ) -> bool:
+        """Whether a request has failed for good. False: it is to be sent again. Waits until the cause is known.
 
-        The failure of a probe is its own at once, unless it concerns the account.
-
-        Raises FailedOver if another endpoint has to confirm the refusal of a row, and like ``Breaker.wait_for_cause``.
+        Raises FailedOver if another endpoint has to confirm the refusal of a row, and like ``Breaker.wait_for_cause``
+        and ``OutageGate.close``.
         """
+        is_final = await self._has_own_cause(decision, state, is_row=is_row, is_verification=is_verification)
+        if not is_final and decision.action is not RetryAction.STOP:
+            # Recorded now: another request may be answered before the gate closes.
+            state.attempts.give_back_unanswered(self._outage.history)
+        return is_final
+
+    async def _has_own_cause(
+        self, decision: ErrorDecision, state: RequestState, *, is_row: bool, is_verification: bool
+    ) -> bool:
         if await self._is_unavailable(decision, state):
             return False
+        if is_verification:
+            # Not held until another row is answered: all rows in flight may wait for such requests.
+            return decision.action is not RetryAction.STOP or state.attempts_used >= self._limits.max_attempts
         if not is_row and decision.action is not RetryAction.STOP:
             # The refusal of a probe shows what the endpoint supports.
             return True
@@ -220,33 +199,22 @@ class FailureHandler:
             # This endpoint may be the cause, so another one has to confirm the refusal.
             state.refusals += 1
             raise FailedOver
-        is_own = await self._await_verdict(decision, state)
+        is_own = await self._wait_for_cause(decision, state)
         if is_own and not is_row:
             raise RunStopped(decision.code, decision.message)
         return is_own
 
-    async def is_final(self, decision: ErrorDecision, state: RequestState) -> bool:
-        """Whether a request about an answer has failed for good. Otherwise it is to be sent again.
-
-        Only waits for the check whether the endpoint is alive. Raises like ``OutageGate.close``.
-
-        Its failure is not held until another row is answered: all rows in flight may wait for such requests.
-        """
-        if await self._is_unavailable(decision, state):
-            return False
-        return decision.action is not RetryAction.STOP or state.attempts_used >= self._limits.max_attempts
-
     async def wait_for_cause_of_answer(self, reply: Reply, state: RequestState) -> bool:
-        """Whether the reply is the row's answer. Waits like ``wait_for_cause`` if the answer is incomplete.
+        """Whether the reply is the row's answer. Waits like ``is_final`` if the answer is incomplete.
 
         False: the endpoint is the cause, and the request is to be sent again. Raises like ``Breaker.wait_for_cause``.
         """
         if reply.unusable is None:
             return True
         self._breaker.record_failure(reply.unusable, state)
-        return await self._await_verdict(reply.unusable, state)
+        return await self._wait_for_cause(reply.unusable, state)
 
-    async def _await_verdict(self, decision: ErrorDecision, state: RequestState) -> bool:
+    async def _wait_for_cause(self, decision: ErrorDecision, state: RequestState) -> bool:
         if decision.action is RetryAction.STOP:
             # A gateway may use several accounts and only one be refused, so this is like a transient error.
             retried = state.attempts_used >= self._limits.max_attempts

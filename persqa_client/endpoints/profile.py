@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from persqa_client.client.dialect import Dialect, wraps_answer
-from persqa_client.client.image_dialect import ImageTrial
+from persqa_client.client.image_dialect import RequestImages
 from persqa_client.client.image_uploads import ImageUpload, ImageUploads
 from persqa_client.client.response import restore_answer
 from persqa_client.config import Sampling
@@ -96,7 +96,7 @@ class PreparedRequest:
     request: Request
     state: RequestState
     profile: RequestProfile
-    trial: ImageTrial
+    images: RequestImages
     upload: ImageUpload
     tokens: int
     is_row: bool  # False for a probe

@@ -1,18 +1,11 @@
-"""History of a request: its failed attempts, and which of them failed because of an outage of the endpoint.
-
-``SuspectLimit`` limits requests that may crash the endpoint.
-"""
+"""History of a request: its failed attempts, and which of them failed because of an outage of the endpoint."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from persqa_client.errors import Interrupted
-from persqa_client.limits.concurrency import ConcurrencyLimit, WaitQueue
 from persqa_client.types import ErrorDecision, RetryAction
 
 
@@ -126,7 +119,7 @@ class LoadRefusals:
     seconds: float = 0.0
     in_vain: int = 0  # repeated refusals, without an answer to another request since the previous refusal
     others_answered: bool = False  # whether others were answered between the latest two refusals
-    was_tried: bool = False  # whether there was a trial since the latest refusal
+    had_trial: bool = False  # whether there was a trial since the latest refusal
     _answers: int = 0  # number of answers by the endpoint, when the latest refusal arrived
     _outages: int = 0
     _at: float = 0.0  # when the latest refusal arrived
@@ -136,9 +129,9 @@ class LoadRefusals:
         self.others_answered = self.count > 0 and answers > self._answers
         self.in_vain += self.count > 0 and not self.others_answered
         if self.others_answered and outages == self._outages:
-            self.seconds += max(0.0, now - (self._at if self.was_tried else self._until))
+            self.seconds += max(0.0, now - (self._at if self.had_trial else self._until))
         self.count += 1
-        self.was_tried, self._answers, self._outages = False, answers, outages
+        self.had_trial, self._answers, self._outages = False, answers, outages
         self._at, self._until = now, now + (retry_after or 0.0)
 
 
@@ -157,7 +150,7 @@ class RequestState:
     answers_at_failure: int = -1  # number of answers by the endpoint, at the time of that failure
     latest_number: int = 0  # number of the latest attempt, among all that were sent to the endpoint
     was_in_flight: bool = False  # whether it was, at the first failure since the endpoint last answered any request
-    settled_outages: int = 0
+    recorded_outages: int = 0
     was_alone: bool = False  # whether the latest attempt was the only one of a suspect in flight
     outages_hit: int = 0  # outages that began or continued with an attempt of this request
     refusals: int = 0  # refusals that another endpoint has to confirm
@@ -177,8 +170,8 @@ class RequestState:
 
     def is_suspect(self, outages: int) -> bool:
         """Whether this request may have crashed the server. ``outages``: number at this endpoint."""
-        unsettled = self.latest_failure is not None and outages > self.settled_outages
-        return unsettled or self.crashes > self.tolerated_crashes
+        is_undecided = self.latest_failure is not None and outages > self.recorded_outages
+        return is_undecided or self.crashes > self.tolerated_crashes
 
     def next_wait_number(self) -> int:
         self.waits += 1
@@ -192,10 +185,10 @@ class RequestState:
             self.attempts.add(history, self.latest_number, alone=self.was_alone)
         self.latest_failure, self.answers_at_failure = decision, history.answers
 
-    def settle_outages(self, history: History) -> None:
+    def record_outages(self, history: History) -> None:
         """Counts a crash if an outage since the last call began with the request in flight."""
-        outages = history.outages[self.settled_outages :]
-        self.settled_outages += len(outages)
+        outages = history.outages[self.recorded_outages :]
+        self.recorded_outages += len(outages)
         self.outages_hit += self.latest_failure is not None
         if self.latest_failure is not None and any(one.answers == self.answers_at_failure for one in outages):
             self.crashes += self.was_in_flight and self.answers_at_failure > self.answers_at_crash
@@ -206,64 +199,3 @@ class RequestState:
         self.sent, self.attempts, self.waits = other.sent, other.attempts, other.waits
         self.crashes, self.refusals, self.held_failures = other.crashes, other.refusals, other.held_failures
         self.attempts_elsewhere = len(other.attempts)
-
-
-class SuspectLimit:
-    """Limits concurrent requests that may have crashed the server, so that one of them rarely affects the others.
-
-    The limit is one at first and after each outage, and rises by one with each answer. It is one while there are
-    requests that must be alone.
-    """
-
-    def __init__(self, concurrency_limit: ConcurrencyLimit) -> None:
-        self._concurrency_limit = concurrency_limit
-        self._limit = 1
-        self._alone = 0  # requests that must be alone, waiting ones included
-        self._outages = 0
-        self._in_use = 0
-        self._queue = WaitQueue()
-        self._closed = False
-
-    @asynccontextmanager
-    async def turn(self, *, alone: bool = False) -> AsyncIterator[None]:
-        """Raises Interrupted once the limit is closed."""
-        if self._closed:
-            raise Interrupted
-        self._alone += alone
-        try:
-            if self._has_room():
-                self._in_use += 1
-            else:
-                with self._concurrency_limit.waiting_without_permit():
-                    await self._queue.wait(1, retry=False, on_cancel=lambda _: self._release())
-            try:
-                yield
-            finally:
-                self._release()
-        finally:
-            self._alone -= alone
-            self._wake()
-
-    def _has_room(self) -> bool:
-        return self._in_use < (1 if self._alone else self._limit)
-
-    def record_answer(self) -> None:
-        self._limit += 1
-        self._wake()
-
-    def record_outages(self, outages: int) -> None:
-        if outages != self._outages:
-            self._outages, self._limit = outages, 1
-
-    def close(self) -> None:
-        self._closed = True
-        self._queue.reject(Interrupted())
-
-    def _release(self) -> None:
-        self._in_use -= 1
-        self._wake()
-
-    def _wake(self) -> None:
-        while self._has_room() and self._queue.first() is not None:
-            self._in_use += 1
-            self._queue.wake_first(1)

@@ -5,7 +5,6 @@ The permit is released while the request waits for a retry.
 
 from __future__ import annotations
 
-import asyncio
 import random
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
@@ -14,14 +13,14 @@ from functools import partial
 import httpx2
 from tenacity import AsyncRetrying
 
-from persqa_client.client.image_dialect import ImageDialect, ImageTrial
+from persqa_client.client.image_dialect import ImageDialect, RequestImages
 from persqa_client.client.image_uploads import ImageUpload, ImageUploads
 from persqa_client.client.request import render_body
 from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, make_retry_policy, run_with_retries, seconds_to_wait
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.breaker import Breaker, find_unusable
-from persqa_client.endpoints.failure_handling import MIN_CRASHES, FailureHandler, adapt_dialect, make_row_error
+from persqa_client.endpoints.failure_handling import FailureHandler, adapt_dialect, make_row_error
 from persqa_client.endpoints.outage import PATIENCE, PROBE_BACKOFF, Liveness, OutageGate, explain_stop
 from persqa_client.endpoints.profile import (
     Answer,
@@ -34,6 +33,7 @@ from persqa_client.endpoints.profile import (
     word_request,
 )
 from persqa_client.endpoints.request_state import RequestState
+from persqa_client.endpoints.suspects import CrashSuspects
 from persqa_client.errors import AttemptError, FailedOver, RunStopped
 from persqa_client.images.loader import ImageConverter
 from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
@@ -42,7 +42,7 @@ from persqa_client.limits.adaptive_limit import AdaptiveLimit
 from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.limits.controllers import Permit
 from persqa_client.limits.rate_limit import RateLimiter
-from persqa_client.limits.server_metrics import poll_metrics
+from persqa_client.limits.server_metrics import MetricsPoller
 from persqa_client.task_groups import wait_first
 from persqa_client.types import ErrorDecision, Request, RetryAction
 
@@ -50,7 +50,8 @@ from persqa_client.types import ErrorDecision, Request, RetryAction
 class Session(AbstractAsyncContextManager["Session"]):
     """Completes requests at one endpoint. Belongs to one event loop.
 
-    ``patience``: seconds without an answer until the endpoint counts as unavailable.
+    ``patience``: seconds without an answer until the endpoint counts as unavailable. ``backoff``: waits before the next
+    attempt of a request, and of the key command.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             secrets=list_secrets(sampling.extra_body),
             http_client=http_client,
             observe_headers=self.rate_limit.observe_headers,
+            key_backoff=backoff,
         )
         is_alive = Liveness(self.client.alive)
         self.outage = OutageGate(
@@ -95,17 +97,27 @@ class Session(AbstractAsyncContextManager["Session"]):
             self.outage,
             self.concurrency_limit,
             is_alive,
-            self._try_request,
+            self._send_ungated,
             watch_interval=probe_backoff.initial / 2,
         )
         self.failures = FailureHandler(self.outage, self.breaker, self.concurrency_limit, limits, self.client)
+        self.suspects = CrashSuspects(self.outage, self.breaker, self.concurrency_limit, limits.max_attempts)
         self.profile = RequestProfile(sampling, ImageUploads(self.concurrency_limit.image_limit))
         self.image_dialect = ImageDialect(ImageConverter(sampling.extra_body))
         self.traffic = TrafficCounts()
         self.backoff = backoff
         self._image_tokens = image_tokens
         self.rng = random.Random()  # for the waits before retries
-        self._metrics_task: asyncio.Task[None] | None = None
+        self._metrics = self._make_metrics_poller()
+
+    def _make_metrics_poller(self) -> MetricsPoller:
+        return MetricsPoller(
+            self.client.get,
+            f"{self.endpoint.root_url}/metrics",
+            self.endpoint.model,
+            self.concurrency_limit.record_metrics,
+            lambda: self.concurrency_limit.in_use > 0,
+        )
 
     async def complete(
         self, request: Request, state: RequestState | None = None, *, profile: RequestProfile | None = None
@@ -115,31 +127,23 @@ class Session(AbstractAsyncContextManager["Session"]):
         Raises RowError if the row fails, RunStopped if every row would fail, Interrupted if the run is stopped, and,
         with ``state.failover``, FailedOver if another endpoint should continue.
         """
-        if self._metrics_task is None and self.limits.concurrency == "auto":
-            self._metrics_task = asyncio.create_task(
-                poll_metrics(
-                    self.client.get,
-                    f"{self.endpoint.root_url}/metrics",
-                    self.endpoint.model,
-                    self.concurrency_limit.record_metrics,
-                    lambda: self.concurrency_limit.in_use > 0,
-                )
-            )
+        if self.limits.concurrency == "auto":
+            self._metrics.start()
         state = state or RequestState()
         profile = profile or self.profile
         is_row = profile is self.profile
-        trial = ImageTrial(self.image_dialect, request.pictures)
-        prepared = self._prepare(request, state, profile, trial)
+        images = RequestImages(self.image_dialect, request.pictures)
+        prepared = self._prepare(request, state, profile, images)
         while True:
             # Probes send their images as they are.
-            if is_row and await trial.prepare():
-                prepared = self._prepare(request, state, profile, trial)
+            if is_row and await images.prepare():
+                prepared = self._prepare(request, state, profile, images)
             try:
                 reply = await run_with_retries(
                     partial(self._attempt, prepared), partial(self._make_retry_policy, state)
                 )
             except FailedOver:
-                self.failures.settle_outages(state)
+                self.suspects.record_outages(state)
                 raise
             except RunStopped as stop:
                 raise await explain_stop(stop, self.endpoint.exit_error, self.client.alive) from None
@@ -147,27 +151,22 @@ class Session(AbstractAsyncContextManager["Session"]):
                 # tenacity keeps the error, and the error's traceback keeps tenacity and the images alive: a reference
                 # cycle.
                 error.__traceback__ = None
-                if request.is_verification:
-                    is_own = await self.failures.is_final(error.decision, state)
-                else:
-                    is_own = await self.failures.wait_for_cause(error.decision, state, is_row=is_row)
-                if is_own:
+                if await self.failures.is_final(
+                    error.decision, state, is_row=is_row, is_verification=request.is_verification
+                ):
                     raise make_row_error(error.decision, state) from error
                 if error.decision.action is RetryAction.STOP:
                     # An account refusal, although another request was answered.
                     await self.concurrency_limit.sleep(self.backoff.max_wait(state.attempts_used) * self.rng.random())
-                else:
-                    # Recorded now: another request may be answered before the gate closes.
-                    state.attempts.give_back_unanswered(self.outage.history)
             else:
                 if reply is not None and (not is_row or await self.failures.wait_for_cause_of_answer(reply, state)):
                     return reply
 
     def _prepare(
-        self, request: Request, state: RequestState, profile: RequestProfile, trial: ImageTrial
+        self, request: Request, state: RequestState, profile: RequestProfile, images: RequestImages
     ) -> PreparedRequest:
-        if trial.images is not request.pictures:
-            request = replace(request, pictures=trial.images)
+        if images.current is not request.pictures:
+            request = replace(request, pictures=images.current)
         tokens_by_uuid = {
             image.uuid: self._image_tokens(image) if profile.dialect.can_stream_uploads else 0
             for image in request.pictures
@@ -175,45 +174,44 @@ class Session(AbstractAsyncContextManager["Session"]):
         }
         tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
         upload = ImageUpload(profile.uploads, tokens_by_uuid)
-        return PreparedRequest(request, state, profile, trial, upload, tokens, profile is self.profile)
+        return PreparedRequest(request, state, profile, images, upload, tokens, profile is self.profile)
 
     async def _attempt(self, prepared: PreparedRequest) -> Reply | None:
         """None if the images are to be sent in another form."""
         state, upload = prepared.state, prepared.upload
-        refusal = prepared.trial.take_refusal()
+        refusal = prepared.images.take_refusal()
         if refusal is not None and refusal.action is RetryAction.FAIL:
             self.breaker.record_failure(refusal, state)
             raise AttemptError(refusal)
         if state.failover is not None:
             await self.failures.fail_over_if_needed(state, state.failover)
-        suspects = self.failures.suspect_limit
-        suspect = state.sent > 0 and state.is_suspect(self.outage.outages)
+        suspect = self.suspects.includes(state)
         if suspect:
             # Lets other requests pass first. Otherwise none of them might ever be answered.
             await self.outage.wait_until_open()
             await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
-        alone = suspect and state.crashes >= MIN_CRASHES - 1
+        alone = suspect and self.suspects.must_be_alone(state)
         retry = state.sent > 0 and not suspect
         async with (
-            suspects.turn(alone=alone) if suspect else nullcontext(),
+            self.suspects.turn(alone=alone) if suspect else nullcontext(),
             upload.attempt(retry=retry),
             self.concurrency_limit.permit(retry=retry or upload.has_waited, alone=alone) as permit,
         ):
             if suspect:
-                await self.failures.confirm_recovery(state)
+                await self.suspects.confirm_recovery(state)
             await self._pass_gate(permit, prepared, retry=retry)
-            self.failures.settle_outages(state)
+            self.suspects.record_outages(state)
             state.was_alone = alone
-            if prepared.is_row and prepared.trial.is_outdated:
+            if prepared.is_row and prepared.images.is_outdated:
                 self.rate_limit.refund(prepared.tokens)
                 return None
             answer = await self._send(prepared, permit)
         if answer is None:
             return None
         if not answer.used_uuids:
-            prepared.trial.record_answer()
+            prepared.images.record_answer()
         if suspect:
-            suspects.record_answer()
+            self.suspects.record_answer()
         return self._accept(answer, prepared, permit)
 
     async def _send(self, prepared: PreparedRequest, permit: Permit) -> Answer | None:
@@ -236,7 +234,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             decision = error.decision = upload.reclassify(error.decision, known)
             if decision.usage is not None:
                 self.traffic.usage += decision.usage
-            if prepared.is_row and prepared.trial.is_form_refused(decision, state.attempts_used):
+            if prepared.is_row and prepared.images.is_form_refused(decision, state.attempts_used):
                 if decision.action is RetryAction.RETRY:
                     state.attempts.add(self.outage.history, number)
                 self.outage.record_answer(number)
@@ -279,8 +277,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         attempts = prepared.state.attempts_used + 1
         return make_reply(answer, prepared.request, attempts=attempts, unusable=unusable, traffic=self.traffic)
 
-    async def _try_request(self, request: Request) -> ErrorDecision | None:
-        """Sends a request without the gate and a permit. Returns why there was no usable answer, or None."""
+    async def _send_ungated(self, request: Request) -> ErrorDecision | None:
+        """Sends a trial request, without the gate and a permit. Returns why there was no usable answer, or None."""
         profile = self.profile
         tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
         await self.rate_limit.acquire(tokens, retry=True)
@@ -310,7 +308,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                 permit.was_delayed = True
                 await self.outage.wait_until_open()
             if prepared.is_row and self.failures.needs_trial(state):
-                self.failures.try_before_refused(state)
+                self.failures.send_trial_first(state)
                 continue
             await self.rate_limit.acquire(tokens, retry=retry)
             if not self.outage.closed:
@@ -333,14 +331,12 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     def drain(self) -> None:
         self.concurrency_limit.close()
-        self.failures.suspect_limit.close()
+        self.suspects.close()
         self.breaker.close()
         self.rate_limit.close()
 
     async def aclose(self) -> None:
-        if self._metrics_task is not None:
-            self._metrics_task.cancel()
-            await asyncio.gather(self._metrics_task, return_exceptions=True)
+        await self._metrics.aclose()
         await self.outage.aclose()
         self.breaker.close()
         await self.client.aclose()

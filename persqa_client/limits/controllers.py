@@ -7,7 +7,7 @@ from typing import Protocol
 
 from persqa_client.limits.server_metrics import ServerMetrics
 
-TRIAL_FACTOR = 0.8  # factor of the limit, to test whether refusals end under a lower one
+LOWERED_FACTOR = 0.8  # factor of the limit, to test whether refusals end under a lower one
 OUTAGE_FACTOR = 0.75  # factor of a fixed limit, after repeated timeouts or an outage
 REGROWTH = 0.2  # share of a fixed limit regained for as many answers as there are permits
 # Minimum number and share of timeouts that lower the limit; fewer may be chance.
@@ -33,7 +33,7 @@ class Permit:
     was_delayed: bool = False  # whether an outage delayed it, so its duration does not show the server's speed
     number: int = 0  # number in the order of sending
     epoch: int = 0  # number of changes of the limit by RefusalMonitor
-    settled: bool = False  # whether RefusalMonitor has counted it
+    tallied: bool = False  # whether RefusalMonitor has counted its outcome
     ended: bool = False
     refused: bool = False
 

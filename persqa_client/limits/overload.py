@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from math import ceil, log, sqrt
 
-from persqa_client.limits.controllers import TRIAL_FACTOR, LimitController, Permit
+from persqa_client.limits.controllers import LOWERED_FACTOR, LimitController, Permit
 
 # Test under one limit: shares of refusals, in addition to the known noise, that are normal and that are too high.
 NORMAL_SHARE, HIGH_SHARE, HIGH_FACTOR = 0.01, 0.065, 1.5
@@ -18,7 +18,7 @@ TOLERATED = 0.15  # accepted share of refusals while the server works on all per
 # Logarithms of likelihood ratios: suspicion, suspicion if a lower limit is known to be good, verdict, certainty.
 ALARM, EARLY_ALARM, VERDICT, CERTAIN = 5.0, 2.0, 3.0, 12.0
 KNOWN = 60  # outcomes after which the noise under a limit counts as known
-MAX_TRIAL = 400  # outcomes after which the likelier verdict applies
+MAX_OUTCOMES = 400  # outcomes after which the likelier verdict applies
 REMAINDER = 0.25  # share of the refusals above the noise that may remain if refusals depend on load
 NOISE_MEMORY = 500  # outcomes over which noise that has ended is forgotten
 RETEST = 3000  # outcomes after which noise is examined again
@@ -40,7 +40,7 @@ SUDDEN_RUN, SUDDEN_CHANCE = 4, 1e-3
 
 class State(Enum):
     WATCH = "watch"
-    TRIAL = "trial"  # under a lower limit
+    LOWERED = "lowered"  # under a lower limit, to see whether refusals end
     COUNT = "count"  # nothing is sent until the number of requests that the server has accepted is known
     CONFIRM = "confirm"  # under the suspected limit again, since its refusals may have been chance
     BLACKOUT = "blackout"  # nothing is accepted, however few requests are sent
@@ -82,8 +82,8 @@ class RefusalMonitor:
     _before: Tally = field(default_factory=Tally)  # outcomes under the limit that is suspected
     _suspected: int = 0
     _was_early: bool = False
-    _lower: int = 0  # the limit of the trial
-    _lower_sent: int = 0  # requests sent under the limit of the trial
+    _lower: int = 0  # the lower limit that was tried
+    _lower_sent: int = 0  # requests sent under it
     _wasted: float = 0.0  # share of the suspected limit that the server did not serve
     _count_since: State = State.WATCH
     _served: int = 0  # answers while counting
@@ -121,8 +121,8 @@ class RefusalMonitor:
             self.limit = None if self.limit >= self.controller.permits else self.limit + 1
         if self.state is State.COUNT:
             self._served += 1
-        if not permit.settled:
-            self._settle(permit, now)
+        if not permit.tallied:
+            self._tally_outcome(permit, now)
         self.advance(in_use, now)
 
     def record_refusal(self, permit: Permit, in_use: int, now: float) -> None:
@@ -136,14 +136,14 @@ class RefusalMonitor:
             self.hold_until = max(self.hold_until, now + self._blackout_wait)
         elif permit.epoch == self.epoch:
             self._tally.refused_seconds += min(delay, now - self._tally.since)
-            if permit.settled:
+            if permit.tallied:
                 if self._tally.sent and permit.since >= self._tally.since:
                     self._count(-1, 0, now)
                 self._count(1, 1, now)
             elif self._is_early or self._refused_in_a_row(self._needed_run(SUDDEN_RUN, SUDDEN_CHANCE)):
                 for earlier in self._pending:
-                    if earlier.refused and not earlier.settled:
-                        self._settle(earlier, now)
+                    if earlier.refused and not earlier.tallied:
+                        self._tally_outcome(earlier, now)
         self.advance(in_use - 1, now)
 
     def record_end(self, permit: Permit) -> None:
@@ -156,11 +156,11 @@ class RefusalMonitor:
         # In order of sending, since refusals arrive before answers.
         while pending:
             permit = pending[0]
-            if not (permit.settled or permit.refused or permit.ended or now - permit.since >= age):
+            if not (permit.tallied or permit.refused or permit.ended or now - permit.since >= age):
                 break
             pending.popleft()
-            if not permit.settled and (permit.refused or not permit.ended):
-                self._settle(permit, now)
+            if not permit.tallied and (permit.refused or not permit.ended):
+                self._tally_outcome(permit, now)
         if self.state is State.COUNT and (now >= self.hold_until or not pending):
             self._finish_count(in_use, in_use + self._served, now)
         elif self.state is State.WATCH and self._tally.score >= EARLY_ALARM and self._tally.score >= self._alarm:
@@ -170,7 +170,7 @@ class RefusalMonitor:
             if self.noise > HIGH_SHARE / 2 and self._long_share > self.noise / 2:
                 before, self.noise = Tally(NOISE_MEMORY, round(NOISE_MEMORY * self._long_share)), 0.0
                 self._suspect(before, in_use, now)
-        elif self.state in (State.TRIAL, State.CONFIRM):
+        elif self.state in (State.LOWERED, State.CONFIRM):
             self._judge(in_use, now)
 
     @property
@@ -197,8 +197,8 @@ class RefusalMonitor:
                 return False
         return False
 
-    def _settle(self, permit: Permit, now: float) -> None:
-        permit.settled = True
+    def _tally_outcome(self, permit: Permit, now: float) -> None:
+        permit.tallied = True
         if permit.epoch == self.epoch and self.state is not State.BLACKOUT:
             self._count(1, int(permit.refused), now)
 
@@ -215,7 +215,7 @@ class RefusalMonitor:
     def _shares(self) -> tuple[float, float]:
         """Shares of refusals whose likelihoods are compared."""
         is_confirmed = self.state is State.CONFIRM
-        if is_confirmed or self.state is State.TRIAL or self._count_since is State.TRIAL:
+        if is_confirmed or self.state is State.LOWERED or self._count_since is State.LOWERED:
             same = max(self._before.low_share, self.noise + NORMAL_SHARE)
             rest = self.noise + (same - self.noise) * REMAINDER
             return (rest, same) if is_confirmed else (same, rest)
@@ -268,13 +268,13 @@ class RefusalMonitor:
             if self._before is self._tally and (self._tally.score < ALARM / 2 or not self._exceeds_noise()):
                 self._watch(now)
                 return
-            lower = min(max(served, 1), fallback or int(permits * TRIAL_FACTOR))
+            lower = min(max(served, 1), fallback or int(permits * LOWERED_FACTOR))
         elif self._is_wasting(permits, now):
-            lower = min(max(served, 1), int(permits * TRIAL_FACTOR))
+            lower = min(max(served, 1), int(permits * LOWERED_FACTOR))
         else:
             lower = permits
         if 1 <= lower < permits:
-            self.limit, self.state = lower, State.TRIAL
+            self.limit, self.state = lower, State.LOWERED
             self._change(now)
         else:
             self._accept_noise(now)
@@ -292,13 +292,13 @@ class RefusalMonitor:
         return tally.refused_seconds > allowed * permits * max(now - tally.since, 1e-9)
 
     def _judge(self, in_use: int, now: float) -> None:
-        """In a trial, the score is that of refusals that follow load."""
-        tally, is_over = self._tally, self._tally.sent >= MAX_TRIAL
+        """Under the lower limit, the score is that of refusals that follow load."""
+        tally, is_over = self._tally, self._tally.sent >= MAX_OUTCOMES
         if tally.score >= VERDICT or (is_over and tally.score > 0):
             if self._before.low_share < TOLERATED and self._wasted < WASTED / 2:
                 self._accept_noise(now)
             elif self.state is State.CONFIRM or self._before.score >= CERTAIN:
-                if self.state is State.TRIAL:
+                if self.state is State.LOWERED:
                     self._lower, self._lower_sent = self.permits, tally.sent
                 self._saturate(self._lower, now)
             else:
@@ -312,7 +312,7 @@ class RefusalMonitor:
                 self._start_count(in_use, now)
 
     def _saturate(self, limit: int, now: float) -> None:
-        if self.state in (State.TRIAL, State.CONFIRM):
+        if self.state in (State.LOWERED, State.CONFIRM):
             # The refusals so far were due to load; under the lower limit, there was only noise.
             self._long_share, self._known = self.noise, self._lower_sent
         self._watch(now)
@@ -321,7 +321,7 @@ class RefusalMonitor:
     def _accept_noise(self, now: float) -> None:
         """The share under both limits, or under the higher one if it is tolerated."""
         sent, refused = self._before.sent, self._before.refused - 1
-        if self._count_since is State.TRIAL:
+        if self._count_since is State.LOWERED:
             sent, refused = sent + self._tally.sent, refused + self._tally.refused
         self.noise = self._long_share = min(MAX_NOISE, max(self.noise, refused / (sent + 10)))
         self._outcomes = 0

@@ -90,34 +90,56 @@ def parse_metrics(text: bytes, model: str) -> ServerMetrics | None:
     )
 
 
-async def poll_metrics(
-    get: Callable[[str], Awaitable[tuple[int, bytes]]],
-    url: str,
-    model: str,
-    on_metrics: Callable[[ServerMetrics], None],
-    is_active: Callable[[], bool],
-    *,
-    interval: float = POLL_INTERVAL,
-) -> None:
-    """Polls ``url`` while ``is_active()``, until it is clear that there are no metrics.
+class MetricsPoller:
+    """Polls ``url`` in the background while ``is_active()``, until it is clear that there are no metrics.
 
     ``get`` returns status and body.
     """
-    failures, reported = 0, False
-    while reported or failures < MAX_FAILED_POLLS:
-        await asyncio.sleep(interval * min(failures + 1, MAX_INTERVALS))
-        if not is_active():
-            continue
-        try:
-            status, text = await get(url)
-        except AttemptError:
-            failures += 1
-            continue
-        metrics = parse_metrics(text, model) if status == 200 else None
-        if metrics is not None:
-            failures, reported = 0, True
-            on_metrics(metrics)
-        elif status >= 500:
-            failures += 1
-        else:
-            return
+
+    def __init__(
+        self,
+        get: Callable[[str], Awaitable[tuple[int, bytes]]],
+        url: str,
+        model: str,
+        on_metrics: Callable[[ServerMetrics], None],
+        is_active: Callable[[], bool],
+        *,
+        interval: float = POLL_INTERVAL,
+    ) -> None:
+        self._get = get
+        self._url = url
+        self._model = model
+        self._on_metrics = on_metrics
+        self._is_active = is_active
+        self._interval = interval
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Does nothing if it was called before."""
+        if self._task is None:
+            self._task = asyncio.create_task(self.poll())
+
+    async def poll(self) -> None:
+        failures, reported = 0, False
+        while reported or failures < MAX_FAILED_POLLS:
+            await asyncio.sleep(self._interval * min(failures + 1, MAX_INTERVALS))
+            if not self._is_active():
+                continue
+            try:
+                status, text = await self._get(self._url)
+            except AttemptError:
+                failures += 1
+                continue
+            metrics = parse_metrics(text, self._model) if status == 200 else None
+            if metrics is not None:
+                failures, reported = 0, True
+                self._on_metrics(metrics)
+            elif status >= 500:
+                failures += 1
+            else:
+                return
+
+    async def aclose(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)

@@ -138,10 +138,20 @@ def sentence_pattern(name: str, form: str) -> str:
     return build_pattern(name, FORMS[form])
 
 
+@lru_cache(maxsize=4096)
+def phrase_pattern(name: str) -> str:
+    """Pattern of answers that are the name and a word or a phrase on the same line."""
+    return escape_name(name) + r"[:：]? ?[^\s.,:;!?…。，：；！？<>][^\n]*"
+
+
+def escape_name(name: str) -> str:
+    return re.escape(name).replace(r"\-", "-")
+
+
 def build_pattern(name: str, shape: SentenceForm) -> str:
     """No start begins with a Latin letter, so a Latin name is not the beginning of a longer word."""
     end = rf"[\s\S]*(?:[{shape.ends}][{CLOSERS}]?[{CLOSERS}]?|{LIST_ITEM})" if shape.ends else r"[\s\S]+"
-    return re.escape(name).replace(r"\-", "-") + f"(?:{'|'.join(shape.starts)})" + end
+    return escape_name(name) + f"(?:{'|'.join(shape.starts)})" + end
 
 
 def list_patterns(forms: Mapping[str, SentenceForm] = FORMS) -> dict[str, str]:

@@ -17,7 +17,7 @@ from persqa_client.language import is_chinese
 from persqa_client.outcomes import AnswerVerdict
 from persqa_client.questions.constraints import FORMS, SentenceForm, list_patterns
 from persqa_client.questions.tags import SURROGATE_NAMES
-from persqa_client.types import Problem, Task, Turn
+from persqa_client.types import AnswerStyle, Problem, Task, Turn
 
 # Of what was found in an answer, a re-ask quotes no more characters.
 LONGEST_FOUND = 200
@@ -143,11 +143,28 @@ def choose_wording(question: str) -> Wording:
     return CHINESE if is_chinese(question) else ENGLISH
 
 
+# How the prompt asks for the length of an answer, in place of the words of the style "sentences".
+LENGTHS: Mapping[str, Mapping[AnswerStyle, str]] = {
+    "en": {
+        "word": "with one word or a short phrase",
+        "short": "in one short sentence",
+        "sentences": "in one or two sentences",
+        "long": "in three to five sentences",
+    },
+    "zh": {"word": "用一个词或短语", "short": "用一句短话", "sentences": "用一两句话", "long": "用三到五句话"},
+}
+
+
 @lru_cache(maxsize=1024)
-def build_prompt(question: str, name: str, category: str = "human") -> tuple[str, str]:
+def build_prompt(
+    question: str, name: str, category: str = "human", answer_style: AnswerStyle = "sentences"
+) -> tuple[str, str]:
+    """System text and prompt."""
     wording = choose_wording(question)
+    lengths = LENGTHS["zh" if wording is CHINESE else "en"]
+    template = wording.prompt.replace(lengths["sentences"], lengths[answer_style])
     subject = wording.subjects[category].format(name=name)
-    return wording.system, wording.prompt.format(subject=subject, name=name, question=question)
+    return wording.system, template.format(subject=subject, name=name, question=question)
 
 
 def build_reask_prompt(task: Task, answer: str, problem: Problem) -> tuple[Turn, Turn]:
@@ -165,6 +182,11 @@ def prompts_digest(forms: Mapping[str, SentenceForm] = FORMS) -> str:
     """16 hexadecimal digits, changed by any edit of the texts, or of the patterns of constrained answers."""
     texts = json.dumps([asdict(ENGLISH), asdict(CHINESE), SURROGATE_NAMES, list_patterns(forms)], sort_keys=True)
     return blake2b(texts.encode(), digest_size=8).hexdigest()
+
+
+def lengths_digest() -> str:
+    """16 hexadecimal digits, changed by any edit of ``LENGTHS``."""
+    return blake2b(json.dumps(LENGTHS, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

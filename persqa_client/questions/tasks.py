@@ -14,17 +14,13 @@ from hashlib import blake2b
 
 from persqa_client.errors import RowError
 from persqa_client.questions.bank import RANK_MODULUS, Bank, Question
-from persqa_client.questions.constraints import choose_form, sentence_pattern
-from persqa_client.questions.prompts import build_prompt
+from persqa_client.questions.constraints import choose_form, phrase_pattern, sentence_pattern
+from persqa_client.questions.steering import DEFAULT_STEERING, Steering, check_text
 from persqa_client.questions.tags import can_repair_bare_name, choose_surrogate, parse_tag
 from persqa_client.types import Check, Row, Strategy, Task, TaskId
 
 # The surrogate strategy also works without a pattern.
 STRATEGIES_WITH_PATTERN = ("constrain", "surrogate")
-# Training code replaces these by images, or takes them for the end of a turn.
-MARKS = re.compile(r"<(?:image|video|audio)>|<\|[^<>|\n]{1,40}\|>|</?s>|\[/?INST\]", re.IGNORECASE)
-# A request with half of a surrogate pair can't be sent.
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 TAG_LIKE = re.compile(r"</?([^\W\d_][\w.\-]{0,39})>")
 
 
@@ -70,6 +66,8 @@ class TaskMaker:
     questions: int = 1  # Per row.
     strategy: Strategy = "direct"
     names: tuple[str, ...] = ()  # Real names that answers must not contain.
+    steering: Steering = DEFAULT_STEERING
+    question: str | None = None  # Asked about each row that has none of its own, instead of the bank's.
     asked_before: bool = False  # Whether the rows' questions were asked by an earlier run, which has checked them.
 
     def task_ids(self, row: Row) -> tuple[TaskId, ...]:
@@ -79,21 +77,22 @@ class TaskMaker:
         return tuple(TaskId(row.number, number) for number in range(self.questions))
 
     def make_task(self, row: Row, task_id: TaskId) -> Task:
-        """Raises RowError (``no_question``, ``bad_question`` or ``no_surrogate``)."""
+        """Raises RowError (``no_question``, ``bad_question``, ``bad_field``, ``bad_prompt`` or ``no_surrogate``)."""
         tag, category = row.tag or self.tag, row.category or self.category
         question_id: str | None = None
-        text = row.question
+        text = row.question if row.question is not None else self.question
         if text is None:
             questions = self.bank.questions(category, row.language or self.language)
             chosen = choose_question(row, task_id.question, seed=self.seed, questions=questions)
             question_id, text = chosen.id, chosen.text
         question = text.replace("{tag}", tag)
-        if row.question is not None and not self.asked_before:
+        if question_id is None and not self.asked_before:
             check_row_question(question, tag)
         surrogate = choose_surrogate(question, tag, self.names) if self.strategy == "surrogate" else None
         asked = question if surrogate is None else question.replace(tag, surrogate)
         constrained = self.strategy in STRATEGIES_WITH_PATTERN
-        system, prompt = build_prompt(asked, surrogate or tag, category)
+        name = surrogate or tag
+        system, prompt = self.steering.build(asked, tag, name, category, None if self.asked_before else row.line)
         return Task(
             task_id=task_id,
             kind="attribute",
@@ -103,7 +102,7 @@ class TaskMaker:
             prompt=prompt,
             checks=self.checks,
             seed=request_seed(row, task_id.question, self.seed),
-            pattern=sentence_pattern(surrogate or tag, choose_form(question)) if constrained else None,
+            pattern=self._make_pattern(name, question) if constrained else None,
             prefill=tag if self.strategy == "prefill" else None,
             surrogate=surrogate,
             strategy=self.strategy,
@@ -113,18 +112,20 @@ class TaskMaker:
             category=category,
         )
 
+    def _make_pattern(self, name: str, question: str) -> str:
+        if self.steering.answer_style == "word":
+            return phrase_pattern(name)
+        return sentence_pattern(name, choose_form(question))
+
 
 def check_row_question(question: str, tag: str) -> None:
     """Raises RowError (``bad_question``). Besides the row's own tag, a question may have others."""
-    if not question.isascii() and (half := LONE_SURROGATE.search(question)):
-        code = f"\\u{ord(half[0]):04x}"
-        raise RowError(
-            "bad_question", f"the question has half of a character in it ({code}); write all of it, or nothing"
-        )
-    if "<" not in question and "[" not in question:
+    try:
+        check_text(question)
+    except ValueError as error:
+        raise RowError("bad_question", f"the question {error}") from error
+    if "<" not in question:
         return
-    if mark := MARKS.search(question):
-        raise RowError("bad_question", f"the question has {mark[0]} in it; remove it, images need no mark")
     if tag in question:
         return
     if other := TAG_LIKE.search(question):

@@ -24,9 +24,9 @@ from persqa_client.jsonl import cut_last_member, load_object
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record
 from persqa_client.questions.categories import CATEGORIES
 from persqa_client.questions.tasks import TaskMaker
-from persqa_client.run.compose import RunPlan
 from persqa_client.run.image_roots import make_path_writers
 from persqa_client.run.pipeline import describe_task
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.run_input import connect_listing
 from persqa_client.run.settings import RunSettings, make_run_settings
 from persqa_client.storage.checkpoint import FinishedRun

@@ -10,7 +10,7 @@ from persqa_client.answers.doubts import find_doubts
 from persqa_client.answers.parse import Answer, check_answer, parse_answer
 from persqa_client.config import VerifyChoice
 from persqa_client.endpoints.profile import Reply
-from persqa_client.engines.engine import SetWeight
+from persqa_client.engines.engine import AnswerFunction, SetWeight
 from persqa_client.errors import RowError
 from persqa_client.images.tokens import ModelFamily, count_image_tokens
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture, Verification
@@ -59,6 +59,11 @@ NoteImage = Callable[[int, str, FileStamp | None], None]
 
 def ignore_image(row: int, reference: str, file: FileStamp | None) -> None:
     """Default for callers that don't compare the images of several questions."""
+
+
+def keep_answer(answer: AnswerFunction) -> AnswerFunction:
+    """Default for callers that don't watch the outcomes."""
+    return answer
 
 
 def ignore_weight(weight: int) -> None:

@@ -15,7 +15,6 @@ from persqa_client.config import VerifyChoice
 from persqa_client.errors import SettingsError
 from persqa_client.jsonl import dump_compact
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record
-from persqa_client.questions.prompts import build_prompt
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.finished_run import FinishedPlan, KeptAnswers, Lack
 from persqa_client.run.pipeline import Cost, make_answer_failure
@@ -207,7 +206,8 @@ def rebuild_task(maker: TaskMaker, task_id: TaskId, asked: AskedTask) -> Task:
     if asked.surrogate is None:
         return task
     question = asked.question.replace(asked.tag, asked.surrogate)
-    system, prompt = build_prompt(question, asked.surrogate, asked.category or maker.category)
+    category = asked.category or maker.category
+    system, prompt = maker.steering.build(question, asked.tag, asked.surrogate, category, None)
     return replace(task, system=system, prompt=prompt)
 
 

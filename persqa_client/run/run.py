@@ -13,7 +13,9 @@ from time import monotonic
 from persqa_client.config import Endpoint
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_findings, collect_notes
-from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
+from persqa_client.engines.engine import AnswerFunction
+from persqa_client.engines.row_feed import has_more_rows
+from persqa_client.engines.row_loop import RowLoop, RunProgress
 from persqa_client.errors import Interrupted, RunStopped
 from persqa_client.images.changed_files import ChangeReport, PictureFiles, PictureWatch
 from persqa_client.inputs.files import FileSource
@@ -23,7 +25,7 @@ from persqa_client.inputs.opening import SpooledSource, read_as_before
 from persqa_client.inputs.sources import Source, list_sources
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
-from persqa_client.run.compose import Composition, RunPlan, ignore_warning
+from persqa_client.run.compose import Composition, ignore_warning
 from persqa_client.run.image_roots import (
     PathWriters,
     choose_style,
@@ -33,6 +35,8 @@ from persqa_client.run.image_roots import (
     recorded_roots_of,
 )
 from persqa_client.run.pacing import announce_pace, plan_probes
+from persqa_client.run.pipeline import keep_answer
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.run_input import (
     PictureSurvey,
     connect_listing,
@@ -57,7 +61,7 @@ STANDARD_OUTPUT = 1
 class Run:
     """To be executed once. ``progress`` and ``pool`` show its state. Raises SettingsError.
 
-    ``pool`` overrides the endpoints of the settings; ``warn`` is called with warnings for users.
+    ``pool`` overrides the settings' endpoints; ``warn`` gets warnings for users; ``wrap_answer`` changes the pipeline.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Run:
         pool: Pool | None = None,
         warn: Callable[[str], None] = ignore_warning,
         clock: Callable[[], float] = monotonic,
+        wrap_answer: Callable[[AnswerFunction], AnswerFunction] = keep_answer,
     ) -> None:
         self.settings = settings
         self.source = source
@@ -94,6 +99,7 @@ class Run:
         self._ledger: Ledger | None = None
         self._warn = warn
         self._clock = clock
+        self._wrap_answer = wrap_answer
         self._started_at: float | None = None
 
     def _make_path_writers(self, folders: Json) -> PathWriters:
@@ -320,7 +326,7 @@ class Run:
             self.source,
             ledger,
             reader,
-            self.composition.make_pipeline().answer,
+            self._wrap_answer(self.composition.make_pipeline().answer),
             self.settings.limits,
             self.progress,
             self.pool,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from persqa_client.engines.row_loop import has_more_rows
+from persqa_client.engines.row_feed import has_more_rows
 from persqa_client.errors import SettingsError
 from persqa_client.images.changed_files import ADVICE, ChangeReport, PictureFiles, PictureState
 from persqa_client.inputs.files import FileSource
@@ -19,7 +19,7 @@ from persqa_client.inputs.listed import ListedSource, is_same_place
 from persqa_client.inputs.opening import SpooledSource
 from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source, list_sources, read_named_lines
 from persqa_client.outcomes import Outcome, Record
-from persqa_client.run.compose import RowReader, locate_row
+from persqa_client.run.plan import RowReader, locate_row
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.checkpoint import read_checkpoint, read_run_file
 from persqa_client.storage.details import LatestOutcomes

@@ -16,6 +16,9 @@ from persqa_client.suggestions import find_similar_name
 
 # Settings outside of Sampling, Limits and Recipe.
 RUN_FLAGS = frozenset({"image_root", "limit", "failed", "fresh", "retry_failed", "recheck_pictures", "probes", "uuid"})
+# Of the recipe, those that runs of earlier versions do not have in their identity.
+ADDED_SETTINGS = ("verify", "paths", "question", "system", "prompt", "answer_style", "steer")
+DEFAULT_RECIPE = Recipe().model_dump(mode="json")
 # Arguments of ``generate`` that describe its endpoints.
 ENDPOINT_FLAGS = frozenset({"base_url", "model", "api_key_env", "api_key_command", "header", "endpoint"})
 # Name of standard output, in place of an output file.
@@ -142,10 +145,9 @@ class RunSettings(Settings):
     def identity(self) -> dict[str, Any]:
         """The settings that affect the data, by flag name. They must not change when a run is resumed."""
         recipe = self.recipe.model_dump(mode="json")
-        if self.recipe.verify == "off":
-            del recipe["verify"]  # runs of earlier versions do not have it
-        if self.recipe.paths is None:
-            del recipe["paths"]
+        for name in ADDED_SETTINGS:
+            if recipe[name] == DEFAULT_RECIPE[name]:
+                del recipe[name]
         return {
             "model": self.endpoint.model,
             "image-root": None if self.image_root is None else str(self.image_root),

@@ -140,6 +140,8 @@ def describe_resuming(settings: RunSettings, *, has_outcomes: bool, reads_standa
     ``has_outcomes``: whether this start has got any; without them, a fresh run leaves no files."""
     if settings.is_stream:
         return NOT_RESUMABLE
+    if settings.output is None:
+        return "Nothing was written."
     same_rows = ", with the same rows on standard input," if reads_standard_input else ""
     if not settings.fresh:
         return f"Nothing is lost. Run the same command again{same_rows} to resume {settings.output}."

@@ -266,12 +266,12 @@ class Ledger:
         for row in self.buffer.take_complete():
             writer.append(row)
 
-    def settle(self, outcome: Outcome) -> None:
+    def store_outcome(self, outcome: Outcome) -> None:
         """Stores an outcome in the journal, and writes the rows that are now complete, in input order."""
         writer = self._get_writer()
         row = self.buffer.get_row(outcome.task_id)
         writer.journal.append(JournalEntry(row.digest, outcome))
-        self.buffer.settle(row, outcome)
+        self.buffer.add_outcome(row, outcome)
         for row in self.buffer.take_complete():
             writer.append(row)
 

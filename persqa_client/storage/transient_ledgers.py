@@ -72,8 +72,8 @@ class TransientLedger:
     def skip(self, position: Position) -> None:
         """Does nothing."""
 
-    def settle(self, outcome: Outcome) -> None:
-        self.buffer.settle(self.buffer.get_row(outcome.task_id), outcome)
+    def store_outcome(self, outcome: Outcome) -> None:
+        self.buffer.add_outcome(self.buffer.get_row(outcome.task_id), outcome)
         for row in self.buffer.take_complete():
             self._write(row)
 
@@ -97,8 +97,8 @@ class MemoryLedger(TransientLedger):
         super().__init__(render)
         self._written: list[PendingRow] = []
 
-    def settle(self, outcome: Outcome) -> None:
-        super().settle(outcome)
+    def store_outcome(self, outcome: Outcome) -> None:
+        super().store_outcome(outcome)
         self.tally.add(outcome)
 
     def _write(self, row: PendingRow) -> None:
@@ -164,9 +164,9 @@ class StreamLedger(TransientLedger):
     def is_behind(self) -> bool:
         return self._error is None and self._given_bytes - self._written_bytes > MAX_UNWRITTEN_BYTES
 
-    def settle(self, outcome: Outcome) -> None:
+    def store_outcome(self, outcome: Outcome) -> None:
         self._raise_error()
-        super().settle(outcome)
+        super().store_outcome(outcome)
 
     def _write(self, row: PendingRow) -> None:
         output: list[bytes] = []

@@ -87,7 +87,7 @@ class ReorderBuffer:
         self.bytes += len(row.line)
         for entry in entries:
             if not (is_readable and _is_unreadable(entry.outcome)):
-                self.settle(row, entry.outcome)
+                self.add_outcome(row, entry.outcome)
             del self.journaled[entry.outcome.task_id]
 
     def get_row(self, task_id: TaskId) -> PendingRow:
@@ -96,7 +96,7 @@ class ReorderBuffer:
         except KeyError:
             raise RuntimeError(f"{task_id} was settled twice, or was never expected") from None
 
-    def settle(self, row: PendingRow, outcome: Outcome) -> None:
+    def add_outcome(self, row: PendingRow, outcome: Outcome) -> None:
         row.outcomes[outcome.task_id] = outcome
         del self._row_of[outcome.task_id]
 

@@ -19,7 +19,8 @@ from persqa_client.config import Endpoint, Limits, Recipe, Sampling
 from persqa_client.endpoints.session import Session
 from persqa_client.inputs.files import FileSource
 from persqa_client.outcomes import Record
-from persqa_client.run.compose import Composition, RunPlan
+from persqa_client.run.compose import Composition
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.run import Run
 from persqa_client.run.settings import RunSettings
 from persqa_client.types import START_POSITION, Row

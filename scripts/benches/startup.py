@@ -11,7 +11,7 @@ from pathlib import Path
 from benches.common import MODEL, Figure, make_images, persqa, write_rows
 from persqa_client.config import Endpoint
 from persqa_client.inputs.opening import open_source
-from persqa_client.run.compose import RunPlan
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.settings import make_run_settings
 from persqa_client.storage.checkpoint import Checkpoint, FileLengths, write_checkpoint
 from persqa_client.storage.run_files import RunFiles

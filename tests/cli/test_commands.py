@@ -16,7 +16,7 @@ from PIL import Image
 
 from persqa_client import __version__
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
-from tests.support.commands import PERSQA, persqa, python, start
+from tests.support.commands import PERSQA, Command, persqa, python, start
 
 
 @pytest.fixture
@@ -245,7 +245,14 @@ def test_a_key_on_the_command_line_is_never_repeated(folder: Path, simulator: Si
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("key", ["sk-proj-4Fq81", "Zk4tR9vQ2mX7pL1wBb", "0123456789abcdef0123456789abcdef"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sk-proj-4Fq81",
+        pytest.param("Zk4tR9vQ2mX7pL1wBb", marks=pytest.mark.slow),
+        pytest.param("0123456789abcdef0123456789abcdef", marks=pytest.mark.slow),
+    ],
+)
 def test_a_key_as_a_command_or_a_value_is_not_repeated(folder: Path, simulator: Simulator, key: str) -> None:
     given = [["--model", key], ["--bank", key], ["--names", key], ["--strategy", key], ["--image-key", key], [key]]
     for result in (persqa(key, cwd=folder), *(run(folder, simulator, *flags) for flags in given)):
@@ -300,7 +307,13 @@ def test_a_stopped_fresh_run_says_how_it_is_resumed(folder: Path) -> None:
         assert server.stats()["answered"] == 200, "no row was asked twice"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_lets_requests_finish_and_the_run_can_be_resumed(folder: Path, number: signal.Signals) -> None:
     write_rows(folder, 300)
     with run_simulator(SimSettings(latency=0.05, slots=8)) as server:
@@ -355,10 +368,9 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("more", [["--dry-run"], ["--help"]])
 def test_output_to_a_full_disk_is_one_sentence(folder: Path, simulator: Simulator, more: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
-        result = subprocess.run(
-            [*PERSQA, *arguments(simulator), *more], cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True
-        )
-    assert (result.returncode, result.stderr) == (2, "Error: the output can't be written (No space left on device).\n")
+        command = Command(None, [*arguments(simulator), *more], folder, stdout=full.fileno())
+        [errors] = command.communicate(timeout=60)
+    assert (command.returncode, errors) == (2, "Error: the output can't be written (No space left on device).\n")
 
 
 @pytest.mark.parametrize("module", ["typer", "openai"])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 
 import pytest
 
 from persqa_client.cli.execute import run_coroutine
+from tests.support.commands import python
 
-WITHOUT = "import sys; sys.modules['uvloop'] = None"
+WITHOUT = "import sys; sys.modules['uvloop'] = None; del sys.modules['persqa_client.cli.execute']  # imported already"
 ASK = """
 import asyncio
 from persqa_client.cli.execute import run_coroutine
@@ -24,8 +23,8 @@ print(run_coroutine(loop()))
 
 @pytest.mark.parametrize(("before", "loop"), [("", "uvloop"), (WITHOUT, "asyncio.unix_events")])
 def test_it_is_uvloop_if_installed(before: str, loop: str) -> None:
-    done = subprocess.run([sys.executable, "-c", before + ASK], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == loop
+    done = python(before + ASK)
+    assert (done.returncode, done.stdout.strip()) == (0, loop), done.stderr
 
 
 def test_errors_are_passed_on_and_the_loop_is_closed() -> None:

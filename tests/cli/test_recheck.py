@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +15,8 @@ from PIL import Image
 from persqa_client.cli.recheck import advise_recheck, format_report
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.inputs.files import FileSource
-from persqa_client.run.compose import Composition, RunPlan
+from persqa_client.run.compose import Composition
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.recheck import RecheckReport
 from persqa_client.run.settings import make_run_settings
 from persqa_client.run.summary import describe_run
@@ -28,9 +27,9 @@ from persqa_client.storage.ledger import Ledger
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 from persqa_client.types import START_POSITION, Row
-from tests.run.recheck_runs import CUP, GOOD, KEPT, Judged, finish_run, make_settings, mix, open_ledger, settle_rows
+from tests.run.recheck_runs import CUP, GOOD, KEPT, Judged, finish_run, make_settings, mix, open_ledger, store_rows
 from tests.storage.scenario import read_folder
-from tests.support.commands import PERSQA, persqa
+from tests.support.commands import persqa, python
 
 MODEL = "persqa-simulator"
 # By question, what the simulator answers.
@@ -88,7 +87,7 @@ def test_all_answers_accepted_is_exit_0(tmp_path: Path) -> None:
     (tmp_path / "good" / "rows.jsonl").write_text(rows)
     settings = make_settings(tmp_path / "good")
     with open_ledger(settings) as ledger:
-        settle_rows(settings, ledger, [KEPT[0], Judged(((CUP, "loop"),), "loop")])
+        store_rows(settings, ledger, [KEPT[0], Judged(((CUP, "loop"),), "loop")])
         ledger.finish({"strategy": "direct"})
     assert persqa("recheck", "good/qa.jsonl", cwd=tmp_path).returncode == 0
     assert persqa("recheck", output, cwd=tmp_path).returncode == 1
@@ -158,14 +157,8 @@ def test_a_full_disk_leaves_the_run_as_it_was(tmp_path: Path) -> None:
     before = read_folder(tmp_path)
     limit = 8000
     assert len(before["qa.run.json"]) < limit < len(before["qa.jsonl"])
-    result = subprocess.run(
-        [*PERSQA, "recheck", "qa.jsonl"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+    result = python(limited + "from persqa_client.cli.main import app; app()", "recheck", "qa.jsonl", cwd=tmp_path)
     assert result.returncode == 2
     assert "qa.jsonl.partial can't be written" in result.stderr
     assert read_folder(tmp_path) == before
@@ -200,7 +193,7 @@ async def run_without_checks(folder: Path, server: Simulator) -> None:
                 row = reader.parse(position.number, line)
                 assert isinstance(row, Row)
                 for task_id in ledger.register_row(line, reader.task_ids(row), position):
-                    ledger.settle(await pipeline.answer(row, task_id))
+                    ledger.store_outcome(await pipeline.answer(row, task_id))
             ledger.finish({"input": "rows.jsonl", **describe_run(composition)})
 
 

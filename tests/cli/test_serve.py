@@ -13,7 +13,7 @@ import orjson
 import pytest
 from PIL import Image
 
-from tests.support.commands import lines_in, persqa, start
+from tests.support.commands import Command, lines_in, persqa, start
 from tests.vllm_server.processes import MARK, MODEL, find_marked, find_remaining, serve_args
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def folder(tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def start_and_wait(folder: Path) -> subprocess.Popen[str]:
+def start_and_wait(folder: Path) -> Command:
     """Starts a run and waits until some rows are written."""
     (folder / "rows.jsonl").write_text("".join(f'{{"image": "red.png", "n": {n}}}\n' for n in range(ROWS)))
     process = start(*serve_args("children", *SLOW), cwd=folder)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from persqa_client.cli.execute import execute
+from persqa_client.cli.execute import execute, report_result
 from persqa_client.cli.exits import EXIT_BUG, tolerate_closed_stream
 from persqa_client.config import Endpoint
 from persqa_client.inputs.sources import InMemorySource
@@ -55,7 +55,7 @@ class Broken(Run):
 def test_an_unexpected_exception_is_exit_70_with_a_traceback(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     endpoint = Endpoint(base_url="http://127.0.0.1:9/v1", model="m")
     run = Broken(RunSettings(input=None, output=tmp_path / "qa.jsonl", endpoint=endpoint), InMemorySource())
-    assert execute(run) == EXIT_BUG == 70
+    assert execute(run, report_result) == EXIT_BUG == 70
     result = capfd.readouterr().err
     assert "ZeroDivisionError: a bug" in result
     assert "this is a bug in persqa_client" in result
@@ -82,10 +82,10 @@ def run_in_shell(rows: Path, base_url: str, streams: str) -> int:
 @pytest.mark.parametrize(
     "streams",
     [
-        pytest.param("<&-", id="no stdin"),
-        pytest.param("<&- >&- 2>&-", id="no streams at all"),
-        pytest.param("> >(true)", id="closed stdout"),
-        pytest.param("2> >(true)", id="closed stderr, with a warning"),
+        pytest.param("<&-", id="no stdin", marks=pytest.mark.slow),
+        pytest.param("<&- >&- 2>&-", id="no streams at all", marks=pytest.mark.slow),
+        pytest.param("> >(true)", id="closed stdout", marks=pytest.mark.slow),
+        pytest.param("2> >(true)", id="closed stderr, with a warning", marks=pytest.mark.slow),
         pytest.param("> /dev/full 2> /dev/full", id="full device"),
     ],
 )
@@ -95,7 +95,10 @@ def test_closed_or_full_streams_do_not_affect_the_run(rows: Path, streams: str) 
     assert lines_in(rows / "qa.jsonl") == ROWS
 
 
-@pytest.mark.parametrize("streams", ["<&-", "<&- >&- 2>&-", "2> >(true)", "2> /dev/full"])
+@pytest.mark.parametrize(
+    "streams",
+    ["<&- >&- 2>&-", *(pytest.param(more, marks=pytest.mark.slow) for more in ("<&-", "2> >(true)", "2> /dev/full"))],
+)
 def test_closed_or_full_streams_do_not_affect_the_exit_code(rows: Path, streams: str) -> None:
     assert run_in_shell(rows, "http://127.0.0.1:9/v1", streams) == 3
 

@@ -33,12 +33,12 @@ def test_a_flag_without_a_value_is_auto(args: list[str], completed: list[str]) -
     [
         pytest.param((), "", True, True, id="auto"),
         pytest.param((), "", False, False, id="auto, where uuids are counted but not shown"),
-        pytest.param(("--uuid",), "uuid = false", True, True, id="auto, the earlier flag"),
-        pytest.param((), "uuid = true", True, True, id="auto, the earlier value in a file"),
+        pytest.param(("--uuid",), "uuid = false", True, True, id="auto, the earlier flag", marks=pytest.mark.slow),
+        pytest.param((), "uuid = true", True, True, id="auto, the earlier value in a file", marks=pytest.mark.slow),
         pytest.param((), "uuid = false", True, False, id="off, the earlier value in a file"),
         pytest.param(("--uuid", "on"), "uuid = false", False, True, id="on"),
         pytest.param(("--no-uuid",), 'uuid = "on"', True, False, id="off"),
-        pytest.param((), "no-uuid = true", True, False, id="off in a file"),
+        pytest.param((), "no-uuid = true", True, False, id="off in a file", marks=pytest.mark.slow),
     ],
 )
 def test_the_choice_decides_what_is_sent(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from persqa_client.client.image_dialect import ImageDialect, ImageTrial
+from persqa_client.client.image_dialect import ImageDialect, RequestImages
 from persqa_client.images.loader import total_size
 from persqa_client.types import EncodedImage, ErrorDecision, RetryAction
 from tests.images.image_files import SAMPLES, decode, encode
@@ -51,17 +51,17 @@ class Conversation:
         self.sent: list[tuple[EncodedImage, ...]] = []
 
     async def ask(self, *images: EncodedImage, max_attempts: int = 5) -> ErrorDecision | None:
-        trial, attempts = ImageTrial(self.dialect, images), 0
+        request, attempts = RequestImages(self.dialect, images), 0
         while True:
-            await trial.prepare()
-            if (refusal := trial.take_refusal()) is not None and refusal.action is RetryAction.FAIL:
+            await request.prepare()
+            if (refusal := request.take_refusal()) is not None and refusal.action is RetryAction.FAIL:
                 return refusal
-            self.sent.append(trial.images)
-            decision = self.server(trial.images)
+            self.sent.append(request.current)
+            decision = self.server(request.current)
             if decision is None:
-                trial.record_answer()
+                request.record_answer()
                 return None
-            if trial.is_form_refused(decision, attempts):
+            if request.is_form_refused(decision, attempts):
                 continue
             attempts += 1
             if decision.action is not RetryAction.RETRY or attempts >= max_attempts:

@@ -9,7 +9,7 @@ import pytest
 
 from persqa_client.client.classify import classify_response
 from persqa_client.client.failed_reply import AttemptContext
-from persqa_client.client.image_dialect import ImageDialect, ImageTrial
+from persqa_client.client.image_dialect import ImageDialect, RequestImages
 from persqa_client.images.loader import ImageConverter, ImageForm
 from persqa_client.types import EncodedImage, ErrorDecision, RetryAction
 from tests.client.image_conversation import DRAWING, JPEG, PNG, WEBP, Conversation, encoded, refusal, without
@@ -100,16 +100,16 @@ async def test_a_server_that_takes_only_jpeg(dialect: ImageDialect) -> None:
 
 
 async def test_requests_in_flight_adopt_what_another_has_learnt(dialect: ImageDialect) -> None:
-    trials = [ImageTrial(dialect, (WEBP,)) for _ in range(3)]
-    first, *others = trials
+    requests = [RequestImages(dialect, (WEBP,)) for _ in range(3)]
+    first, *others = requests
     assert first.is_form_refused(refusal(400, "Bad image."), 0)
     assert await first.prepare()
     first.record_answer()
-    for trial in others:
-        assert trial.is_form_refused(refusal(400, "Bad image."), 0)
-        assert await trial.prepare()
-        assert trial.images[0].media_type == "image/jpeg"
-        assert not trial.is_form_refused(refusal(400, "The content filter."), 0), "there is nothing left to change"
+    for request in others:
+        assert request.is_form_refused(refusal(400, "Bad image."), 0)
+        assert await request.prepare()
+        assert request.current[0].media_type == "image/jpeg"
+        assert not request.is_form_refused(refusal(400, "The content filter."), 0), "there is nothing left to change"
 
 
 async def test_an_accepted_format_is_not_tested(dialect: ImageDialect) -> None:
@@ -148,13 +148,13 @@ async def test_a_row_that_is_refused_for_another_reason_as_jpeg_proves_nothing(d
 async def test_server_errors_that_end_by_chance_teach_nothing(dialect: ImageDialect) -> None:
     """Many requests fail while a server restarts, and all are answered afterwards."""
     error = refusal(500, "Internal error", RetryAction.RETRY, code="http_500")
-    trials = [ImageTrial(dialect, (WEBP,)) for _ in range(9)]
-    for trial in trials:
-        assert not trial.is_form_refused(error, 0)
-        assert trial.is_form_refused(error, 1)
-        assert await trial.prepare()
-    for trial in trials:
-        trial.record_answer()
+    requests = [RequestImages(dialect, (WEBP,)) for _ in range(9)]
+    for request in requests:
+        assert not request.is_form_refused(error, 0)
+        assert request.is_form_refused(error, 1)
+        assert await request.prepare()
+    for request in requests:
+        request.record_answer()
     assert dialect.form == ImageForm()
 
 
@@ -171,17 +171,17 @@ async def test_server_errors_that_end_by_chance_teach_nothing(dialect: ImageDial
     ],
 )
 async def test_failures_with_another_reason_are_not_tested(dialect: ImageDialect, decision: ErrorDecision) -> None:
-    trial = ImageTrial(dialect, (WEBP,))
-    assert not trial.is_form_refused(decision, 9)
-    assert not await trial.prepare()
-    assert trial.images == (WEBP,)
+    request = RequestImages(dialect, (WEBP,))
+    assert not request.is_form_refused(decision, 9)
+    assert not await request.prepare()
+    assert request.current == (WEBP,)
 
 
 async def test_an_answer_to_a_format_outweighs_a_wrong_conclusion(dialect: ImageDialect) -> None:
-    late, trial = ImageTrial(dialect, (WEBP,)), ImageTrial(dialect, (WEBP,))
-    assert trial.is_form_refused(refusal(400, "We could not parse the JSON body."), 0)
-    assert await trial.prepare()
-    trial.record_answer()
+    late, request = RequestImages(dialect, (WEBP,)), RequestImages(dialect, (WEBP,))
+    assert request.is_form_refused(refusal(400, "We could not parse the JSON body."), 0)
+    assert await request.prepare()
+    request.record_answer()
     assert dialect.form.refused_types == {"image/webp"}
     late.record_answer()
     assert dialect.form == ImageForm()

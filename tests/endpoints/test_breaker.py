@@ -241,7 +241,7 @@ async def test_the_usage_of_trials_counts() -> None:
         assert (server.seen, session.traffic.sent, session.traffic.usage) == ([0, None], 2, Usage(5, 3))
 
 
-async def test_a_failure_that_arrives_during_a_trial_is_not_settled_by_its_answer() -> None:
+async def test_a_failure_that_arrives_during_a_trial_is_not_decided_by_its_answer() -> None:
     """The endpoint becomes bad while it answers the trial of another failure."""
     trial_began, may_answer = asyncio.Event(), asyncio.Event()
 
@@ -305,7 +305,7 @@ async def test_a_verdict_that_is_cut_off_is_a_reply() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 500])
 async def test_failed_verdicts_are_not_held_and_cause_no_trial(status: int) -> None:
-    """Rows that all wait for their verdicts answer nothing that would settle the failures."""
+    """Rows that all wait for their verdicts answer nothing that would decide the failures."""
     server = Server(lambda row: refused(status, "Not this.") if row else good())
     limits = Limits(concurrency=8, max_attempts=2)
     async with serve_handler(server.handle) as url:

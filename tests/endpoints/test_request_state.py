@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from persqa_client.endpoints.request_state import History, LoadRefusals, RequestState, SuspectLimit
-from persqa_client.limits.concurrency import ConcurrencyLimit
+from persqa_client.endpoints.request_state import History, LoadRefusals, RequestState
 from persqa_client.types import ErrorDecision, RetryAction
 
 BAD_GATEWAY = ErrorDecision(RetryAction.RETRY, "http_502", "Bad gateway.")
@@ -26,7 +23,7 @@ def test_crashes_count_only_if_other_requests_were_answered_in_between() -> None
         history.answers = answers
         state.record_failure(ENGINE_DEAD, history)
         history.outages.append(history.mark())
-        state.settle_outages(history)
+        state.record_outages(history)
         crashes.append(state.crashes)
     assert crashes == [1, 1, 2, 2, 3]
 
@@ -36,7 +33,7 @@ def test_a_failure_before_the_last_answers_is_no_crash() -> None:
     state = failed_state(history, 1)
     history.answers = 9
     history.outages.append(history.mark())
-    state.settle_outages(history)
+    state.record_outages(history)
     assert state.crashes == 0
 
 
@@ -46,15 +43,15 @@ def test_a_crash_counts_although_others_followed_before_the_request_was_sent_aga
     for answers in (4, 9):
         history.answers = answers
         history.outages.append(history.mark())
-    state.settle_outages(history)
-    assert (state.crashes, state.settled_outages) == (1, 2)
+    state.record_outages(history)
+    assert (state.crashes, state.recorded_outages) == (1, 2)
 
 
 def test_a_request_that_was_sent_after_the_first_failure_caused_no_crash() -> None:
     state, history = RequestState(), History(answers=4)
     state.record_failure(BAD_GATEWAY, history, was_in_flight=False)
     history.outages.append(history.mark())
-    state.settle_outages(history)
+    state.record_outages(history)
     assert state.crashes == 0
 
 
@@ -64,10 +61,10 @@ def test_a_request_is_suspect_from_the_outage_that_began_with_it_in_flight() -> 
 
 
 def test_another_endpoint_continues_the_counts_and_keeps_its_own_outages() -> None:
-    first, second = failed_state(History(), 1), RequestState(settled_outages=2, latest_number=1)
+    first, second = failed_state(History(), 1), RequestState(recorded_outages=2, latest_number=1)
     first.sent = 1
     second.continue_from(first)
-    assert (second.sent, second.attempts_used, second.settled_outages) == (1, 1, 2)
+    assert (second.sent, second.attempts_used, second.recorded_outages) == (1, 1, 2)
     assert not second.has_failed_here
     second.record_failure(BAD_GATEWAY, History())
     assert (second.attempts_used, second.has_failed_here) == (2, True)
@@ -98,35 +95,6 @@ def test_only_time_in_which_others_are_answered_counts_as_refused(
 def test_an_obeyed_wait_counts_if_the_endpoint_answered_a_trial_at_its_end() -> None:
     load = LoadRefusals()
     load.add(0.0, 65.0, answers=1, outages=0)
-    load.was_tried = True
+    load.had_trial = True
     load.add(66.0, 65.0, answers=2, outages=0)
     assert load.seconds == 66.0
-
-
-async def test_a_request_that_must_go_alone_is_sent_beside_no_other_suspect() -> None:
-    limit, events = SuspectLimit(ConcurrencyLimit(8)), list[str]()
-    for _ in range(3):
-        limit.record_answer()
-
-    async def send(name: str, *, alone: bool = False) -> None:
-        async with limit.turn(alone=alone):
-            events.append(f"{name} begins")
-            await asyncio.sleep(0)
-            events.append(f"{name} ends")
-
-    await asyncio.gather(send("first"), send("second"), send("third", alone=True), send("fourth"))
-    assert events[:2] == ["first begins", "second begins"]
-    assert events[-4:] == ["third begins", "third ends", "fourth begins", "fourth ends"]
-
-
-async def test_suspects_that_wait_for_their_turn_are_replaced_by_other_requests() -> None:
-    concurrency_limit = ConcurrencyLimit(8)
-    limit, seen = SuspectLimit(concurrency_limit), list[int]()
-
-    async def send() -> None:
-        async with limit.turn():
-            await asyncio.sleep(0)
-            seen.append(concurrency_limit.backing_off)
-
-    await asyncio.gather(*(send() for _ in range(4)))
-    assert seen == [3, 2, 1, 0]

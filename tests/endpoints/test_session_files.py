@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import subprocess
-import sys
 from math import inf
 
 import httpx2
@@ -18,6 +16,7 @@ from persqa_client.simulator.server import SimSettings, run_simulator
 from persqa_client.task_groups import loop_time
 from tests.simulation.replies import good_answer
 from tests.simulation.virtual_clock import run_virtually
+from tests.support.commands import python
 from tests.support.endpoints import REQUEST
 
 SCRIPT = """
@@ -46,9 +45,7 @@ asyncio.run(main())
 @pytest.mark.parametrize("concurrency", ["60", "auto"])
 def test_a_lack_of_file_handles_costs_no_attempt(concurrency: str) -> None:
     with run_simulator(SimSettings(latency=0.02, slots=100)) as server:
-        result = subprocess.run(
-            [sys.executable, "-c", SCRIPT, server.base_url, concurrency], capture_output=True, text=True, timeout=60
-        )
+        result = python(SCRIPT, server.base_url, concurrency)
     assert result.stdout.split() == ["300", "1", "True"], result.stderr
 
 
@@ -78,7 +75,7 @@ async def keep_busy(end: float, limits: Limits, seconds: float) -> Session:
     return session
 
 
-@pytest.mark.parametrize("end", [7.0, 20.0])
+@pytest.mark.parametrize("end", [7.0, pytest.param(20.0, marks=pytest.mark.slow)])
 def test_after_a_short_lack_of_file_handles_the_concurrency_is_as_before(end: float) -> None:
     session = run_virtually(keep_busy(end, Limits(concurrency=64), end + 40))
     assert session.concurrency_limit.permits == 64

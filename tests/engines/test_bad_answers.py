@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.engines.early_stop import BadAnswers
+from persqa_client.engines.bad_answers import BadAnswers
 from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.types import TaskId
 
@@ -86,7 +86,7 @@ def test_failures_are_released_once() -> None:
 def test_the_message_names_the_kinds_an_example_and_the_way_on() -> None:
     bad_answers = BadAnswers(3)
     admit_in_turn(bad_answers, reject(1), reject(2), reject(3, "no_tag", "The man\n reads."))
-    stop = bad_answers.explain(tried=False)
+    stop = bad_answers.explain(checked=False)
     assert stop.code == "no_tag"
     assert str(stop) == (
         "The last 3 answers were rejected (refusal 2, no_tag 1), so the run was stopped. Line 3: Both answers were "
@@ -95,9 +95,9 @@ def test_the_message_names_the_kinds_an_example_and_the_way_on() -> None:
     )
 
 
-def test_the_message_tells_of_a_trial_and_shortens_the_answer() -> None:
+def test_the_message_tells_of_a_model_check_and_shortens_the_answer() -> None:
     bad_answers = BadAnswers(1)
     admit_in_turn(bad_answers, reject(7, "empty", "!" * 500))
-    message = str(bad_answers.explain(tried=True))
+    message = str(bad_answers.explain(checked=True))
     assert "and so was the answer to a row that had been answered before" in message
     assert f'Line 7: Both answers were rejected; last reason: refusal. The answer was: "{"!" * 160}…"' in message

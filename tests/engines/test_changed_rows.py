@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from persqa_client.config import Endpoint
-from persqa_client.engines.row_loop import RowFeed
+from persqa_client.engines.row_feed import RowFeed
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.opening import open_inputs
 from persqa_client.inputs.sources import Source
 from persqa_client.outcomes import Record
-from persqa_client.run.compose import RunPlan
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.settings import make_run_settings
 from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import Ledger
@@ -52,7 +52,7 @@ def test_a_changed_row_is_named_with_its_input(
     with open_ledger(tmp_path) as ledger:
         # The first row is left open, so that no later one is written.
         for record in read_jobs(ledger, open_inputs(names, "image"))[1:]:
-            ledger.settle(record)
+            ledger.store_outcome(record)
     Path(changed).write_text(Path(changed).read_text().replace(f"x{changed}", "y.jpg"))
     with open_ledger(tmp_path) as ledger, pytest.raises(SettingsError, match=words):
         read_jobs(ledger, open_inputs(names, "image"))

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,19 @@ def collect(folder: Path) -> dict[str, Any]:
 
 def flags() -> dict[str, Any]:
     """Each command's options and arguments with what they take, by the application that the console script calls."""
-    group: Any = typer.main.get_command(app)
     return {
         name: {parameter.name: describe(parameter) for parameter in command.params}
-        for name, command in sorted(group.commands.items())
+        for name, command in sorted(iterate_commands("", typer.main.get_command(app)))
     }
+
+
+def iterate_commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """Commands of groups have the group's name before their own."""
+    if not hasattr(command, "commands"):
+        yield name, command
+        return
+    for own, inner in command.commands.items():
+        yield from iterate_commands(f"{name} {own}".strip(), inner)
 
 
 def describe(parameter: Any) -> dict[str, Any]:
@@ -107,7 +116,7 @@ def interrupted(folder: Path, number: signal.Signals, common: tuple[str, ...]) -
         if process.poll() is None:
             process.send_signal(number)
         process.communicate(timeout=20)
-    return process.returncode
+        return process.wait()
 
 
 def run_keys(folder: Path) -> dict[str, Any]:

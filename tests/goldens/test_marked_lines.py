@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read_settled(folder: Path) -> set[tuple[int, int]]:
+def read_journaled(folder: Path) -> set[tuple[int, int]]:
     """The answered questions of the journal."""
     entries = map(json.loads, (folder / "out.jsonl.journal1").read_bytes().splitlines())
     return {(entry["row"], entry["question_number"]) for entry in entries if "answer" in entry}
@@ -38,7 +38,7 @@ def test_lines_that_an_earlier_version_could_not_read_are_asked(folder: Path) ->
     lines = (folder / "rows.jsonl").read_text().splitlines()
     counts = {number: 1 if '"question"' in line else 2 for number, line in enumerate(lines, 1) if line}
     every = {(number, which) for number, count in counts.items() for which in range(count)}
-    answered = read_settled(folder)
+    answered = read_journaled(folder)
     assert len(answered) == 6
     with RecordingServer(salt=None) as server:
         result = persqa(

@@ -26,7 +26,7 @@ def test_a_run_of_the_frozen_version_goes_on(case: Case, tmp_path: Path) -> None
     assert code == noted["exit"]
     if None not in case.stages:
         first = [body for body in server.bodies if len(body["messages"]) == 2 and body["max_tokens"] == 512]
-        assert len(first) == unsettled(case) > 0
+        assert len(first) == count_open(case) > 0
     run = json.loads((tmp_path / "out.run.json").read_bytes())
     assert run["lengths"]["output"] == (tmp_path / "out.jsonl").stat().st_size
     check_run_file(
@@ -42,11 +42,11 @@ def asked_seeds(server: RecordingServer) -> list[int]:
     return sorted(body["seed"] for text, body in bodies.items() if plain not in text)
 
 
-def unsettled(case: Case) -> int:
+def count_open(case: Case) -> int:
     """How many questions neither the written rows nor the journal of a killed run have."""
     before = RUNS / case.name / "before"
     checkpoint = json.loads((before / "out.jsonl.checkpoint").read_bytes())
-    settled = {
+    journaled = {
         (entry["row"], entry["question_number"])
         for path in before.glob("out.jsonl.journal*")
         for entry in map(json.loads, path.read_bytes().splitlines())
@@ -56,7 +56,7 @@ def unsettled(case: Case) -> int:
     for number, line in enumerate((before / "rows.jsonl").read_text().splitlines(), 1):
         if line.endswith("}") and number > checkpoint["position"]["number"]:
             units = 1 if '"question"' in line else questions
-            count += sum((number, unit) not in settled for unit in range(units))
+            count += sum((number, unit) not in journaled for unit in range(units))
     return count
 
 

@@ -40,7 +40,7 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
     values = {
         name: details.get("default", True if details["type"] == "bool" else None)
         for name, details in recorded["flags"]["run"].items()
-        if name not in {"config", "input", "failed", "serve", "serve_args", "vllm_command", "dry_run"}
+        if name not in {"config", "input", "failed", "serve", "serve_args", "vllm_command", "dry_run", "preview"}
     }
     given = {
         **values,
@@ -53,6 +53,10 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
         "language": "zh",
         "paths": "absolute",
         "without": ["face"],
+        "question": "What is {tag}?",
+        "system": "Be brief.",
+        "prompt": "{question}",
+        "steer": ["prompt"],
         "extra_body": '{"top_k": 1}',
         "rps": 1.5,
         "rpm": 90,

@@ -17,6 +17,7 @@ LENGTHS = (0.2, 0.5, 1.0, 1.0, 1.5, 3.0)
 MEAN_LENGTH = sum(LENGTHS) / len(LENGTHS)
 
 METRICS = [pytest.param(False, id="no metrics"), pytest.param(True, id="metrics")]
+SLOW_METRICS = [pytest.param(False, id="no metrics", marks=pytest.mark.slow), pytest.param(True, id="metrics")]
 
 
 def mixed_lengths(rng: random.Random) -> float:
@@ -35,7 +36,7 @@ def limits(world: World, since: float, until: float) -> list[int]:
 
 
 @pytest.mark.parametrize("metrics", METRICS)
-@pytest.mark.parametrize("latency", [0.2, 0.5, 1.0])
+@pytest.mark.parametrize("latency", [0.2, pytest.param(0.5, marks=pytest.mark.slow), 1.0])
 def test_the_limit_follows_a_capacity_that_changes(latency: float, metrics: bool) -> None:
     """8, 64 and 16 slots for a minute each, without any refusal."""
     changes = [(60.0, {"slots": 64}), (120.0, {"slots": 16})]
@@ -45,7 +46,7 @@ def test_the_limit_follows_a_capacity_that_changes(latency: float, metrics: bool
     assert median(limits(seen, 150, 180)) <= 56
 
 
-@pytest.mark.parametrize("metrics", METRICS)
+@pytest.mark.parametrize("metrics", SLOW_METRICS)
 def test_the_limit_follows_a_changing_capacity_despite_noise(metrics: bool) -> None:
     shares = []
     for seed in range(7):
@@ -55,7 +56,7 @@ def test_the_limit_follows_a_changing_capacity_despite_noise(metrics: bool) -> N
     assert min(shares) >= 0.85
 
 
-@pytest.mark.parametrize("slots", [1, 4, 20, 100, 300])
+@pytest.mark.parametrize("slots", [1, 4, 20, 100, pytest.param(300, marks=pytest.mark.slow)])
 def test_the_server_is_busy_and_its_queue_short(slots: int) -> None:
     seen = world(Server(slots=slots, pace=0.3)).run(120)
     assert seen.rate(60, 120) >= 0.9 * slots / (0.3 * MEAN_LENGTH)
@@ -68,7 +69,15 @@ def test_metrics_keep_the_queue_shorter() -> None:
     assert median(limits(seen, 60, 120)) <= 30
 
 
-@pytest.mark.parametrize(("pace", "load"), [(1.0, 0.05), (0.2, 0.02), (0.02, 0.02), (3.0, 0.1)])
+@pytest.mark.parametrize(
+    ("pace", "load"),
+    [
+        (1.0, 0.05),
+        pytest.param(0.2, 0.02, marks=pytest.mark.slow),
+        pytest.param(0.02, 0.02, marks=pytest.mark.slow),
+        (3.0, 0.1),
+    ],
+)
 def test_a_batching_server_gets_more_while_throughput_rises(pace: float, load: float) -> None:
     """A limit by latency would leave such a server idle: a single request is answered fastest."""
     for seed in range(4):
@@ -76,7 +85,7 @@ def test_a_batching_server_gets_more_while_throughput_rises(pace: float, load: f
         assert seen.rate(120, 300) >= 0.8 / (load * MEAN_LENGTH)
 
 
-@pytest.mark.parametrize("queue", [None, 8])
+@pytest.mark.parametrize("queue", [None, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_shared_machine_does_not_mislead_the_limit(queue: int | None) -> None:
     """Its speed changes every second by as much as another limit would change it."""
     shares = []

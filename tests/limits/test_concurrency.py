@@ -16,7 +16,7 @@ from persqa_client.limits.controllers import OUTAGE_FACTOR, Permit
 from tests.support.endpoints import TEST_TIMEOUT
 
 
-async def settle() -> None:
+async def run_ready_tasks() -> None:
     """Gives each task many turns of the event loop."""
     for _ in range(20):
         await asyncio.sleep(0)
@@ -56,9 +56,9 @@ async def test_retries_come_first() -> None:
     limit, log = ConcurrencyLimit(1), list[str]()
     async with all_permits(limit):
         tasks = [start_request(limit, "new 1", log), start_request(limit, "new 2", log)]
-        await settle()
+        await run_ready_tasks()
         tasks += [start_request(limit, "again 1", log, retry=True), start_request(limit, "again 2", log, retry=True)]
-        await settle()
+        await run_ready_tasks()
     await asyncio.gather(*tasks)
     assert log == ["again 1", "again 2", "new 1", "new 2"]
 
@@ -67,7 +67,7 @@ async def test_a_new_request_does_not_overtake_waiting_ones() -> None:
     limit, log = ConcurrencyLimit(1), list[str]()
     async with all_permits(limit):
         first = start_request(limit, "first", log)
-        await settle()
+        await run_ready_tasks()
     late = start_request(limit, "late", log)
     await asyncio.gather(first, late)
     assert log == ["first", "late"]
@@ -79,7 +79,7 @@ async def test_waiting_requests_come_first_after_a_pause() -> None:
     limit.pause(0.01)
     over = monotonic() + 0.01
     first = start_request(limit, "first", log)
-    await settle()
+    await run_ready_tasks()
     assert log == []
     while monotonic() < over:
         pass
@@ -113,7 +113,7 @@ async def test_fewer_requests_are_in_flight_after_an_outage() -> None:
         for _ in range(3):
             await stack.enter_async_context(limit.permit(retry=False))
         task = start_request(limit, "fourth", log)
-        await settle()
+        await run_ready_tasks()
         assert log == []
     await task
     assert log == ["fourth"]
@@ -168,10 +168,10 @@ async def test_a_higher_limit_serves_a_waiting_request_at_once() -> None:
     limit.record_outage()
     async with limit.permit(retry=False) as permit:
         task = start_request(limit, "second", log)
-        await settle()
+        await run_ready_tasks()
         assert log == []
         limit.record_answer(permit, 10)
-        await settle()
+        await run_ready_tasks()
         assert log == ["second"]
     await task
 
@@ -192,7 +192,7 @@ async def test_a_retry_after_that_all_hear_pauses_all() -> None:
             limit.record_refusal(permit, 60.0)
     assert limit.paused
     held = start_request(limit, "held", [])
-    await settle()
+    await run_ready_tasks()
     limit.close()
     with pytest.raises(Interrupted):
         await held
@@ -218,7 +218,7 @@ async def test_an_alarm_before_its_time_is_set_again() -> None:
     limit, log = ConcurrencyLimit(1), list[str]()
     limit.pause(0.01)
     held = start_request(limit, "held", log)
-    await settle()
+    await run_ready_tasks()
     limit.wake_waiters()
     assert log == []
     async with asyncio.timeout(TEST_TIMEOUT):
@@ -242,7 +242,7 @@ async def test_closing_interrupts_waiting_sleeping_and_new_requests() -> None:
     async with all_permits(limit):
         waiting = start_request(limit, "w", [])
         sleeping = asyncio.create_task(limit.sleep(60))
-        await settle()
+        await run_ready_tasks()
         limit.close()
         async with asyncio.timeout(TEST_TIMEOUT):
             ends = await asyncio.gather(waiting, sleeping, return_exceptions=True)
@@ -264,7 +264,7 @@ async def test_what_stops_the_run_is_raised_in_all_waiting_requests() -> None:
     async def meet() -> None:
         async with limit.permit(retry=False):
             waiting.extend(start_request(limit, name, log) for name in ("a", "b"))
-            await settle()
+            await run_ready_tasks()
             raise stop
 
     with pytest.raises(RunStopped):
@@ -279,7 +279,7 @@ async def test_what_stops_the_run_is_raised_in_all_waiting_requests() -> None:
 async def test_sleeping_holds_no_permit() -> None:
     limit, log = ConcurrencyLimit(1), list[str]()
     sleeping = asyncio.create_task(limit.sleep(60))
-    await settle()
+    await run_ready_tasks()
     await start_request(limit, "in", log)
     assert (log, limit.backing_off) == (["in"], 1)
     limit.close()
@@ -296,9 +296,9 @@ async def test_a_cancelled_waiting_request_takes_no_permit() -> None:
     limit, log = ConcurrencyLimit(1), list[str]()
     async with all_permits(limit):
         cancelled, other = start_request(limit, "cancelled", log), start_request(limit, "other", log)
-        await settle()
+        await run_ready_tasks()
         cancelled.cancel()
-        await settle()
+        await run_ready_tasks()
     await other
     assert (log, limit.in_use) == (["other"], 0)
 
@@ -307,9 +307,9 @@ async def test_a_request_cancelled_as_it_gets_a_permit_releases_it() -> None:
     limit, log = ConcurrencyLimit(1), list[str]()
     async with all_permits(limit):
         cancelled = start_request(limit, "cancelled", log)
-        await settle()
+        await run_ready_tasks()
     cancelled.cancel()
-    await settle()
+    await run_ready_tasks()
     assert cancelled.cancelled()
     assert limit.in_use == 0
     await start_request(limit, "next", log)
@@ -323,7 +323,7 @@ async def test_requests_that_wait_for_the_image_limit_are_rejected_first() -> No
     async with all_permits(limit):
         waiting = start_request(limit, "waiting", [])
         uploads = [asyncio.create_task(limit.image_limit.acquire(1, retry=False)) for _ in range(2)]
-        await settle()
+        await run_ready_tasks()
         assert limit.waiting == 3
         for task in (uploads[1], uploads[0], waiting):
             limit.reject_last_waiting(FailedOver())
@@ -331,7 +331,7 @@ async def test_requests_that_wait_for_the_image_limit_are_rejected_first() -> No
                 await task
         assert limit.waiting == 0
         upload = asyncio.create_task(limit.image_limit.acquire(1, retry=False))
-        await settle()
+        await run_ready_tasks()
         limit.close()
         with pytest.raises(Interrupted):
             await upload

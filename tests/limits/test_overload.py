@@ -16,6 +16,7 @@ from tests.limits.server_model import Server, World
 SLOTS, LATENCY = 64, 0.2
 BAR = 0.85
 KINDS = ["auto", "fixed"]
+KINDS_AUTO_SLOW = [pytest.param("auto", marks=pytest.mark.slow), "fixed"]
 
 
 def make_controller(kind: str) -> LimitController:
@@ -27,8 +28,8 @@ def run(kind: str, server: Server, *, seconds: float = 40, seed: int = 1, **more
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("retry_after", [None, 0.05, 5.0])
-@pytest.mark.parametrize("share", [0.01, 0.05, 0.1, 0.3])
+@pytest.mark.parametrize("retry_after", [None, pytest.param(0.05, marks=pytest.mark.slow), 5.0])
+@pytest.mark.parametrize("share", [0.05, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.01, 0.1, 0.3))])
 def test_noise_costs_no_throughput(kind: str, share: float, retry_after: float | None) -> None:
     shares = []
     for seed in range(3):
@@ -37,7 +38,7 @@ def test_noise_costs_no_throughput(kind: str, share: float, retry_after: float |
     assert median(shares) >= BAR
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS_AUTO_SLOW)
 def test_refusals_that_take_as_long_as_answers_cost_no_more_than_their_time(kind: str) -> None:
     seen = run(kind, Server(slots=SLOTS, pace=LATENCY, refusals=0.1, reply_time=LATENCY))
     assert seen.rate(10, 40) >= 0.8 * SLOTS / LATENCY
@@ -45,7 +46,7 @@ def test_refusals_that_take_as_long_as_answers_cost_no_more_than_their_time(kind
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("queue", [0, 8])
-@pytest.mark.parametrize("slots", [2, 8, 32])
+@pytest.mark.parametrize("slots", [2, pytest.param(8, marks=pytest.mark.slow), 32])
 def test_a_full_server_gets_what_it_serves(kind: str, slots: int, queue: int) -> None:
     seen = run(kind, Server(slots=slots, pace=0.3, queue=queue), seconds=60)
     assert seen.rate(10, 60) >= 0.95 * slots / 0.3
@@ -59,7 +60,7 @@ def test_noise_does_not_hide_a_full_server(kind: str) -> None:
     assert seen.refused_share(10, 60) < 0.1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS_AUTO_SLOW)
 def test_where_few_more_are_refused_with_each_request_more_are_still_faster(kind: str) -> None:
     """At 64 requests, three in ten are refused; at 32, one in thirteen."""
     seen = run(kind, Server(slots=SLOTS, pace=0.3, softness=0.3), seconds=60)
@@ -67,7 +68,7 @@ def test_where_few_more_are_refused_with_each_request_more_are_still_faster(kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("noise", [0.0, 0.05])
+@pytest.mark.parametrize("noise", [pytest.param(0.0, marks=pytest.mark.slow), 0.05])
 def test_the_limit_follows_a_full_server_whose_capacity_falls_and_rises(kind: str, noise: float) -> None:
     changes = [(30.0, {"slots": 8}), (50.0, {"slots": SLOTS})]
     seen = run(kind, Server(slots=SLOTS, pace=0.3, queue=0, refusals=noise), seconds=90, at=changes)

@@ -11,10 +11,10 @@ import pytest
 from persqa_client.errors import AttemptError
 from persqa_client.limits.server_metrics import (
     MAX_FAILED_POLLS,
+    MetricsPoller,
     QueueSamples,
     ServerMetrics,
     parse_metrics,
-    poll_metrics,
 )
 from persqa_client.simulator.metrics import format_metrics
 from persqa_client.types import ErrorDecision, RetryAction
@@ -98,7 +98,7 @@ async def poll(*responses: Response, at_most: int = 20, active: bool = True) -> 
         return active
 
     with suppress(asyncio.CancelledError):
-        await poll_metrics(get, URL, "qwen", reported.append, is_active, interval=0)
+        await MetricsPoller(get, URL, "qwen", reported.append, is_active, interval=0).poll()
     return reported, polls
 
 

@@ -104,6 +104,7 @@ class Server:
         if is_row(call):
             self.began = now if self.began is None else self.began
             self.rows += 1
+        self.bodies.append(body)
         call.number, call.seconds = self.rows, now - (self.began or now)
         self.calls += 1
         response = self.respond(call)

@@ -11,7 +11,7 @@ from typing import Any
 from persqa_client.config import Endpoint
 from persqa_client.inputs.files import FileSource
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, Verification
-from persqa_client.run.compose import RunPlan
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.settings import RunSettings, make_run_settings
 from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import Ledger
@@ -118,8 +118,8 @@ def open_ledger(settings: RunSettings) -> Ledger:
     )
 
 
-def settle_rows(settings: RunSettings, ledger: Ledger, judged: Sequence[Judged]) -> None:
-    """Settles the rows of the input, in order, by the next of ``judged`` each."""
+def store_rows(settings: RunSettings, ledger: Ledger, judged: Sequence[Judged]) -> None:
+    """Stores the outcomes of the rows of the input, in order: the next of ``judged`` for each task."""
     assert settings.input is not None
     reader = RunPlan(settings, settings.input.parent).make_row_reader()
     left = iter(judged)
@@ -130,9 +130,9 @@ def settle_rows(settings: RunSettings, ledger: Ledger, judged: Sequence[Judged])
         row: Row | BadRow = reader.parse(position.number, line)
         for task_id in ledger.register_row(row.line, reader.task_ids(row), position):
             if isinstance(row, BadRow):
-                ledger.settle(Failure(task_id, row.code, row.message, whole_row=True))
+                ledger.store_outcome(Failure(task_id, row.code, row.message, whole_row=True))
             else:
-                ledger.settle(next(left).to_outcome(task_id))
+                ledger.store_outcome(next(left).to_outcome(task_id))
 
 
 def finish_run(folder: Path, judged: Sequence[Judged], *, row: dict[str, Any] | None = None, **flags: Any) -> Path:
@@ -141,6 +141,6 @@ def finish_run(folder: Path, judged: Sequence[Judged], *, row: dict[str, Any] | 
     settings = make_settings(folder, **flags)
     write_rows(folder, len(judged) // flags.get("questions", 1), **(row or {}))
     with open_ledger(settings) as ledger:
-        settle_rows(settings, ledger, judged)
+        store_rows(settings, ledger, judged)
         ledger.finish({"input": str(folder / "rows.jsonl"), "strategy": "direct", "note": "ours"})
     return folder / "qa.jsonl"

@@ -61,7 +61,7 @@ def is_complete(folder: RunFolder, count: int = ROWS) -> bool:
 
 
 @pytest.mark.parametrize(("text", "code"), [(NAN, "empty"), (REFUSAL, "refusal"), ("A man reads.", "no_tag")])
-@pytest.mark.parametrize("good_answers", [0, 25])
+@pytest.mark.parametrize("good_answers", [pytest.param(0, marks=pytest.mark.slow), 25])
 async def test_a_model_that_goes_bad_stops_the_run_and_costs_no_row(
     tmp_path: Path, text: str, code: str, good_answers: int
 ) -> None:
@@ -209,7 +209,7 @@ async def test_rows_in_memory_are_held_too(tmp_path: Path) -> None:
             await asyncio.to_thread(generate, rows, base_url=f"{url}/v1", model="m", **flags)
 
 
-@pytest.mark.parametrize("text", [NAN, REFUSAL])
+@pytest.mark.parametrize("text", [pytest.param(NAN, marks=pytest.mark.slow), REFUSAL])
 @pytest.mark.parametrize("good_answers", [0, 20])
 async def test_of_two_endpoints_a_bad_one_costs_no_row(tmp_path: Path, text: str, good_answers: int) -> None:
     folder, warnings = RunFolder(tmp_path), list[str]()

@@ -12,7 +12,8 @@ from PIL import Image
 
 from persqa_client.config import Endpoint, Recipe, Sampling
 from persqa_client.probing.capabilities import ServerCapabilities
-from persqa_client.run.compose import Composition, RowReader, RunPlan
+from persqa_client.run.compose import Composition
+from persqa_client.run.plan import RowReader, RunPlan
 from persqa_client.run.settings import RunSettings
 from persqa_client.types import EncodedImage, Row, TaskId
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from persqa_client import generate
 from persqa_client.run.recheck import recheck_run
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import Simulator
-from tests.support.commands import PERSQA, persqa
+from tests.support.commands import Command, persqa
 
 MODEL = "persqa-simulator"
 
@@ -63,11 +62,12 @@ def test_a_user_s_own_numbered_files_are_rows(work: Path, simulator: Simulator) 
 
 
 def test_a_file_that_takes_the_output_of_the_shell_is_no_input(work: Path, simulator: Simulator) -> None:
-    command = [*PERSQA, "run", "g/*", "--base-url", simulator.base_url, "--model", MODEL, "--no-probes"]
+    words = ["run", "g/*", "--base-url", simulator.base_url, "--model", MODEL, "--no-probes"]
     Path("g/out.jsonl").write_text('{"image": "p1.png"}\n')
     with open("g/out.jsonl", "a") as out, open("g/log.txt", "w") as log:
         flags = ["--image-root", ".", "-o", "-", "--failed", "failed.jsonl"]
-        done = subprocess.run([*command, *flags], stdout=out, stderr=log, check=False)
+        done = Command(None, [*words, *flags], work, stdout=out.fileno(), stderr=log.fileno())
+        done.communicate(timeout=60)
     assert (done.returncode, len(Path("g/out.jsonl").read_bytes().splitlines())) == (1, 3), Path(
         "g/log.txt"
     ).read_text()

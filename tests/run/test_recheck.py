@@ -28,7 +28,7 @@ from tests.run.recheck_runs import (
     finish_run,
     make_settings,
     mix,
-    settle_rows,
+    store_rows,
 )
 from tests.run.recheck_runs import open_ledger as open_run
 from tests.storage.scenario import read_folder
@@ -235,7 +235,7 @@ def test_all_asks_of_a_question_are_checked_also_those_before_a_retry(tmp_path: 
     with open_run(settings) as ledger:
         ledger.retry()
         ledger_judged = [Judged(((GOOD, None),)), Judged((("A man.", "no_tag"), (GOOD, "no_tag")), "no_tag")]
-        settle_rows(settings, ledger, ledger_judged)
+        store_rows(settings, ledger, ledger_judged)
         ledger.finish({"input": str(settings.input), "strategy": "direct"})
     assert verdicts(tmp_path) == {1: GOOD, 2: GOOD, 3: "no_tag"}
     recheck_run(output)
@@ -254,7 +254,7 @@ def test_a_rechecked_run_is_retried_and_extended(tmp_path: Path) -> None:
     failed = [number for number, verdict in verdicts(tmp_path).items() if verdict not in (GOOD, CUP)]
     with open_run(settings) as ledger:
         ledger.retry()
-        settle_rows(settings, ledger, [Judged(((GOOD, None),))] * len(failed))
+        store_rows(settings, ledger, [Judged(((GOOD, None),))] * len(failed))
         ledger.finish({"input": str(settings.input), "strategy": "direct"})
     assert set(verdicts(tmp_path).values()) == {GOOD, CUP}
     with (tmp_path / "rows.jsonl").open("a") as rows:
@@ -263,7 +263,7 @@ def test_a_rechecked_run_is_retried_and_extended(tmp_path: Path) -> None:
         ledger.reopen()
         for line, position in FileSource(tmp_path / "rows.jsonl").lines(ledger.start):
             for task_id in ledger.register_row(line, (TaskId(position.number),), position):
-                ledger.settle(CHANGED[0][0].to_outcome(task_id))
+                ledger.store_outcome(CHANGED[0][0].to_outcome(task_id))
         ledger.finish({"input": str(settings.input), "strategy": "direct"})
     assert verdicts(tmp_path)[99] == "<mam>"
     report = recheck_run(output)
@@ -296,7 +296,7 @@ def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"there is no run with the output .*qa\.jsonl"):
         recheck_run(tmp_path / "qa.jsonl")
     with open_run(settings) as ledger:
-        settle_rows(settings, ledger, mix())
+        store_rows(settings, ledger, mix())
         with pytest.raises(SettingsError, match="another run is writing"):
             recheck_run(tmp_path / "qa.jsonl")
     before = read_folder(tmp_path)

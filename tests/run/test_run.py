@@ -129,7 +129,7 @@ def test_a_changed_setting_is_rejected_by_name(folder: Path, simulator: Simulato
 
 
 @pytest.mark.parametrize("name", ["bank-digest", "prompts-digest"])
-@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("finished", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_changed_built_in_texts_are_rejected_by_the_name_of_their_digest(
     folder: Path, simulator: Simulator, name: str, finished: bool
 ) -> None:
@@ -143,7 +143,7 @@ def test_changed_built_in_texts_are_rejected_by_the_name_of_their_digest(
     assert go(input, output, simulator, probes=False, fresh=True).tally.succeeded == 2
 
 
-@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("finished", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_run_of_a_version_without_digests_is_resumed(folder: Path, simulator: Simulator, finished: bool) -> None:
     input, output = write_rows(folder, '{"image": "red.png"}', '{"image": "blue.png"}'), folder / "qa.jsonl"
     leave_run(input, output, simulator, finished=finished)
@@ -294,14 +294,14 @@ def test_no_file_of_a_run_holds_the_key_or_base64(folder: Path, monkeypatch: pyt
         assert b";base64," not in content, name
 
 
-@pytest.mark.parametrize("rows", [3, 40])
+@pytest.mark.parametrize("rows", [pytest.param(3, marks=pytest.mark.slow), 40])
 def test_an_endpoint_that_refuses_all_rows_stops_the_run_and_fails_none(folder: Path, rows: int) -> None:
     input = write_rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(rows)))
     with run_simulator(SimSettings(latency=0, faults={"too_large": 1.0})) as server:
         with pytest.raises(RunStopped, match="refuses every request") as caught:
             go(input, folder / "qa.jsonl", server, probes=False)
         assert caught.value.code == "too_large"
-    assert not list(folder.glob("qa*")), "no row was settled"
+    assert not list(folder.glob("qa*")), "no row has an outcome"
     with run_simulator(SimSettings(latency=0)) as server:
         assert go(input, folder / "qa.jsonl", server, probes=False).tally.succeeded == rows
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from persqa_client.errors import OutputClosed, SettingsError, StorageError
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from persqa_client.storage.transient_ledgers import MemoryLedger, StreamLedger
 from tests.storage.scenario import LINES, announce, answer_first_run, render
-from tests.support.commands import PERSQA, persqa
+from tests.support.commands import Command, persqa, start
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +78,7 @@ def test_a_run_without_failures_leaves_no_file(folder: Path, simulator: Simulato
 def test_a_closed_pipe_ends_the_run_quietly(folder: Path, simulator: Simulator) -> None:
     write_rows(folder, 20_000)
     asked = simulator.stats()["requests"]
-    process = subprocess.Popen(
-        [*PERSQA, *command(simulator)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
+    process = start(*command(simulator), cwd=folder)
     first = [process.stdout.readline() for _ in range(3)]
     process.stdout.close()
     errors = process.stderr.read()
@@ -99,14 +94,7 @@ def test_a_slow_reader_gets_all_rows_and_holds_the_run_back(folder: Path, simula
         "".join(f'{{"image": "photos/red.png", "n": {n}, "text": "{"x" * 20_000}"}}\n' for n in range(400))
     )
     asked = simulator.stats()["requests"]
-    process = subprocess.Popen(
-        [*PERSQA, *command(simulator, "--concurrency", "4")],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
+    process = start(*command(simulator, "--concurrency", "4"), cwd=folder)
     assert orjson.loads(process.stdout.readline())["n"] == 0
     before = -1
     while (sent := simulator.stats()["requests"]) != before:  # until the run waits for its reader
@@ -115,17 +103,14 @@ def test_a_slow_reader_gets_all_rows_and_holds_the_run_back(folder: Path, simula
     assert sent - asked < 300
     with process.stdout as rest:
         assert [orjson.loads(line)["n"] for line in rest] == list(range(1, 400))
-    assert process.wait(60) == 0
+    process.communicate(timeout=60)
+    assert process.returncode == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_after_a_signal_whole_rows_are_written(number: signal.Signals, folder: Path, simulator: Simulator) -> None:
     write_rows(folder, 20_000)
-    process = subprocess.Popen(
-        [*PERSQA, *command(simulator)], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
+    process = start(*command(simulator), cwd=folder)
     lines = [process.stdout.readline() for _ in range(20)]
     process.send_signal(number)
     rest, errors = process.stdout.read(), process.stderr.read()
@@ -173,11 +158,10 @@ def test_flags_that_do_not_fit_are_one_sentence(
 def test_a_full_disk_is_reported(folder: Path, simulator: Simulator) -> None:
     write_rows(folder, 30)
     with open("/dev/full", "w") as full:
-        result = subprocess.run(
-            [*PERSQA, *command(simulator)], cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert result.returncode == 2
-    assert "Error: standard output can't be written (No space left on device)" in result.stderr
+        piped = Command(None, command(simulator), folder, stdout=full.fileno())
+        [errors] = piped.communicate(timeout=60)
+    assert piped.returncode == 2
+    assert "Error: standard output can't be written (No space left on device)" in errors
     words = ["/dev/full" if word.startswith("bad") else word for word in command(simulator)]
     result = persqa(*words, cwd=folder)
     assert result.returncode == 2
@@ -192,7 +176,7 @@ def test_the_ledger_writes_what_the_one_in_memory_keeps(tmp_path: Path) -> None:
     for each in (ledger, memory):
         announce(each)
         for task_id in [task_id for line in LINES for task_id in line.task_ids][::-1]:
-            each.settle(answer_first_run(task_id))
+            each.store_outcome(answer_first_run(task_id))
         each.finish({})
     assert (ledger.tally, ledger.buffer.tasks, ledger.buffer.bytes) == (memory.tally, 0, 0)
     ledger.close()
@@ -209,17 +193,17 @@ def test_errors_of_the_thread_are_raised_by_the_ledger(tmp_path: Path) -> None:
     ledger = StreamLedger(render, write, tmp_path / "failed.jsonl")
     announce(ledger)
     for task_id in LINES[0].task_ids:
-        ledger.settle(answer_first_run(task_id))
+        ledger.store_outcome(answer_first_run(task_id))
     with pytest.raises(OutputClosed):
         ledger.finish({})
     with pytest.raises(OutputClosed):
-        ledger.settle(answer_first_run(LINES[1].task_ids[0]))
+        ledger.store_outcome(answer_first_run(LINES[1].task_ids[0]))
     ledger.close()
     os.close(write)
     ledger = StreamLedger(render, os.open("/dev/full", os.O_WRONLY), tmp_path / "failed.jsonl")
     announce(ledger)
-    ledger.settle(answer_first_run(LINES[0].task_ids[0]))
-    ledger.settle(answer_first_run(LINES[0].task_ids[1]))
+    ledger.store_outcome(answer_first_run(LINES[0].task_ids[0]))
+    ledger.store_outcome(answer_first_run(LINES[0].task_ids[1]))
     with pytest.raises(StorageError, match="standard output can't be written"):
         ledger.finish({})
     ledger.close()

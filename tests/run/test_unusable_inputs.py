@@ -23,7 +23,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def go(folder: Path, server: Simulator, *lines: str, max_bad_rows: int = 200, questions: int = 1) -> Summary:
+def go(
+    folder: Path,
+    server: Simulator,
+    *lines: str,
+    max_bad_rows: int = 200,
+    questions: int = 1,
+    max_inflight_mb: int = 256,
+) -> Summary:
     (folder / "rows.jsonl").write_text("".join(f"{line}\n" for line in lines))
     return generate(
         folder / "rows.jsonl",
@@ -32,6 +39,7 @@ def go(folder: Path, server: Simulator, *lines: str, max_bad_rows: int = 200, qu
         model="persqa-simulator",
         max_bad_rows=max_bad_rows,
         questions=questions,
+        max_inflight_mb=max_inflight_mb,
     )
 
 
@@ -99,9 +107,9 @@ def test_they_may_be_let_fail(folder: Path, simulator: Simulator) -> None:
 
 
 def test_large_rows_are_not_held_in_memory(folder: Path, simulator: Simulator) -> None:
-    line = '{"image": [], "text": "%s"}' % ("A" * 3_000_000)
+    line = '{"image": [], "text": "%s"}' % ("A" * 100_000)
     with pytest.raises(UnusableInput, match="of them are in the failure file"):
-        go(folder, simulator, *[line] * 100, max_bad_rows=90)
+        go(folder, simulator, *[line] * 100, max_bad_rows=90, max_inflight_mb=8)
 
 
 def test_the_command_ends_with_exit_code_2_and_one_sentence_on_the_row(folder: Path, simulator: Simulator) -> None:

@@ -15,8 +15,8 @@ from persqa_client.errors import RunStopped
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.outcomes import Outcome, Record
-from persqa_client.run.compose import RunPlan
 from persqa_client.run.pipeline import Pipeline
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.transient_ledgers import MemoryLedger
 from persqa_client.task_groups import loop_time
@@ -41,10 +41,10 @@ class Stop:
 
 @dataclass(slots=True)
 class Report:
-    """``settled``: the time and outcome of each row, in order; a row that occurs twice was doubled."""
+    """``outcomes``: the time and outcome of each row, in order; a row that occurs twice was doubled."""
 
     world: World
-    settled: list[tuple[float, int, Outcome]] = field(default_factory=list)
+    outcomes: list[tuple[float, int, Outcome]] = field(default_factory=list)
     stops: list[Stop] = field(default_factory=list)
     # Start and end of each time in which a client ran.
     spans: list[tuple[float, float]] = field(default_factory=list)
@@ -56,31 +56,31 @@ class Report:
 
     @property
     def failed(self) -> dict[int, str]:
-        return {row: outcome.code for _, row, outcome in self.settled if not isinstance(outcome, Record)}
+        return {row: outcome.code for _, row, outcome in self.outcomes if not isinstance(outcome, Record)}
 
     @property
     def open_rows(self) -> list[int]:
-        done = {row for _, row, _ in self.settled}
+        done = {row for _, row, _ in self.outcomes}
         return [row for row in self.world.rows if row not in done]
 
     def log(self, event: str) -> None:
         self.trace.append(f"{loop_time():10.4f} {event}")
 
 
-class SettlingLedger(MemoryLedger):
-    """Notes when each row is settled."""
+class TimedLedger(MemoryLedger):
+    """Notes when each outcome arrives."""
 
     def __init__(self, report: Report, rows: list[int]) -> None:
         super().__init__(plan().make_renderer())
         self._report = report
         self._rows = rows
         # As after a resume.
-        self.tally.succeeded = sum(isinstance(outcome, Record) for _, _, outcome in report.settled)
+        self.tally.succeeded = sum(isinstance(outcome, Record) for _, _, outcome in report.outcomes)
 
-    def settle(self, outcome: Outcome) -> None:
-        super().settle(outcome)
+    def store_outcome(self, outcome: Outcome) -> None:
+        super().store_outcome(outcome)
         row = self._rows[outcome.task_id.row - 1]
-        self._report.settled.append((loop_time(), row, outcome))
+        self._report.outcomes.append((loop_time(), row, outcome))
         self._report.log(f"row {row}: {'answered' if isinstance(outcome, Record) else f'failed: {outcome.code}'}")
 
 
@@ -109,7 +109,7 @@ async def load_picture(reference: str) -> LoadedImage:
 
 
 def simulate(world: World) -> Report:
-    """Runs until every row is settled, or until the run is found to be endless."""
+    """Runs until every row has an outcome, or until the run is found to be endless."""
     report = Report(world)
     try:
         run_virtually(run_to_the_end(report), early=world.early)
@@ -158,7 +158,7 @@ async def run_once(report: Report, rng: random.Random) -> None:
         sessions.append(session)
     async with Pool(sessions, warn=report.log) as pool:
         pipeline = Pipeline(pool.completer, load_picture, plan().make_task_maker("direct"))
-        ledger = SettlingLedger(report, rows)
+        ledger = TimedLedger(report, rows)
         source = InMemorySource([{"id": row, "image": [str(row)]} for row in rows])
         loop = RowLoop(source, ledger, Planner(), pipeline.answer, world.limits, RunProgress(), pool)
         try:

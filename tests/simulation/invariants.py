@@ -44,7 +44,7 @@ def find_endless_runs(report: Report) -> Iterator[str]:
 
 
 def find_lost_rows(report: Report) -> Iterator[str]:
-    counts = Counter(row for _, row, _ in report.settled)
+    counts = Counter(row for _, row, _ in report.outcomes)
     if lost := [row for row in report.world.rows if not counts[row]]:
         yield f"lost: rows {lost}"
     if doubled := [row for row, count in counts.items() if count > 1]:
@@ -53,7 +53,7 @@ def find_lost_rows(report: Report) -> Iterator[str]:
 
 def find_wrong_outcomes(report: Report) -> Iterator[str]:
     wrong: dict[str, list[int]] = {}
-    for _, row, outcome in report.settled:
+    for _, row, outcome in report.outcomes:
         kind = report.world.rows[row].kind
         if isinstance(outcome, Record):
             if kind in CODES:
@@ -112,7 +112,7 @@ def count_last(settings: EndpointSettings, report: Report) -> int:
 
 
 def needed_replies(report: Report) -> list[float]:
-    """The times of the replies that no row would be settled without. Those of trials are not."""
+    """The times of the replies that no row would have an outcome without. Those of trials are not."""
     rows = report.world.rows
     left = Counter({number: WORK.get(row.kind, 1) + row.failures for number, row in rows.items()})
     times = []

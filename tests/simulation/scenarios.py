@@ -81,8 +81,8 @@ def check(scenario: Scenario) -> Report:
     hit = set().union(*(endpoint.troubled_rows for endpoint in report.endpoints))
     given_back = hit - scenario.failed.keys()
     assert given_back
-    assert given_back <= {row for _, row, outcome in report.settled if isinstance(outcome, Record)}
-    assert sorted(row for _, row, _ in report.settled) == list(range(1, scenario.count + 1))
+    assert given_back <= {row for _, row, outcome in report.outcomes if isinstance(outcome, Record)}
+    assert sorted(row for _, row, _ in report.outcomes) == list(range(1, scenario.count + 1))
     cost = sum(endpoint.troubles for endpoint in report.endpoints)
     assert cost <= scenario.cost, f"{cost} requests"
     return report

@@ -191,7 +191,7 @@ def test_beside_another_endpoint_the_run_goes_on(scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase(4.6, "errors", (ENGINE_DEAD,)), Phase(4.6, "down")], ids=["dead", "down"])
-@pytest.mark.parametrize("slots", [2, 4, 8])
+@pytest.mark.parametrize("slots", [2, *(pytest.param(slots, marks=pytest.mark.slow) for slots in (4, 8))])
 def test_rows_whose_failures_are_held_leave_an_endpoint_that_dies_for_good(phase: Phase, slots: int) -> None:
     dying = server(phase, slots=slots, spread=0.3)
     rows = {row: RowScript("cut") for row in range(1, MANY_ROWS, 3)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,11 +13,17 @@ import typer
 from typer.testing import CliRunner
 
 from persqa_client.cli.sim import sim
+from tests.support.commands import Command
 
 app = typer.Typer()
 app.command()(sim)
 
-SERVE = "import typer; from persqa_client.cli.sim import sim; typer.run(sim)"
+SERVE = """
+import sys, typer
+from persqa_client.cli.sim import sim
+sys.stdout.reconfigure(line_buffering=True)
+typer.run(sim)
+"""
 
 
 def test_help_has_an_example() -> None:
@@ -48,15 +55,14 @@ def test_a_wrong_setting_is_exit_code_2(arguments: list[str], words: str) -> Non
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_until_interrupted(number: signal.Signals) -> None:
-    command = [sys.executable, "-u", "-c", SERVE, "--port", "0", "--model", "a", "--model", "b", "--latency", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert "simulator" in process.stdout.readline()
-        address = process.stdout.readline().split()[2]
-        models = httpx.get(f"{address}/models", trust_env=False).json()["data"]
-        process.send_signal(number)
-        rest, _ = process.communicate(timeout=10)
+def test_it_serves_until_interrupted(number: signal.Signals, tmp_path: Path) -> None:
+    words = ["--port", "0", "--model", "a", "--model", "b", "--latency", "0"]
+    process = Command(SERVE, words, tmp_path)
+    assert "simulator" in process.stdout.readline()
+    address = process.stdout.readline().split()[2]
+    models = httpx.get(f"{address}/models", trust_env=False).json()["data"]
+    process.send_signal(number)
+    rest, _ = process.communicate(timeout=10)
     assert [model["id"] for model in models] == ["a", "b"]
     assert process.returncode == 0
     assert rest == "0 requests, 0 answered, 0 refused.\n"

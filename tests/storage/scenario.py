@@ -1,4 +1,4 @@
-"""A small input, its outcomes, and runs over it that settle outcomes in a reproducible random order."""
+"""A small input, its outcomes, and runs over it that store outcomes in a reproducible random order."""
 
 from __future__ import annotations
 
@@ -102,24 +102,24 @@ def announce(ledger: AnyLedger, lines: list[Line] = LINES) -> None:
 
 @dataclass(slots=True)
 class TaskLog:
-    """The tasks that a run was given by the ledger, and those that it settled."""
+    """The tasks that a run was given by the ledger, and those whose outcomes it stored."""
 
     asked: list[TaskId] = field(default_factory=list)
-    settled: list[TaskId] = field(default_factory=list)
+    stored: list[TaskId] = field(default_factory=list)
 
 
 def answer_lines(
     ledger: Ledger, lines: list[Line], answer: Callable[[TaskId], Outcome], *, order: int = 1, every: int = 3
 ) -> TaskLog:
-    """Announces the remaining lines, settles their tasks in random order, and writes a checkpoint after ``every``."""
+    """Announces the remaining lines, stores their outcomes in random order, and writes a checkpoint after ``every``."""
     log, rng = TaskLog(), random.Random(order)
     in_flight: list[TaskId] = []
     source = iter([line for line in lines if line.position.number > ledger.start.number])
     while announce_lines(ledger, source, in_flight, log) or in_flight:
         task_id = in_flight.pop(rng.randrange(len(in_flight)))
-        ledger.settle(answer(task_id))
-        log.settled.append(task_id)
-        if len(log.settled) % every == 0:
+        ledger.store_outcome(answer(task_id))
+        log.stored.append(task_id)
+        if len(log.stored) % every == 0:
             ledger.checkpoint()()
     return log
 
@@ -205,10 +205,10 @@ def interrupt_extension(folder: Path) -> None:
     with open_ledger(folder) as ledger:
         ledger.reopen()
         announce(ledger, LINES[5:])
-        ledger.settle(answer_first_run(TaskId(6)))
+        ledger.store_outcome(answer_first_run(TaskId(6)))
         ledger.checkpoint()()
         for task_id in (TaskId(9), TaskId(7)):
-            ledger.settle(answer_first_run(task_id))
+            ledger.store_outcome(answer_first_run(task_id))
 
 
 def fresh_over_extension_to_end(folder: Path, *, order: int = 1) -> TaskLog:

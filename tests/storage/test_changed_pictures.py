@@ -74,7 +74,7 @@ def test_an_answer_is_not_lost_if_the_picture_changes_back(tmp_path: Path) -> No
         for line in LINES[:6]:
             if line.data:
                 ledger.register_row(line.data, line.task_ids, line.position)
-        ledger.settle(make_record(TaskId(6), "<mam> is blue now."))
+        ledger.store_outcome(make_record(TaskId(6), "<mam> is blue now."))
     with open_ledger(tmp_path) as ledger:
         assert (ledger.state, ledger.mode) == ("resumed", "retry")
         assert answer_lines(ledger, LINES, make_record).asked == []
@@ -90,7 +90,7 @@ def test_written_answers_count_as_begun(tmp_path: Path) -> None:
         ledger.retry(failed=False, changed=True)
         ledger.register_row(LINES[0].data, LINES[0].task_ids, LINES[0].position)
         for task_id in LINES[0].task_ids:
-            ledger.settle(make_record(task_id))
+            ledger.store_outcome(make_record(task_id))
         ledger.checkpoint()()
     checkpoint = read_checkpoint(RunFiles.for_output(tmp_path / "qa.jsonl"))
     assert checkpoint is not None
@@ -119,7 +119,7 @@ def test_earlier_answers_of_a_row_are_told(tmp_path: Path) -> None:
     checks = PictureChecks(expect=expect)
     with open_ledger(tmp_path) as ledger:
         ledger.register_row(LINES[0].data, LINES[0].task_ids, LINES[0].position)
-        ledger.settle(make_record(TaskId(1)))
+        ledger.store_outcome(make_record(TaskId(1)))
     with open_ledger(tmp_path, pictures=checks) as ledger:
         assert ledger.register_row(LINES[0].data, LINES[0].task_ids, LINES[0].position, ["a.png"]) == (TaskId(1, 1),)
         assert noted == [(1, ["a.png"], 1)]

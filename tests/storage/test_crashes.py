@@ -92,21 +92,21 @@ def record_history(folder: Path, run: Callable[[Path], object]) -> FolderHistory
 
 
 @pytest.mark.parametrize("scenario", BEFORE)
-def test_a_run_killed_at_any_moment_resumes_to_the_same_files(scenario: str, tmp_path: Path) -> None:
+def test_a_run_killed_at_any_moment_resumes_to_the_same_files(scenario: str, memory_path: Path) -> None:
     """Every state of the folder, and every partial write, is resumed in another order."""
-    prepare(scenario, tmp_path / "whole")
-    history = record_history(tmp_path / "whole", SCENARIOS[scenario])
-    expected = read_folder(tmp_path / "whole")
+    prepare(scenario, memory_path / "whole")
+    history = record_history(memory_path / "whole", SCENARIOS[scenario])
+    expected = read_folder(memory_path / "whole")
     names = ["qa.details.jsonl", "qa.failed.jsonl", "qa.jsonl", "qa.run.json"]
-    prepare("fresh over an extension", tmp_path / "kept")
+    prepare("fresh over an extension", memory_path / "kept")
     kept = {
         "fresh": ["qa.1.details.jsonl", "qa.1.failed.jsonl", "qa.1.jsonl", "qa.1.run.json"],
         "fresh over an extension": sorted(
-            [path.name.replace("qa.", "qa.1.", 1) for path in (tmp_path / "kept").iterdir()]
+            [path.name.replace("qa.", "qa.1.", 1) for path in (memory_path / "kept").iterdir()]
         ),
     }
     assert sorted(expected) == [*kept.get(scenario, []), *names]
-    folders = history.restore_all(tmp_path / "copies")
+    folders = history.restore_all(memory_path / "copies")
     assert len(folders) > 60
     for folder in folders:
         SCENARIOS[scenario](folder, order=9)
@@ -114,13 +114,13 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_files(scenario: str, tmp
         shutil.rmtree(folder)
 
 
-def test_a_resumed_run_can_be_killed_too(tmp_path: Path) -> None:
-    (tmp_path / "whole").mkdir()
-    history = record_history(tmp_path / "whole", run_to_end)
-    expected = read_folder(tmp_path / "whole")
-    half = restore(tmp_path / "half", history.states[len(history.states) // 2])
+def test_a_resumed_run_can_be_killed_too(memory_path: Path) -> None:
+    (memory_path / "whole").mkdir()
+    history = record_history(memory_path / "whole", run_to_end)
+    expected = read_folder(memory_path / "whole")
+    half = restore(memory_path / "half", history.states[len(history.states) // 2])
     resumed = record_history(half, partial(run_to_end, order=5))
-    for folder in resumed.restore_all(tmp_path / "copies"):
+    for folder in resumed.restore_all(memory_path / "copies"):
         run_to_end(folder, order=3)
         assert read_folder(folder) == expected, folder.name
 
@@ -145,30 +145,30 @@ SCENARIOS[sys.argv[1]](Path(sys.argv[2]))
     ("scenario", "writes"),
     [("run", 9), ("run", 31), ("reopen", 12), ("retry", 8), ("fresh", 20), ("fresh over an extension", 2)],
 )
-def test_the_run_of_a_killed_process_can_be_resumed(scenario: str, writes: int, tmp_path: Path) -> None:
+def test_the_run_of_a_killed_process_can_be_resumed(scenario: str, writes: int, memory_path: Path) -> None:
     """SIGKILL after a number of writes. The lock is released with the process."""
-    prepare(scenario, tmp_path / "whole")
-    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
-    SCENARIOS[scenario](tmp_path / "whole")
-    ended = python(KILLED, scenario, tmp_path / "killed", str(writes))
+    prepare(scenario, memory_path / "whole")
+    shutil.copytree(memory_path / "whole", memory_path / "killed")
+    SCENARIOS[scenario](memory_path / "whole")
+    ended = python(KILLED, scenario, memory_path / "killed", str(writes))
     assert ended.returncode == -signal.SIGKILL
-    assert (tmp_path / "killed" / "qa.jsonl.checkpoint").exists()
-    SCENARIOS[scenario](tmp_path / "killed", order=4)
-    assert read_folder(tmp_path / "killed") == read_folder(tmp_path / "whole")
+    assert (memory_path / "killed" / "qa.jsonl.checkpoint").exists()
+    SCENARIOS[scenario](memory_path / "killed", order=4)
+    assert read_folder(memory_path / "killed") == read_folder(memory_path / "whole")
 
 
-def test_tasks_settled_before_a_kill_are_not_asked_again(tmp_path: Path) -> None:
+def test_tasks_with_an_outcome_before_a_kill_are_not_asked_again(memory_path: Path) -> None:
     """In the first row and in later ones, before and after a checkpoint."""
     task_ids = [task_id for line in LINES for task_id in line.task_ids]
     for count in range(len(task_ids)):
-        folder = tmp_path / str(count)
-        answered = settle_some(folder, task_ids, count)
+        folder = memory_path / str(count)
+        answered = store_some(folder, task_ids, count)
         log = run_to_end(folder)
         assert sorted(log.asked) == sorted(set(task_ids) - set(answered))
 
 
-def settle_some(folder: Path, task_ids: list[TaskId], count: int) -> list[TaskId]:
-    """Settles ``count`` tasks, the last ones first, with one checkpoint on the way, and does not finish."""
+def store_some(folder: Path, task_ids: list[TaskId], count: int) -> list[TaskId]:
+    """Stores outcomes of ``count`` tasks, the last ones first, with one checkpoint on the way, and does not finish."""
     with open_ledger(folder) as ledger:
         for line in LINES:
             if line.data:
@@ -177,7 +177,7 @@ def settle_some(folder: Path, task_ids: list[TaskId], count: int) -> list[TaskId
                 ledger.skip(line.position)
         answered = (task_ids[::-2] + task_ids[::-1][1::2])[:count]
         for number, task_id in enumerate(answered):
-            ledger.settle(answer_first_run(task_id))
+            ledger.store_outcome(answer_first_run(task_id))
             if number == count // 2:
                 ledger.checkpoint()()
     return answered

@@ -203,8 +203,8 @@ def test_rows_added_after_a_retry_follow_its_lines(tmp_path: Path) -> None:
 def test_the_unfinished_file_is_truncated_at_resume(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         announce(ledger)
-        ledger.settle(make_record(TaskId(1)))
-        ledger.settle(make_record(TaskId(1, 1)))
+        ledger.store_outcome(make_record(TaskId(1)))
+        ledger.store_outcome(make_record(TaskId(1, 1)))
     path = tmp_path / "qa.details.jsonl.partial"
     written = path.read_bytes()
     path.write_bytes(written + b'{"row": 2, "ques')
@@ -261,10 +261,10 @@ def test_an_unfinished_run_of_the_format_before_goes_on(retried: bool, tmp_path:
             ledger.retry()
         announce(ledger)
         for task_id in (FAILED[0], FAILED[2]):
-            ledger.settle(answer_first_run(task_id))
+            ledger.store_outcome(answer_first_run(task_id))
         if not retried:
             for task_id in TASK_IDS[:2]:
-                ledger.settle(answer_first_run(task_id))
+                ledger.store_outcome(answer_first_run(task_id))
         ledger.checkpoint()()
     downgrade(tmp_path)
     for path in tmp_path.glob("qa.jsonl.journal*"):
@@ -285,7 +285,7 @@ def test_an_unfinished_run_of_the_format_before_goes_on(retried: bool, tmp_path:
 def test_a_foreign_file_beside_an_unfinished_run_of_the_format_before_is_not_overwritten(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         announce(ledger)
-        ledger.settle(make_record(TaskId(1)))
+        ledger.store_outcome(make_record(TaskId(1)))
     downgrade(tmp_path)
     (tmp_path / "qa.details.jsonl.partial").write_text("precious")
     for fresh in (False, True):
@@ -300,7 +300,7 @@ def test_a_retry_is_refused_if_the_details_changed_meanwhile(tmp_path: Path) -> 
     with open_ledger(tmp_path) as ledger:
         ledger.retry()
         announce(ledger)
-        ledger.settle(make_record(FAILED[0]))
+        ledger.store_outcome(make_record(FAILED[0]))
     with (tmp_path / "qa.details.jsonl").open("ab") as file:
         file.write(b"more")
     with pytest.raises(SettingsError, match=r"qa\.details\.jsonl exists, but was not written by a run or was changed"):
@@ -313,7 +313,7 @@ def test_a_retry_whose_details_were_removed_meanwhile_begins_new_ones(when: str,
     with open_ledger(tmp_path) as ledger:
         ledger.retry()
         announce(ledger)
-        ledger.settle(make_record(FAILED[0]))
+        ledger.store_outcome(make_record(FAILED[0]))
     details = tmp_path / "qa.details.jsonl"
     if when == "while stopped":
         details.unlink()
@@ -339,7 +339,7 @@ def test_an_unfinished_run_whose_details_were_removed_begins_new_ones(tmp_path: 
 def test_raw_answers_of_a_resumed_run_come_from_the_journal(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         announce(ledger)
-        ledger.settle(make_failure(TaskId(3, 1)))
+        ledger.store_outcome(make_failure(TaskId(3, 1)))
     with open_ledger(tmp_path) as ledger:
         answer_lines(ledger, LINES, make_record)
         ledger.finish({})

@@ -46,7 +46,7 @@ def test_outcomes_in_any_order_are_written_in_input_order(order: list[TaskId], e
     with tempfile.TemporaryDirectory() as place, open_ledger(Path(place)) as ledger:
         announce(ledger)
         for number, task_id in enumerate(order):
-            ledger.settle(answer_first_run(task_id))
+            ledger.store_outcome(answer_first_run(task_id))
             if number % every == 0:
                 ledger.checkpoint()()
         ledger.finish({})
@@ -77,10 +77,10 @@ def test_a_row_is_in_the_partial_file_once_all_rows_before_it_are(tmp_path: Path
     with open_ledger(tmp_path) as ledger:
         announce(ledger)
         assert (ledger.buffer.tasks, ledger.buffer.bytes) == (len(TASK_IDS), sum(len(line.data) for line in LINES))
-        ledger.settle(make_record(TaskId(1, 1)))
-        ledger.settle(make_record(TaskId(2)))
+        ledger.store_outcome(make_record(TaskId(1, 1)))
+        ledger.store_outcome(make_record(TaskId(2)))
         assert (tmp_path / "qa.jsonl.partial").read_bytes() == b""
-        ledger.settle(make_record(TaskId(1, 0)))
+        ledger.store_outcome(make_record(TaskId(1, 0)))
         assert (tmp_path / "qa.jsonl.partial").read_bytes().count(b"\n") == 3
         assert (ledger.buffer.tasks, ledger.tally.tasks) == (len(TASK_IDS) - 3, 3)
 
@@ -118,19 +118,19 @@ def test_finishing_twice_changes_nothing(tmp_path: Path) -> None:
         assert (ledger.state, ledger.tally.tasks) == ("finished", len(TASK_IDS))
 
 
-def test_a_task_is_settled_once_and_only_if_expected(tmp_path: Path) -> None:
+def test_an_outcome_is_stored_once_and_only_if_expected(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         announce(ledger, LINES[:2])
-        ledger.settle(make_record(TaskId(2)))
+        ledger.store_outcome(make_record(TaskId(2)))
         for task_id in (TaskId(2), TaskId(9)):
             with pytest.raises(RuntimeError, match="settled twice, or was never expected"):
-                ledger.settle(make_record(task_id))
+                ledger.store_outcome(make_record(task_id))
         with pytest.raises(RuntimeError, match="3 tasks are not written"):
             ledger.finish({})
         with pytest.raises(RuntimeError, match="line 2 was registered after line 2"):
             ledger.skip(LINES[1].position)
     with pytest.raises(RuntimeError, match="finished or closed"):
-        ledger.settle(make_record(TaskId(1)))
+        ledger.store_outcome(make_record(TaskId(1)))
 
 
 def test_a_row_that_can_not_be_rendered_is_not_written_in_part(tmp_path: Path) -> None:
@@ -153,9 +153,9 @@ def test_a_ledger_in_memory_returns_the_rows_that_files_would_have() -> None:
     ledger = MemoryLedger(render)
     announce(ledger)
     for task_id in reversed(TASK_IDS[1:]):
-        ledger.settle(answer_first_run(task_id))
+        ledger.store_outcome(answer_first_run(task_id))
     assert len(ledger.get_rows(failed=False)) == len(TASK_IDS) - len(FAILED) - 1
-    ledger.settle(answer_first_run(TASK_IDS[0]))
+    ledger.store_outcome(answer_first_run(TASK_IDS[0]))
     for failed in (False, True):
         assert ledger.get_rows(failed=failed) == [json.loads(row) for row in expected(LINES, failed).splitlines()]
     assert (ledger.buffer.tasks, ledger.tally.rows, ledger.tally.tasks) == (0, 8, len(TASK_IDS))

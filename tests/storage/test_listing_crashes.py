@@ -56,7 +56,7 @@ def answer_names(
         line, position = orjson.dumps({"image": name}), Position(number, number, str(number))
         asked += ledger.register_row(line, (TaskId(number),), position, key=name.encode())
     for task_id in reversed(asked) if backwards else asked:
-        ledger.settle(answer(task_id))
+        ledger.store_outcome(answer(task_id))
         ledger.checkpoint()()
 
 
@@ -93,15 +93,15 @@ SCENARIOS: dict[str, tuple[Callable[..., None] | None, Callable[..., None]]] = {
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_run_killed_at_any_moment_ends_with_the_same_files(scenario: str, tmp_path: Path) -> None:
+def test_a_run_killed_at_any_moment_ends_with_the_same_files(scenario: str, memory_path: Path) -> None:
     before, run = SCENARIOS[scenario]
-    (tmp_path / "whole").mkdir()
+    (memory_path / "whole").mkdir()
     if before is not None:
-        before(tmp_path / "whole")
-    history = record_history(tmp_path / "whole", run)
-    expected = read_folder(tmp_path / "whole")
+        before(memory_path / "whole")
+    history = record_history(memory_path / "whole", run)
+    expected = read_folder(memory_path / "whole")
     assert [name for name in FILES if name != "qa.failed.jsonl" or name in expected] == sorted(expected)
-    folders = history.restore_all(tmp_path / "copies")
+    folders = history.restore_all(memory_path / "copies")
     assert len(folders) > 30
     for folder in folders:
         run(folder, backwards=True)
@@ -109,10 +109,10 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_files(scenario: str, tmp_
         shutil.rmtree(folder)
 
 
-def test_files_that_appear_after_a_kill_come_behind_the_listed_ones(tmp_path: Path) -> None:
-    (tmp_path / "whole").mkdir()
-    history = record_history(tmp_path / "whole", run_names)
-    for folder in history.restore_all(tmp_path / "copies"):
+def test_files_that_appear_after_a_kill_come_behind_the_listed_ones(memory_path: Path) -> None:
+    (memory_path / "whole").mkdir()
+    history = record_history(memory_path / "whole", run_names)
+    for folder in history.restore_all(memory_path / "copies"):
         listed = [
             name
             for file in folder.glob("qa.listing.jsonl*")
@@ -137,42 +137,42 @@ def read_lines(path: Path) -> list[bytes]:
     return path.read_bytes().splitlines() if path.exists() else []
 
 
-def test_a_fresh_run_killed_at_any_moment_keeps_the_finished_listing_until_it_ends(tmp_path: Path) -> None:
-    (tmp_path / "whole").mkdir()
-    run_names(tmp_path / "whole")
-    finished = read_folder(tmp_path / "whole")
-    history = record_history(tmp_path / "whole", partial(run_names, names=GROWN, fresh=True))
-    replaced = read_folder(tmp_path / "whole")
+def test_a_fresh_run_killed_at_any_moment_keeps_the_finished_listing_until_it_ends(memory_path: Path) -> None:
+    (memory_path / "whole").mkdir()
+    run_names(memory_path / "whole")
+    finished = read_folder(memory_path / "whole")
+    history = record_history(memory_path / "whole", partial(run_names, names=GROWN, fresh=True))
+    replaced = read_folder(memory_path / "whole")
     assert replaced["qa.listing.jsonl"] != finished["qa.listing.jsonl"]
     for state in history.states:
         if state.get("qa.run.json") == finished["qa.run.json"] and b'"finishing"' not in state.get(
             "qa.jsonl.checkpoint", b""
         ):
             assert state["qa.listing.jsonl"] == finished["qa.listing.jsonl"]
-        folder = restore(tmp_path / "copy", state)
+        folder = restore(memory_path / "copy", state)
         run_names(folder, names=GROWN, fresh=(folder / "qa.jsonl.checkpoint").exists())
-        names = list(StoredListing(lambda: tmp_path / "copy" / "qa.listing.jsonl").names())
+        names = list(StoredListing(lambda: memory_path / "copy" / "qa.listing.jsonl").names())
         assert names in (GROWN, [*FIRST, "a.jpg", "cc.jpg"])
         assert not list(folder.glob("*.partial"))
         shutil.rmtree(folder)
 
 
-def test_a_run_without_a_listing_replaces_one_that_has_it(tmp_path: Path) -> None:
-    run_names(tmp_path)
-    files = RunFiles.for_output(tmp_path / "qa.jsonl")
+def test_a_run_without_a_listing_replaces_one_that_has_it(memory_path: Path) -> None:
+    run_names(memory_path)
+    files = RunFiles.for_output(memory_path / "qa.jsonl")
     with Ledger(files, RunDescription({"model": "qwen"}), render=render, fresh=True) as ledger:
         assert ledger.listing is None
         ledger.register_row(b'{"image": "a.jpg"}', (TaskId(1),), Position(1, 1, "1"))
-        ledger.settle(answer_first_run(TaskId(1)))
+        ledger.store_outcome(answer_first_run(TaskId(1)))
         ledger.finish({})
     assert not files.listing.exists()
 
 
-def test_a_named_row_may_be_written_in_another_way(tmp_path: Path) -> None:
+def test_a_named_row_may_be_written_in_another_way(memory_path: Path) -> None:
     position = Position(1, 1, "1")
-    with open_listed(tmp_path) as ledger:
+    with open_listed(memory_path) as ledger:
         ledger.register_row(b'{"image": "a.jpg"}', (TaskId(1), TaskId(1, 1)), position, key=b"a.jpg")
-        ledger.settle(answer_first_run(TaskId(1)))
-    with open_listed(tmp_path) as ledger:
+        ledger.store_outcome(answer_first_run(TaskId(1)))
+    with open_listed(memory_path) as ledger:
         line = b'{"image": "/photos/a.jpg"}'
         assert ledger.register_row(line, (TaskId(1), TaskId(1, 1)), position, key=b"a.jpg") == (TaskId(1, 1),)

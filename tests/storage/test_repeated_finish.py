@@ -61,7 +61,7 @@ def fail(call: FailingCall) -> Iterator[None]:
 
 
 def open_fresh(folder: Path, before: Answer, answer: Answer) -> Ledger:
-    """A fresh run over a finished one, with all of its tasks settled."""
+    """A fresh run over a finished one, with the outcomes of all its tasks."""
     folder.mkdir()
     with open_ledger(folder) as ledger:
         answer_lines(ledger, LINES[:3], before, every=99)
@@ -81,14 +81,14 @@ def open_fresh(folder: Path, before: Answer, answer: Answer) -> Ledger:
     ids=["both fail", "new failures", "old failures"],
 )
 def test_the_finish_of_a_fresh_run_is_repeated_after_any_failed_call(
-    before: Answer, answer: Answer, event: str, tmp_path: Path
+    before: Answer, answer: Answer, event: str, memory_path: Path
 ) -> None:
-    with closing(open_fresh(tmp_path / "whole", before, answer)) as ledger:
+    with closing(open_fresh(memory_path / "whole", before, answer)) as ledger:
         ledger.finish({"note": "fresh"})
-    expected = read_folder(tmp_path / "whole")
+    expected = read_folder(memory_path / "whole")
     assert "qa.1.jsonl" in expected
     for number in count(1):
-        folder, call = tmp_path / f"{number}", FailingCall(number, event)
+        folder, call = memory_path / f"{number}", FailingCall(number, event)
         with closing(open_fresh(folder, before, answer)) as ledger:
             with fail(call):
                 try:
@@ -102,11 +102,11 @@ def test_the_finish_of_a_fresh_run_is_repeated_after_any_failed_call(
     assert number > 20
 
 
-def test_a_repeated_finish_names_the_earlier_run(tmp_path: Path) -> None:
-    run_to_end(tmp_path)
-    with open_ledger(tmp_path, fresh=True) as ledger:
+def test_a_repeated_finish_names_the_earlier_run(memory_path: Path) -> None:
+    run_to_end(memory_path)
+    with open_ledger(memory_path, fresh=True) as ledger:
         answer_lines(ledger, LINES, answer_retry)
         with fail(FailingCall(8, "c_call")), pytest.raises(StorageError):
             ledger.finish({})
         ledger.finish({})
-        assert ledger.kept_output == tmp_path / "qa.1.jsonl"
+        assert ledger.kept_output == memory_path / "qa.1.jsonl"

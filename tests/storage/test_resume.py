@@ -37,11 +37,11 @@ from tests.storage.test_ledger import TASK_IDS, expected
 
 
 def interrupt_run(folder: Path) -> None:
-    """Leaves a run with one of two tasks of row 1 settled, and row 2."""
+    """Leaves a run with an outcome of one of two tasks of row 1, and of row 2."""
     with open_ledger(folder) as ledger:
         announce(ledger, LINES[:3])
-        ledger.settle(make_record(TaskId(1, 1)))
-        ledger.settle(make_failure(TaskId(2)))
+        ledger.store_outcome(make_record(TaskId(1, 1)))
+        ledger.store_outcome(make_failure(TaskId(2)))
 
 
 def test_a_changed_line_is_refused_with_its_number(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_setting_is_compared_as_json(tmp_path: Path) -> None:
             assert ledger.state == state
             if state == "new":
                 announce(ledger)
-                ledger.settle(make_record(TaskId(10)))
+                ledger.store_outcome(make_record(TaskId(10)))
 
 
 def test_a_run_without_outcomes_leaves_no_files(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_seconds_add_up_over_resumes(tmp_path: Path) -> None:
     now = 0.0
     with open_ledger(tmp_path, clock=lambda: now) as ledger:
         announce(ledger)
-        ledger.settle(make_record(TaskId(10)))
+        ledger.store_outcome(make_record(TaskId(10)))
         now = 10.0
         ledger.checkpoint()()
     now = 100.0
@@ -256,9 +256,9 @@ def test_an_earlier_checkpoint_is_not_written_after_a_later_one(tmp_path: Path) 
     """The journal that the earlier one needs is already removed."""
     with open_ledger(tmp_path) as ledger:
         announce(ledger)
-        ledger.settle(make_record(TaskId(10)))
+        ledger.store_outcome(make_record(TaskId(10)))
         early = ledger.checkpoint()
-        ledger.settle(make_record(TaskId(9, 0)))
+        ledger.store_outcome(make_record(TaskId(9, 0)))
         late = ledger.checkpoint()
         late()
         early()

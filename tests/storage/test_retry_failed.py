@@ -100,7 +100,7 @@ def test_copied_lines_are_not_held_in_memory(tmp_path: Path) -> None:
         announce(ledger, lines)
         assert ledger.buffer.tasks == 1
         assert len(ledger.buffer.rows) == 1
-        ledger.settle(make_record(TaskId(2)))
+        ledger.store_outcome(make_record(TaskId(2)))
         assert ledger.buffer.tasks == 0
         ledger.finish({})
     rows = (tmp_path / "qa.jsonl").read_bytes().splitlines()
@@ -123,10 +123,10 @@ def test_a_row_that_failed_to_render_is_written_with_the_next_outcome(tmp_path: 
     with open_ledger(tmp_path / "bug", render=fail_once) as ledger:
         ledger.retry()
         announce(ledger)
-        ledger.settle(answer_retry(TaskId(2)))
+        ledger.store_outcome(answer_retry(TaskId(2)))
         with pytest.raises(ZeroDivisionError):
-            ledger.settle(answer_retry(TaskId(3, 1)))
-        ledger.settle(answer_retry(TaskId(9, 1)))
+            ledger.store_outcome(answer_retry(TaskId(3, 1)))
+        ledger.store_outcome(answer_retry(TaskId(9, 1)))
         ledger.finish({"note": "ours"})
     retry_to_end(tmp_path / "none")
     assert read_folder(tmp_path / "bug") == read_folder(tmp_path / "none")
@@ -204,7 +204,7 @@ def test_a_retry_with_an_outcome_is_resumed(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         ledger.retry()
         announce_first_failure(ledger)
-        ledger.settle(make_record(FAILED[0]))
+        ledger.store_outcome(make_record(FAILED[0]))
     with open_ledger(tmp_path) as ledger:
         assert (ledger.state, ledger.mode) == ("resumed", "retry")
         assert sorted(answer_lines(ledger, LINES, make_record).asked) == FAILED[1:]
@@ -226,7 +226,7 @@ def test_a_retry_needs_the_old_output(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         ledger.retry()
         announce_first_failure(ledger)
-        ledger.settle(make_record(FAILED[0]))
+        ledger.store_outcome(make_record(FAILED[0]))
     (tmp_path / "qa.jsonl").unlink()
     with pytest.raises(SettingsError, match=r"qa\.jsonl has changed"):
         open_ledger(tmp_path)

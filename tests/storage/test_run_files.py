@@ -129,7 +129,7 @@ def test_a_partial_that_was_shortened_is_never_overwritten(fresh: bool, tmp_path
     with open_ledger(tmp_path) as ledger:
         ledger.register_row(LINES[0].data, LINES[0].task_ids, LINES[0].position)
         for task_id in LINES[0].task_ids:
-            ledger.settle(answer_first_run(task_id))
+            ledger.store_outcome(answer_first_run(task_id))
         ledger.checkpoint()()
     (tmp_path / "qa.jsonl.partial").write_text("x")
     with pytest.raises(SettingsError, match="was not written by a run"):

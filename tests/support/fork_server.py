@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 
+from persqa_client.questions.bank import Bank
 from tests.answers.helpers import GOOD, find_code
 
 PRELOADED = ("main", "run", "execute", "doctor", "recheck", "serve", "sim")
@@ -29,7 +30,10 @@ def call(
     environ: Mapping[str, str],
     streams: Sequence[int],
 ) -> socket.socket:
-    """Starts a command, or a program. The connection gives its process id, then its exit code, each in a line."""
+    """Starts a command, or a program, with these three standard streams.
+
+    The connection gives its process id, then its exit code, each in a line.
+    """
     connection, theirs = socket.socketpair()
     with theirs:
         socket.send_fds(control, [b"\0"], [theirs.fileno(), *streams])
@@ -42,7 +46,7 @@ def wait_for_call(control: socket.socket) -> str | None:
     """Returns in the process that becomes the command, with the code of a program. Exits when the tests have ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that no process is left to be waited for
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 1, 3)
+        message, descriptors, _, _ = socket.recv_fds(control, 1, 4)
         if not message:
             sys.exit()
         if os.fork() == 0:
@@ -62,7 +66,7 @@ def wait_for_call(control: socket.socket) -> str | None:
             _, status = os.waitpid(pid, 0)
             connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
             os._exit(0)
-    for number, stream in enumerate(streams, start=1):
+    for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
     os.chdir(cwd)
@@ -75,7 +79,8 @@ def wait_for_call(control: socket.socket) -> str | None:
 def main() -> None:
     for name in PRELOADED:
         importlib.import_module(f"persqa_client.cli.{name}")
-    find_code(GOOD)
+    find_code(f"{GOOD} I can see no image.")  # looks for all phrases
+    Bank.build("human")
     gc.collect()
     gc.freeze()  # what is shared with the forks stays shared
     with socket.socket(fileno=int(sys.argv[1])) as control:

@@ -6,6 +6,7 @@ silent          never listens
 ignore_sigterm  never listens, ignores SIGTERM, and has a child
 crash           answers one /health, and exits
 shared_memory   answers /health, ignores SIGTERM, and prints the name of its shared memory
+healthy         answers /health, and has a child in another session and an orphaned grandchild
 children        serves the simulator, and has a child in another session and an orphaned grandchild
 port_taken      finds its port taken by a program that was just started; serves if its --marker exists already
 """
@@ -23,7 +24,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+# Without the modules of the site, it starts several times as fast.
+PYTHON = [sys.executable, "-IS"]
+SLEEP = [*PYTHON, "-c", "import time; time.sleep(600)"]
 
 
 def main() -> None:
@@ -85,11 +88,20 @@ def crash(options: argparse.Namespace) -> None:
 
 
 def children(options: argparse.Namespace) -> None:
+    start_children()
+    sim(options)
+
+
+def healthy(options: argparse.Namespace) -> None:
+    start_children()
+    HTTPServer(("127.0.0.1", options.port), HealthHandler).serve_forever()
+
+
+def start_children() -> None:
     subprocess.Popen(SLEEP, start_new_session=True)
     # The process in between ends at once.
     code = f"import subprocess; subprocess.Popen({SLEEP!r}, start_new_session=True)"
-    subprocess.run([sys.executable, "-c", code], check=True)
-    sim(options)
+    subprocess.run([*PYTHON, "-c", code], check=True)
 
 
 def port_taken(options: argparse.Namespace) -> None:
@@ -97,13 +109,9 @@ def port_taken(options: argparse.Namespace) -> None:
         sim(options)
     if options.marker is not None:
         options.marker.touch()
-    other = socket.create_server(("127.0.0.1", options.port))
-    print(f"The port {options.port} is taken.", file=sys.stderr)
-    name = options.served_model_name or options.model
-    words = ["sim", "--port", str(options.port), "--model", name]
-    ended = subprocess.run([sys.executable, "-m", "persqa_client", *words])
-    other.close()
-    raise SystemExit(ended.returncode)
+    with socket.create_server(("127.0.0.1", options.port)):
+        print(f"The port {options.port} is taken.", file=sys.stderr)
+        HTTPServer(("127.0.0.1", options.port), HealthHandler)
 
 
 MODES = {
@@ -113,6 +121,7 @@ MODES = {
     "ignore_sigterm": ignore_sigterm,
     "shared_memory": shared_memory,
     "crash": crash,
+    "healthy": healthy,
     "children": children,
     "port_taken": port_taken,
 }

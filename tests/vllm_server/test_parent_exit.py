@@ -28,7 +28,7 @@ print("started", flush=True)
 
 def start_owner(mark: str, folder: Path, then: str) -> subprocess.Popen[str]:
     """A process that has started a server and goes on with the code ``then``. The server's log is in ``folder``."""
-    code = OWNER_CODE.format(command=fake_vllm("children"), then=then)
+    code = OWNER_CODE.format(command=fake_vllm("healthy"), then=then)
     owner = subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, MARK: mark, "TMPDIR": str(folder)},
@@ -46,7 +46,15 @@ def find_server_processes(mark: str) -> list[str]:
     return [line for line in find_marked(mark).values() if "import VLLMServer" not in line]
 
 
-@pytest.mark.parametrize("then", ["", "sys.exit(3)", "raise ValueError", "os._exit(4)"])
+@pytest.mark.parametrize(
+    "then",
+    [
+        "",
+        pytest.param("sys.exit(3)", marks=pytest.mark.slow),
+        pytest.param("raise ValueError", marks=pytest.mark.slow),
+        "os._exit(4)",
+    ],
+)
 def test_the_server_ends_with_the_interpreter(mark: str, tmp_path: Path, then: str) -> None:
     owner = start_owner(mark, tmp_path, then)
     owner.communicate(timeout=30)
@@ -54,7 +62,15 @@ def test_the_server_ends_with_the_interpreter(mark: str, tmp_path: Path, then: s
     assert not (find_remaining(mark) if "_exit" in then else find_marked(mark))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+        signal.SIGKILL,
+    ],
+)
 def test_a_signal_to_the_owner_ends_the_server(mark: str, tmp_path: Path, number: signal.Signals) -> None:
     owner = start_owner(mark, tmp_path, "time.sleep(600)")
     owner.send_signal(number)

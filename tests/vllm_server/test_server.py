@@ -51,7 +51,7 @@ def test_requests_use_the_served_name(mark: str) -> None:
 
 
 def test_children_in_other_sessions_and_orphans_end_with_it(mark: str) -> None:
-    with make("children", mark):
+    with make("healthy", mark):
         sleepers = [line for line in find_marked(mark).values() if "time.sleep" in line]
         assert len(sleepers) == 2
     assert not find_marked(mark)
@@ -122,7 +122,7 @@ def test_a_given_port_in_use_is_reported_before_the_start(mark: str) -> None:
 def test_a_given_port_is_used(mark: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with make("sim", mark, port=port) as server:
+    with make("healthy", mark, port=port) as server:
         assert server.base_url == f"http://127.0.0.1:{port}/v1"
 
 
@@ -167,7 +167,7 @@ def test_a_file_that_is_no_program_is_reported(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_ready_server_is_reported(mark: str, tmp_path: Path) -> None:
-    with make("children", mark, log_path=tmp_path / "log") as server:
+    with make("healthy", mark, log_path=tmp_path / "log") as server:
         assert server.failure() is None
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)

@@ -1,0 +1,138 @@
+"""``persqa run --preview N``: shows the pictures, questions, answers and checks of a few rows."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_OK, EXIT_ROWS_FAILED, count_of, print_message
+from persqa_client.cli.terminal_images import Protocol, choose_protocol, render_image
+from persqa_client.errors import RowError
+from persqa_client.images.prepare import load_image
+from persqa_client.images.references import describe_reference
+from persqa_client.outcomes import Failure, Outcome, Record, SentPicture
+from persqa_client.run.preview import Preview
+from persqa_client.run.run import Run
+from persqa_client.run.summary import Summary
+from persqa_client.types import BadRow
+
+# Cells of a picture.
+MAX_COLUMNS, MAX_ROWS = 40, 14
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Pixels of a picture that is shown.
+SHOWN_PIXELS = 400 * 400
+
+
+def report_preview(run: Run, summary: Summary, preview: Preview) -> int:
+    """Prints the rows on stdout, and returns the exit code of a run with these rows."""
+    console = Console(highlight=False, soft_wrap=True)
+    protocol = choose_protocol(os.environ, is_terminal=sys.stdout.isatty())
+    outcomes = sorted(preview.outcomes.items())
+    reader = run.composition.make_row_reader()
+    for number, line in enumerate(preview.sample.rows, 1):
+        row = reader.parse(line.position.number, line.line, line.name, line.path)
+        own = [outcome for task_id, outcome in outcomes if task_id.row == line.position.number]
+        console.print(Text(f"{number}/{len(preview.sample.rows)}  line {line.position.number}", style="bold"))
+        if not isinstance(row, BadRow):
+            pictures = own[0].pictures if own else ()
+            print_pictures(row.images, pictures, run.plan.image_roots, protocol, console)
+        for outcome in own:
+            console.print(describe_outcome(outcome))
+        if not own:
+            console.print("not asked")
+        console.print()
+    for text in describe_totals(summary, preview):
+        console.print(text, markup=False)
+    if summary.state == "interrupted":
+        print_message("Stopped.")
+        return EXIT_INTERRUPTED
+    return EXIT_ROWS_FAILED if summary.tally.failed_total else EXIT_OK
+
+
+def print_pictures(
+    references: Sequence[str],
+    pictures: Sequence[SentPicture],
+    roots: Sequence[Path],
+    protocol: Protocol | None,
+    console: Console,
+) -> None:
+    for index, reference in enumerate(references):
+        sent = ""
+        if index < len(pictures):
+            picture = pictures[index]
+            tokens = "" if picture.tokens is None else f", {picture.tokens:,} tokens"
+            sent = f"  ({picture.width} x {picture.height}, {picture.bytes / 1000:,.0f} KB{tokens})"
+        console.print(Text(f"picture   {describe_reference(reference)}{sent}"))
+        if protocol is None:
+            continue
+        try:
+            image = load_image(reference, roots, max_pixels=SHOWN_PIXELS)
+        except RowError:
+            continue  # its message is the row's outcome
+        columns = min(MAX_COLUMNS, shutil.get_terminal_size().columns)
+        true_colour = os.environ.get("COLORTERM") in ("truecolor", "24bit")
+        console.file.write(render_image(image.data, protocol, columns=columns, rows=MAX_ROWS, true_colour=true_colour))
+
+
+def describe_outcome(outcome: Outcome) -> Text:
+    text = Text()
+    task = outcome if isinstance(outcome, Record) else outcome.task
+    if task is not None:
+        text.append(f"question  {show_controls(task.question)}\n")
+    if isinstance(outcome, Record):
+        text.append("answer    ").append(mark_tag(show_controls(outcome.answer), outcome.tag)).append("\n")
+    text.append("checks    ").append(*describe_checks(outcome))
+    if isinstance(outcome, Failure):
+        text.append(f"  {show_controls(outcome.message)}")
+    raw = outcome.raw
+    if raw and (isinstance(outcome, Failure) or raw.strip() != outcome.answer):
+        text.append(f"\nmodel     {show_controls(raw.strip())}", style="dim")
+    return text
+
+
+def show_controls(text: str) -> str:
+    """Escapes characters that a terminal would obey; a model's text may have any."""
+    return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def mark_tag(answer: str, tag: str) -> Text:
+    text = Text(answer)
+    text.highlight_words([tag], "bold cyan")
+    return text
+
+
+def describe_checks(outcome: Outcome) -> tuple[str, str]:
+    """Text and style."""
+    if isinstance(outcome, Failure):
+        return outcome.code, "bold red"
+    facts = [*(["interventions: " + ", ".join(steps)] if (steps := outcome.made_good_by) else [])]
+    if outcome.refused:
+        facts.append(f"first answer rejected: {outcome.refused}")
+    if outcome.verification is not None:
+        facts.append(f"the model's own verdict: {outcome.verification.verdict}")
+    if outcome.doubts:
+        facts.append("doubtful: " + ", ".join(outcome.doubts))
+    return "; ".join(["accepted", *facts]), "yellow" if outcome.doubts else "green"
+
+
+def describe_totals(summary: Summary, preview: Preview) -> Iterator[str]:
+    tally = summary.tally
+    yield (
+        f"{count_of(tally.rows, 'row')}: {tally.succeeded:,} answered, {tally.failed_total:,} failed; "
+        f"{count_of(tally.attempts, 'request')}, {tally.prompt_tokens:,} tokens in, {tally.completion_tokens:,} out. "
+        "Nothing was written."
+    )
+    if (forecast := preview.forecast(tally)) is not None:
+        yield (
+            f"All {count_of(preview.sample.total, 'row')}, if they are alike: about {forecast.requests:,.0f} requests, "
+            f"{forecast.prompt_tokens:,.0f} tokens in, {forecast.completion_tokens:,.0f} out; "
+            f"{timedelta(seconds=round(forecast.seconds))} at the pace of these rows, less with more at once."
+        )

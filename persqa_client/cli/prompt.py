@@ -1,0 +1,103 @@
+"""``persqa prompt show``: the texts that a model reads, for each language and strategy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from persqa_client.cli.exits import EXIT_USAGE, exit_with_error
+from persqa_client.cli.run import AnswerLength, Bank, Config, Language, Prompt, Question, System, Tag
+from persqa_client.cli.usage import Command, Group
+from persqa_client.errors import RowError, SettingsError
+from persqa_client.types import Problem, Row, Strategy, Task, TaskId
+
+if TYPE_CHECKING:
+    from persqa_client.run.plan import RunPlan
+
+app = typer.Typer(cls=Group, help="Show the texts that the model reads.", no_args_is_help=True)
+LANGUAGE_NAMES = {"en": "English", "zh": "Chinese"}
+
+
+@app.command(cls=Command)
+def show(
+    tag: Tag = "mam",
+    bank: Bank = "human",
+    language: Language = None,
+    question: Question = None,
+    system: System = None,
+    prompt: Prompt = None,
+    answer_style: AnswerLength = "sentences",
+    strategy: Annotated[
+        Strategy | None, typer.Option(help="Show one strategy; default: all of them.", rich_help_panel=None)
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Print what is sent, with the first question of the bank. Sends nothing.
+
+    Fields of the rows stay in braces. To see the requests of your own rows, use persqa run with --dry-run.
+
+    Example: persqa prompt show --language en --answer-style short
+    """
+    # Imported here to keep --help fast (cli/run.py).
+    from persqa_client.config import Endpoint, Recipe, build_settings
+    from persqa_client.endpoints.credentials import PLACEHOLDER_URL
+    from persqa_client.run.plan import RunPlan
+    from persqa_client.run.settings import make_run_settings
+
+    try:
+        recipe = build_settings(
+            Recipe,
+            tag=tag,
+            bank=bank,
+            language=language,
+            question=question,
+            system=system,
+            prompt=prompt,
+            answer_style=answer_style,
+        )
+        endpoint = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model="-")
+        plan = RunPlan(make_run_settings([endpoint], {}, recipe=recipe))
+        # The language of a text is that of its question.
+        languages = [language] if language or question else plan.bank.languages
+        strategies = (strategy,) if strategy else get_args(Strategy)
+        for each in languages:
+            print("\n".join(describe_prompts(plan, each, strategies)))
+    except SettingsError as error:
+        exit_with_error(error, EXIT_USAGE)
+
+
+def describe_prompts(plan: RunPlan, language: str | None, strategies: tuple[Strategy, ...]) -> Iterator[str]:
+    """Raises SettingsError."""
+    from persqa_client.questions.prompts import build_reask_prompt
+
+    templates = filter(None, (plan.steering.system, plan.steering.prompt))
+    names = {name for template in templates for name in template.fields}
+    row = Row(1, json.dumps({name: f"{{{name}}}" for name in names}).encode(), ("image.jpg",), language=language)
+    if language is not None:
+        yield f"==== {LANGUAGE_NAMES.get(language, language)}\n"
+    shown: tuple[str, str] | None = None
+    for strategy in strategies:
+        try:
+            task = plan.make_task_maker(strategy).make_task(row, TaskId(1))
+        except RowError as error:
+            raise SettingsError(f"{error.message[0].upper()}{error.message[1:]}.") from error
+        if (task.system, task.prompt) != shown:
+            shown = task.system, task.prompt
+            yield f"--- system text\n{task.system}\n\n--- prompt, after the pictures\n{task.prompt}\n"
+            reask = build_reask_prompt(task, "…", Problem("no_tag", ""))[1]
+            yield f"--- after an answer that does not begin with {task.surrogate or task.tag}\n{reask.text}\n"
+        yield f"--- --strategy {strategy}\n{describe_strategy(task)}\n"
+
+
+def describe_strategy(task: Task) -> str:
+    facts = []
+    if task.surrogate is not None:
+        facts.append(f"{task.surrogate} stands for {task.tag}.")
+    if task.pattern is not None:
+        facts.append(f"The answer must match {task.pattern}")
+    if task.prefill is not None:
+        facts.append(f"The model continues an answer that begins with {task.prefill}.")
+    return "\n".join(facts) or "The texts alone."

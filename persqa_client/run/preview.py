@@ -1,0 +1,107 @@
+"""A few rows of an input, asked without writing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import monotonic
+
+from persqa_client.engines.engine import AnswerFunction, SetWeight
+from persqa_client.inputs.sources import NamedLine, NamedSource, Source, read_named_lines
+from persqa_client.outcomes import Outcome
+from persqa_client.run.settings import RunSettings
+from persqa_client.storage.tally import Tally
+from persqa_client.types import START_POSITION, BadRow, Position, Row, TaskId
+
+
+class Sample(NamedSource):
+    """Rows of a source, evenly spread over it. Reads the whole source, and holds a few times as many rows."""
+
+    def __init__(self, source: Source, count: int) -> None:
+        self.name = source.name
+        self._source = source
+        lines = (line for line in read_named_lines(source, START_POSITION) if line.line.strip())
+        # Rows of the source, and those of the sample. When the first of them was read, in seconds of ``monotonic``.
+        self.total, self.rows = spread(lines, count)
+        self.began = monotonic()
+
+    def named_lines(self, start: Position) -> Iterator[NamedLine]:
+        self.began = monotonic()
+        return (line for line in self.rows if line.position.number > start.number)
+
+    def fingerprint(self) -> None:
+        return None
+
+    def progress_total(self) -> int:
+        return len(self.rows)
+
+    def progress_at(self, position: Position) -> int:
+        return sum(line.position.number <= position.number for line in self.rows)
+
+    def warnings(self) -> tuple[str, ...]:
+        return self._source.warnings()
+
+    def digest_at(self, position: Position) -> str:
+        return position.digest
+
+
+def spread(lines: Iterator[NamedLine], count: int) -> tuple[int, list[NamedLine]]:
+    """How many lines there are, and ``count`` of them at about equal distances, the first one included.
+
+    >>> spread(iter("abcdefghij"), 3)
+    (10, ['a', 'd', 'g'])
+    """
+    kept: list[NamedLine] = []
+    total, stride = 0, 1
+    for total, line in enumerate(lines, 1):
+        if (total - 1) % stride == 0:
+            kept.append(line)
+            if len(kept) == 8 * count:
+                kept, stride = kept[::2], 2 * stride
+    chosen = min(count, len(kept))
+    return total, [kept[place * len(kept) // chosen] for place in range(chosen)]
+
+
+def make_preview_settings(settings: RunSettings) -> RunSettings:
+    """The settings of a run that keeps its rows in memory, with all details."""
+    recipe = settings.recipe.model_copy(update={"details": True, "output_style": "qa", "paths": None})
+    files = {"output": None, "failed": None, "limit": None, "fresh": False, "retry_failed": False}
+    return settings.model_copy(update={**files, "recheck_pictures": "off", "recipe": recipe})
+
+
+class Preview:
+    """Keeps the outcomes of a run over a sample."""
+
+    def __init__(self, sample: Sample) -> None:
+        self.sample = sample
+        self.outcomes: dict[TaskId, Outcome] = {}
+
+    def watch(self, answer: AnswerFunction) -> AnswerFunction:
+        async def answer_and_keep(row: Row | BadRow, task_id: TaskId, set_weight: SetWeight) -> Outcome:
+            outcome = self.outcomes[task_id] = await answer(row, task_id, set_weight)
+            return outcome
+
+        return answer_and_keep
+
+    def forecast(self, tally: Tally) -> Forecast | None:
+        """None if no row was asked about."""
+        if not tally.rows or not tally.attempts:
+            return None
+        share = self.sample.total / tally.rows
+        return Forecast(
+            share * tally.attempts,
+            share * tally.prompt_tokens,
+            share * tally.completion_tokens,
+            share * (monotonic() - self.sample.began),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run over the whole input takes, if its rows are like those of the sample."""
+
+    requests: float
+    prompt_tokens: float
+    completion_tokens: float
+    # At the pace of the sample.
+    seconds: float
