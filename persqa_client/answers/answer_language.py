@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from persqa_client.answers.foreign_words import (
     CHINESE_JOINTS,
+    ENGLISH_PHRASE,
     count_english_marks,
     has_chinese_words,
     has_english_run,
@@ -52,10 +53,12 @@ LANGUAGE_SCRIPTS = {language: script for script, language in SCRIPT_LANGUAGES.it
 SENTENCE = compile_lazily(r"[^.!?。！？\n]*(?:\.(?=\w)[^.!?。！？\n]*)*[.!?。！？\n]*")
 # Of the next patterns, each repeat is bounded or gives nothing back (``++``): a long word is searched once.
 ADDRESSES = compile_lazily(r"(?<![A-Za-z0-9_\-])[A-Za-z0-9_\-]++(?:[.@/:]++[A-Za-z0-9_\-]++)++")
+EAST_ASIAN = compile_lazily(rf"[{HAN}\u3041-\u30ff]")
 # A translation or the original of a word; titles of works.
 # "A T-shirt with ありがとう printed on it."
 ON_THINGS = compile_lazily(
     rf"\bwith [{HAN}\u3041-\u30ff]+(?= (?:(?:printed|written|painted) )?(?:on|across|in \w+ letters)\b)"
+    rf"|[{HAN}\u3041-\u30ff]++(?= (?:escrit|impres|bordad|estampad|écrit|imprimé|inscrit|brodé|geschrieben|gedruckt))"
 )
 GLOSSES = compile_lazily(r"\([^()（）]*[)）]|（[^()（）]*[)）]|《[^《》]*》|【[^【】]*】")
 # Lower-case words within a name (Beauty and the Beast).
@@ -67,7 +70,7 @@ MEASURED = "一[个個件条條只双雙锅鍋杯本张張把位辆輛台朵片�
 CHINESE_PHRASE = compile_lazily(
     rf"(?:[的了在是很这這那穿戴看]|(?<=[{HAN}])[着著和与與起]|{MEASURED})[{HAN}]"
     # An attribute, a colour or a verb, the thing of which is in the other language, and words that join.
-    rf"|[手身桌头頭椅怀懷房屋街路树樹地墙牆][里裡上下旁中](?![{HAN}])|(?:(?<=[{HAN}])[的了着著色]|(?<=[{HAN}][{HAN}])地(?=\s[^\W\d_A-Z])|{MEASURED})(?![{HAN}])|(?<![{HAN}])(?:{CHINESE_JOINTS})(?![{HAN}])"
+    rf"|[手身桌头頭椅怀懷房屋街路树樹地墙牆][里裡上下旁中](?![{HAN}])|[床发發板凳阶階滩灘毯垫墊肩膝脸臉架柜櫃窗子][上下](?![{HAN}])|(?:(?<=[{HAN}])[的了着著色]|(?<=[{HAN}][{HAN}])地(?=\s[^\W\d_A-Z])|{MEASURED})(?![{HAN}])|(?<![{HAN}])(?:{CHINESE_JOINTS})(?![{HAN}])"
 )
 CHINESE_ONLY = compile_lazily(
     "[的了着這们們吗嗎说說么谁誰她它您你吃喝很哪书车边门间东马鸟见风飞龙红绿蓝裤饭馆颜颗头动运]"
@@ -135,7 +138,7 @@ def is_in_language(text: str, asked: str) -> bool:
     may_slide = script is None and asked in FUNCTION_WORDS and may_have_foreign_clause(text, asked)
     if script is None and text.isascii() and asked in FUNCTION_WORDS and is_mostly_in(text, asked) and not may_slide:
         return True
-    if asked == "en" and not text.isascii():
+    if script is None and not text.isascii() and EAST_ASIAN.search(text):
         text = ON_THINGS.sub(" ", text)
     own = drop_written_text(GLOSSES.sub(drop_other_script, plain_text(remove_quotations(text))), asked)
     if (may_slide and has_foreign_clause(own, asked)) or (not text.isascii() and has_hiragana(own, asked)):
@@ -248,7 +251,7 @@ def has_script(text: str, script: str) -> bool:
     if not words:
         return True
     text = ADDRESSES.sub(" ", text)
-    if has_english_run(text):
+    if has_english_run(text) or ENGLISH_PHRASE.search(text):
         return False
     text = UNITS.sub(" ", NAMES_WITH_WORDS.sub(" ", text))
     if count_english_marks(text, loans=script in UNSPACED_SCRIPTS) >= 2:

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from persqa_client.answers.bare_names import find_bare_name
 from persqa_client.answers.phrases import any_phrase
+from persqa_client.answers.short_answers import is_denied, is_short_answer
 from persqa_client.jsonl import load_value
 from persqa_client.language import UNSPACED
 from persqa_client.lazy_pattern import compile_lazily
@@ -209,7 +210,8 @@ def remove_preamble(text: str, task: Task) -> str:
         end = start + len(task.tag)
         while start > 0 and (text[start - 1] in OPENING_MARKS or text.endswith("> ", 0, start)):
             start -= 1
-        return text[start:] if start and is_preamble_to_tag(text, start, end) else text
+        is_removed = start and (is_preamble_to_tag(text, start, end) or is_short_answer(text[:start], task.question))
+        return text[start:] if is_removed and not is_denied(text[:start], text[end:], task.question) else text
     start = find_bare_name(text, task.tag, MAX_PREAMBLE_LENGTH)
     return text[start:] if start > 0 and is_preamble(text, start) else text
 

@@ -11,6 +11,7 @@ from itertools import takewhile
 from operator import eq
 
 from persqa_client.answers.phrases import choose_language
+from persqa_client.answers.script_denials import DENIALS_BY_LANGUAGE
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_quotations
 
@@ -25,10 +26,11 @@ HINTS = {
     "zh": ("没", "同时", "同時", "实际上"),
     "ja": ("同時", "実際", "ません"),
     "ko": ("않", "실제로", "동시에"),
-    "ar": ("الوقت", "الواقع"),
+    "ar": ("الوقت", "الواقع", "ليس", " غير ", " لا ", " ولا ", " لم ", " ولم "),
 }
 SENTENCE_END = compile_lazily(r"[.!?…。！？؟\n]+")
 CLAUSE_END = compile_lazily(r"[,;:，；、]\s*(?:and |und |et |y |e |и )?| (?:and|und|et|y|e|и) ")
+JOINT = compile_lazily(r",? (?:and|und|et|y|e|и) ")
 WORD = compile_lazily(r"[^\W_]+(?:['’]t)?")
 DENIAL = "not nicht no não ne pas не sin sem isn't aren't doesn't don't wasn't isn’t aren’t doesn’t"
 NEGATIONS = frozenset(DENIAL.split())
@@ -54,7 +56,14 @@ PREPOSITIONS = frozenset(PLACES.split())
 EMPHASIS = compile_lazily(
     r"\b(?:at all|in the least|en absoluto|en modo alguno|de modo algum|du tout)\b", re.IGNORECASE
 )
+NOBODY = compile_lazily(
+    r"\b(?:no|none|nothing|nobody|nowhere|never|kein\w*|nichts?|niemand\w*|nie|rien|aucune?|jamais|nad[ai]e?|ning[uú]n\w*"
+    r"|nunca|nenhum\w*|ninguém|ничего|никого|никогда|нигде)\b",
+    re.IGNORECASE,
+)
+ARABIC_ADVERB = compile_lazily(r"الوقت|الواقع")
 PORTUGUESE_IN = compile_lazily(r"\bno\b")
+ADVERB_ENDING, PARTICIPLE_ENDING = "о", "ing"
 # A step: "marche pas à pas".
 FRENCH_STEP = compile_lazily(r"\bpas à pas\b|\b(?:à|au|des|un|du|les|ses|premiers|petits|grands|quelques) pas\b")
 # What the forms of one verb differ by. Other endings make other words: sleepy, yellowish, chaton.
@@ -129,27 +138,6 @@ OPPOSITES = tuple(
     )
     for first, second in ((one, other), (other, one))
 )
-# Chinese: the denied verb is the end of the clause before. Japanese and Korean: object and verb come back.
-CHINESE = compile_lazily(
-    r"(?:^|[，。；])[^，。；]{0,12}?(?P<said>[^，。；]{2,12})[，；](?:并且|而且|同时|又|且)?"
-    r"(?:完全|根本|一点也|一点都|丝毫|压根)?(?:没有|没在?)(?P<denied>[^，。；了]{1,6})[。；！]?$"
-)
-STRONG = compile_lazily(r"并且|而且|同时|又没|且没|完全没|根本没|一点[也都]没|丝毫没|压根没")
-CHINESE_DOUBT = compile_lazily(
-    r"像|似|想|要|忍|准备|差点|看起来|看上去|假装|昨|刚才|之前|其实|但|却|不过|虽|另|别人|只"
-)
-JAPANESE = compile_lazily(
-    r"(?P<noun>[一-龯ァ-ヶーa-zぁ-ん]{1,10}?)を(?P<verb>[一-龯ぁ-ん]{1,5}?)[てで](?:い|お)(?:て|り|ます)(?:が)?[、。](?:しかも|同時に)?"
-    r"(?:<>は)?(?P=noun)[はを](?:一切|全く|まったく|全然|少しも)?(?P=verb)[てで](?:い)?(?:ません|ない)(?=[。、]|です|$)"
-)
-KOREAN = compile_lazily(
-    r"(?P<noun>[가-힣]{1,8})[을를] (?P<verb>[가-힣]{1,4})고 있(?:고|으며|습니다)[,.]? "
-    r"(?:동시에 )?(?:<>[은는] )?(?P=noun)[을를은는] (?:전혀 |아예 )?(?P=verb)(?:고 있)?지 않(?![은는])"
-)
-# Before the noun, the tag is the only subject.
-JAPANESE_SUBJECT = compile_lazily(r"<>は[^はがも]*")
-KOREAN_SUBJECT = compile_lazily(r"<>[은는이가] (?:\S*[^\s은는이가도] )*\S*")
-DENIED_BEFORE = compile_lazily(r"[没沒无無未]")
 
 
 def affirms_and_denies(text: str, tag: str, question: str) -> bool:
@@ -163,8 +151,10 @@ def affirms_and_denies(text: str, tag: str, question: str) -> bool:
         own = PORTUGUESE_IN.sub("em", own)  # "No" is a preposition.
     elif language == "fr":
         own = FRENCH_STEP.sub("", own)
-    if language in UNSPACED and UNSPACED[language](own):
+    if language in DENIALS_BY_LANGUAGE and DENIALS_BY_LANGUAGE[language](own):
         return True
+    if language == "ar" and ARABIC_ADVERB.search(own) is None:
+        return False
     if DOUBT.search(own) and not ADVERB.search(own):
         return False
     sentences = [sentence.strip() for sentence in SENTENCE_END.split(own) if sentence.strip()]
@@ -175,38 +165,18 @@ def affirms_and_denies(text: str, tag: str, question: str) -> bool:
     )
 
 
-def denies_in_japanese(text: str) -> bool:
-    found = JAPANESE.search(text)
-    return found is not None and JAPANESE_SUBJECT.fullmatch(text, 0, found.start()) is not None
-
-
-def denies_in_korean(text: str) -> bool:
-    found = KOREAN.search(text)
-    return found is not None and KOREAN_SUBJECT.fullmatch(text, 0, found.start()) is not None
-
-
-def denies_in_chinese(text: str) -> bool:
-    if STRONG.search(text) is None or CHINESE_DOUBT.search(text):
-        return False
-    found = CHINESE.search(text)
-    if found is None or DENIED_BEFORE.search(text, found.start(), found.end("said")):
-        return False
-    return found["said"].rstrip("着了").endswith(found["denied"].strip("在着"))
-
-
-UNSPACED = {"zh": denies_in_chinese, "ja": denies_in_japanese, "ko": denies_in_korean}
-
-
 def denies_predicate(sentences: list[str], language: str) -> bool:
     """Whether a later clause, or a later sentence about the tag, only denies words of the first clause."""
     first, *others = CLAUSE_END.split(sentences[0])
     said = content_words(first)
-    if not said or not first.startswith("<> ") or is_denial(first):
+    if not said or not first.startswith("<> ") or DOUBT.search(first):
         return False
     later = [clause for sentence in sentences[1:] if "<>" in sentence for clause in CLAUSE_END.split(sentence)[:2]]
-    if DOUBT.search(first):
-        return False
-    places = PREPOSITIONS.intersection(WORD.findall(first.lower()))
+    places = find_places(first)
+    if is_denial(first):  # Of the verb alone.
+        if len(said) > 1 or find_places(EMPHASIS.sub("", first)):
+            return False
+        return any(affirms(clause, said[0], language) for clause in same_subject(sentences[0], later))
     for clause in [*others, *later]:
         if not is_denial(clause) or DOUBT.search(clause):
             continue
@@ -216,10 +186,28 @@ def denies_predicate(sentences: list[str], language: str) -> bool:
             denied
             and are_forms(denied[0], said[0], language)
             and all(any(are_forms(word, other, language) for other in said) for word in denied)
-            and places.issuperset(PREPOSITIONS.intersection(WORD.findall(clause.lower())))
+            and places.issuperset(find_places(clause))
         ):
             return True
     return False
+
+
+def same_subject(sentence: str, later: list[str]) -> list[str]:
+    """The clauses that are about the tag for sure. Behind a comma, a verb may stand before another subject."""
+    joined = [CLAUSE_END.split(part)[0] for part in JOINT.split(sentence)[1:]]
+    return joined + [clause for clause in [*CLAUSE_END.split(sentence)[1:], *later] if "<>" in clause]
+
+
+def affirms(clause: str, verb: str, language: str) -> bool:
+    """Whether the predicate of a clause is a form of the verb. Russian has adverbs before it."""
+    if is_denial(clause) or NOBODY.search(clause) or DOUBT.search(clause):
+        return False
+    words = [word for word in WORD.findall(clause.lower()) if word not in FUNCTION_WORDS]
+    while len(words) > 1 and words[0].endswith(ADVERB_ENDING):
+        words = words[1:]
+    if not words or not are_forms(words[0], verb, language):
+        return False
+    return not (words[0].endswith(PARTICIPLE_ENDING) and clause.lower().lstrip("<> ").startswith(words[0]))
 
 
 def are_forms(word: str, other: str, language: str) -> bool:
@@ -238,6 +226,10 @@ def is_denial(clause: str) -> bool:
 
 def content_words(clause: str) -> list[str]:
     return [word for word in WORD.findall(clause.lower()) if word not in FUNCTION_WORDS and word not in NEGATIONS]
+
+
+def find_places(clause: str) -> frozenset[str]:
+    return PREPOSITIONS.intersection(WORD.findall(clause.lower()))
 
 
 def has_nothing(sentences: list[str], question: str) -> bool:

@@ -26,7 +26,11 @@ CUT_ENDS = {
     "ja": compile_lazily(r"を(?:し|[一-龯][いきしちにみりぎじびえけせてねめれげべ]?て?)\Z"),
     "ko": compile_lazily(r"[을를] [하입먹읽찍]\Z"),
     # An article behind an elided preposition: "plus d'une" may stand alone.
-    "fr": compile_lazily(r"(?<!\bplus)(?<!\bmoins)(?<!\bpas) d['’]une?\Z"),
+    # An ordinal behind a verb has its noun, or "en" before the verb.
+    "fr": compile_lazily(
+        r"(?<!\bplus)(?<!\bmoins)(?<!\bpas) d['’]une?\Z"
+        r"|(?:\b(?:l(?:ui|eur)|nous|vous|[mt]e) |[mt]['’])(?!en )\w+ une? (?:deuxième|troisième|quatrième)\Z"
+    ),
     # A relative clause that lacks its subject.
     "ru": compile_lazily(
         r"(?:под|над|за|перед|на|в|во|с) котор(?:ым|ой|ыми|ом|ых) (?:хорошо |едва |слегка )?"

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from persqa_client.answers.clean import prompt_sentences
+from persqa_client.answers.clean import is_reported, prompt_sentences
+from persqa_client.answers.comparisons import compares_both_ways
 from persqa_client.answers.contradictions import affirms_and_denies
 from persqa_client.answers.phrases import choose_language, phrase_pattern
 from persqa_client.answers.plain import is_plain
@@ -16,8 +17,10 @@ from persqa_client.types import Problem, Task
 
 # Start of another question, answer or version.
 GOES_ON = compile_lazily(
-    r"\n[ \t*_#>]{0,8}(?:question|answer|q|问题|问|回答|答案|答|質問|질문|답변|pregunta|respuesta|réponse|frage|antwort"
-    r"|вопрос|ответ|pergunta|resposta|user|human|assistant|system|用户|用戶|助手|人类) ?\d?[*_]{0,3} ?[:：]"
+    r"\n[ \t*_#>]{0,8}(?:(?:(?:follow-up|next|another|new) )?question|answer|q|问题|问|提问|題目|题目|追问|回答|答案"
+    r"|答复?|質問|問い|問題|答え|질문|문제|답변?|대답|정답|pregunta|respuesta|demande|réponse|frage|antwort|вопрос|ответ"
+    r"|pergunta|questão|resposta|(?:ال)?(?:سؤال|جواب|إجابة)"
+    r"|user|human|assistant|system|用户|用戶|助手|人类) ?\d?[*_]{0,3} ?[:：]"
     r"|\bquestion ?[:：].{0,600}\banswer ?[:：]|\n(?:user|assistant|human)\n"
     r"|\n[ \t*_#>-]{0,8}(?:option|version|opci[oó]n|opção|variante?|选项|方案|オプション|옵션|вариант) ?[\dA-C]\b",
     re.IGNORECASE | re.DOTALL,
@@ -30,6 +33,7 @@ SPEAKERS = (
     "|الجواب|الإجابة|ユーザー|アシスタント|質問|回答|사용자|어시스턴트|질문|답변|用户|用戶|助手|人类|人類|问题?|問題?|答案?|追问"
 )
 SPEAKS = compile_lazily(rf"[.!?。！？؟)）]\s*[#*_\[>-]*\s*(?:{SPEAKERS}|Q(?=\s?\d?\s?[:：]))\s?\d?\]?[*_]*\s?[:：]")
+LABEL = "■"  # In place of the speaker, which may be a word for writing.
 # A speaker right behind the tag, or two of them in one line.
 USERS = (
     "Human|HUMAN|User|USER|Usuari[oa]|Utilisateur|Utilisatrice|Benutzer|Nutzer|Пользователь|Usuário|Utilizador|المستخدم"
@@ -83,11 +87,11 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
         return Problem("echo", "repetition of the question")
     if any(map(text.__contains__, prompt_sentences(task))):
         return Problem("echo", "repetition of the prompt", "prompt")
-    if affirms_and_denies(text, task.tag, task.question):
+    if affirms_and_denies(text, task.tag, task.question) or compares_both_ways(text, task.tag, task.question):
         return Problem("about_the_task", "an answer that contradicts itself")
     if is_plain(text, task.tag):
         return None
-    if may_go_on(text) and GOES_ON.search(text) and GOES_ON.search(remove_quotations(text)):
+    if may_go_on(text) and GOES_ON.search(text) and goes_on(remove_marked(text)):
         return Problem("echo", "another question or answer after the answer", "goes_on")
     if takes_back(text, task.tag):
         return Problem("about_the_task", "an answer that contradicts itself")
@@ -96,6 +100,14 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
     if asks_back(text, task):
         return Problem("echo", "a question instead of an answer, or after it", "goes_on")
     return None
+
+
+def goes_on(text: str) -> bool:
+    """Whether a line begins another question or answer, unless a word for writing introduces it."""
+    if any(found[0].startswith("\n") and not is_reported(text[: found.start()]) for found in GOES_ON.finditer(text)):
+        return True
+    found = GOES_ON.search(remove_quotations(text))
+    return found is not None and not found[0].startswith("\n")
 
 
 def takes_back(text: str, tag: str) -> bool:
@@ -129,9 +141,9 @@ def has_another_turn(text: str, tag: str) -> bool:
     """Another speaker, or another answer that is offered: "Or one could say: <mam> …"."""
     if ":" not in text and "：" not in text:
         return False
-    if SPEAKS.search(text) and SPEAKS.search(remove_quotations(text)):
-        return True
     own = remove_marked(text)
+    if any(LABEL in remove_quotations(own[: found.start() + 1] + LABEL) for found in SPEAKS.finditer(own)):
+        return True
     if has_turn(own, tag) and has_turn(remove_quotations(text), tag):
         return True
     if describes_parts(own):

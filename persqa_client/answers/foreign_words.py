@@ -43,6 +43,20 @@ ENGLISH_PREDICATES = frozenset(
 ENGLISH_ENDINGS = ("s", "ed", "ing", "ly")
 # English words that no loan has.
 SUBJUNCTIONS = frozenset(("while", "because"))
+# A phrase of English that no loan is: an adverb of degree, a verb form, a phrase of place, a thing with its attribute.
+# "On the rocks", "a big data" and the like are loans.
+LOAN_ENDS = (
+    "rocks|road|record|box|art|scenes|go|job|edge|top|moment|fly|way|air|beat|floor|house|name|game|line|spot|run"
+)
+ATTRIBUTES = "big|small|large|young|old|brown|black|white|yellow|purple|wooden|happy|tall|tiny"
+ENGLISH_PHRASE = compile_lazily(
+    r"(?<![A-Za-z\u00c0-\u024f'’\-])(?:very (?!british|hungry|important|peri\b)[a-z]{3,}"
+    r"|(?:is|are|was|were) (?:[a-z]{3,}ing|an?|the|not|very)|and (?:two|three|four|his|their|is|are|looks|smiling)"
+    rf"|(?:on|in|at|near|behind|under|with|from) (?:the|his|their) (?!(?:{LOAN_ENDS})\b)[a-z]{{3,}}"
+    rf"|an? (?:{ATTRIBUTES}) (?!data|bang|bull|friday|mirror|box|school|metal|jack|mac|list)[a-z]{{3,}}"
+    r")(?![A-Za-z\u00c0-\u024f'’\-])"
+)
+PHRASE_WORDS = ENGLISH_JOINTS.union(ATTRIBUTES.split("|"), ("very",))
 # Besides function words, those that describe: the basic terms for colours. A verb form shows more than other words do.
 ENGLISH_MARKS = FUNCTION_WORDS["en"].union(
     ("black", "white", "red", "green", "yellow", "blue", "brown", "orange", "pink", "purple", "grey", "gray")
@@ -79,7 +93,7 @@ def may_have_foreign_clause(text: str, asked: str) -> bool:
     others = words_of_others(asked).intersection(words)
     if len(others) >= MIN_EXCLUSIVE or (asked in FOREIGN_LETTERS and any(map(FOREIGN_LETTERS[asked].search, others))):
         return True
-    return asked != "en" and not ENGLISH_JOINTS.isdisjoint(words)
+    return asked != "en" and not PHRASE_WORDS.isdisjoint(words)
 
 
 def has_foreign_clause(text: str, asked: str) -> bool:
@@ -133,7 +147,7 @@ def has_english_joint(text: str, asked: str) -> bool:
     """
     own = FUNCTION_WORDS[asked]
     joints = ENGLISH_JOINTS - own
-    if "is" in joints and PARTICIPLE.search(text):
+    if ("is" in joints and PARTICIPLE.search(text)) or ENGLISH_PHRASE.search(text):
         return True
     words = [word if word.islower() else "" for word in LATIN_WORDS.findall(text)]
     if not SUBJUNCTIONS.isdisjoint(words):

@@ -6,12 +6,14 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from persqa_client.answers.phrases import join_phrases
+from persqa_client.answers.answer_language import drop_written_text
+from persqa_client.answers.phrases import choose_language, join_phrases
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.surrogate_names import contains_surrogate
+from persqa_client.function_words import FUNCTION_WORDS
 from persqa_client.language import HAN, SPACED_LETTER
 from persqa_client.lazy_pattern import compile_lazily
-from persqa_client.quotations import remove_inscriptions, remove_quotations
+from persqa_client.quotations import is_about_code, remove_inscriptions, remove_quotations
 from persqa_client.types import Problem, Task
 
 LANGUAGES = ("en", "es", "fr", "de", "ru", "pt", "ar")
@@ -72,7 +74,31 @@ QUOTED_PLACE = compile_lazily(
 )
 # Nothing else follows the tag.
 WHOLE_PLACE = compile_lazily(r"\s*(\[[^\[\]]+\]|\{[^{}]+\}|【[^【】]+】)\W*")
+# A description in brackets in place of a noun. Keys, buttons and short inscriptions begin with a capital, or have their
+# own noun behind them; [sic] and the like are remarks of a writer.
+SLOT = compile_lazily(
+    r"\[(?!sic\b|illegible|unreadable|unclear|blurred|inaudible|ilegible|ilegível|illisible|unleserlich|нрзб)"
+    r"(?P<inner>[^\[\]\n]{2,40})\]"
+)
+MEDIA = (
+    "图片|圖片|图像|照片|image|photo|picture|imagen|imagem|bild|изображение|картинка|фото|画像|写真|이미지|사진|صورة"
+)
+PICTURE_SLOT = compile_lazily(rf"[\[【](?:{MEDIA})(?: ?(?:描述|description|here|\d))?[\]】]", re.IGNORECASE)
+ARTICLES = "ein|eine|einen|einem|einer|der|die|das|den|dem"
+SLOT_PLACES = {
+    "zh": (
+        r"(?:[是着著看穿戴拿抱坐站骑为為]|[^按点點写寫印]在|一[个個件条條只双])\Z",
+        r"(?!\s?(?:键|鍵|按|字|标|標|图标|的?牌))",
+    ),
+    "ja": (r"", r"(?:[をがは](?!書|記)|に(?!書|記|し)|で(?!す)|です|色の)"),
+    "ko": (r"", r"(?:[을를은는]|에서|에(?!\s?(?:쓰|적))|으로|와|과)\s"),
+    "de": (rf"(?<!\w)(?:{ARTICLES})\s\Z", r"(?![-–]?\s?(?:Taste|Knopf|Schild|Schalter|Button))"),
+    "ru": (r"[а-яё]\s\Z", r""),
+    "ar": (r"[\u0621-\u064a]\s\Z", r""),
+}
+SMALL = compile_lazily(r"[^\WA-Z\d_][^\W\d_]*(?:[ '’-][^\W\d_]+)*")
 BLANKS = compile_lazily(r"_{3,}")
+KEY = compile_lazily(r"\[(?:Enter|ENTER|Insert|Home|Delete|Esc)\]")
 CROSSES = compile_lazily(r"X{3,}")
 # A form has blanks, and crosses can stand on things.
 FORM = compile_lazily(
@@ -99,6 +125,8 @@ def check_no_placeholder(text: str, task: Task) -> Problem | None:
         return Problem("placeholder", f"unfilled placeholder {quoted[0]}", found=quoted[0])
     if whole := WHOLE_PLACE.fullmatch(text.removeprefix(task.tag)):
         return Problem("placeholder", f"unfilled placeholder {whole[1]}", found=whole[1])
+    if ("[" in text or "【" in text) and (slot := find_slot(text, task)):
+        return Problem("placeholder", f"unfilled placeholder {slot}", found=slot)
     if placeholder_pattern().search(text) is None:
         return None
     for found in placeholder_pattern().finditer(remove_quotations(text).replace(task.tag, "")):
@@ -107,9 +135,35 @@ def check_no_placeholder(text: str, task: Task) -> Problem | None:
     return None
 
 
+def find_slot(text: str, task: Task) -> str:
+    """A description in brackets that a sentence needs as a noun, or empty."""
+    language = choose_language(task.question) or ""
+    own = remove_quotations(text)
+    if picture := PICTURE_SLOT.search(own):
+        return picture[0]
+    own = drop_written_text(own, language)
+    for found in SLOT.finditer(own.replace("【", "[").replace("】", "]")):
+        before, after = own[: found.start()], own[found.end() :]
+        if SMALL.fullmatch(found["inner"] if language != "de" else found["inner"].lower()) is None:
+            continue
+        if is_noun_missing(before, after, language) and not is_about_code(f"{before} {after}"):
+            return found[0]
+    return ""
+
+
+def is_noun_missing(before: str, after: str, language: str) -> bool:
+    if language in SLOT_PLACES:
+        place, rest = SLOT_PLACES[language]
+        return re.search(place, before) is not None and re.match(rest, after) is not None
+    words = before.lower().split()
+    return before.endswith(" ") and bool(words) and words[-1] in FUNCTION_WORDS.get(language, frozenset())
+
+
 def belongs_to_picture(found: re.Match[str]) -> bool:
     if found[0][0] in "(（" and FORM.search(found.string[max(0, found.start() - FORM_DISTANCE) : found.start()]):
         return True  # "A form (to be filled in by hand)".
+    if KEY.fullmatch(found[0]) and is_about_code(found.string.replace(found[0], " ")):
+        return True
     if BLANKS.fullmatch(found[0]):
         return FORM.search(found.string) is not None
     return CROSSES.fullmatch(found[0]) is not None and ON_THINGS.search(found.string) is not None

@@ -8,6 +8,7 @@ from itertools import pairwise
 from operator import eq
 
 from persqa_client.answers.foreign_words import find_mixed_word
+from persqa_client.answers.mojibake import find_mojibake
 from persqa_client.answers.phrases import choose_language, longest_word, lower_pattern, phrase_pattern
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.remarks import find_last_line, find_remark, is_on_display
@@ -126,6 +127,15 @@ IMPOSSIBLE_PAIRS = frozenset(
         ("à au aux des", "est sont a ont et le la"),
         ("um uma os", "um uma e é com por em"),
         ("com por em", "com por em e é"),
+        ("in on at", "of is are"),
+        ("la las el los", "en por para"),
+        ("hacia desde", "con en para es"),
+        ("le la les", "dans vers pour sur chez sous"),
+        ("le la les", "de des du"),
+        ("dans vers chez sous sur", "que vers pour dans chez sous"),
+        ("da do das dos na no nas nos", "em com para é"),
+        ("da na das nas", "de da do"),
+        ("für von aus bei", "mit für aus von bei ist"),
         ("в на с к из от по о у для без", "в на с к из от по о у для без"),
         ("في على إلى عن مع", "في على إلى عن مع و من"),
     )
@@ -296,39 +306,3 @@ def find_gibberish(text: str) -> str:
         lone = LONE_CHARACTER.findall(text) if len(words) > MIN_LONE_CHARACTERS else []
         parts = lone if len(lone) >= MIN_LONE_CHARACTERS else []
     return str(parts[0]) if len(parts) >= MIN_GIBBERISH else ""
-
-
-# UTF-8 read as Latin-1 or Windows-1252: a lead byte and its continuation bytes.
-CONTINUATION = "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
-MOJIBAKE = compile_lazily(
-    rf"[ÂÃÐÑØÙÅÄà-ï]{CONTINUATION}(?:(?<=[ÂÃ].)|(?<=[ÐÑØÙÅÄ].)(?=[ÐÑØÙÅÄ])|(?<=[à-ï].){CONTINUATION})"
-)
-MIN_MOJIBAKE = 2
-# Legacy encodings as which UTF-8 text is misread. Correct text in such an encoding is rarely valid UTF-8.
-LEGACY_ENCODINGS = {"ru": "cp1251", "ar": "cp1256", "ja": "cp932", "zh": "gbk"}
-# What the first bytes of the language's letters in UTF-8 become: a cheap search, for ordinary answers.
-LEADS = {"ru": "РС", "ar": "طظ", "ja": "縺繧繝", "zh": "鐨鍦鐫姝涓鎴"}
-MIN_LEADS = 2
-OWN_LETTERS = {
-    "ru": compile_lazily("[\u0400-\u04ff]"), "ar": compile_lazily("[\u0600-\u06ff]"),
-    "ja": compile_lazily("[\u3040-\u30ff\u4e00-\u9fff]"), "zh": compile_lazily("[\u4e00-\u9fff]"),
-}  # fmt: skip
-MIN_DECODED = 4
-
-
-def find_mojibake(text: str, language: str) -> str:
-    """The wrong characters, or empty."""
-    wrong = MOJIBAKE.findall(text)
-    if len(wrong) >= MIN_MOJIBAKE:
-        return str(wrong[0])
-    return text[text.find(">") + 1 :].strip()[:20] if is_wrongly_decoded(text, language) else ""
-
-
-def is_wrongly_decoded(text: str, language: str) -> bool:
-    """Whether most of the text is UTF-8 that was read in an old encoding of the language."""
-    if sum(map(text.count, LEADS.get(language, ""))) < MIN_LEADS:
-        return False
-    encoded = text.encode(LEGACY_ENCODINGS[language], "ignore")
-    letters = OWN_LETTERS[language].findall(encoded.decode("utf-8", "ignore"))
-    others = len(encoded) - len(encoded.decode("ascii", "ignore"))
-    return len(letters) >= MIN_DECODED and 2 * len("".join(letters).encode()) > others

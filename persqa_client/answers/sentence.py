@@ -27,6 +27,12 @@ VALUE_MARK = compile_lazily(
     r"\s*(?:[|=→➡⇒]|[-–—]+>)|\s*\n\s*(?:(?:[-*•·]|\d{1,2}[.)])\s|[^\n:：]{1,20}[:：])"
     r"|\s*[-*•·]\s[^\n:：]{1,20}[:：][^\n]{1,200}\n\s*[-*•·]\s"
 )
+# A label of an answer behind a mark: "<mam> (answer): a man …". What is quoted may be on the picture.
+ANSWER_LABEL = compile_lazily(
+    r"\s*[,،，(\[–—-]\s*(?:answer|response|réponse|respuesta|resposta|antwort|ответ|(?:ال)?(?:إجابة|جواب)|答案|回答|답변?|대답)"
+    r"\s?[)\]]?\s?[:：](?!\s*[\"“«„「『‘'\d])",
+    re.IGNORECASE,
+)
 COLON = compile_lazily(r"\s*[:：]\s*")
 COMMA = compile_lazily(r"\s*[,，、،]\s*")
 MARKS = " \t\n*_\"“‘'«「"
@@ -176,12 +182,16 @@ def find_fault_at_end(text: str, start: int, task: Task, language: str) -> str:
 
 
 def begins_anew(text: str, start: int, language: str) -> bool:
+    if ANSWER_LABEL.match(text, start):
+        return True
     mark = label_mark(text, start, language)
     if mark is None and text[start : start + 1].isupper() and text[start + 1 : start + 2].islower():
         return language not in UNSPACED_LANGUAGES
     rest = skip_blanks(text, mark.end() if mark else start)
     if mark is None and language in PARTICLE_LANGUAGES:
-        return phrase_pattern(language, "sentence", "continues").match(text, rest) is None
+        return not matches(text, rest, language, "sentence", ("continues",)) or matches(
+            text, rest, language, "sentence", ("starts",)
+        )
     if phrase_pattern(language, "sentence", "starts").match(text, rest):
         return True
     return text[rest : rest + 1].isupper() and bool(phrase_pattern(language, "sentence", "capitals").match(text, rest))

@@ -23,6 +23,12 @@ DOING = "What is <mam> doing?"
         ("<mam>は何を着ていますか？", "<mam>はコートを着ていて、コートは全く着ていません。"),
         ("<mam>は何を持っていますか？", "<mam>は傘を持っています。同時に<mam>は傘を持っていません。"),
         ("<mam>은 무엇을 쓰고 있나요?", "<mam>은 모자를 쓰고 있고 모자를 전혀 쓰고 있지 않습니다."),
+        # The denial first.
+        (DOING, "<mam> is not smiling at all, and <mam> smiles broadly."),
+        ("Was macht <mam>?", "<mam> läuft nicht und läuft schnell."),
+        ("¿Qué hace <mam>?", "<mam> no está corriendo en absoluto y está corriendo."),
+        ("<mam>在做什么？", "<mam>没有奔跑，同时正在奔跑。"),
+        ("ماذا يفعل <mam>؟", "<mam> يجلس على كرسي ولا يجلس."),
         # Nothing at the place that the question asks about.
         ("¿Qué lleva <mam> en la cabeza?", "<mam> lleva un sombrero. <mam> no lleva nada en la cabeza."),
         ("What does <mam> hold in the hand?", "<mam> holds a red ball. <mam> holds nothing in the hand."),
@@ -57,6 +63,15 @@ def test_a_predicate_that_is_affirmed_and_denied(question: str, text: str) -> No
         ("<mam>在笑吗？", "<mam>在笑，并且没有戴帽子。"),
         ("<mam>は何を着ていますか？", "<mam>はコートを着ていて、帽子はかぶっていません。"),
         ("<mam>은 무엇을 쓰고 있나요?", "<mam>은 모자를 쓰고 있고 안경은 쓰고 있지 않습니다."),
+        # Another subject, behind its verb or before it.
+        ("¿Qué hace <mam>?", "<mam> no canta, canta la mujer a su lado."),
+        ("Что делает <mam>?", "<mam> не поёт, поёт женщина рядом."),
+        ("Was macht <mam>?", "<mam> singt nicht, es singt die Frau daneben."),
+        ("<mam>在做什么？", "<mam>没在跑，同时狗在跑。"),
+        ("<mam>は何をしていますか？", "<mam>は座っていて、座っていない人に手を振っています。"),
+        ("<mam>은 무엇을 하고 있나요?", "<mam>은 의자에 앉아 있고 앉아 있지 않은 친구와 이야기합니다."),
+        ("ماذا يفعل <mam>؟", "<mam> يقرأ كتابًا، والرجل لا يقرأ."),
+        (DOING, "<mam> isn't eating and eats nothing."),
     ],
 )
 def test_what_is_denied_is_something_else(question: str, text: str) -> None:

@@ -155,7 +155,7 @@ OTHER_START = """<mam>身后的海报上写着:“如果不害怕,你会做什�
 <mam>，右边那位，背着红色的包。
 <mam> 坐在火车靠窗的座位上，窗外是一片金黄的油菜花田。
 <mam> 正抱着一把琵琶，左手按弦，右手轻轻拨动。"""
-# A space before the closing mark, as in French, the genitive of German, which English lacks, and a Russian surname.
+# A space before the closing mark, as in French, the genitive of German, which English lacks, and a surname.
 OTHER_LANGUAGES = {
     "<mam> lit sur l'écran de son téléphone un message de sa sœur : "
     "« Désolée, je ne peux pas répondre pour le moment, rappelle-moi ce soir ! »",
@@ -164,6 +164,9 @@ OTHER_LANGUAGES = {
     "Je ne bavarderai plus en classe. Je ne bavarderai plus en classe. »",
     "<mam>s Schuhe sind dunkelrot und haben weiße Schnürsenkel; <mam>s Socken sind dagegen grau.",
     "<mam> Петров улыбается и машет рукой.",
+    "<mam> Gilmore says: hello there, friend.",
+    "<mam> Dupont dit : bonjour à tous.",
+    "<mam> Müller ruft: Hallo zusammen!",
     "<mam> se trouve devant un comptoir d'accueil où une pancarte demande : "
     "« Puis-je vous aider ? Avez-vous d'autres questions ? »",
     "<mam> lit un panneau qui annonce : « Si vous vous perdez, nous nous retrouverons tous près du kiosque. »",
@@ -174,7 +177,11 @@ OTHER_LANGUAGES = {
 # A German genitive has no mark between the tag and its ending, and French puts a blank before a closing quotation mark.
 GENITIVE = re.compile(r"<\w+>s [A-ZÄÖÜ]")
 FRENCH_END = re.compile(r"[.!?] »\Z")
-EXCLUDED = OTHER_LANGUAGES | {line.replace(r"\n", "\n") for line in (NO_END + "\n" + OTHER_START).splitlines()}
+# A constraint makes the answer begin with its tag.
+TAG_INSIDE = {"Behind <mam> there is a brick wall covered in ivy, with a green door half hidden in it."}
+EXCLUDED = (
+    OTHER_LANGUAGES | TAG_INSIDE | {line.replace(r"\n", "\n") for line in (NO_END + "\n" + OTHER_START).splitlines()}
+)
 
 
 END_MARK = re.compile(r"[.!?。！？…؟।][\s\"'”’»」』)）]*$")

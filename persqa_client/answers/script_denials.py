@@ -1,0 +1,99 @@
+"""Finds denials of what was said of the tag in Chinese, Japanese, Korean and Arabic, by patterns of whole clauses."""
+
+from __future__ import annotations
+
+from persqa_client.lazy_pattern import compile_lazily
+
+# Chinese: the denied verb is the end of the clause before.
+CHINESE = compile_lazily(
+    r"(?:^|[，。；])[^，。；]{0,12}?(?P<said>[^，。；]{2,12})[，；](?:并且|而且|同时|又|且)?"
+    r"(?:完全|根本|一点也|一点都|丝毫|压根)?(?:没有|没在?)(?P<denied>[^，。；了]{1,6})[。；！]?$"
+)
+DENIED_BEFORE = compile_lazily(r"[没沒无無未]")
+STRONG = compile_lazily(r"并且|而且|同时|又没|且没|完全没|根本没|一点[也都]没|丝毫没|压根没")
+CHINESE_DOUBT = compile_lazily(
+    r"像|似|想|要|忍|准备|差点|看起来|看上去|假装|昨|刚才|之前|其实|但|却|不过|虽|另|别人|只"
+)
+# Chinese: the denial first, with a word that excludes a turn, and no other subject before the second verb.
+CHINESE_DENIAL = compile_lazily(
+    r"^<>(?:没有|没|並沒有)在?(?P<verb>[^，。；了在]{1,4})[，；](?:并且|而且|同时|又|且)(?:<>)?"
+    r"(?:[正在又还也]|在[^，。；没不]{1,6}[里上下旁边中]|[^，。；没不]{1,5}地){0,3}(?P=verb)[着了]?[。！]?$"
+)
+# Japanese and Korean: object and verb come back.
+JAPANESE = compile_lazily(
+    r"(?P<noun>[一-龯ァ-ヶーa-zぁ-ん]{1,10}?)を(?P<verb>[一-龯ぁ-ん]{1,5}?)[てで](?:い|お)(?:て|り|ます)(?:が)?[、。](?:しかも|同時に)?"
+    r"(?:<>は)?(?P=noun)[はを](?:一切|全く|まったく|全然|少しも)?(?P=verb)[てで](?:い)?(?:ません|ない)(?=[。、]|です|$)"
+)
+# The same without an object, in either order.
+JAPANESE_VERB = compile_lazily(
+    r"<>は[^、。はがも]{0,20}?(?P<verb>[一-龯ぁ-ん]{1,5}[てで])い(?:て|ます)[、。](?:しかも|同時に)?(?:<>は)?"
+    r"(?:一切|全く|まったく|全然|少しも)?(?P=verb)い(?:ません|ない)(?=[。、]|です|$)"
+    r"|<>は(?:一切|全く|まったく|全然|少しも)?(?P<denied>[一-龯ぁ-ん]{1,5}[てで])い(?:ません|なくて)[、。](?:<>は)?"
+    r"[^、。はがもを]{0,6}(?P=denied)います"
+)
+KOREAN_VERB = compile_lazily(
+    r"<>[은는이가] (?:[^\s.,]{0,8}[^\s.,은는이가도] ){0,5}?(?P<verb>[가-힣]{1,5}) 있(?:고|으며|습니다|어요)[,.]? "
+    r"(?:동시에 )?(?:<>[은는이가] )?(?:전혀 |아예 |절대 )?(?P=verb) 있지 않(?![은는])"
+    r"|<>[은는이가] (?:전혀 |아예 |절대 )?(?P<denied>[가-힣]{1,5}) 있지 않(?:고|으며|습니다|아요)[,.]? (?:동시에 )?"
+    r"(?:<>[은는이가] )?(?:[가-힣]{0,3}[^\W은는이가도] )?(?P=denied) 있(?:고|으며|습니다|어요)"
+)
+KOREAN = compile_lazily(
+    r"(?P<noun>[가-힣]{1,8})[을를] (?P<verb>[가-힣]{1,4})고 있(?:고|으며|습니다)[,.]? "
+    r"(?:동시에 )?(?:<>[은는] )?(?P=noun)[을를은는] (?:전혀 |아예 )?(?P=verb)(?:고 있)?지 않(?![은는])"
+)
+# Before the noun, the tag is the only subject.
+JAPANESE_SUBJECT = compile_lazily(r"<>は[^はがも]*")
+KOREAN_SUBJECT = compile_lazily(r"<>[은는이가] (?:\S*[^\s은는이가도] )*\S*")
+# Arabic: the predicate behind the tag, and a denial of it without a subject or another word of its own.
+ARABIC_VOWELS = compile_lazily(r"[\u064b-\u0652]")
+ARABIC_DENIAL = compile_lazily(
+    r"(?:[،؛,;.!؟\n] ?و?| [وف])(?:(?:<>|هو|هي|في (?:نفس |ذات )?(?:الوقت|الواقع)(?: نفسه| ذاته)?)،? )*"
+    r"(?:ليس|ليست|غير|لا|لم|لن) (?P<denied>\w+)(?P<rest>(?: (?!و)\w+)*+)"
+)
+ARABIC_DOUBT = compile_lazily(
+    r"(?<!\w)[وف]?(?:لكن\w*|بل|إلا|قبل|بعد|كان\w*|الآن|كأن\w*|[يت]بدو|أحيان\w*|فقط|عندما|إذا|مثل|ربما)(?!\w)"
+)
+ARABIC_PREDICATE = compile_lazily(r"<> (?:هو |هي )?(?P<word>\w{3,})")
+
+
+def denies_in_japanese(text: str) -> bool:
+    found = JAPANESE.search(text)
+    if found is not None and JAPANESE_SUBJECT.fullmatch(text, 0, found.start()):
+        return True
+    return JAPANESE_VERB.search(text) is not None
+
+
+def denies_in_korean(text: str) -> bool:
+    found = KOREAN.search(text)
+    if found is not None and KOREAN_SUBJECT.fullmatch(text, 0, found.start()):
+        return True
+    return KOREAN_VERB.search(text) is not None
+
+
+def denies_in_arabic(text: str) -> bool:
+    """The accusative of the denied word ends with an alif, which does not count."""
+    text = ARABIC_VOWELS.sub("", text)
+    said = ARABIC_PREDICATE.match(text)
+    if said is None or ARABIC_DOUBT.search(text):
+        return False
+    for denial in ARABIC_DENIAL.finditer(text, said.end()):
+        words = set(text[: denial.start()].split())
+        if denial["denied"].rstrip("ا") == said["word"].rstrip("ا") and words.issuperset(denial["rest"].split()):
+            return True
+    return False
+
+
+def denies_in_chinese(text: str) -> bool:
+    if STRONG.search(text) is None or CHINESE_DOUBT.search(text):
+        return False
+    if CHINESE_DENIAL.search(text):
+        return True
+    found = CHINESE.search(text)
+    if found is None or DENIED_BEFORE.search(text, found.start(), found.end("said")):
+        return False
+    return found["said"].rstrip("着了").endswith(found["denied"].strip("在着"))
+
+
+DENIALS_BY_LANGUAGE = {
+    "zh": denies_in_chinese, "ja": denies_in_japanese, "ko": denies_in_korean, "ar": denies_in_arabic,
+}  # fmt: skip
