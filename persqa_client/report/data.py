@@ -53,7 +53,7 @@ class ReportData:
             "rows": self.row_count,
             "pictures": self.picture_count,
             "thumbnails": self.thumbnail_count,
-            "runs": [describe_run(run) for run in self._runs],
+            "runs": [make_run_json(run) for run in self._runs],
         }
 
     def iter_parts(self) -> Iterator[Json]:
@@ -69,14 +69,14 @@ class ReportData:
                 numbers = [self._pictures[Picture(reference, run.roots)] for reference in row.images]
                 while described <= max(numbers, default=-1):
                     thumbnail = next(thumbnails) if described in sampled else Thumbnail()
-                    part["pictures"].append(describe_picture(pictures[described], thumbnail))
+                    part["pictures"].append(make_picture_json(pictures[described], thumbnail))
                     described += 1
                 text = question_of(row)
                 if text not in questions:
                     questions[text] = len(questions)
-                    part["questions"].append([shorten(text), detect_language(text) or ""])
+                    part["questions"].append([cut_text(text), detect_language(text) or ""])
                 fields = {"id": make_row_id(row, run, index, len(self._runs)), "run": index, "pictures": numbers}
-                part["rows"].append(drop_empty(fields | {"question": questions[text]} | describe_row(row, run)))
+                part["rows"].append(drop_empty(fields | {"question": questions[text]} | make_row_json(row, run)))
                 if len(part["rows"]) == ROWS_PER_PART:
                     yield part
                     part = {"rows": [], "questions": [], "pictures": []}
@@ -84,7 +84,7 @@ class ReportData:
             yield part
 
 
-def describe_run(run: ReportedRun) -> Json:
+def make_run_json(run: ReportedRun) -> Json:
     return {
         "name": run.output.name,
         "file": str(run.output),
@@ -115,14 +115,14 @@ def question_of(row: ReportRow) -> str:
     return (row.text or "") if row.outcome.code != "bad_line" else ""
 
 
-def describe_row(row: ReportRow, run: ReportedRun) -> Json:
+def make_row_json(row: ReportRow, run: ReportedRun) -> Json:
     outcome, usage = row.outcome, row.outcome.usage
     fields: Json = {
         "attempts": outcome.attempts if outcome.attempts > 1 else 0,
         "asks": outcome.asks if outcome.asks > 1 else 0,
         "refused": outcome.refused,
         "tokens": [usage.prompt, usage.completion] if usage != NO_USAGE else None,
-        "raws": [describe_raw(raw, outcome) for raw in outcome.raws],
+        "raws": [make_raw_json(raw, outcome) for raw in outcome.raws],
         "verdict": outcome.verification.verdict if outcome.verification is not None else None,
         "edited": row.edited,
     }
@@ -130,29 +130,29 @@ def describe_row(row: ReportRow, run: ReportedRun) -> Json:
         tag = outcome.task.tag if outcome.task is not None else ""
         fields |= {"code": outcome.code, "message": outcome.message, "stage": outcome.stage}
         if not outcome.raws and outcome.raw:
-            fields["raws"] = [{"text": shorten(outcome.raw)}]
+            fields["raws"] = [{"text": cut_text(outcome.raw)}]
         if outcome.code == "bad_line" and row.text:
-            fields["raws"] = [{"text": shorten(row.text)}]
+            fields["raws"] = [{"text": cut_text(row.text)}]
     else:
         tag = outcome.tag
         fields |= {
-            "answer": shorten(outcome.answer),
+            "answer": cut_text(outcome.answer),
             "steps": list(outcome.made_good_by),
             "repaired": any(step not in NOT_REPAIRS for step in outcome.made_good_by),
             "doubts": list(outcome.doubts),
         }
         if not outcome.raws and outcome.raw != outcome.answer:
-            fields["raws"] = [{"text": shorten(outcome.raw)}]
+            fields["raws"] = [{"text": cut_text(outcome.raw)}]
     return fields | {"tag": tag if tag != f"<{run.identity['tag']}>" else None}
 
 
-def describe_raw(raw: RawAnswer, outcome: Record | Failure) -> Json:
+def make_raw_json(raw: RawAnswer, outcome: Record | Failure) -> Json:
     """Without the text if it is the answer."""
     text = raw.text or raw.refusal or ""
     is_answer = isinstance(outcome, Record) and text == outcome.answer
     return drop_empty(
         {
-            "text": None if is_answer else shorten(text),
+            "text": None if is_answer else cut_text(text),
             "same": is_answer,
             "problem": raw.problem,
             "steps": list(raw.steps),
@@ -162,7 +162,7 @@ def describe_raw(raw: RawAnswer, outcome: Record | Failure) -> Json:
     )
 
 
-def describe_picture(picture: Picture, thumbnail: Thumbnail) -> list[str]:
+def make_picture_json(picture: Picture, thumbnail: Thumbnail) -> list[str]:
     return [describe_reference(picture.reference), thumbnail.uri, thumbnail.problem]
 
 
@@ -175,7 +175,7 @@ def drop_empty(fields: Json) -> Json:
     }
 
 
-def shorten(text: str) -> str:
+def cut_text(text: str) -> str:
     return text if len(text) <= MAX_TEXT_LENGTH else f"{text[:MAX_TEXT_LENGTH]}…"
 
 

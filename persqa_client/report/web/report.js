@@ -28,10 +28,17 @@ function showPage() {
   state.page = Math.min(state.page, pageCount() - 1);
   const start = state.page * PAGE_SIZE;
   const list = field("cards");
+  const hadFocus = list.contains(document.activeElement) && document.activeElement !== list;
   list.start = start + 1;
   const cards = state.found.slice(start, start + PAGE_SIZE).map(makeCard);
   list.replaceChildren(...(cards.length > 0 ? cards : [make("li", "nothing", say("none"))]));
   markSelected();
+  // Elements that are replaced lose the focus.
+  if (hadFocus) (list.querySelector(".card[aria-current]") ?? list).focus({ preventScroll: true });
+  showPagers();
+}
+
+function showPagers() {
   for (const pager of document.querySelectorAll(".pager nav")) fillPager(pager);
 }
 
@@ -237,7 +244,10 @@ function handleKey(event) {
     j: () => selectNext(1), ArrowRight: () => selectNext(1), k: () => selectNext(-1), ArrowLeft: () => selectNext(-1),
     "/": () => field("search").focus(), "[": () => turnTo(state.page - 1), "]": () => turnTo(state.page + 1),
   };
-  if (event.key === "Enter" && target.classList.contains("card")) target.querySelector("button.raw").click();
+  const isOnRow = target === document.body || target.classList.contains("card");
+  if (event.key === "Enter" && isOnRow) {
+    document.querySelector(".card[aria-current] button.raw")?.click();
+  }
   else if (event.key in actions && (state.view === "rows" || event.key === "/")) actions[event.key]();
   else return;
   event.preventDefault();
@@ -301,9 +311,14 @@ function takeParts(isLinkOpen) {
   if (rows.length < shared.rows && !(document.readyState !== "loading" && rows.length === before)) {
     setTimeout(() => takeParts(isOpen), document.readyState === "loading" ? 50 : 0);
     showCount();
+    showPagers();
     return;
   }
-  showAll();
+  fillSelects();
+  describeReport();
+  if (state.view === "figures" || state.order !== "input") refresh();
+  else showCount();
+  showPagers();
 }
 
 function appendFound(start) {
@@ -316,9 +331,10 @@ function appendFound(start) {
 
 takePart();
 field("more").open = matchMedia("(min-width: 700px)").matches;
+translatePage();
 fillSelects();
+describeReport();
 listen();
 readFilters();
 applyFilters();
-showAll();
 takeParts(!followLink());
