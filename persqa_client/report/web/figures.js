@@ -67,7 +67,7 @@ function firstWords(row) {
   const tag = tagOf(row);
   const start = (row.answer.startsWith(tag) ? row.answer.slice(tag.length) : row.answer).slice(0, 80).trimStart();
   if (HAN.test(start)) return [...start].slice(0, 2).join("");
-  return start.split(/\s+/, 2).join(" ").toLowerCase();
+  return start.split(/\s+/, 2).join(" ").replace(/[.,;:!?]+$/, "").toLowerCase();
 }
 
 function makeFigure(title, content) {

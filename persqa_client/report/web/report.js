@@ -39,7 +39,7 @@ function showPage() {
 }
 
 function showPagers() {
-  for (const pager of document.querySelectorAll(".pager nav")) fillPager(pager);
+  for (const pager of document.querySelectorAll(".pager .turns")) fillPager(pager);
 }
 
 function showCount() {
@@ -245,9 +245,7 @@ function handleKey(event) {
     "/": () => field("search").focus(), "[": () => turnTo(state.page - 1), "]": () => turnTo(state.page + 1),
   };
   const isOnRow = target === document.body || target.classList.contains("card");
-  if (event.key === "Enter" && isOnRow) {
-    document.querySelector(".card[aria-current] button.raw")?.click();
-  }
+  if (event.key === "Enter" && isOnRow) document.querySelector(".card[aria-current] button.raw")?.click();
   else if (event.key in actions && (state.view === "rows" || event.key === "/")) actions[event.key]();
   else return;
   event.preventDefault();
