@@ -19,6 +19,9 @@ from persqa_client.cli.usage import path
 if TYPE_CHECKING:
     from persqa_client.report.data import ReportData
 
+# Their thumbnails take several seconds.
+MANY_THUMBNAILS = 200
+
 
 def make_report(
     outputs: Annotated[list[Path], typer.Argument(metavar="OUT...", parser=path, help="Output files of runs.")],
@@ -43,13 +46,18 @@ def make_report(
     from persqa_client.report.page import write_report
 
     try:
-        data = write_report(outputs, page, force=force)
+        data = write_report(outputs, page, force=force, on_read=announce_thumbnails)
     except (SettingsError, StorageError) as error:
         exit_with_error(error, EXIT_USAGE)
     except KeyboardInterrupt:
         print_message("Stopped. No page was written.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     print_message(describe_report(data, page))
+
+
+def announce_thumbnails(data: ReportData) -> None:
+    if data.thumbnail_count >= MANY_THUMBNAILS:
+        print_message(f"Making thumbnails of {count_of(data.thumbnail_count, 'picture')} …")
 
 
 def describe_report(data: ReportData, page: Path) -> str:

@@ -53,7 +53,7 @@ class ReportData:
             "rows": self.row_count,
             "pictures": self.picture_count,
             "thumbnails": self.thumbnail_count,
-            "runs": [make_run_json(run) for run in self._runs],
+            "runs": [make_run_json(run, name) for run, name in zip(self._runs, name_runs(self._runs), strict=True)],
         }
 
     def iter_parts(self) -> Iterator[Json]:
@@ -84,9 +84,15 @@ class ReportData:
             yield part
 
 
-def make_run_json(run: ReportedRun) -> Json:
+def name_runs(runs: Sequence[ReportedRun]) -> list[str]:
+    """The names of their outputs, or their paths if several have one name."""
+    names = [run.output.name for run in runs]
+    return names if len(set(names)) == len(names) else [str(run.output) for run in runs]
+
+
+def make_run_json(run: ReportedRun, name: str) -> Json:
     return {
-        "name": run.output.name,
+        "name": name,
         "file": str(run.output),
         "state": run.state,
         "model": run.identity.get("model"),

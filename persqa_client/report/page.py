@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from persqa_client.errors import SettingsError
-from persqa_client.report.data import ReportData, escape_json
+from persqa_client.report.data import ReportData, escape_json, name_runs
 from persqa_client.report.rows import ReportedRun, read_run
 from persqa_client.storage.durable import temporary_path, write_error
 from persqa_client.storage.run_files import RunFiles
@@ -29,14 +29,19 @@ GENERATOR = "persqa_client report"
 SEARCHED_BYTES = 2048
 
 
-def write_report(outputs: Sequence[Path], page: Path, *, force: bool = False) -> ReportData:
+def write_report(
+    outputs: Sequence[Path], page: Path, *, force: bool = False, on_read: Callable[[ReportData], None] | None = None
+) -> ReportData:
     """Raises SettingsError if a run can't be read or the page must not be written, and StorageError if it can't be.
 
-    ``force``: also replace a file that is not a report.
+    ``force``: also replace a file that is not a report. ``on_read`` is called before the thumbnails are made, which
+    takes most of the time.
     """
     check_page_path(page, outputs, force=force)
     runs = [read_run(output) for output in outputs]
     data = ReportData(runs)
+    if on_read is not None:
+        on_read(data)
     temporary = temporary_path(page)
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +97,7 @@ def render_page(runs: Sequence[ReportedRun], data: ReportData) -> Iterator[str]:
     yield from environment.get_template(TEMPLATE).generate(
         generator=GENERATOR,
         policy=make_policy(style, script),
-        title=", ".join(run.output.name for run in runs),
+        title=", ".join(name_runs(runs)),
         style=Markup(style),
         script=Markup(script),
         shared=Markup(escape_json(data.describe())),

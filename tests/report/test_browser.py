@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from persqa_client.outcomes import Outcome
 from persqa_client.report.data import ReportData
 from persqa_client.report.page import render_page, write_report
 from persqa_client.report.rows import ReportedRun, ReportRow
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium (
 
 ZH = "<mam>穿着什么？"
 # By input line: what the filters below find.
-OUTCOMES = (
+OUTCOMES: tuple[Outcome, ...] = (
     make_record(1, "<mam> holds a red cup."),
     make_record(2, "<mam> holds a red cup and a blue plate.", doubts=("hedged",)),
     make_failure(3, "refusal"),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from persqa_client.errors import SettingsError, StorageError
-from persqa_client.report.data import ReportData, escape_json
+from persqa_client.report.data import ReportData, escape_json, name_runs
 from persqa_client.report.page import SCRIPTS, WEB, render_page, write_report
 from persqa_client.report.rows import ReportedRun, ReportRow, read_run
 from persqa_client.storage.run_files import RunFiles
@@ -187,6 +187,12 @@ def test_several_runs_are_in_one_page(tmp_path: Path) -> None:
     write_report(outputs, tmp_path / "report.html")
     rows = parts_of((tmp_path / "report.html").read_text())[0]["rows"]
     assert [(row["id"], row["run"]) for row in rows] == [("1-1", 0), ("2-1", 1)]
+
+
+def test_runs_of_one_name_have_their_paths(tmp_path: Path) -> None:
+    runs = [ReportedRun(Path(name), "finished", IDENTITY, [], (), 0, False) for name in ("a/qa.jsonl", "b/qa.jsonl")]
+    assert name_runs(runs) == ["a/qa.jsonl", "b/qa.jsonl"]
+    assert name_runs(runs[:1]) == ["qa.jsonl"]
 
 
 def test_at_most_some_pictures_have_thumbnails(tmp_path: Path) -> None:

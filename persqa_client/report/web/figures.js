@@ -88,7 +88,7 @@ function makeBars(bars) {
 
 function makeBar(bar, most) {
   const item = make("li");
-  const line = make(bar.filter ? "button" : "div", "bar");
+  const line = make(bar.filter ? "button" : "div", bar.of === undefined ? "bar" : "bar wide");
   const label = make("span", "label");
   label.append(showText(bar.label));
   label.title = bar.label;
