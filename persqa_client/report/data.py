@@ -99,6 +99,7 @@ def make_run_json(run: ReportedRun, name: str) -> Json:
         "tag": f"<{run.identity['tag']}>",
         "rows": len(run.rows),
         "without_details": run.without_details,
+        "waiting": sum(row.is_waiting for row in run.rows),
     }
 
 
@@ -131,6 +132,7 @@ def make_row_json(row: ReportRow, run: ReportedRun) -> Json:
         "raws": [make_raw_json(raw, outcome) for raw in outcome.raws],
         "verdict": outcome.verification.verdict if outcome.verification is not None else None,
         "edited": row.edited,
+        "waiting": row.is_waiting,
     }
     if isinstance(outcome, Failure):
         tag = outcome.task.tag if outcome.task is not None else ""

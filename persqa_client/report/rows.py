@@ -18,6 +18,7 @@ from persqa_client.run.finished_run import ANSWER_CODES, read_details, split_ans
 from persqa_client.run.image_roots import find_image_roots
 from persqa_client.storage.checkpoint import find_recorded_roots, read_checkpoint, read_run_file
 from persqa_client.storage.details import open_file, parse_place
+from persqa_client.storage.journal import read_journal
 from persqa_client.storage.records import NO_ROW, outcome_from_json, parse_failure_line
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json, TaskId
@@ -42,6 +43,8 @@ class ReportRow:
     text: str | None = None
     # Whether the output has another answer than the run stored.
     edited: bool = False
+    # Only the journal has the outcome, because its row or an earlier one is open. Its images are then not known.
+    is_waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,15 @@ class ReportedRun:
 
 def read_run(output: Path) -> ReportedRun:
     """Raises SettingsError if there is no such output, if it has no rows, and if it is not one of a run."""
+    try:
+        return _read_run(output)
+    except SettingsError as error:
+        problem, colon, advice = str(error).rpartition(": ")
+        # Advice of the storage, which is for a run.
+        raise SettingsError(problem if colon and advice.endswith("choose another -o") else str(error)) from error
+
+
+def _read_run(output: Path) -> ReportedRun:
     files = RunFiles.for_output(output)
     paths, state = choose_files(files)
     identity = DEFAULT_IDENTITY | (read_identity(files) or {})
@@ -67,6 +79,8 @@ def read_run(output: Path) -> ReportedRun:
         state = "unknown"
     reader = RunReader(identity, paths)
     rows = list(reader.read_rows())
+    if state == "unfinished":
+        rows = add_waiting(rows, files)
     if not rows:
         raise SettingsError(f"{paths.output} has no rows: wait until the run has answered some")
     roots = find_image_roots(None, output.parent, find_recorded_roots(output))
@@ -99,6 +113,22 @@ def choose_files(files: RunFiles) -> tuple[ReadPaths, RunState]:
 def read_identity(files: RunFiles) -> Json | None:
     run = read_run_file(files) or read_checkpoint(files)
     return run.identity if run is not None else None
+
+
+def add_waiting(rows: list[ReportRow], files: RunFiles) -> list[ReportRow]:
+    """With the outcomes that are only in the journal, each in its place if the places of all are known."""
+    checkpoint = read_checkpoint(files)
+    if checkpoint is None:
+        return rows
+    written = {row.task_id for row in rows}
+    outcomes = {entry.outcome.task_id: entry.outcome for entry in read_journal(files, checkpoint.generation)}
+    waiting = [
+        ReportRow(task_id, 0, (), outcome, is_waiting=True)
+        for task_id, outcome in sorted(outcomes.items())
+        if task_id not in written
+    ]
+    merged = [*rows, *waiting]
+    return merged if None in written else sorted(merged, key=lambda row: row.task_id or TaskId(0))
 
 
 class RunReader:

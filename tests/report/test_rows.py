@@ -10,6 +10,7 @@ import pytest
 from persqa_client.errors import SettingsError
 from persqa_client.outcomes import Failure, Outcome, RawAnswer, Record
 from persqa_client.report.rows import ReportRow, read_run
+from persqa_client.storage.journal import Journal, JournalEntry
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import TaskId
 from tests.report.runs import (
@@ -71,6 +72,16 @@ def test_a_killed_run_is_shown_as_far_as_its_files_go(tmp_path: Path) -> None:
     run = read_run(output)
     assert describe(run.rows) == [(1, ""), (2, "refusal"), (3, "")]
     assert run.state == "unfinished"
+
+
+def test_outcomes_that_wait_in_the_journal_are_shown_without_pictures(tmp_path: Path) -> None:
+    output = WrittenRun(tmp_path).leave_unfinished([make_record(1), make_failure(2)])
+    journal = Journal(RunFiles.for_output(output), 1)
+    journal.append(*(JournalEntry("", outcome) for outcome in (make_record(5), make_failure(4), make_record(1))))
+    journal.close()
+    rows = read_run(output).rows
+    assert describe(rows) == [(1, ""), (2, "refusal"), (4, "refusal"), (5, "")]
+    assert [(row.is_waiting, row.images) for row in rows[1:3]] == [(False, ("2.png",)), (True, ())]
 
 
 def test_details_that_are_ahead_of_the_output_do_not_shift_the_rows(tmp_path: Path) -> None:
@@ -182,5 +193,6 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 def test_files_that_no_run_wrote_are_refused(tmp_path: Path, file: str) -> None:
     output = WrittenRun(tmp_path).finish([make_record(1)])
     getattr(RunFiles.for_output(output), file).write_text('{"a": 1}\n')
-    with pytest.raises(SettingsError):
+    with pytest.raises(SettingsError) as error:
         read_run(output)
+    assert "another -o" not in str(error.value)

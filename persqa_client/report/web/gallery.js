@@ -121,7 +121,7 @@ function makeFacts(row) {
 
 function makePictures(row) {
   const box = make("div", "pictures");
-  if (row.pictures.length === 0) box.append(make("div", "missing", say("no_picture")));
+  if (row.pictures.length === 0) box.append(make("div", "missing", say(row.waiting ? "unknown_picture" : "no_picture")));
   for (const number of row.pictures.slice(0, MOST_PICTURES)) box.append(makePicture(pictures[number]));
   if (row.pictures.length > MOST_PICTURES) box.append(make("div", "facts", `+${row.pictures.length - MOST_PICTURES}`));
   return box;

@@ -222,6 +222,7 @@ function describeReport() {
   for (const run of shared.runs) {
     if (run.model) notes.push(say("note_model", run.file, run.model));
     if (run.state !== "finished") notes.push(say(`note_${run.state}`, run.file));
+    if (run.waiting) notes.push(say("note_waiting", run.file, say("n_questions", run.waiting)));
     if (run.without_details) notes.push(say("note_details", run.file, say("n_questions", run.without_details)));
   }
   if (shared.thumbnails < shared.pictures) notes.push(say("note_sample", shared.thumbnails, shared.pictures));
