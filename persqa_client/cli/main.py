@@ -11,6 +11,7 @@ from persqa_client import __version__
 from persqa_client.cli.exits import prepare_process
 from persqa_client.cli.prompt import app as prompt_app
 from persqa_client.cli.recheck import recheck_output
+from persqa_client.cli.report import make_report
 from persqa_client.cli.run import run
 from persqa_client.cli.sim import sim
 from persqa_client.cli.usage import Command, Group, RunCommand, path
@@ -87,3 +88,4 @@ app.command(cls=Command)(sim)
 app.command(cls=Command)(doctor)
 app.add_typer(prompt_app, name="prompt")
 app.command("recheck", cls=Command)(recheck_output)
+app.command("report", cls=Command)(make_report)

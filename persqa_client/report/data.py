@@ -1,0 +1,195 @@
+"""Turns the rows of runs into the JSON that the page reads: what all rows share, then parts with some rows each.
+
+Members without a value are left out. ``web/rows.js`` reads what is written here. Pure, but for the thumbnails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from persqa_client.images.references import describe_reference
+from persqa_client.jsonl import dump_compact
+from persqa_client.language import detect_language
+from persqa_client.outcomes import Failure, RawAnswer, Record
+from persqa_client.report.rows import ReportedRun, ReportRow
+from persqa_client.report.thumbnails import MAX_THUMBNAILS, Picture, Thumbnail, make_thumbnails, sample_evenly
+from persqa_client.types import NO_USAGE, Json
+
+FORMAT = 1
+ROWS_PER_PART = 500
+# Steps that are not repairs: what makes the answer begin with the tag, and the second question.
+NOT_REPAIRS = frozenset({"constraint", "prefill", "re-ask"})
+# Longer texts are cut; a model in a loop writes megabytes.
+MAX_TEXT_LENGTH = 20_000
+
+
+class ReportData:
+    """Numbers pictures and questions in the order in which they are first used."""
+
+    def __init__(self, runs: Sequence[ReportedRun], max_thumbnails: int = MAX_THUMBNAILS) -> None:
+        self._runs = runs
+        self._pictures: dict[Picture, int] = {}
+        for run in runs:
+            for row in run.rows:
+                for reference in row.images:
+                    self._pictures.setdefault(Picture(reference, run.roots), len(self._pictures))
+        self._sample = sample_evenly(len(self._pictures), max_thumbnails)
+
+    @property
+    def row_count(self) -> int:
+        return sum(len(run.rows) for run in self._runs)
+
+    @property
+    def picture_count(self) -> int:
+        return len(self._pictures)
+
+    @property
+    def thumbnail_count(self) -> int:
+        return len(self._sample)
+
+    def describe(self) -> Json:
+        return {
+            "format": FORMAT,
+            "rows": self.row_count,
+            "pictures": self.picture_count,
+            "thumbnails": self.thumbnail_count,
+            "runs": [make_run_json(run, name) for run, name in zip(self._runs, name_runs(self._runs), strict=True)],
+        }
+
+    def iter_parts(self) -> Iterator[Json]:
+        """Each has the rows, and the questions and pictures that no earlier part has. Makes the thumbnails."""
+        pictures = list(self._pictures)
+        thumbnails = make_thumbnails([pictures[number] for number in self._sample])
+        sampled = frozenset(self._sample)
+        questions: dict[str, int] = {}
+        described = 0
+        part: Json = {"rows": [], "questions": [], "pictures": []}
+        for index, run in enumerate(self._runs):
+            for row in run.rows:
+                numbers = [self._pictures[Picture(reference, run.roots)] for reference in row.images]
+                while described <= max(numbers, default=-1):
+                    thumbnail = next(thumbnails) if described in sampled else Thumbnail()
+                    part["pictures"].append(make_picture_json(pictures[described], thumbnail))
+                    described += 1
+                text = question_of(row)
+                if text not in questions:
+                    questions[text] = len(questions)
+                    part["questions"].append([cut_text(text), detect_language(text) or ""])
+                fields = {"id": make_row_id(row, run, index, len(self._runs)), "run": index, "pictures": numbers}
+                part["rows"].append(drop_empty(fields | {"question": questions[text]} | make_row_json(row, run)))
+                if len(part["rows"]) == ROWS_PER_PART:
+                    yield part
+                    part = {"rows": [], "questions": [], "pictures": []}
+        if part["rows"]:
+            yield part
+
+
+def name_runs(runs: Sequence[ReportedRun]) -> list[str]:
+    """The names of their outputs, or their paths if several have one name."""
+    names = [run.output.name for run in runs]
+    return names if len(set(names)) == len(names) else [str(run.output) for run in runs]
+
+
+def make_run_json(run: ReportedRun, name: str) -> Json:
+    return {
+        "name": name,
+        "file": str(run.output),
+        "state": run.state,
+        "model": run.identity.get("model"),
+        "tag": f"<{run.identity['tag']}>",
+        "rows": len(run.rows),
+        "without_details": run.without_details,
+        "waiting": sum(row.is_waiting for row in run.rows),
+    }
+
+
+def make_row_id(row: ReportRow, run: ReportedRun, index: int, count: int) -> str:
+    """Stays the same when the report is made again: number of the input line, and of its question if it has several.
+    Several runs have numbers, too.
+    """
+    if row.task_id is None:
+        own = f"o{row.line}"
+    else:
+        own = f"{row.task_id.row}.{row.task_id.question + 1}" if run.numbers_questions else f"{row.task_id.row}"
+    return own if count == 1 else f"{index + 1}-{own}"
+
+
+def question_of(row: ReportRow) -> str:
+    if isinstance(row.outcome, Record):
+        return row.outcome.question
+    if row.outcome.task is not None:
+        return row.outcome.task.question
+    return (row.text or "") if row.outcome.code != "bad_line" else ""
+
+
+def make_row_json(row: ReportRow, run: ReportedRun) -> Json:
+    outcome, usage = row.outcome, row.outcome.usage
+    fields: Json = {
+        "attempts": outcome.attempts if outcome.attempts > 1 else 0,
+        "asks": outcome.asks if outcome.asks > 1 else 0,
+        "refused": outcome.refused,
+        "tokens": [usage.prompt, usage.completion] if usage != NO_USAGE else None,
+        "raws": [make_raw_json(raw, outcome) for raw in outcome.raws],
+        "verdict": outcome.verification.verdict if outcome.verification is not None else None,
+        "edited": row.edited,
+        "waiting": row.is_waiting,
+    }
+    if isinstance(outcome, Failure):
+        tag = outcome.task.tag if outcome.task is not None else ""
+        fields |= {"code": outcome.code, "message": outcome.message, "stage": outcome.stage}
+        if not outcome.raws and outcome.raw:
+            fields["raws"] = [{"text": cut_text(outcome.raw)}]
+        if outcome.code == "bad_line" and row.text:
+            fields["raws"] = [{"text": cut_text(row.text)}]
+    else:
+        tag = outcome.tag
+        fields |= {
+            "answer": cut_text(outcome.answer),
+            "steps": list(outcome.made_good_by),
+            "repaired": any(step not in NOT_REPAIRS for step in outcome.made_good_by),
+            "doubts": list(outcome.doubts),
+        }
+        if not outcome.raws and outcome.raw != outcome.answer:
+            fields["raws"] = [{"text": cut_text(outcome.raw)}]
+    return fields | {"tag": tag if tag != f"<{run.identity['tag']}>" else None}
+
+
+def make_raw_json(raw: RawAnswer, outcome: Record | Failure) -> Json:
+    """Without the text if it is the answer."""
+    text = raw.text or raw.refusal or ""
+    is_answer = isinstance(outcome, Record) and text == outcome.answer
+    return drop_empty(
+        {
+            "text": None if is_answer else cut_text(text),
+            "same": is_answer,
+            "problem": raw.problem,
+            "steps": list(raw.steps),
+            "ending": raw.finish_reason if raw.finish_reason != "stop" else None,
+            "tokens": raw.completion_tokens,
+        }
+    )
+
+
+def make_picture_json(picture: Picture, thumbnail: Thumbnail) -> list[str]:
+    return [describe_reference(picture.reference), thumbnail.uri, thumbnail.problem]
+
+
+def drop_empty(fields: Json) -> Json:
+    """Zero stays where it is a number of something: a run or a question."""
+    return {
+        name: value
+        for name, value in fields.items()
+        if name in ("run", "question") or value not in (None, "", 0, False, [])
+    }
+
+
+def cut_text(text: str) -> str:
+    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[:MAX_TEXT_LENGTH]}…"
+
+
+def escape_json(value: object) -> str:
+    """JSON that can stand in a script element: no text in it ends the element or begins a comment."""
+    text = dump_compact(value).decode()
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

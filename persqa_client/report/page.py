@@ -1,0 +1,132 @@
+"""Renders the page: a frame with hashed style and script, and the data as JSON that is not executed. Writes a file."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from persqa_client.errors import SettingsError
+from persqa_client.report.data import ReportData, escape_json, name_runs
+from persqa_client.report.rows import ReportedRun, read_run
+from persqa_client.storage.durable import temporary_path, write_error
+from persqa_client.storage.run_files import RunFiles
+
+WEB = Path(__file__).with_name("web")
+TEMPLATE = "page.html.jinja"
+STYLE = "report.css"
+# In the order in which they are joined to one script.
+SCRIPTS = ("texts.js", "rows.js", "figures.js", "gallery.js", "report.js")
+# Near the beginning of each report, so that it may be replaced by the next one.
+GENERATOR = "persqa_client report"
+SEARCHED_BYTES = 2048
+
+
+def write_report(
+    outputs: Sequence[Path], page: Path, *, force: bool = False, on_read: Callable[[ReportData], None] | None = None
+) -> ReportData:
+    """Raises SettingsError if a run can't be read or the page must not be written, and StorageError if it can't be.
+
+    ``force``: also replace a file that is not a report. ``on_read`` is called before the thumbnails are made, which
+    takes most of the time.
+    """
+    check_page_path(page, outputs, force=force)
+    runs = [read_run(output) for output in outputs]
+    data = ReportData(runs)
+    if on_read is not None:
+        on_read(data)
+    temporary = temporary_path(page)
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        # Names of files may have bytes that are not UTF-8.
+        with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            file.writelines(render_page(runs, data))
+        os.replace(temporary, page)
+    except OSError as error:
+        raise write_error(page, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return data
+
+
+def check_page_path(page: Path, outputs: Sequence[Path], *, force: bool) -> None:
+    for output in outputs:
+        if RunFiles.for_output(output).includes(page):
+            raise SettingsError(f"{page} is one of the files of the output {output}: choose another -o")
+    try:
+        mode = page.stat().st_mode
+    except OSError:
+        return
+    if stat.S_ISDIR(mode):
+        raise SettingsError(f"{page} is a folder: give -o a file in it, such as {page / 'report.html'}")
+    if not stat.S_ISREG(mode):
+        raise SettingsError(f"{page} is not a regular file: choose another -o")
+    if not force and not is_report(page):
+        raise SettingsError(f"{page} exists and is not a report: choose another -o, or replace it with --force")
+
+
+def is_report(page: Path) -> bool:
+    """An empty file may be replaced, too."""
+    try:
+        with page.open("rb") as file:
+            start = file.read(SEARCHED_BYTES)
+    except OSError as error:
+        raise SettingsError(f"{page} can't be read ({error.strerror or error}): choose another -o") from error
+    return not start or f'content="{GENERATOR}"'.encode() in start
+
+
+def render_page(runs: Sequence[ReportedRun], data: ReportData) -> Iterator[str]:
+    """In pieces, so that the page is never in memory as a whole."""
+    environment = Environment(
+        loader=FileSystemLoader(WEB),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    style, script = read_style(), read_script()
+    yield from environment.get_template(TEMPLATE).generate(
+        generator=GENERATOR,
+        policy=make_policy(style, script),
+        title=", ".join(name_runs(runs)),
+        style=Markup(style),
+        script=Markup(script),
+        shared=Markup(escape_json(data.describe())),
+        parts=(Markup(escape_json(part)) for part in data.iter_parts()),
+    )
+
+
+def read_style() -> str:
+    return (WEB / STYLE).read_text(encoding="utf-8")
+
+
+def read_script() -> str:
+    return "\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)
+
+
+def make_policy(style: str, script: str) -> str:
+    """No request leaves the page, and no text in it can become style or script."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src '{hash_source(script)}'",
+            f"style-src '{hash_source(style)}'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "require-trusted-types-for 'script'",
+        )
+    )
+
+
+def hash_source(text: str) -> str:
+    return f"sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}"

@@ -1,0 +1,198 @@
+// Figures of the rows that the filters leave: bars and histograms, each with its numbers as text.
+
+const MOST_BARS = 25;
+const BINS = 24;
+const HAN = /^\p{Script=Han}/u;
+
+function drawFigures(found, isFiltered) {
+  const panel = document.getElementById("figures");
+  const figures = collectFigures(found);
+  const heading = make("p", "of", isFiltered
+    ? say("of_filtered", say("n_rows", found.length), say("n_rows", rows.length))
+    : say("of_rows", say("n_rows", found.length)));
+  panel.replaceChildren(
+    heading,
+    makeFigure("outcomes_figure", makeBars(byCount(figures.outcomes).map(([code, count]) => ({
+      label: code || say("accepted"), count, kind: code ? "bad" : "good",
+      filter: { outcome: code ? `=${code}` : "accepted" },
+    })))),
+    makeFigure("questions_figure", makeQuestionBars(figures)),
+    makeFigure("lengths_figure", makeHistogram(figures.lengths, "lengths_figure", (from, to) => ({
+      shortest: from, longest: to,
+    }))),
+    makeFigure("words_figure", makeBars(byCount(figures.words).map(([words, count]) => ({
+      label: words, count, filter: { search: `"${words.replaceAll('"', " ")}"` },
+    })))),
+    makeFigure("tokens_figure", makeTokens(figures)),
+    makeFigure("repairs_figure", makeBars(byCount(figures.steps).map(([step, count]) => ({
+      label: step, count, filter: { search: step },
+    })))),
+    makeFigure("doubts_figure", makeBars(byCount(figures.doubts).map(([doubt, count]) => ({
+      label: doubt, count, kind: "doubt", filter: { doubt },
+    })))),
+    makeFigure("languages_figure", makeBars(byCount(figures.languages).map(([code, count]) => ({
+      label: code || say("unclear"), count, filter: { language: code || "?" },
+    })))),
+  );
+}
+
+function collectFigures(found) {
+  const figures = {
+    outcomes: new Map(), asked: new Map(), accepted: new Map(), words: new Map(), steps: new Map(), doubts: new Map(),
+    languages: new Map(), lengths: [], tokens: [], prompt: 0, completion: 0, counted: 0,
+  };
+  for (const row of found) {
+    increase(figures.outcomes, row.code ?? "");
+    increase(figures.asked, row.question);
+    increase(figures.languages, languageOf(row));
+    if (!isFailed(row)) {
+      increase(figures.accepted, row.question);
+      increase(figures.words, firstWords(row));
+      figures.lengths.push(row.length);
+    }
+    for (const step of row.steps ?? []) increase(figures.steps, step);
+    for (const doubt of row.doubts ?? []) increase(figures.doubts, doubt);
+    if (row.tokens !== undefined) {
+      figures.prompt += row.tokens[0];
+      figures.completion += row.tokens[1];
+      figures.tokens.push(row.tokens[1]);
+      figures.counted++;
+    }
+  }
+  return figures;
+}
+
+// Two words, or two Chinese characters.
+function firstWords(row) {
+  const tag = tagOf(row);
+  const start = (row.answer.startsWith(tag) ? row.answer.slice(tag.length) : row.answer).slice(0, 80).trimStart();
+  if (HAN.test(start)) return [...start].slice(0, 2).join("");
+  return start.split(/\s+/, 2).join(" ").replace(/[.,;:!?]+$/, "").toLowerCase();
+}
+
+function makeFigure(title, content) {
+  const figure = make("section", "figure");
+  figure.append(make("h2", "", say(title)), content);
+  return figure;
+}
+
+// A bar with a filter is a button that shows its rows.
+function makeBars(bars) {
+  if (bars.length === 0) return make("p", "nothing", say("nothing"));
+  const list = make("ul", "bars");
+  const most = Math.max(...bars.slice(0, MOST_BARS).map((bar) => bar.of ?? bar.count));
+  for (const bar of bars.slice(0, MOST_BARS)) list.append(makeBar(bar, most));
+  if (bars.length > MOST_BARS) list.append(make("li", "others", say("others", bars.length - MOST_BARS)));
+  return list;
+}
+
+function makeBar(bar, most) {
+  const item = make("li");
+  const line = make(bar.filter ? "button" : "div", bar.of === undefined ? "bar" : "bar wide");
+  const label = make("span", "label");
+  label.append(showText(bar.label));
+  label.title = bar.label;
+  const track = make("span", bar.of === undefined ? "track" : "track part");
+  track.style.setProperty("--width", `${(100 * (bar.of ?? bar.count)) / most}%`);
+  const fill = make("span", `fill ${bar.kind ?? ""}`);
+  fill.style.setProperty("--width", `${(100 * bar.count) / Math.max(1, bar.of ?? bar.count)}%`);
+  track.append(fill);
+  line.append(label, track, make("span", "number", bar.text ?? formatValue(bar.count)));
+  if (bar.filter) {
+    line.type = "button";
+    line.title = `${bar.label}\n${say("show_rows")}`;
+    line.addEventListener("click", () => showFiltered(bar.filter));
+  }
+  item.append(line);
+  return item;
+}
+
+function makeQuestionBars({ asked, accepted }) {
+  return makeBars(byCount(asked).map(([number, of]) => ({
+    label: questions[number][0] || say("no_question"),
+    count: accepted.get(number) ?? 0,
+    of,
+    kind: "good",
+    text: say("accepted_of", accepted.get(number) ?? 0, of),
+    filter: { question: String(number) },
+  })));
+}
+
+function makeTokens(figures) {
+  if (figures.counted === 0) return make("p", "nothing", say("nothing"));
+  const box = make("div");
+  const mean = (sum) => Math.round(sum / figures.counted);
+  box.append(
+    make("p", "", say("token_sums", figures.prompt, figures.completion, mean(figures.prompt), mean(figures.completion))),
+    make("h3", "", say("token_histogram")),
+    makeHistogram(figures.tokens, "token_histogram"),
+  );
+  return box;
+}
+
+// Values beyond the 99th percentile are in the last column, so that a single long answer does not squeeze the others.
+function makeHistogram(values, title, filterOf) {
+  if (values.length === 0) return make("p", "nothing", say("nothing"));
+  const sorted = Float64Array.from(values).sort();
+  const low = sorted[0];
+  const high = Math.max(low + 1, sorted[Math.floor((sorted.length - 1) * 0.99)]);
+  const width = niceStep((high - low) / BINS);
+  const start = Math.floor(low / width) * width;
+  const bins = new Array(Math.floor((high - start) / width) + 1).fill(0);
+  for (const value of sorted) bins[Math.min(bins.length - 1, Math.floor((value - start) / width))]++;
+  const last = sorted[sorted.length - 1];
+  const ranges = bins.map((count, number) => ({
+    count,
+    from: start + number * width,
+    to: number === bins.length - 1 ? Math.max(last, start + (number + 1) * width - 1) : start + (number + 1) * width - 1,
+  }));
+  return drawColumns(ranges, title, filterOf);
+}
+
+function niceStep(step) {
+  const power = 10 ** Math.floor(Math.log10(Math.max(step, 1)));
+  return Math.max(1, [1, 2, 5, 10].map((factor) => factor * power).find((nice) => nice >= step) ?? 10 * power);
+}
+
+function drawColumns(ranges, title, filterOf) {
+  const [width, height] = [480, 150];
+  const svg = makeSvg("svg", { viewBox: `0 0 ${width} ${height + 22}`, role: "img", class: "columns" });
+  svg.setAttribute("aria-label", `${say(title)}. ${ranges.filter((range) => range.count)
+    .map((range) => say("one_of", range.from, range.to, range.count)).join("; ")}`);
+  const most = Math.max(...ranges.map((range) => range.count));
+  const step = width / ranges.length;
+  ranges.forEach((range, number) => {
+    const size = range.count === 0 ? 0 : Math.max(2, (range.count / most) * (height - 16));
+    const column = makeSvg("rect", {
+      x: number * step + step * 0.08, y: height - size, width: step * 0.84, height: size, class: "column",
+    });
+    const hover = makeSvg("title", {});
+    hover.textContent = say("one_of", range.from, range.to, range.count);
+    column.append(hover);
+    if (filterOf && range.count) {
+      column.classList.add("clickable");
+      column.addEventListener("click", () => showFiltered(filterOf(range.from, range.to)));
+    }
+    svg.append(column);
+  });
+  svg.append(makeSvg("line", { x1: 0, y1: height, x2: width, y2: height, class: "axis" }));
+  for (const [at, value, anchor] of [
+    [0, ranges[0].from, "start"],
+    [width / 2, ranges[Math.floor(ranges.length / 2)].from, "middle"],
+    [width, ranges[ranges.length - 1].to, "end"],
+  ]) {
+    const text = makeSvg("text", { x: at, y: height + 16, "text-anchor": anchor });
+    text.textContent = formatValue(value);
+    svg.append(text);
+  }
+  const top = makeSvg("text", { x: 0, y: 11, "text-anchor": "start" });
+  top.textContent = formatValue(most);
+  svg.append(top);
+  return svg;
+}
+
+function makeSvg(name, attributes) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+}

@@ -1,0 +1,190 @@
+// Cards of rows. All texts of a row are untrusted: they become text nodes only.
+
+// Control characters, separators of lines, marks that reorder a text, and halves of surrogate pairs.
+const INVISIBLE = new RegExp(
+  "[\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]" +
+    "|[\\ud800-\\udbff](?![\\udc00-\\udfff])|(?<![\\ud800-\\udbff])[\\udc00-\\udfff]",
+  "g",
+);
+const SHORT_ESCAPES = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+const MOST_PICTURES = 4;
+// Steps that are no repairs, and are shown with the raw text only.
+const PLAIN_STEPS = new Set(["constraint", "prefill", "re-ask"]);
+const SHOWN_LENGTH = 160;
+
+function make(name, className = "", text = null) {
+  const element = document.createElement(name);
+  if (className) element.className = className;
+  if (text !== null) element.textContent = text;
+  return element;
+}
+
+// The text with its invisible characters as escapes. In a long text, line breaks also break the line.
+function showText(text, { breaks = false, tag = null } = {}) {
+  const fragment = document.createDocumentFragment();
+  let done = 0;
+  for (const found of text.matchAll(INVISIBLE)) {
+    appendMarked(fragment, text.slice(done, found.index), tag);
+    fragment.append(make("span", "escape", escapeCharacter(found[0])));
+    if (breaks && found[0] === "\n") fragment.append("\n");
+    done = found.index + found[0].length;
+  }
+  appendMarked(fragment, text.slice(done), tag);
+  return fragment;
+}
+
+function escapeCharacter(character) {
+  return SHORT_ESCAPES[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
+
+function appendMarked(fragment, text, tag) {
+  if (!tag) {
+    fragment.append(text);
+    return;
+  }
+  text.split(tag).forEach((part, number) => {
+    if (number > 0) fragment.append(make("mark", "", tag));
+    fragment.append(part);
+  });
+}
+
+function makeCard(row) {
+  const card = make("li", isFailed(row) ? "card bad" : "card");
+  card.id = `row-${row.position}`;
+  card.tabIndex = -1;
+  const body = make("div", "body");
+  body.append(makeHead(row), makeQuestion(row), makeAnswer(row), makeRejected(row));
+  const facts = makeFacts(row);
+  if (facts !== null) body.append(facts);
+  body.append(makeRawToggle(row, card));
+  card.append(makePictures(row), body);
+  return card;
+}
+
+function makeHead(row) {
+  const head = make("p", "badges");
+  const link = make("a", "number", `#${row.id}`);
+  link.href = `#row=${row.id}`;
+  link.setAttribute("aria-label", say("link", row.id));
+  head.append(link);
+  if (shared.runs.length > 1) head.append(make("span", "badge", shared.runs[row.run].name));
+  head.append(isFailed(row) ? makeBadge("bad", row.code) : makeBadge("good", say("accepted")));
+  if (row.repaired) head.append(makeBadge("", say("repaired")));
+  if (row.asks > 1) head.append(makeBadge("", say("reasked")));
+  for (const doubt of row.doubts ?? []) head.append(makeBadge("doubt", doubt));
+  if (row.edited) head.append(makeBadge("", say("edited")));
+  return head;
+}
+
+function makeBadge(kind, text) {
+  const badge = make("span", `badge ${kind}`);
+  badge.append(showText(text));
+  return badge;
+}
+
+function makeQuestion(row) {
+  const text = questions[row.question][0];
+  const line = make("p", "question");
+  line.dir = "auto";
+  line.append(text ? showText(text, { tag: tagOf(row) }) : say("no_question"));
+  return line;
+}
+
+function makeAnswer(row) {
+  const line = make("p", isFailed(row) ? "message" : "answer");
+  line.dir = "auto";
+  line.append(isFailed(row) ? showText(row.message ?? row.code) : showText(row.answer, { tag: tagOf(row) }));
+  return line;
+}
+
+// The beginning of the last answer that was rejected.
+function makeRejected(row) {
+  const text = row.raws?.at(-1).text ?? "";
+  if (!isFailed(row) || !text.trim()) return "";
+  const line = make("p", "rejected");
+  line.dir = "auto";
+  line.title = say("rejected");
+  const cut = [...text.slice(0, 2 * SHOWN_LENGTH)].slice(0, SHOWN_LENGTH).join("");
+  line.append(showText(cut.length < text.length ? `${cut}…` : cut, { tag: tagOf(row) }));
+  return line;
+}
+
+function makeFacts(row) {
+  const facts = [];
+  const steps = (row.steps ?? []).filter((step) => !PLAIN_STEPS.has(step));
+  if (row.refused && row.refused !== row.code) facts.push(say("first_problem", row.refused));
+  if (steps.length > 0) facts.push(steps.join(", "));
+  if (row.attempts > 1) facts.push(say("attempts", row.attempts));
+  if (row.verdict) facts.push(say("verdict", row.verdict));
+  return facts.length > 0 ? make("p", "facts", facts.join(" · ")) : null;
+}
+
+function makePictures(row) {
+  const box = make("div", "pictures");
+  if (row.pictures.length === 0) box.append(make("div", "missing", say(row.waiting ? "unknown_picture" : "no_picture")));
+  for (const number of row.pictures.slice(0, MOST_PICTURES)) box.append(makePicture(pictures[number]));
+  if (row.pictures.length > MOST_PICTURES) box.append(make("div", "facts", `+${row.pictures.length - MOST_PICTURES}`));
+  return box;
+}
+
+function makePicture([name, uri, problem]) {
+  const figure = make("figure");
+  if (uri) {
+    const image = make("img");
+    image.src = uri;
+    image.alt = "";
+    image.decoding = "async";
+    figure.append(image);
+  } else {
+    figure.append(make("div", "missing", say(problem ? "unreadable" : "no_thumbnail")));
+  }
+  const caption = make("figcaption");
+  caption.append(showText(baseName(name)));
+  figure.title = problem ? `${name}\n${problem}` : name;
+  figure.append(caption);
+  return figure;
+}
+
+function baseName(name) {
+  return name.startsWith("data:") ? name : name.slice(name.lastIndexOf("/") + 1) || name;
+}
+
+// The raw texts are made when they are asked for.
+function makeRawToggle(row, card) {
+  const button = make("button", "quiet raw", say(row.raws?.length > 1 ? "raw_answers" : "raw", row.raws?.length ?? 0));
+  button.type = "button";
+  button.setAttribute("aria-expanded", "false");
+  button.addEventListener("click", () => {
+    const open = card.querySelector(".raws");
+    button.setAttribute("aria-expanded", String(open === null));
+    if (open !== null) open.remove();
+    else button.after(makeRaws(row));
+  });
+  return button;
+}
+
+function makeRaws(row) {
+  const box = make("div", "raws");
+  if (!row.raws) box.append(make("p", "facts", say("no_raw")));
+  (row.raws ?? []).forEach((raw, number) => {
+    const facts = [];
+    if (row.raws.length > 1) facts.push(say("raw_number", number + 1));
+    if (raw.problem) facts.push(raw.problem);
+    if (raw.steps) facts.push(raw.steps.join(", "));
+    if (raw.ending) facts.push(say("ending", raw.ending));
+    if (raw.tokens) facts.push(say("tokens", raw.tokens));
+    if (facts.length > 0) box.append(make("p", "facts", facts.join(" · ")));
+    const text = make("pre");
+    text.dir = "auto";
+    if (raw.same) text.classList.add("same");
+    text.append(raw.same ? say("same") : showText(raw.text ?? "", { breaks: true, tag: tagOf(row) }));
+    box.append(text);
+  });
+  for (const number of row.pictures) {
+    const [name, , problem] = pictures[number];
+    const line = make("p", "facts path");
+    line.append(showText(problem ? `${name}: ${problem}` : name));
+    box.append(line);
+  }
+  return box;
+}

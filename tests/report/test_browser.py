@@ -1,0 +1,354 @@
+"""The page in a real browser: filters, search, keys, links, pages and figures; hostile texts do nothing."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from persqa_client.outcomes import Outcome
+from persqa_client.report.data import ReportData
+from persqa_client.report.page import render_page, write_report
+from persqa_client.report.rows import ReportedRun, ReportRow
+from persqa_client.types import TaskId
+from tests.report.runs import IDENTITY, WrittenRun, make_failure, make_input_failure, make_record, write_pictures
+from tests.report.test_page import HOSTILE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+playwright = pytest.importorskip("playwright.sync_api", reason="the Python package playwright is not installed")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium (Debian: apt-get install chromium)")
+
+ZH = "<mam>穿着什么？"
+# By input line: what the filters below find.
+OUTCOMES: tuple[Outcome, ...] = (
+    make_record(1, "<mam> holds a red cup."),
+    make_record(2, "<mam> holds a red cup and a blue plate.", doubts=("hedged",)),
+    make_failure(3, "refusal"),
+    make_failure(4, "no_tag", asked="Where is <mam>?"),
+    make_record(5, "<mam>穿着红色外套。", asked=ZH, made_good_by=("constraint", "quotes")),
+    make_record(6, "<mam> sits\nby\tthe sea\x1b[31m.", asked="Where is <mam>?", asks=2, attempts=2),
+    make_input_failure(7),
+    *(
+        make_record(8 + number, f"<mam> is {text}", asked=f"What is {text}?")
+        for number, text in enumerate(HOSTILE[:-1])
+    ),
+)
+LINES = {8 + number: {"image": [f"{text}.png"]} for number, text in enumerate(HOSTILE)}
+ALL = [str(outcome.task_id.row) for outcome in OUTCOMES]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    write_pictures(folder, "1.png", "2.png")
+    output = WrittenRun(folder).finish(OUTCOMES, LINES)
+    write_report([output], folder / "report.html")
+    return folder / "report.html"
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """Fails the test for any error in the page, and for any request but that of the page."""
+    context = browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text))
+    page.on(
+        "request",
+        lambda request: None if request.url.startswith(("file:", "data:")) else errors.append(request.url),
+    )
+    yield page
+    hacked = page.evaluate("window.hacked")
+    context.close()
+    assert errors == []
+    assert hacked is None
+
+
+def open_report(page: Page, path: Path, link: str = "") -> None:
+    page.goto(f"file://{path}{link}")
+    wait_until(page, "rows.length === shared.rows && state.found.length > 0")
+
+
+def wait_until(page: Page, condition: str, seconds: float = 60) -> None:
+    """Playwright's own wait evaluates a text in the page, which the policy forbids."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, condition
+        time.sleep(0.02)
+
+
+def shown(page: Page) -> list[str]:
+    return [text.removeprefix("#") for text in page.locator(".card a.number").all_inner_texts()]
+
+
+def expect_rows(page: Page, rows: list[str]) -> None:
+    """Waits for a search, which starts after a pause."""
+    deadline = time.monotonic() + 5
+    while shown(page) != rows and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert shown(page) == rows
+
+
+def current(page: Page) -> str:
+    return page.locator(".card[aria-current] a.number").inner_text().removeprefix("#")
+
+
+def test_a_row_shows_picture_question_answer_and_outcome(page: Page, report: Path) -> None:
+    open_report(page, report)
+    assert shown(page) == ALL
+    first = page.locator(".card").first
+    assert first.locator(".question").inner_text() == "What does <mam> hold?"
+    assert first.locator(".answer").inner_text() == "<mam> holds a red cup."
+    assert first.locator(".answer mark").all_inner_texts() == ["<mam>"]
+    assert first.locator("img").evaluate("image => image.complete && image.naturalWidth") == 64
+    failed = page.locator(".card").nth(2)
+    assert failed.locator(".badge").all_inner_texts() == ["refusal", "asked again"]
+    assert failed.locator(".message").inner_text() == "Line 3: Both answers were rejected."
+    assert page.locator("#summary").inner_text().startswith(f"{len(ALL)} questions about")
+
+
+@pytest.mark.parametrize(
+    ("filters", "rows"),
+    [
+        pytest.param({"outcome": "accepted", "sort": "longest", "search": "red"}, ["2", "1"], id="accepted"),
+        pytest.param({"outcome": "failed"}, ["3", "4", "7"], id="all failed"),
+        pytest.param({"outcome": "=no_tag"}, ["4"], id="code"),
+        pytest.param({"question-language": "zh"}, ["5"], id="language"),
+        pytest.param({"doubt": "hedged"}, ["2"], id="doubt"),
+        pytest.param({"repaired": True}, ["5"], id="repaired"),
+        pytest.param({"reasked": True}, ["3", "4", "6"], id="asked again"),
+        pytest.param({"doubtful": True}, ["2"], id="doubtful"),
+        pytest.param({"failed": True}, ["3", "4", "7"], id="failed"),
+        pytest.param({"shortest": "20", "longest": "30", "search": "cup"}, ["1"], id="length"),
+        pytest.param({"search": "RED cup plate"}, ["2"], id="words"),
+        pytest.param({"search": '"cup and"'}, ["2"], id="phrase"),
+        pytest.param({"search": "can't help"}, ["3", "4"], id="raw text"),
+        pytest.param({"search": "红色"}, ["5"], id="Chinese"),
+        pytest.param({"search": "nothing has this"}, [], id="nothing"),
+    ],
+)
+def test_filters_leave_the_rows_that_fit(page: Page, report: Path, filters: dict[str, Any], rows: list[str]) -> None:
+    open_report(page, report)
+    for name, value in filters.items():
+        field = page.locator(f"#{name}")
+        if value is True:
+            field.check()
+        elif field.evaluate("element => element.tagName") == "SELECT":
+            field.select_option(value)
+        else:
+            field.fill(value)
+    expect_rows(page, rows)
+    count = page.locator("#count").inner_text()
+    assert count == f"{len(rows)} of {len(ALL)} rows"
+    page.locator("#clear").click()
+    expect_rows(page, ALL)
+
+
+def test_a_question_can_be_chosen(page: Page, report: Path) -> None:
+    open_report(page, report)
+    page.locator("#question").select_option(label="Where is <mam>? (2)")
+    expect_rows(page, ["4", "6"])
+
+
+@pytest.mark.parametrize(
+    ("order", "first"), [("shortest", "5"), ("attempts", "3"), ("outcome", "1"), ("tokens", "3"), ("question", None)]
+)
+def test_rows_can_be_ordered(page: Page, report: Path, order: str, first: str | None) -> None:
+    open_report(page, report)
+    page.locator("#sort").select_option(order)
+    assert sorted(shown(page), key=int) == ALL
+    if first is not None:
+        assert shown(page)[0] == first
+
+
+def test_keys_lead_from_row_to_row(page: Page, report: Path) -> None:
+    open_report(page, report)
+    for key, row in (("j", "1"), ("j", "2"), ("ArrowRight", "3"), ("k", "2"), ("ArrowLeft", "1"), ("k", "1")):
+        page.keyboard.press(key)
+        assert current(page) == row
+        assert page.evaluate("document.activeElement.getAttribute('aria-current')") == "true"
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "search"
+    page.keyboard.type("jk/")
+    assert page.locator("#search").input_value() == "jk/"
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.id") != "search"
+
+
+def test_the_raw_text_is_shown_on_demand(page: Page, report: Path) -> None:
+    open_report(page, report, "#row=3")
+    assert page.locator(".raws").count() == 0
+    page.keyboard.press("Enter")
+    assert page.locator(".raws pre").all_inner_texts() == ["I'm sorry.", "I can't help."]
+    assert page.locator(".card[aria-current] button.raw").get_attribute("aria-expanded") == "true"
+    page.keyboard.press("Enter")
+    assert page.locator(".raws").count() == 0
+
+
+def test_a_link_leads_to_its_row(page: Page, report: Path) -> None:
+    open_report(page, report, "#row=5")
+    assert current(page) == "5"
+    page.locator("#failed").check()
+    expect_rows(page, ["3", "4", "7"])
+    page.evaluate("location.hash = '#row=6'")
+    expect_rows(page, ALL)
+    wait_until(page, "document.querySelector('.card[aria-current]')?.id === 'row-5'")
+    page.evaluate("location.hash = '#row=nowhere'")
+    page.keyboard.press("j")
+    assert page.url.endswith("#row=7")
+
+
+def test_invisible_characters_are_shown_as_escapes(page: Page, report: Path) -> None:
+    open_report(page, report, "#row=6")
+    answer = page.locator(".card[aria-current] .answer")
+    assert answer.inner_text() == r"<mam> sits\nby\tthe sea\u001b[31m."
+    assert answer.locator(".escape").count() == 3
+    reordered = page.locator("#row-10 .answer")
+    assert reordered.inner_text() == r"<mam> is ]]>\u2028\u2029\u0000\u001b[31m\u202eabc"
+
+
+def test_hostile_texts_are_shown_as_they_are(page: Page, report: Path) -> None:
+    open_report(page, report)
+    answers = page.locator(".answer").all_inner_texts()
+    for text in (*HOSTILE[:3], HOSTILE[4]):
+        assert f"<mam> is {text}" in answers
+    page.locator("#tab-figures").click()
+    page.locator("#language").click()
+    assert page.locator("body script:not([type])").count() == 1
+    page.locator("#tab-rows").click()
+    assert page.locator("img:not([src^='data:image/jpeg;base64,'])").count() == 0
+
+
+def test_figures_lead_to_their_rows(page: Page, report: Path) -> None:
+    open_report(page, report)
+    page.locator("#tab-figures").click()
+    titles = page.locator("#figures h2").all_inner_texts()
+    assert titles[:4] == [
+        "Outcomes",
+        "Accepted by question",
+        "Answer lengths in characters",
+        "First words after the tag",
+    ]
+    assert page.locator("svg.columns").count() == 2
+    page.locator("#figures button.bar", has_text="no_tag").click()
+    expect_rows(page, ["4"])
+    page.locator("#clear").click()
+    page.locator("#tab-figures").click()
+    page.locator("#figures button.bar", has_text="holds a").click()
+    expect_rows(page, ["1", "2"])
+
+
+def test_the_figures_follow_the_filters(page: Page, report: Path) -> None:
+    open_report(page, report)
+    page.locator("#failed").check()
+    page.locator("#tab-figures").click()
+    assert (
+        page.locator("#figures .of").inner_text() == f"Figures of the 3 rows that the filters leave, of {len(ALL)} rows"
+    )
+    page.locator("#failed").uncheck()
+    assert page.locator("#figures .of").inner_text() == f"Figures of {len(ALL)} rows"
+
+
+def test_the_language_is_that_of_the_browser_and_can_be_switched(browser: Browser, report: Path) -> None:
+    context = browser.new_context(locale="zh-CN")
+    page = context.new_page()
+    open_report(page, report)
+    assert page.locator("#tab-figures").inner_text() == "图表"
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
+    page.locator("#language").click()
+    assert page.locator("#tab-figures").inner_text() == "Figures"
+    assert page.evaluate("document.documentElement.lang") == "en"
+    context.close()
+
+
+@pytest.mark.parametrize("view", ["rows", "figures"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_is_wider_than_the_window(browser: Browser, report: Path, width: int, view: str) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 800})
+    page = context.new_page()
+    open_report(page, report)
+    page.locator(f"#tab-{view}").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Browser, report: Path, colours: Any) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python", reason="the Python package axe-playwright-python is not installed"
+    )
+    script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+    context = browser.new_context(color_scheme=colours, locale="en-GB")
+    page = context.new_page()
+    open_report(page, report, "#row=3")
+    page.keyboard.press("Enter")
+    page.evaluate(script)
+    found = []
+    for view in ("rows", "figures"):
+        page.locator(f"#tab-{view}").click()
+        result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+        found += [(each["id"], each["nodes"][0]["html"]) for each in result["violations"] if each["impact"] != "minor"]
+    context.close()
+    assert found == []
+
+
+def make_large_page(path: Path, count: int) -> None:
+    rows = []
+    for number in range(1, count + 1):
+        asked = f"What is number {number % 50}?"
+        outcome: Any = make_failure(number, asked=asked) if number % 10 == 0 else make_record(number, asked=asked)
+        rows.append(ReportRow(TaskId(number), number, (f"photo{number // 5}.jpg",), outcome))
+    run = ReportedRun(path.with_name("qa.jsonl"), "finished", IDENTITY, rows, (), 0, False)
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(render_page([run], ReportData([run], max_thumbnails=10)))
+
+
+@pytest.mark.parametrize("count", [5_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_a_large_page_has_few_rows_in_the_document(page: Page, tmp_path: Path, count: int) -> None:
+    make_large_page(tmp_path / "report.html", count)
+    open_report(page, tmp_path / "report.html")
+    cards = "document.querySelectorAll('.card').length"
+    assert 0 < page.evaluate(cards) <= 500
+    assert page.evaluate("document.querySelectorAll('script.part').length") == 0
+    last = page.get_by_label("Last page").first
+    last.click()
+    assert shown(page)[-1] == str(count)
+    assert 0 < page.evaluate(cards) <= 500
+    page.keyboard.press("[")
+    page.keyboard.press("j")
+    assert page.evaluate(cards) <= 500
+    page.locator("#failed").check()
+    assert page.locator("#count").inner_text() == f"{count // 10:,} of {count:,} rows"
+    page.locator("#search").fill("photo778.jpg")
+    expect_rows(page, ["3890"])
+    page.locator("#clear").click()
+    page.locator("#sort").select_option("outcome")
+    page.evaluate(f"location.hash = '#row={count - 7}'")
+    wait_until(page, f"document.querySelector('.card[aria-current] a').textContent === '#{count - 7}'")
+    assert page.evaluate(cards) <= 500
+
+
+def test_a_key_crosses_the_end_of_a_page(page: Page, tmp_path: Path) -> None:
+    make_large_page(tmp_path / "report.html", 150)
+    open_report(page, tmp_path / "report.html", "#row=60")
+    page.keyboard.press("j")
+    assert current(page) == "61"
+    assert shown(page)[0] == "61"
+    page.keyboard.press("k")
+    assert shown(page)[-1] == current(page) == "60"
