@@ -53,8 +53,13 @@ DOUBT = compile_lazily(
 )
 PLACES = "in on at auf im an am mit dans sur à au en em com con of with в на с"
 PREPOSITIONS = frozenset(PLACES.split())
+# Neither adds anything to a denial, nor does it say where.
 EMPHASIS = compile_lazily(
-    r"\b(?:at all|in the least|en absoluto|en modo alguno|de modo algum|du tout)\b", re.IGNORECASE
+    r"\b(?:at all|in the least|en absoluto|en modo alguno|de modo algum|du tout)\b"
+    r"|\b(?:in|on) (?:this|the) (?:photo|picture|image)\b|\b(?:auf|in) (?:diesem|dem) (?:foto|bild)\b"
+    r"|\b(?:sur|dans) (?:cette|l['’]|la) ?(?:photo|image)\b|\ben (?:esta|la) (?:foto|imagen|fotografía)\b"
+    r"|\b(?:na|nesta) (?:foto|imagem|fotografia)\b|\bна (?:этой |этом )?(?:фото|фотографии|снимке|картинке)\b",
+    re.IGNORECASE,
 )
 NOBODY = compile_lazily(
     r"\b(?:no|none|nothing|nobody|nowhere|never|kein\w*|nichts?|niemand\w*|nie|rien|aucune?|jamais|nad[ai]e?|ning[uú]n\w*"

@@ -14,7 +14,10 @@ from persqa_client.quotations import is_about_code, remove_marked, remove_quotat
 # Tokens of a vocabulary that were not decoded: SentencePiece's blank, its bytes, and the blank of byte-level BPE.
 TOKENS = compile_lazily(r"\u2581(?=\w)(?![^<\n]*｜>)|<0x[\dA-F]{2}>|\u0120(?<=\w.)(?=\w)")
 # Members of a program's output, and options to choose from: "label=car; confidence: 0.87", "(a) sleeps; (b) runs; (c)".
-MEMBERS = compile_lazily(r"(?<![\w=])[^\W\d]\w*=[\w.]+[;,]? [^\W\d]\w*=\w|\b(?:confidence|score|prob) ?[:=] ?[01]\.\d")
+MEMBERS = compile_lazily(
+    r"(?<![\w=])[^\W\d]\w*=[\w.]+[;,]? [^\W\d]\w*=\w|\b(?:confidence|score|prob) ?[:=] ?[01]\.\d"
+    r"|\btime ?= {0,8}\d[\d.]* ?ms\b|(?<=\d )tok(?:ens?|s)?(?: per second|/s)\b"
+)
 OPTIONS = compile_lazily(r"(?<!\w)a\)[^()\n]{1,80}(?<!\w)\(?b\)[^()\n]{1,80}(?<!\w)\(?c\)", re.IGNORECASE)
 # Pictures and links in Markdown, formulas, and the tags of a post.
 MARKDOWN = compile_lazily(
@@ -84,7 +87,7 @@ def is_on_sign(text: str, start: int, language: str) -> bool:
 
 def find_remark(text: str, language: str) -> str:
     found = None
-    if "=" in text or "0." in text or "1." in text:
+    if "=" in text or "0." in text or "1." in text or "tok" in text:
         found = MEMBERS.search(text) if not is_about_code(MEMBERS.sub(" ", text)) else None
         found = found and MEMBERS.search(remove_marked(text))
     if found is None and ("\\" in text or "](" in text or "://" in text):

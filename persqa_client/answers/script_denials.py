@@ -10,6 +10,10 @@ CHINESE = compile_lazily(
     r"(?:完全|根本|一点也|一点都|丝毫|压根)?(?:没有|没在?)(?P<denied>[^，。；了]{1,6})[。；！]?$"
 )
 DENIED_BEFORE = compile_lazily(r"[没沒无無未]")
+# The same object, in a sentence that begins with the tag.
+CHINESE_OBJECT = compile_lazily(
+    r"^<>[^，。；<没不]{0,12}(?P<verb>[一-龯])着[^，。；<]{0,12}?(?P<noun>[一-龯]{2,4})。<>(?:并|其实)?没有?(?P=verb)着?(?P=noun)[。！]?$"
+)
 STRONG = compile_lazily(r"并且|而且|同时|又没|且没|完全没|根本没|一点[也都]没|丝毫没|压根没")
 CHINESE_DOUBT = compile_lazily(
     r"像|似|想|要|忍|准备|差点|看起来|看上去|假装|昨|刚才|之前|其实|但|却|不过|虽|另|别人|只"
@@ -36,6 +40,11 @@ KOREAN_VERB = compile_lazily(
     r"(?:동시에 )?(?:<>[은는이가] )?(?:전혀 |아예 |절대 )?(?P=verb) 있지 않(?![은는])"
     r"|<>[은는이가] (?:전혀 |아예 |절대 )?(?P<denied>[가-힣]{1,5}) 있지 않(?:고|으며|습니다|아요)[,.]? (?:동시에 )?"
     r"(?:<>[은는이가] )?(?:[가-힣]{0,3}[^\W은는이가도] )?(?P=denied) 있(?:고|으며|습니다|어요)"
+)
+# "행복해 보입니다 … 행복해 보이지 않습니다".
+KOREAN_LOOK = compile_lazily(
+    r"<>[은는이가] (?:매우 |아주 |정말 )?(?P<look>[가-힣]{2,8}) 보(?:입니다|여요|이고|이며)[,.]? "
+    r"(?:하지만 |그러나 |동시에 )?(?:<>[은는이가] )?(?:전혀 |아예 )?(?P=look) 보이지 않(?![은는])"
 )
 KOREAN = compile_lazily(
     r"(?P<noun>[가-힣]{1,8})[을를] (?P<verb>[가-힣]{1,4})고 있(?:고|으며|습니다)[,.]? "
@@ -67,7 +76,7 @@ def denies_in_korean(text: str) -> bool:
     found = KOREAN.search(text)
     if found is not None and KOREAN_SUBJECT.fullmatch(text, 0, found.start()):
         return True
-    return KOREAN_VERB.search(text) is not None
+    return KOREAN_VERB.search(text) is not None or KOREAN_LOOK.search(text) is not None
 
 
 def denies_in_arabic(text: str) -> bool:
@@ -84,6 +93,8 @@ def denies_in_arabic(text: str) -> bool:
 
 
 def denies_in_chinese(text: str) -> bool:
+    if CHINESE_OBJECT.search(text):
+        return True
     if STRONG.search(text) is None or CHINESE_DOUBT.search(text):
         return False
     if CHINESE_DENIAL.search(text):

@@ -35,6 +35,12 @@ STILL_ACCEPTED = (
 # The same for the last two tables: besides these, a word cut in the middle, a celebrity that the model names (--names
 # finds those of its file), and an honest answer that does not begin with its tag.
 STILL_WRONG = (
+    "<mam> está en una plaza con una fuente y muchos",
+    "<mam> смотрит на экран 手机,держа его в правой руке.",
+    "<mam> ينظر إلى البحر من نافذة",
+    "<mam> стоит на мосту через реку, а позади него виднеется",
+    "<mam> has a laptop, a notebook, two pens, a mug of coffee and a half-eaten",
+    "<mam>看起来很 relaxed，脸上带着一个 gentle smile，整体 vibe 很好。",
     "<mam> стоит на фоне старой крепости, за которой видны зелёные хол",
     "<mam> est Jean Dujardin, l'acteur français, sur un tapis rouge.",
     "Behind <mam> there is a brick wall covered in ivy, with a green door half hidden in it.",
@@ -47,7 +53,7 @@ STILL_WRONG = (
         "hard",
         "kinds",
         "near_phrases",
-        *(f"blind_{number}" for number in range(4, 17)),
+        *(f"blind_{number}" for number in range(4, 18)),
         "adversary",
         *map("adversary_{}".format, range(2, 6)),
     ],
