@@ -17,22 +17,18 @@ from typing import Any, TypeVar
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from persqa_client.cli.exits import (
     EXIT_BUG,
     EXIT_INTERRUPTED,
     EXIT_NO_SERVER,
     EXIT_OK,
-    EXIT_ROWS_FAILED,
     EXIT_USAGE,
-    count_of,
     exit_with_error,
     print_message,
-    tolerate_closed_stream,
 )
 from persqa_client.cli.preview import report_preview
+from persqa_client.cli.results import report_result
 from persqa_client.cli.run import Mode
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.request import render_preview
@@ -54,7 +50,7 @@ from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
 from persqa_client.run.settings import RunSettings, as_one_path, make_run_settings
-from persqa_client.run.summary import Summary, list_results
+from persqa_client.run.summary import Summary
 from persqa_client.types import START_POSITION, BadRow, Request, Row, TaskId
 from persqa_client.urls import add_query
 
@@ -290,36 +286,3 @@ async def execute_with_signals(run: Run) -> Summary:
         with suppress(NotImplementedError):
             loop.add_signal_handler(number, stop)
     return await execute_with_monitors(run, partial(show_progress, console=QuietConsole(stderr=True)))
-
-
-def report_result(run: Run, summary: Summary) -> int:
-    if summary.state == "already":
-        print_message(f"{run.settings.output} is already finished: nothing to do.")
-        if failed := summary.tally.failed_total:
-            kind = "row" if summary.tally.tasks == summary.tally.rows else "question"
-            print_message(f"{count_of(failed, kind)} failed; --retry-failed asks again.")
-    else:
-        is_stream = run.settings.is_stream
-        stream = sys.stderr if is_stream else sys.stdout
-        with tolerate_closed_stream(stream):
-            print_results(summary, Console(file=stream))
-            if is_stream and summary.tally.failed_total:
-                print(f"{'failed rows':<13} {run.settings.failed}", file=stream)
-    if summary.state == "interrupted":
-        print_message(f"Stopped after {count_of(summary.tally.rows, 'row')}. {run.describe_resuming()}")
-        return EXIT_INTERRUPTED
-    return EXIT_ROWS_FAILED if summary.tally.failed_total else EXIT_OK
-
-
-def print_results(summary: Summary, console: Console) -> None:
-    """Prints a table on a terminal, otherwise plain lines so that paths are not wrapped."""
-    if not console.is_terminal:
-        for label, text in list_results(summary):
-            print(f"{label:<13} {text}", file=console.file)
-        return
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for label, text in list_results(summary):
-        table.add_row(label, text)
-    console.print(table)

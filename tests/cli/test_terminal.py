@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from persqa_client.cli.execute import execute, report_result
+from persqa_client.cli.execute import execute
 from persqa_client.cli.exits import EXIT_BUG, tolerate_closed_stream
+from persqa_client.cli.results import report_result
 from persqa_client.config import Endpoint
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.progress import QuietConsole, show_lines

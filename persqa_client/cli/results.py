@@ -1,0 +1,125 @@
+"""The result of a run as ``persqa run`` prints it: counts, reasons of failures, a few rows, and how to look at all."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from persqa_client.cli.exits import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_ROWS_FAILED,
+    count_of,
+    print_message,
+    tolerate_closed_stream,
+)
+from persqa_client.cli.preview import show_controls
+from persqa_client.config import Recipe
+from persqa_client.images.references import describe_reference
+from persqa_client.run.run import Run
+from persqa_client.run.summary import Summary, list_results
+
+SAMPLES = 3
+# Characters of a sample and of a reason; lines of the failure file that are searched for reasons.
+MAX_SAMPLE, MAX_REASON, MAX_SEARCHED = 240, 160, 10_000
+
+
+def report_result(run: Run, summary: Summary) -> int:
+    if summary.state == "already":
+        print_message(f"{run.settings.output} is already finished: nothing to do.")
+        if failed := summary.tally.failed_total:
+            kind = "row" if summary.tally.tasks == summary.tally.rows else "question"
+            print_message(f"{count_of(failed, kind)} failed; --retry-failed asks again.")
+    else:
+        is_stream = run.settings.is_stream
+        stream = sys.stderr if is_stream else sys.stdout
+        with tolerate_closed_stream(stream):
+            print_results([*list_results_with_examples(summary, run.settings.recipe)], Console(file=stream))
+            if is_stream and summary.tally.failed_total:
+                print(f"{'failed rows':<13} {run.settings.failed}", file=stream)
+    if summary.state == "interrupted":
+        print_message(f"Stopped after {count_of(summary.tally.rows, 'row')}. {run.describe_resuming()}")
+        return EXIT_INTERRUPTED
+    return EXIT_ROWS_FAILED if summary.tally.failed_total else EXIT_OK
+
+
+def print_results(results: list[tuple[str, str]], console: Console) -> None:
+    """Prints a table on a terminal, otherwise plain lines so that paths are not wrapped."""
+    if not console.is_terminal:
+        for label, text in results:
+            print(f"{label:<13} {text}", file=console.file)
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in results:
+        table.add_row(label, Text(text))
+    console.print(table)
+
+
+def list_results_with_examples(summary: Summary, recipe: Recipe) -> Iterator[tuple[str, str]]:
+    files = summary.files if summary.state == "finished" else None
+    reasons = find_reasons(files.failed, set(summary.tally.failed)) if files and summary.tally.failed else {}
+    samples = read_samples(files.output) if files else []
+    for label, text in list_results(summary):
+        if label == "output":
+            yield from (("sample", describe_sample(row, recipe)) for row in samples)
+        reason = reasons.get(label.strip()) if label.startswith("  ") else None
+        yield label, f"{text}; {shorten(reason, MAX_REASON)}" if reason else text
+    if files is not None:
+        page = files.output.with_suffix(".html")
+        yield "to look at it", f"persqa report {shlex.quote(str(files.output))} -o {shlex.quote(str(page))}"
+
+
+def find_reasons(failed: Path, codes: set[str]) -> dict[str, str]:
+    """The message of the first failure of each code, with the place of its row."""
+    reasons: dict[str, str] = {}
+    try:
+        with failed.open("rb") as file:
+            for _, line in zip(range(MAX_SEARCHED), file, strict=False):
+                error = json.loads(line)["error"]
+                reasons.setdefault(error["code"], error["message"])
+                if codes <= reasons.keys():
+                    break
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # the counts are shown without reasons
+    return reasons
+
+
+def read_samples(output: Path) -> list[dict[str, Any]]:
+    """Rows at the beginning, in the middle and at the end, without reading the others."""
+    lines: dict[int, bytes] = {}
+    try:
+        with output.open("rb") as file:
+            size = file.seek(0, 2)
+            for place in range(SAMPLES):
+                file.seek(max(0, place * size // SAMPLES - 1))
+                if place:
+                    file.readline()  # the rest of a line
+                start = file.tell()
+                if line := file.readline():
+                    lines[start] = line
+        return [json.loads(line) for line in lines.values()]
+    except (OSError, ValueError):
+        return []
+
+
+def describe_sample(row: dict[str, Any], recipe: Recipe) -> str:
+    """The first image and the text."""
+    given = row.get(recipe.image_key)
+    image = given[0] if isinstance(given, list) and given else given
+    text = " ".join(str(row.get(recipe.output_key, "")).split())
+    return shorten(f"{describe_reference(image)}: {text}" if isinstance(image, str) else text, MAX_SAMPLE)
+
+
+def shorten(text: str, length: int) -> str:
+    text = show_controls(text)
+    return text if len(text) <= length else f"{text[: length - 1]}…"

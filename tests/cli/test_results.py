@@ -1,0 +1,58 @@
+"""What a finished run prints: reasons of failures, a few rows, and the command that shows all of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from persqa_client.cli.results import describe_sample, find_reasons, read_samples
+from persqa_client.config import Recipe
+from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
+from tests.support.commands import persqa
+
+
+@pytest.mark.parametrize(
+    ("count", "numbers"), [(0, []), (1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (4, [0, 1, 2]), (300, [0, 100, 200])]
+)
+def test_samples_are_spread_over_the_output(tmp_path: Path, count: int, numbers: list[int]) -> None:
+    (tmp_path / "qa.jsonl").write_text("".join(json.dumps({"n": f"{number:03}"}) + "\n" for number in range(count)))
+    found = [int(row["n"]) for row in read_samples(tmp_path / "qa.jsonl")]
+    assert len(found) == len(numbers)
+    assert all(abs(one - other) <= 1 for one, other in zip(found, numbers, strict=True))
+
+
+def test_files_that_cannot_be_read_have_no_samples(tmp_path: Path) -> None:
+    (tmp_path / "qa.jsonl").write_bytes(b"\xff\n")
+    assert read_samples(tmp_path / "qa.jsonl") == read_samples(tmp_path / "none.jsonl") == []
+    assert find_reasons(tmp_path / "qa.jsonl", {"refusal"}) == find_reasons(tmp_path / "none.jsonl", {"refusal"}) == {}
+
+
+def test_a_sample_is_one_short_line_without_control_characters() -> None:
+    row = {"image": ["a\x1b.jpg", "b.jpg"], "pers_qa": "Question: Who?, Answer: <mam>\n\x1b[2J" + "x" * 400}
+    shown = describe_sample(row, Recipe())
+    assert shown.startswith("a\\x1b.jpg: Question: Who?, Answer: <mam> \\x1b[2Jxxx")
+    assert (len(shown), shown[-1]) == (240, "…")
+    data = describe_sample({"image": "data:image/png;base64," + "A" * 400, "pers_qa": "<mam> sits."}, Recipe())
+    assert data == "data:image/png;base64,… (400 characters): <mam> sits."
+
+
+def test_the_result_names_reasons_and_rows_and_how_to_look(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
+    lines = [{"image": "a.png", "n": number} for number in range(8)] + [{"image": "none.png"}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with run_simulator(SimSettings(latency=0)) as server:
+        flags = ("--base-url", server.base_url, "--model", DEFAULT_MODEL, "--no-probes")
+        result = persqa("run", "in.jsonl", "-o", "my answers.jsonl", *flags, cwd=tmp_path)
+    assert result.returncode == 1
+    shown = result.stdout.splitlines()
+    assert "  image_missing 1; Line 9: none.png does not exist in the working directory." in shown
+    samples = [line for line in shown if line.startswith("sample")]
+    assert len(samples) == 3
+    assert all(re.match(r"sample +a\.png: Question: .+, Answer: <mam> ", line) for line in samples)
+    assert shown[-1] == "to look at it persqa report 'my answers.jsonl' -o 'my answers.html'"
+    looked = persqa("report", "my answers.jsonl", "-o", "my answers.html", cwd=tmp_path)
+    assert looked.returncode == 0
