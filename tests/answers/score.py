@@ -19,7 +19,9 @@ TABLES = Path(__file__).parent / "tables"
 
 @dataclass(frozen=True, slots=True)
 class LabelledAnswer:
-    """``good``: must be written, as ``becomes``. ``bad``: must be written neither as it is, nor as ``never``."""
+    """``good``: must be written, as ``becomes``. ``bad``: must be written neither as it is, nor as ``never``.
+    ``finish``: the finish reason of the server.
+    """
 
     question: str
     raw: str
@@ -29,6 +31,7 @@ class LabelledAnswer:
     becomes: str
     never: str | None
     kind: str
+    finish: str
 
 
 def read_table(path: Path) -> Iterator[LabelledAnswer]:
@@ -43,6 +46,7 @@ def read_table(path: Path) -> Iterator[LabelledAnswer]:
             becomes=case.get("becomes", case["raw"]).strip(),
             never=case.get("never"),
             kind=case.get("kind", ""),
+            finish=case.get("finish", "stop"),
         )
 
 
@@ -51,7 +55,7 @@ def judge(case: LabelledAnswer) -> tuple[str, str]:
     the accepted text, or the code.
     """
     task = make_task(case.question, case.tag, repair_bare_name=can_repair_bare_name(case.tag))
-    completion = Completion(case.raw, "stop")
+    completion = Completion(case.raw, case.finish)
     answer = parse_answer(completion, task)
     problem = check_answer(completion, answer, task)
     if problem is not None:

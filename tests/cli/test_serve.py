@@ -167,7 +167,7 @@ def test_flags_that_exclude_each_other_are_exit_2(folder: Path, more: list[str],
 
 @pytest.mark.parametrize(
     ("flags", "expected"),
-    [([], "--serve MODEL"), (["--base-url", "http://127.0.0.1:1/v1"], "--model: name")],
+    [([], "--serve MODEL"), (["--base-url", "http://127.0.0.1:1/v1", "--dry-run"], "--model: name")],
 )
 def test_without_a_server_the_message_names_the_missing_flag(folder: Path, flags: list[str], expected: str) -> None:
     result = persqa("run", "rows.jsonl", "-o", "qa.jsonl", *flags, cwd=folder)
