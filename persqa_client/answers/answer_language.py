@@ -53,6 +53,8 @@ LANGUAGE_SCRIPTS = {language: script for script, language in SCRIPT_LANGUAGES.it
 SENTENCE = compile_lazily(r"[^.!?。！？\n]*(?:\.(?=\w)[^.!?。！？\n]*)*[.!?。！？\n]*")
 # Of the next patterns, each repeat is bounded or gives nothing back (``++``): a long word is searched once.
 ADDRESSES = compile_lazily(r"(?<![A-Za-z0-9_\-])[A-Za-z0-9_\-]++(?:[.@/:]++[A-Za-z0-9_\-]++)++")
+# In a Chinese answer, outside of text that is written somewhere. Greek letters and single kana are in names.
+STRAY_LETTERS = compile_lazily("[\u0400-\u04ff\u0600-\u06ff\u0e00-\u0e7f\uac00-\ud7a3]{1,40}")
 EAST_ASIAN = compile_lazily(rf"[{HAN}\u3041-\u30ff]")
 # A translation or the original of a word; titles of works.
 # "A T-shirt with ありがとう printed on it."
@@ -245,6 +247,8 @@ def has_script(text: str, script: str) -> bool:
             return False
         if own or script == "kana":
             own, foreign = own + han, foreign - han
+    if script == "han" and STRAY_LETTERS.search(text):
+        return False
     if foreign > own or (han and script not in UNSPACED_SCRIPTS and CHINESE_PHRASE.search(text)):
         return False
     words = LATIN_WORDS.findall(text)

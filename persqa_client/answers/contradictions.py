@@ -18,8 +18,8 @@ from persqa_client.quotations import remove_quotations
 # A denial has one of these; a second sentence that begins with such an adverb too.
 HINTS = {
     "en": (" not ", "n't ", "n’t ", " no ", "nothing", "ctually", "n fact", "same time", "imultaneous"),
-    "de": ("nicht", "leichzeitig", "ugleich", "atsächlich"),
-    "fr": (" pas", " rien", "même temps", "n fait"),
+    "de": ("nicht", "kein", "leichzeitig", "ugleich", "atsächlich"),
+    "fr": (" pas", " aucun", " rien", "même temps", "n fait"),
     "es": (" no ", " sin ", "mismo tiempo", "n realidad", "la vez"),
     "pt": (" não ", " sem ", "mesmo tempo", "a verdade"),
     "ru": (" не ", "дновременно", "самом деле", "же время"),
@@ -61,6 +61,7 @@ EMPHASIS = compile_lazily(
     r"|\b(?:na|nesta) (?:foto|imagem|fotografia)\b|\bна (?:этой |этом )?(?:фото|фотографии|снимке|картинке)\b",
     re.IGNORECASE,
 )
+NO_OBJECT = compile_lazily(r"\b(?:no|keine?n?|aucune?)\b", re.IGNORECASE)
 NOBODY = compile_lazily(
     r"\b(?:no|none|nothing|nobody|nowhere|never|kein\w*|nichts?|niemand\w*|nie|rien|aucune?|jamais|nad[ai]e?|ning[uú]n\w*"
     r"|nunca|nenhum\w*|ninguém|ничего|никого|никогда|нигде)\b",
@@ -178,6 +179,8 @@ def denies_predicate(sentences: list[str], language: str) -> bool:
         return False
     later = [clause for sentence in sentences[1:] if "<>" in sentence for clause in CLAUSE_END.split(sentence)[:2]]
     places = find_places(first)
+    if denies_object(first, said, [clause for clause in later if "<>" in clause], language):
+        return True
     if is_denial(first):  # Of the verb alone.
         if len(said) > 1 or find_places(EMPHASIS.sub("", first)):
             return False
@@ -193,6 +196,25 @@ def denies_predicate(sentences: list[str], language: str) -> bool:
             and all(any(are_forms(word, other, language) for other in said) for word in denied)
             and places.issuperset(find_places(clause))
         ):
+            return True
+    return False
+
+
+def denies_object(first: str, said: list[str], later: list[str], language: str) -> bool:
+    """Whether a later sentence affirms a verb with an object that the first one denies as a whole: "is wearing no hat",
+    and not "no red hat". A noun may follow the object in a compound.
+    """
+    said = [word for word in said if NO_OBJECT.fullmatch(word) is None]
+    if len(said) != 2 or find_places(first) or not (is_denial(first) or NO_OBJECT.search(first)):
+        return False
+    verb, noun = said
+    for clause in later:
+        words = WORD.findall(clause.lower())
+        content = content_words(clause)
+        if not content or noun not in content[1:] or is_denial(clause) or NOBODY.search(clause) or DOUBT.search(clause):
+            continue
+        behind = words[words.index(noun) + 1 :][:1]
+        if are_forms(content[0], verb, language) and all(word in FUNCTION_WORDS for word in behind):
             return True
     return False
 

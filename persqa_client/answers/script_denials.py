@@ -14,6 +14,10 @@ DENIED_BEFORE = compile_lazily(r"[没沒无無未]")
 CHINESE_OBJECT = compile_lazily(
     r"^<>[^，。；<没不]{0,12}(?P<verb>[一-龯])着[^，。；<]{0,12}?(?P<noun>[一-龯]{2,4})。<>(?:并|其实)?没有?(?P=verb)着?(?P=noun)[。！]?$"
 )
+CHINESE_OBJECT_DENIED = compile_lazily(
+    r"^<>没有?(?P<verb>[一-龯])着?(?P<noun>[一-龯]{2,4})[，。；](?:<>)?[^，。；人他她旁边身另没不]{0,6}(?P=verb)着[^，。；没不]{0,12}(?P=noun)"
+    r"[。！]?$"
+)
 STRONG = compile_lazily(r"并且|而且|同时|又没|且没|完全没|根本没|一点[也都]没|丝毫没|压根没")
 CHINESE_DOUBT = compile_lazily(
     r"像|似|想|要|忍|准备|差点|看起来|看上去|假装|昨|刚才|之前|其实|但|却|不过|虽|另|别人|只"
@@ -93,7 +97,7 @@ def denies_in_arabic(text: str) -> bool:
 
 
 def denies_in_chinese(text: str) -> bool:
-    if CHINESE_OBJECT.search(text):
+    if CHINESE_OBJECT.search(text) or CHINESE_OBJECT_DENIED.search(text):
         return True
     if STRONG.search(text) is None or CHINESE_DOUBT.search(text):
         return False

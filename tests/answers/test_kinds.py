@@ -35,6 +35,7 @@ STILL_ACCEPTED = (
 # The same for the last two tables: besides these, a word cut in the middle, a celebrity that the model names (--names
 # finds those of its file), and an honest answer that does not begin with its tag.
 STILL_WRONG = (
+    "<mam> выглядит 开心, улыбается и машет рукой.",
     "<mam> está en una plaza con una fuente y muchos",
     "<mam> смотрит на экран 手机,держа его в правой руке.",
     "<mam> ينظر إلى البحر من نافذة",
@@ -53,7 +54,7 @@ STILL_WRONG = (
         "hard",
         "kinds",
         "near_phrases",
-        *(f"blind_{number}" for number in range(4, 18)),
+        *(f"blind_{number}" for number in range(4, 19)),
         "adversary",
         *map("adversary_{}".format, range(2, 6)),
     ],
