@@ -87,19 +87,22 @@ def exclude_each_other(one: tuple[object, str, object], other: tuple[object, str
 
 def find_comparisons(text: str, language: str) -> Iterator[tuple[object, str, object]]:
     """Each with its thing, or that of the clause before."""
-    last: object = find_words("<>", language)
+    last: object = find_comparing_words("<>", language)
     for clause in CLAUSE_END.split(text):
         found = COMPARISON[language].fullmatch(clause.strip())
         if found is None:
             continue
-        thing, other = find_words(found["thing"] or "", language), find_words(found["other"], language)
+        thing, other = (
+            find_comparing_words(found["thing"] or "", language),
+            find_comparing_words(found["other"], language),
+        )
         if thing:
             last = thing
         if other:
             yield last, find_stem(found["more"]), other
 
 
-def find_words(text: str, language: str) -> object:
+def find_comparing_words(text: str, language: str) -> object:
     """The words that name a thing, as far as they are compared."""
     if language in UNSPACED_LANGUAGES:
         return text.strip()

@@ -21,8 +21,8 @@ app = typer.Typer(cls=Group, help="Show the texts that the model reads.", no_arg
 LANGUAGE_NAMES = {"en": "English", "zh": "Chinese"}
 
 
-@app.command(cls=Command)
-def show(
+@app.command("show", cls=Command)
+def show_prompts(
     tag: Tag = "mam",
     bank: Bank = "human",
     language: Language = None,

@@ -139,7 +139,7 @@ def sentence_pattern(name: str, form: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def phrase_pattern(name: str) -> str:
+def word_answer_pattern(name: str) -> str:
     """Pattern of answers that are the name and a word or a phrase on the same line."""
     return escape_name(name) + r"[:：]? ?[^\s.,:;!?…。，：；！？<>][^\n]*"
 

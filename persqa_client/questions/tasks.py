@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 from persqa_client.errors import RowError
 from persqa_client.questions.bank import RANK_MODULUS, Bank, Question
-from persqa_client.questions.constraints import choose_form, phrase_pattern, sentence_pattern
+from persqa_client.questions.constraints import choose_form, sentence_pattern, word_answer_pattern
 from persqa_client.questions.steering import DEFAULT_STEERING, Steering, check_text
 from persqa_client.questions.tags import can_repair_bare_name, choose_surrogate, parse_tag
 from persqa_client.types import Check, Row, Strategy, Task, TaskId
@@ -114,7 +114,7 @@ class TaskMaker:
 
     def _make_pattern(self, name: str, question: str) -> str:
         if self.steering.answer_style == "word":
-            return phrase_pattern(name)
+            return word_answer_pattern(name)
         return sentence_pattern(name, choose_form(question))
 
 

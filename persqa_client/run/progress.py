@@ -178,11 +178,11 @@ async def show_lines(
     pace = Pace(monotonic())
     while True:
         await asyncio.sleep(interval)
-        text = format_progress(run, take_snapshot(run, pace, monotonic(), count.rows if count else None))
+        text = format_phase(run, take_snapshot(run, pace, monotonic(), count.rows if count else None))
         console.print(text, soft_wrap=True, highlight=False)
 
 
-def format_progress(run: Run, snapshot: ProgressSnapshot) -> str:
+def format_phase(run: Run, snapshot: ProgressSnapshot) -> str:
     """The phase, until rows are answered."""
     return snapshot.format() if run.progress.phase == "running" else run.progress.phase
 

@@ -12,7 +12,7 @@ from persqa_client.answers.parse import check_answer, parse_answer
 from persqa_client.errors import RowError
 from persqa_client.jsonl import dump_spaced
 from persqa_client.questions.bank import Bank
-from persqa_client.questions.constraints import phrase_pattern
+from persqa_client.questions.constraints import word_answer_pattern
 from persqa_client.questions.prompts import LENGTHS, build_prompt, choose_wording, lengths_digest
 from persqa_client.questions.steering import Template, make_steering
 from persqa_client.questions.tasks import TaskMaker
@@ -147,7 +147,7 @@ def test_each_style_asks_for_another_length(question: str) -> None:
 def test_a_word_is_an_answer_of_the_style_word(answer: str) -> None:
     maker = make_maker(answer_style="word", strategy="constrain")
     task = maker.make_task(Row(1, b"{}", ("a.jpg",), question="{tag}?"), TaskId(1))
-    assert task.pattern == phrase_pattern("<mam>")
+    assert task.pattern == word_answer_pattern("<mam>")
     assert re.fullmatch(task.pattern, answer)
     assert check_answer(Completion(answer, "stop"), parse_answer(Completion(answer, "stop"), task), task) is None
 
