@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    StringConstraints,
     ValidationError,
     model_validator,
 )
@@ -262,8 +263,8 @@ class Limits(Settings):
     max_bad_answers: Annotated[int, Field(ge=0)] = 20
     # Rows at the beginning, none of which can be asked about, after which the run stops. 0: such rows fail.
     max_bad_rows: Annotated[int, Field(ge=0)] = 200
-    # The budget: reaching it stops the run, which can be resumed. Tokens, cost and failures are those of the whole run,
-    # the time is that of one process.
+    # The budget: reaching it stops the run, which can be resumed. Tokens and cost are those of the whole run, failures
+    # and time those of one process.
     max_tokens_total: Annotated[int, Field(ge=1)] | None = None
     max_cost: Annotated[float, Field(gt=0)] | None = None
     max_failures: Annotated[int, Field(ge=1)] | None = None
@@ -297,6 +298,7 @@ class Limits(Settings):
         return self.max_inflight_mb * 1024 * 1024 // 4
 
 
+OwnText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 VerifyChoice = Literal["doubtful", "all", "off"]
 
 
@@ -323,8 +325,8 @@ class Recipe(Settings):
     # "auto" is "constrain" if the server supports it, else "direct".
     strategy: Literal["auto", "direct", "constrain", "prefill", "surrogate"] = "auto"
     # Templates that replace the built-in texts, with {question}, {tag}, {category} and fields of the row.
-    system: Annotated[str | None, Field(min_length=1)] = None
-    prompt: Annotated[str | None, Field(min_length=1)] = None
+    system: OwnText | None = None
+    prompt: OwnText | None = None
     answer_style: AnswerStyle = "sentences"
     # Which texts a row's field of the same name replaces.
     steer: tuple[SteeringText, ...] = ()

@@ -198,6 +198,8 @@ class Task:
     question_id: str | None = None
     # Category of the main character: human, animal, object, scene or group.
     category: str | None = None
+    # Whether the answer is to be a word or a phrase.
+    wants_phrase: bool = False
 
 
 @dataclass(frozen=True, slots=True)

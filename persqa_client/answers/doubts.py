@@ -44,7 +44,7 @@ def find_doubts(text: str, task: Task, steps: tuple[str, ...] = (), refused: str
                 doubts.append("refusal_words")
     elif find_unchecked_language(task.question) is not None:
         doubts.append("unchecked_language")
-    if not SUBSTANCE.search(said):
+    if not SUBSTANCE.search(said) and not task.wants_phrase:
         doubts.append("short")
     is_clean = is_plain(text, task.tag) and not LOWERCASE_LATIN.search(text, len(task.tag))
     if not (is_clean and language == "zh") and has_other_script(text, language):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +28,10 @@ def load_config(context: typer.Context, file: Path | None) -> Path | None:
         own: list[Any] = context.command.params
         commands = getattr(context.find_root().command, "commands", {})
         values = read_config(file, commands["run"].params if "run" in commands else own)
+        # A variable does not replace a part of the file: the key in it may be for its own endpoint.
+        for parameter in own:
+            if parameter.name in values and isinstance(parameter.envvar, str):
+                os.environ.pop(parameter.envvar, None)
         # Other commands than ``run`` read those of its flags that they have, too.
         names = {parameter.name for parameter in own}
         context.default_map = {

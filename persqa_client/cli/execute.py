@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -27,15 +28,23 @@ from persqa_client.cli.exits import (
     exit_with_error,
     print_message,
 )
-from persqa_client.cli.preview import report_preview
-from persqa_client.cli.results import report_result
+from persqa_client.cli.preview import print_kept_rows, report_preview
+from persqa_client.cli.results import report_result, report_stop
 from persqa_client.cli.run import Mode
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.request import render_preview
 from persqa_client.config import Endpoint, Limits, build_settings
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.endpoints.session import Session
-from persqa_client.errors import OutputClosed, RowError, RunStopped, SettingsError, StorageError, UnusableInput
+from persqa_client.errors import (
+    MaskedError,
+    OutputClosed,
+    RowError,
+    RunStopped,
+    SettingsError,
+    StorageError,
+    UnusableInput,
+)
 from persqa_client.images.prepare import load_image
 from persqa_client.inputs.opening import expand_existing, open_inputs
 from persqa_client.inputs.sources import Source, read_named_lines
@@ -125,8 +134,17 @@ def read_credentials(flags: Mapping[str, Any]) -> Credentials:
     )
 
 
-# Prints the result of a run, and returns the exit code.
-Report = Callable[[Run, Summary], int]
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is printed of a run."""
+
+    # After its end; returns the exit code.
+    result: Callable[[Run, Summary], int] = report_result
+    # Before the error that stopped it.
+    stopped: Callable[[Run, MaskedError], None] = report_stop
+
+
+RUN_REPORT = Report()
 
 
 def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode) -> tuple[Run, Report]:
@@ -161,10 +179,10 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode
 def prepare_work(settings: RunSettings, source: Source, count: int | None) -> tuple[Run, Report]:
     """``count``: rows of a preview. Raises SettingsError."""
     if count is None:
-        return Run(settings, source, warn=print_warning), report_result
-    preview = Preview(Sample(source, count))
+        return Run(settings, source, warn=print_warning), RUN_REPORT
+    preview = Preview(Sample(source, count, settings.limit))
     run = Run(make_preview_settings(settings), preview.sample, warn=print_warning, wrap_answer=preview.watch)
-    return run, partial(report_preview, preview=preview)
+    return run, Report(partial(report_preview, preview=preview), lambda run, error: print_kept_rows(run, preview))
 
 
 def print_warning(warning: str) -> None:
@@ -251,8 +269,7 @@ def execute(run: Run, report: Report) -> int:
     except OutputClosed:
         return EXIT_OK
     except (SettingsError, RunStopped, StorageError) as error:
-        if run.progress.done:
-            print_message(run.describe_resuming())
+        report.stopped(run, error)
         is_usage = isinstance(error, SettingsError | UnusableInput | StorageError)
         exit_with_error(error, EXIT_USAGE if is_usage else EXIT_NO_SERVER)
     except KeyboardInterrupt:
@@ -266,7 +283,7 @@ def execute(run: Run, report: Report) -> int:
             f"{run.describe_resuming()}"
         )
         return EXIT_BUG
-    return report(run, summary)
+    return report.result(run, summary)
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, Value]) -> Value:

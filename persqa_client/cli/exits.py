@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import typer
 
 from persqa_client.errors import ServerFailed
 
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 EXIT_OK = 0
 EXIT_ROWS_FAILED = 1
 # Invalid usage or configuration, or files cannot be written.
@@ -27,10 +29,15 @@ EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 
 
+def show_controls(text: str) -> str:
+    """Escapes characters that a terminal would obey; a model's text may have any."""
+    return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 def print_message(text: str) -> None:
     """Prints to stderr; stdout is reserved for results."""
     with tolerate_closed_stream(sys.stderr):
-        print(text, file=sys.stderr, flush=True)
+        print(show_controls(text), file=sys.stderr, flush=True)
 
 
 def count_of(number: int, noun: str) -> str:

@@ -12,15 +12,16 @@ from persqa_client.cli.exits import prepare_process
 from persqa_client.cli.prompt import app as prompt_app
 from persqa_client.cli.recheck import recheck_output
 from persqa_client.cli.report import make_report
-from persqa_client.cli.run import run
+from persqa_client.cli.run import VARIABLES, run
 from persqa_client.cli.sim import sim
 from persqa_client.cli.usage import Command, Group, RunCommand, path
 
 
 def doctor(
-    base_url: Annotated[str, typer.Option(help="Endpoint, such as http://HOST:8000/v1.")],
+    base_url: Annotated[str, typer.Option(envvar=VARIABLES["base_url"], help="Endpoint, such as http://HOST:8000/v1.")],
     model: Annotated[
-        str | None, typer.Option(help="Model name; default: the first model that the server lists.")
+        str | None,
+        typer.Option(envvar=VARIABLES["model"], help="Model name; default: the first model that the server lists."),
     ] = None,
     api_key_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="Environment variable with the API key.")
@@ -56,7 +57,7 @@ def doctor(
         "ca_cert": ca_cert,
         "client_cert": client_cert,
     }
-    print_report(base_url, model, flags, timeout)
+    print_report(next(iter(base_url.split()), ""), model, flags, timeout)
 
 
 def show_version(wanted: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,26 +12,46 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_OK, EXIT_ROWS_FAILED, count_of, print_message
+from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_OK, EXIT_ROWS_FAILED, count_of, print_message, show_controls
 from persqa_client.cli.terminal_images import Protocol, choose_protocol, render_image
+from persqa_client.config import Price
+from persqa_client.engines.budget import cost_of
 from persqa_client.errors import RowError
 from persqa_client.images.prepare import load_image
 from persqa_client.images.references import describe_reference
 from persqa_client.outcomes import Failure, Outcome, Record, SentPicture
 from persqa_client.run.preview import Preview
+from persqa_client.run.prices import find_common_price
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
 from persqa_client.types import BadRow
 
 # Cells of a picture.
 MAX_COLUMNS, MAX_ROWS = 40, 14
-CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 # Pixels of a picture that is shown.
 SHOWN_PIXELS = 400 * 400
 
 
 def report_preview(run: Run, summary: Summary, preview: Preview) -> int:
     """Prints the rows on stdout, and returns the exit code of a run with these rows."""
+    print_rows(run, preview)
+    console = Console(highlight=False, soft_wrap=True)
+    price = run.plan.limits.price or find_common_price(run.settings)
+    for text in describe_totals(summary, preview, price):
+        console.print(text, markup=False)
+    if summary.state == "interrupted":
+        print_message("Stopped.")
+        return EXIT_INTERRUPTED
+    return EXIT_ROWS_FAILED if summary.tally.failed_total else EXIT_OK
+
+
+def print_kept_rows(run: Run, preview: Preview) -> None:
+    """Before the error that stopped the preview, if it has got any outcome."""
+    if preview.outcomes:
+        print_rows(run, preview)
+
+
+def print_rows(run: Run, preview: Preview) -> None:
     console = Console(highlight=False, soft_wrap=True)
     protocol = choose_protocol(os.environ, is_terminal=sys.stdout.isatty())
     outcomes = sorted(preview.outcomes.items())
@@ -49,12 +68,6 @@ def report_preview(run: Run, summary: Summary, preview: Preview) -> int:
         if not own:
             console.print("not asked")
         console.print()
-    for text in describe_totals(summary, preview):
-        console.print(text, markup=False)
-    if summary.state == "interrupted":
-        print_message("Stopped.")
-        return EXIT_INTERRUPTED
-    return EXIT_ROWS_FAILED if summary.tally.failed_total else EXIT_OK
 
 
 def print_pictures(
@@ -98,11 +111,6 @@ def describe_outcome(outcome: Outcome) -> Text:
     return text
 
 
-def show_controls(text: str) -> str:
-    """Escapes characters that a terminal would obey; a model's text may have any."""
-    return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
-
-
 def mark_tag(answer: str, tag: str) -> Text:
     text = Text(answer)
     text.highlight_words([tag], "bold cyan")
@@ -123,7 +131,7 @@ def describe_checks(outcome: Outcome) -> tuple[str, str]:
     return "; ".join(["accepted", *facts]), "yellow" if outcome.doubts else "green"
 
 
-def describe_totals(summary: Summary, preview: Preview) -> Iterator[str]:
+def describe_totals(summary: Summary, preview: Preview, price: Price | None) -> Iterator[str]:
     tally = summary.tally
     yield (
         f"{count_of(tally.rows, 'row')}: {tally.succeeded:,} answered, {tally.failed_total:,} failed; "
@@ -136,3 +144,6 @@ def describe_totals(summary: Summary, preview: Preview) -> Iterator[str]:
             f"{forecast.prompt_tokens:,.0f} tokens in, {forecast.completion_tokens:,.0f} out; "
             f"{timedelta(seconds=round(forecast.seconds))} at the pace of these rows, less with more at once."
         )
+        if price is not None:
+            cost = cost_of(price, forecast.prompt_tokens, forecast.completion_tokens)
+            yield f"Cost of all: about {cost:,.2f} ({price.prompt:g} and {price.completion:g} a million tokens)."

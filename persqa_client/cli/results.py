@@ -19,10 +19,12 @@ from persqa_client.cli.exits import (
     EXIT_ROWS_FAILED,
     count_of,
     print_message,
+    show_controls,
     tolerate_closed_stream,
 )
-from persqa_client.cli.preview import show_controls
 from persqa_client.config import Recipe
+from persqa_client.engines.budget import BUDGET
+from persqa_client.errors import MaskedError, RunStopped
 from persqa_client.images.references import describe_reference
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary, list_results
@@ -49,6 +51,12 @@ def report_result(run: Run, summary: Summary) -> int:
         print_message(f"Stopped after {count_of(summary.tally.rows, 'row')}. {run.describe_resuming()}")
         return EXIT_INTERRUPTED
     return EXIT_ROWS_FAILED if summary.tally.failed_total else EXIT_OK
+
+
+def report_stop(run: Run, error: MaskedError) -> None:
+    """How to go on, unless the error says it."""
+    if run.progress.done and not (isinstance(error, RunStopped) and error.code == BUDGET):
+        print_message(run.describe_resuming())
 
 
 def print_results(results: list[tuple[str, str]], console: Console) -> None:

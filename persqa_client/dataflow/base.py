@@ -55,6 +55,7 @@ RENAMED_FLAGS = {
 # Flags with the same name as their argument, apart from hyphens.
 SAME_NAME_FLAGS = (
     *(
+        "answer-style",
         "bank",
         "extra-body",
         "image-root",
@@ -62,6 +63,7 @@ SAME_NAME_FLAGS = (
         "max-attempts",
         "max-bad-answers",
         "max-bad-rows",
+        "question",
         "max-outage",
         "max-pixels",
         "max-tokens",

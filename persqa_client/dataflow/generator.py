@@ -47,6 +47,21 @@ else:
 
 Line = dict[str, Any]
 
+# Settings of Recipe that the operator takes as they are.
+RECIPE_ARGUMENTS = frozenset(
+    (
+        "sensitive",
+        "without",
+        "names",
+        "strategy",
+        "max_pixels",
+        "verify",
+        "question",
+        "system",
+        "prompt",
+        "answer_style",
+    )
+)
 # Folder in the storage's cache for journals and embedded images.
 RUNS_FOLDER = "persqa_runs"
 
@@ -134,7 +149,7 @@ class PersQAGenerator(OperatorBase):
         **recipe: Any,
     ) -> None:
         super().__init__()
-        if unknown := recipe.keys() - {"sensitive", "without", "names", "strategy", "max_pixels", "verify"}:
+        if unknown := recipe.keys() - RECIPE_ARGUMENTS:
             raise TypeError(f"PersQAGenerator() got an unexpected keyword argument {min(unknown)!r}")
         self.serving = llm_serving
         self.recipe = build_settings(

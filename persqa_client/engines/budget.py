@@ -12,8 +12,11 @@ from persqa_client.errors import RunStopped
 from persqa_client.outcomes import Failure, Outcome
 from persqa_client.storage.ledger import AnyLedger
 
-# Ends the message.
-KEPT = "The requests in flight were finished and stored."
+# How to go on.
+RAISE_IT = "raise it, and run the same command again."
+GOES_ON = "The same command goes on."
+# Code of the error.
+BUDGET = "budget"
 # Tokens to which prices refer.
 PRICED_TOKENS = 1_000_000
 
@@ -35,8 +38,10 @@ class Spending:
     # In seconds of ``monotonic``.
     began: float = field(default_factory=monotonic)
 
-    def read(self, ledger: AnyLedger) -> None:
-        """Counts the tokens of earlier processes. Outcomes that wait for an earlier row are not in the tally yet."""
+    def begin(self, ledger: AnyLedger) -> None:
+        """Starts the clock, and counts the tokens of earlier processes."""
+        self.began = monotonic()
+        # Outcomes that wait for an earlier row are not in the tally yet.
         waiting = [entry.outcome.usage for entry in ledger.buffer.unwritten_entries()]
         self.prompt_tokens = ledger.tally.prompt_tokens + sum(usage.prompt for usage in waiting)
         self.completion_tokens = ledger.tally.completion_tokens + sum(usage.completion for usage in waiting)
@@ -50,23 +55,22 @@ class Spending:
 def check_budget(limits: Limits, spending: Spending) -> RunStopped | None:
     """The error that stops the run, if a limit is reached."""
     reached = next(iterate_reached(limits, spending, monotonic() - spending.began), None)
-    return None if reached is None else RunStopped("budget", f"{reached} {KEPT}")
+    return None if reached is None else RunStopped(BUDGET, f"{reached} Nothing is lost.")
 
 
 def iterate_reached(limits: Limits, spending: Spending, seconds: float) -> Iterator[str]:
     tokens = spending.prompt_tokens + spending.completion_tokens
     if limits.max_tokens_total is not None and tokens >= limits.max_tokens_total:
-        limit = f"{limits.max_tokens_total:,}"
-        yield f"The run has used {tokens:,} tokens, and --max-tokens-total is {limit}: raise it to go on."
+        yield f"The run has used {tokens:,} tokens, and --max-tokens-total is {limits.max_tokens_total:,}: {RAISE_IT}"
     if limits.max_cost is not None and limits.price is not None:
         cost = cost_of(limits.price, spending.prompt_tokens, spending.completion_tokens)
         if cost >= limits.max_cost:
-            yield f"The run has cost {cost:,.4g}, and --max-cost is {limits.max_cost:g}: raise it to go on."
+            yield f"The run has cost {cost:,.4g}, and --max-cost is {limits.max_cost:g}: {RAISE_IT}"
     if limits.max_failures is not None and spending.failed >= limits.max_failures:
-        limit = f"{limits.max_failures:,}"
-        yield f"{spending.failed:,} failed, and --max-failures is {limit}: see the reasons in the failure file."
+        yield f"{spending.failed:,} failed, and --max-failures is {limits.max_failures:,}. {GOES_ON}"
     if limits.max_wall is not None and seconds >= limits.max_wall:
-        yield f"The run has taken {format_seconds(seconds)}, and --max-wall is {format_seconds(limits.max_wall)}."
+        limit = format_seconds(limits.max_wall)
+        yield f"The run has taken {format_seconds(seconds)}, and --max-wall is {limit}. {GOES_ON}"
 
 
 def format_seconds(seconds: float) -> str:

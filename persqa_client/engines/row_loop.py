@@ -9,7 +9,7 @@ from typing import Protocol
 
 from persqa_client.config import Limits
 from persqa_client.engines.bad_answers import BadAnswers, CheckedJobs, ModelCheck
-from persqa_client.engines.budget import Spending, check_budget
+from persqa_client.engines.budget import BUDGET, Spending, check_budget
 from persqa_client.engines.early_stop import EarlyStop, UnusableStart
 from persqa_client.engines.engine import AnswerFunction, Engine, Job
 from persqa_client.engines.local_engine import LocalEngine, task_limit
@@ -113,7 +113,7 @@ class RowLoop:
         return self._is_complete
 
     async def _answer_rows(self, feed: RowFeed, is_part: bool) -> None:
-        progress, check = self._progress, self._model_check
+        progress = self._progress
         progress.total, progress.phase = self._source.progress_total(), "running"
         progress.is_retry = self._ledger.mode == "retry"
         waiting = sum(1 for _ in self._ledger.buffer.unwritten_entries())
@@ -121,16 +121,12 @@ class RowLoop:
         progress.read_at_start = progress.read = self._source.progress_at(self._ledger.start)
         syncing = asyncio.create_task(self._sync_periodically())
         try:
-            async for job, outcome in self.engine.run(CheckedJobs(feed.jobs(), check), self._has_room):
-                if syncing.done():
-                    syncing.result()
-                self._store(check.judge(outcome) if job is check.job else self._admit(job, outcome))
-                progress.in_flight = self.engine.running
-                if not progress.in_flight:
-                    self._stop_or_check_model()
-                while self._ledger.is_behind and not self.engine.stopping:  # noqa: ASYNC110 - a thread writes
-                    await asyncio.sleep(READER_POLL_INTERVAL)
-                progress.read = self._source.progress_at(feed.position)
+            try:
+                await self._store_outcomes(feed, syncing)
+            except RunStopped as error:
+                # The last row may reach the budget.
+                if error.code != BUDGET or not self._is_complete:
+                    raise
             if syncing.done():
                 syncing.result()
             if self._is_complete:
@@ -143,6 +139,20 @@ class RowLoop:
         finally:
             syncing.cancel()
             await asyncio.gather(syncing, return_exceptions=True)
+
+    async def _store_outcomes(self, feed: RowFeed, syncing: asyncio.Task[None]) -> None:
+        progress, check = self._progress, self._model_check
+        async for job, outcome in self.engine.run(CheckedJobs(feed.jobs(), check), self._has_room):
+            if syncing.done():
+                syncing.result()
+            self._store(check.judge(outcome) if job is check.job else self._admit(job, outcome))
+            self._check_budget()
+            progress.in_flight = self.engine.running
+            if not progress.in_flight:
+                self._stop_or_check_model()
+            while self._ledger.is_behind and not self.engine.stopping:  # noqa: ASYNC110 - a thread writes
+                await asyncio.sleep(READER_POLL_INTERVAL)
+            progress.read = self._source.progress_at(feed.position)
 
     @property
     def _is_complete(self) -> bool:
@@ -193,7 +203,6 @@ class RowLoop:
             self._progress.done += 1
             self._progress.failed += isinstance(outcome, Failure)
             self._progress.spending.add(outcome)
-        self._check_budget()
 
     def _check_budget(self) -> None:
         error = check_budget(self._limits, self._progress.spending)

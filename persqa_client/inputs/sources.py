@@ -193,8 +193,14 @@ class ImagesSource(LocatedSource):
         return (GeneratedRow(dump_spaced({self._image_key: [path]}), os.path.abspath(path)) for path in self.paths)
 
 
+class ComposedSource(ABC):
+    """A source whose rows come from other sources."""
+
+    sources: tuple[Source, ...]
+
+
 def list_sources(source: Source) -> tuple[Source, ...]:
-    return source.sources if isinstance(source, SeveralSource) else (source,)
+    return source.sources if isinstance(source, ComposedSource) else (source,)
 
 
 def describe_names(names: Sequence[str]) -> str:
@@ -203,7 +209,7 @@ def describe_names(names: Sequence[str]) -> str:
     return ", ".join(names) if others <= 1 else f"{', '.join(names[:SHOWN_NAMES])} and {others} others"
 
 
-class SeveralSource(LocatedSource):
+class SeveralSource(ComposedSource, LocatedSource):
     """The rows of each source, one source after the other."""
 
     def __init__(self, sources: Sequence[Source], names: Sequence[str]) -> None:

@@ -141,7 +141,9 @@ def sentence_pattern(name: str, form: str) -> str:
 @lru_cache(maxsize=4096)
 def word_answer_pattern(name: str) -> str:
     """Pattern of answers that are the name and a word or a phrase on the same line."""
-    return escape_name(name) + r"[:：]? ?[^\s.,:;!?…。，：；！？<>][^\n]*"
+    # A letter right behind a Latin name would make another name of it.
+    between = "(?:[:：] ?| )" if name[-1:].isascii() and name[-1:].isalpha() else "[:：]? ?"
+    return escape_name(name) + between + r"[^\s.,:;!?…。，：；！？<>][^\n]*"
 
 
 def escape_name(name: str) -> str:

@@ -110,6 +110,7 @@ class TaskMaker:
             repair_bare_name=can_repair_bare_name(tag),
             question_id=question_id,
             category=category,
+            wants_phrase=self.steering.answer_style == "word",
         )
 
     def _make_pattern(self, name: str, question: str) -> str:

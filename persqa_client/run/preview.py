@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from time import monotonic
 
 from persqa_client.engines.engine import AnswerFunction, SetWeight
-from persqa_client.inputs.sources import NamedLine, NamedSource, Source, read_named_lines
+from persqa_client.inputs.sources import ComposedSource, NamedLine, NamedSource, Source, list_sources, read_named_lines
 from persqa_client.outcomes import Outcome
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.tally import Tally
 from persqa_client.types import START_POSITION, BadRow, Position, Row, TaskId
 
 
-class Sample(NamedSource):
-    """Rows of a source, evenly spread over it. Reads the whole source, and holds a few times as many rows."""
+class Sample(ComposedSource, NamedSource):
+    """Rows of a source, evenly spread over its first ``limit`` rows. Reads these, and holds some of them."""
 
-    def __init__(self, source: Source, count: int) -> None:
+    def __init__(self, source: Source, count: int, limit: int | None = None) -> None:
         self.name = source.name
+        self.sources = list_sources(source)
         self._source = source
         lines = (line for line in read_named_lines(source, START_POSITION) if line.line.strip())
         # Rows of the source, and those of the sample. When the first of them was read, in seconds of ``monotonic``.
-        self.total, self.rows = spread(lines, count)
+        self.total, self.rows = spread(islice(lines, limit), count)
         self.began = monotonic()
 
     def named_lines(self, start: Position) -> Iterator[NamedLine]:
@@ -78,7 +80,8 @@ class Preview:
 
     def watch(self, answer: AnswerFunction) -> AnswerFunction:
         async def answer_and_keep(row: Row | BadRow, task_id: TaskId, set_weight: SetWeight) -> Outcome:
-            outcome = self.outcomes[task_id] = await answer(row, task_id, set_weight)
+            outcome = await answer(row, task_id, set_weight)
+            self.outcomes.setdefault(task_id, outcome)  # the model check asks an answered row again
             return outcome
 
         return answer_and_keep

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 from persqa_client.config import Limits, Price
 from persqa_client.errors import SettingsError
 from persqa_client.run.settings import RunSettings
 
-SOURCE = "genai-prices"
-MILLION = 1_000_000
+# Some models cost more with a long context, which requests with a picture do not have.
+THOUSAND = 1000
 
 
 def find_price(model: str, base_url: str) -> Price | None:
@@ -21,12 +19,18 @@ def find_price(model: str, base_url: str) -> Price | None:
 
     try:
         prompt, completion = (
-            calc_price(usage, model_ref=model, provider_api_url=base_url).total_price
-            for usage in (Usage(input_tokens=MILLION), Usage(output_tokens=MILLION))
+            calc_price(usage, model_ref=model, provider_api_url=base_url).total_price * THOUSAND
+            for usage in (Usage(input_tokens=THOUSAND), Usage(output_tokens=THOUSAND))
         )
     except (LookupError, ValueError):
         return None
     return Price(float(prompt), float(completion))
+
+
+def find_common_price(settings: RunSettings) -> Price | None:
+    """None if it is unknown, or differs between the endpoints."""
+    prices = {find_price(settings.endpoint.model, endpoint.base_url) for endpoint in settings.endpoints}
+    return prices.pop() if len(prices) == 1 else None
 
 
 def complete_prices(settings: RunSettings) -> Limits:
@@ -34,15 +38,10 @@ def complete_prices(settings: RunSettings) -> Limits:
     limits = settings.limits
     if limits.max_cost is None or limits.price is not None:
         return limits
-    prices = {find_price(settings.endpoint.model, endpoint.base_url) for endpoint in settings.endpoints}
-    price = prices.pop()
-    if price is None or prices:
+    price = find_common_price(settings)
+    if price is None:
         raise SettingsError(
             f"--max-cost: the price of {settings.endpoint.model} at this endpoint is not known; give --price-in and "
             "--price-out, the prices of a million tokens."
         )
     return limits.model_copy(update={"price_in": price.prompt, "price_out": price.completion})
-
-
-def describe_price_source() -> str:
-    return f"{SOURCE} {version(SOURCE)}"

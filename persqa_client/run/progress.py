@@ -16,7 +16,8 @@ from rich.text import Text
 
 from persqa_client.endpoints.traffic import describe_trouble
 from persqa_client.inputs.files import FileSource
-from persqa_client.inputs.sources import Source, list_sources
+from persqa_client.inputs.opening import SpooledSource
+from persqa_client.inputs.sources import SeveralSource, Source
 from persqa_client.run.run import Run
 
 # Seconds between updates.
@@ -24,8 +25,8 @@ BAR_INTERVAL = 0.25
 LINE_INTERVAL = 10.0
 # Seconds over which rates are measured.
 RATE_WINDOW = 60.0
-# Bytes of a file whose lines are counted at a time.
-COUNTED_BYTES = 4 << 20
+# Bytes of a file whose lines are counted at a time; size of the largest file whose lines are counted.
+COUNTED_BYTES, MAX_COUNTED = 4 << 20, 4 << 30
 
 
 class QuietConsole(Console):
@@ -138,7 +139,8 @@ class RowCount:
 
     def _count(self, source: Source) -> None:
         try:
-            counts = [count_rows(each, self._stopped) for each in list_sources(source)]
+            sources = source.sources if isinstance(source, SeveralSource) else (source,)
+            counts = [count_rows(each, self._stopped) for each in sources]
         except OSError:
             return
         if None not in counts:
@@ -149,8 +151,14 @@ class RowCount:
 
 
 def count_rows(source: Source, stopped: threading.Event) -> int | None:
-    """Blank lines of a file count. None for inputs that must be read to know, and once ``stopped`` is set."""
+    """Blank lines of a file count. None for inputs that must be parsed, for files so large that reading them takes
+    minutes, and once ``stopped`` is set.
+    """
+    if isinstance(source, SpooledSource):
+        source = source.source
     if type(source) is FileSource:
+        if source.progress_total() > MAX_COUNTED:
+            return None
         lines, last = 0, b"\n"
         with source.path.open("rb", buffering=0) as file:
             while block := file.read(COUNTED_BYTES):

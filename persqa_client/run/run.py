@@ -192,7 +192,7 @@ class Run:
             await asyncio.to_thread(ledger.close)  # waits for a slow reader
 
     async def _work(self, ledger: AnyLedger, files: RunFiles | None) -> Summary:
-        self.progress.spending.read(ledger)
+        self.progress.spending.begin(ledger)
         if (error := check_budget(self.plan.limits, self.progress.spending)) is not None:
             raise error
         finished = await self._probe()

@@ -37,6 +37,8 @@ from persqa_client.storage.numbered_files import complete_keeping, has_results, 
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json
 
+# Characters of a setting in a message, and of those before a difference.
+MAX_SHOWN, SHOWN_BEFORE = 80, 20
 # Bytes of an old file copied per write.
 CHUNK_SIZE = 1 << 20
 
@@ -45,6 +47,7 @@ BUILT_IN_DIGESTS = {
     "bank-digest": "the built-in questions",
     "prompts-digest": "the built-in prompts",
     "verify-digest": "the built-in prompts of --verify",
+    "lengths-digest": "the built-in words of --answer-style",
 }
 
 
@@ -273,7 +276,8 @@ def check_settings_unchanged(old: Json, new: Json) -> None:
                 f"({name}): use the version that started it, choose another -o, or start again with --fresh"
             )
         if before != now:
-            old_text, new_text = _format_setting(name, before), _format_setting(name, now)
+            start = find_difference(before, now)
+            old_text, new_text = _format_setting(name, before, start), _format_setting(name, now, start)
             change = f"was {old_text} in this run and is {new_text} now"
             if old_text == new_text:
                 change = f"({new_text}) is another one than in this run, in what may be a key"
@@ -282,8 +286,20 @@ def check_settings_unchanged(old: Json, new: Json) -> None:
             )
 
 
-def _format_setting(name: str, value: object) -> str:
+def find_difference(before: object, now: object) -> int:
+    """Where two long texts begin to differ, or a little before it; 0 for other values."""
+    if not isinstance(before, str) or not isinstance(now, str):
+        return 0
+    pairs = enumerate(zip(before, now, strict=False))
+    same = next((place for place, (old, new) in pairs if old != new), min(len(before), len(now)))
+    return max(0, same - SHOWN_BEFORE) if same > MAX_SHOWN - SHOWN_BEFORE else 0
+
+
+def _format_setting(name: str, value: object, start: int = 0) -> str:
+    """``start``: where a text is shown from."""
     if value is None:
         return "not set"
+    if start and isinstance(value, str):
+        value = f"…{value[start:]}"
     text = dump_compact(mask_secrets(value) if name == EXTRA_BODY else value).decode()
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."

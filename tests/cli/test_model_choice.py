@@ -58,6 +58,13 @@ def test_variables_are_defaults(folder: Path) -> None:
         assert ended.returncode == 3
 
 
+def test_the_endpoint_of_a_config_file_goes_before_the_variable(folder: Path) -> None:
+    (folder / "run.toml").write_text(f'base-url = "{ENDED}"\nmodel = "two"\n')
+    with run_simulator(SimSettings(latency=0, models=("two",))) as server:
+        result = run(folder, "--config", "run.toml", "--max-outage", "0", PERSQA_BASE_URL=server.base_url)
+        assert (result.returncode, server.stats()["requests"]) == (3, 0)
+
+
 def test_without_an_answer_the_run_ends_at_once(folder: Path) -> None:
     result = run(folder, "--base-url", ENDED)
     assert result.returncode == 3

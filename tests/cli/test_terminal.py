@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from persqa_client.cli.execute import execute
+from persqa_client.cli.execute import RUN_REPORT, execute
 from persqa_client.cli.exits import EXIT_BUG, tolerate_closed_stream
-from persqa_client.cli.results import report_result
 from persqa_client.config import Endpoint
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.progress import QuietConsole, show_lines
@@ -56,7 +55,7 @@ class Broken(Run):
 def test_an_unexpected_exception_is_exit_70_with_a_traceback(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     endpoint = Endpoint(base_url="http://127.0.0.1:9/v1", model="m")
     run = Broken(RunSettings(input=None, output=tmp_path / "qa.jsonl", endpoint=endpoint), InMemorySource())
-    assert execute(run, report_result) == EXIT_BUG == 70
+    assert execute(run, RUN_REPORT) == EXIT_BUG == 70
     result = capfd.readouterr().err
     assert "ZeroDivisionError: a bug" in result
     assert "this is a bug in persqa_client" in result

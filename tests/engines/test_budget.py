@@ -83,6 +83,16 @@ def test_a_stopped_run_goes_on_and_loses_nothing(tmp_path: Path, rows: list[dict
     assert answered == [row["id"] for row in rows if row["id"] % 5]
 
 
+def test_a_run_whose_last_row_reaches_the_limit_is_finished(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    with run_simulator(SimSettings(latency=0)) as server:
+        tokens = 0
+        for row in rows[:2]:
+            summary = generate([row], base_url=server.base_url, model=MODEL, probes=False)
+            tokens += summary.tally.prompt_tokens + summary.tally.completion_tokens
+        assert run(server, tmp_path / "qa.jsonl", rows[:2], max_tokens_total=tokens) == 2
+    assert (tmp_path / "qa.jsonl").exists()
+
+
 def test_a_run_that_gets_no_answer_is_stopped_in_time(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     with run_simulator(SimSettings(latency=1.5)) as server:
         assert 0 < run(server, tmp_path / "qa.jsonl", rows, max_wall="1s") < 24
@@ -101,5 +111,9 @@ def test_prices_of_known_hosts_are_found() -> None:
     price = find_price("gpt-5-mini", "https://api.openai.com/v1")
     assert price is not None
     assert 0 < price.prompt < price.completion
+    # Not that of a long context.
+    long = find_price("gemini-2.5-pro", "https://generativelanguage.googleapis.com/v1beta/openai")
+    assert long is not None
+    assert long.prompt == 1.25
     assert find_price("gpt-5-mini", "http://127.0.0.1:8000/v1") is None
     assert find_price("no-such-model", "https://api.openai.com/v1") is None

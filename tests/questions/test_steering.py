@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from persqa_client.answers.checks import PHRASE_CHECKS, TAGGED_ANSWER_CHECKS
+from persqa_client.answers.doubts import find_doubts
 from persqa_client.answers.parse import check_answer, parse_answer
 from persqa_client.errors import RowError
 from persqa_client.jsonl import dump_spaced
@@ -150,6 +151,18 @@ def test_a_word_is_an_answer_of_the_style_word(answer: str) -> None:
     assert task.pattern == word_answer_pattern("<mam>")
     assert re.fullmatch(task.pattern, answer)
     assert check_answer(Completion(answer, "stop"), parse_answer(Completion(answer, "stop"), task), task) is None
+
+
+def test_a_word_behind_a_name_is_no_longer_name() -> None:
+    assert re.fullmatch(word_answer_pattern("Emma"), "Emma red")
+    assert not re.fullmatch(word_answer_pattern("Emma"), "Emmanuel Macron")
+
+
+def test_a_short_answer_is_only_doubtful_where_a_sentence_is_asked_for() -> None:
+    row = Row(1, b"{}", ("a.jpg",), question="What colour is {tag}?")
+    for style, doubts in (("word", ()), ("short", ("short",))):
+        task = make_maker(answer_style=style).make_task(row, TaskId(1))  # type: ignore[arg-type]
+        assert find_doubts("<mam> red", task) == doubts
 
 
 def test_only_the_check_of_sentences_is_left_out() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -52,7 +53,8 @@ def test_a_preview_shows_rows_and_writes_nothing(folder: Path) -> None:
     with run_simulator(SimSettings(latency=0)) as server:
         arguments = ("in.jsonl", "--base-url", server.base_url, "--model", MODEL, "--no-probes")
         shown = persqa("run", *arguments, "--preview", "3", cwd=folder)
-        all_rows = persqa("run", *arguments, "--preview", "50", "-o", "qa.jsonl", cwd=folder)
+        priced = ("--price-in", "1000000", "--price-out", "0")
+        all_rows = persqa("run", *arguments, "--preview", "50", "-o", "qa.jsonl", *priced, cwd=folder)
     assert sorted(folder.iterdir()) == before
     assert shown.returncode == 0, shown.stderr
     lines = shown.stdout.splitlines()
@@ -66,6 +68,28 @@ def test_a_preview_shows_rows_and_writes_nothing(folder: Path) -> None:
     assert all_rows.returncode == 1
     assert "\nchecks    image_missing  Line 8: none.png does not exist" in all_rows.stdout
     assert "7 rows: 6 answered, 1 failed" in all_rows.stdout
+    tokens = re.findall(r"about [\d,.]+ requests, ([\d,]+) tokens in", all_rows.stdout)[-1]
+    assert all_rows.stdout.endswith(f"\nCost of all: about {tokens}.00 (1e+06 and 0 a million tokens).\n")
+    assert "Cost" not in shown.stdout
+
+
+def test_pictures_are_found_beside_the_input(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    with run_simulator(SimSettings(latency=0)) as server:
+        arguments = ("--base-url", server.base_url, "--model", MODEL, "--no-probes", "--preview", "2", "--limit", "4")
+        shown = persqa("run", folder / "in.jsonl", *arguments, cwd=elsewhere)
+    assert shown.returncode == 0, shown.stdout
+    assert "2/2  line 3\n" in shown.stdout
+    assert "All 4 rows, if" in shown.stdout
+
+
+def test_a_preview_that_stops_shows_its_rows(folder: Path) -> None:
+    (folder / "bad.jsonl").write_text('{"image": "none.png"}\n{"image": "no.png"}\n')
+    with run_simulator(SimSettings(latency=0)) as server:
+        arguments = ("--base-url", server.base_url, "--model", MODEL, "--no-probes", "--preview", "2")
+        shown = persqa("run", "bad.jsonl", *arguments, cwd=folder)
+    assert (shown.returncode, shown.stdout.count("image_missing")) == (2, 2)
+    assert "None of the" in shown.stderr
 
 
 def test_a_model_s_text_cannot_command_the_terminal(folder: Path) -> None:

@@ -18,6 +18,7 @@ from rich.console import Console
 from persqa_client.config import Endpoint, Limits
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.files import FileSource
+from persqa_client.inputs.opening import SpooledSource
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.background import execute_with_monitors
 from persqa_client.run.progress import Pace, ProgressSnapshot, RowCount, count_rows, show_bar, show_lines, take_snapshot
@@ -97,6 +98,12 @@ def test_lines_of_a_file_are_counted(tmp_path: Path, text: str, rows: int) -> No
     stopped = threading.Event()
     stopped.set()
     assert count_rows(FileSource(tmp_path / "in.jsonl"), stopped) in (None, 0)
+
+
+def test_the_rows_of_a_spooled_file_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text("{}\n{}\n")
+    spooled = SpooledSource(FileSource(tmp_path / "in.jsonl"), str(tmp_path / "gone"))
+    assert count_rows(spooled, threading.Event()) == 2
 
 
 async def test_a_resumed_run_begins_where_it_stands(picture: Path, tmp_path: Path) -> None:
