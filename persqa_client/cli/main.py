@@ -12,7 +12,8 @@ from persqa_client.cli.exits import prepare_process
 from persqa_client.cli.prompt import app as prompt_app
 from persqa_client.cli.recheck import recheck_output
 from persqa_client.cli.report import make_report
-from persqa_client.cli.run import VARIABLES, run
+from persqa_client.cli.run import run
+from persqa_client.cli.run_flags import VARIABLES
 from persqa_client.cli.sim import sim
 from persqa_client.cli.usage import Command, Group, RunCommand, path
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from persqa_client.cli.exits import EXIT_USAGE, exit_with_error
-from persqa_client.cli.run import AnswerLength, Bank, Config, Language, Prompt, Question, System, Tag
+from persqa_client.cli.run_flags import AnswerLength, Bank, Config, Language, Prompt, Question, System, Tag
 from persqa_client.cli.usage import Command, Group
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.types import Problem, Row, Strategy, Task, TaskId

@@ -1,0 +1,234 @@
+"""The flags of ``persqa run``, by the panels of --help; the first ones are in none."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from persqa_client.cli.config_file import load_config
+from persqa_client.cli.usage import path, text_or_file
+from persqa_client.types import AnswerStyle, OutputStyle, QuestionLanguage
+
+VARIABLES = {"base_url": "PERSQA_BASE_URL", "model": "PERSQA_MODEL"}
+
+
+def parse_input(text: str) -> str:
+    """An empty string, perhaps from a variable that is not set, would be the working directory."""
+    if not str(text).strip():
+        raise typer.BadParameter("it is empty; name a file, or a folder (. for the working directory).")
+    return str(text)
+
+
+Input = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT",
+        parser=parse_input,
+        help="JSONL, a JSON array, CSV, a list of paths, a folder of images, an image, a quoted pattern, or - for "
+        "standard input.",
+    ),
+]
+Preview = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Ask about N rows, spread over the input, show them, and write nothing."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the first requests without sending them.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        parser=path, callback=load_config, is_eager=True, help="TOML file with defaults; the keys are these flags."
+    ),
+]
+
+files_option = partial(typer.Option, rich_help_panel="Files")
+Output = Annotated[
+    Path | None, files_option("--output", "-o", parser=path, help="JSONL file to write; - for standard output.")
+]
+ImageKey = Annotated[str, files_option(help="Field with the path of the image, or a list of them.")]
+OutputKey = Annotated[str, files_option(help="Field for the answer.")]
+ImageRoot = Annotated[
+    Path | None,
+    files_option(
+        parser=path, help="Folder of relative image paths; default: the input's folder, then the working directory."
+    ),
+]
+Style = Annotated[OutputStyle, files_option(help="Question and answer, or the answer only.")]
+Paths = Annotated[
+    Literal["as-given", "absolute", "relative"] | None,
+    files_option(
+        help="How image paths are written; relative: to the output's folder. Default: as given in a JSONL file."
+    ),
+]
+Details = Annotated[bool, files_option("--details", help="Also add OUTPUT_KEY_meta, with details of each answer.")]
+Limit = Annotated[int | None, files_option("--limit", "-n", min=1, help="Stop after this many rows.")]
+Failed = Annotated[Path | None, files_option(metavar="FILE", parser=path, help="With -o -: file for the failed rows.")]
+Fresh = Annotated[bool, files_option("--fresh", help="Start again; a finished output is kept as qa.1.jsonl.")]
+RetryFailed = Annotated[
+    bool, files_option("--retry-failed", help="Ask failed rows again and insert their answers into the output.")
+]
+RecheckPictures = Annotated[
+    bool,
+    files_option(
+        "--recheck-pictures", help="Report pictures of finished rows that have changed since, and ask about them again."
+    ),
+]
+
+question_option = partial(typer.Option, rich_help_panel="Questions and answers")
+Tag = Annotated[str, question_option(help="Name of the main character; mam becomes the tag <mam>.")]
+Temperature = Annotated[float, question_option(min=0, max=2)]
+TopP = Annotated[float, question_option()]
+MaxTokens = Annotated[int, question_option(min=1)]
+Seed = Annotated[int, question_option(help="Seed of the questions and the requests.")]
+MaxPixels = Annotated[int, question_option(min=784, help="Larger images are scaled down.")]
+Bank = Annotated[
+    str,
+    question_option(
+        metavar="CATEGORY|FILE", help="Questions about a human, animal, object, scene or group, or a file of questions."
+    ),
+]
+Language = Annotated[
+    QuestionLanguage | None,
+    question_option(help="Language of the questions; default: English, or that of the --bank file."),
+]
+Question = Annotated[
+    str | None,
+    question_option(metavar="TEXT", help="One question about every image, with {tag}, instead of those of the bank."),
+]
+Questions = Annotated[int, question_option(min=1, help="Questions per row; each one has its own output line.")]
+Sensitive = Annotated[bool, question_option("--sensitive", help="Include questions about skin, age and body.")]
+Without = Annotated[
+    list[str] | None,
+    question_option(
+        metavar="NEED", help="Leave out questions about a part that images don't show, such as face. Repeatable."
+    ),
+]
+Names = Annotated[
+    Path | None, question_option(parser=path, help="File of real names, one per line, that no answer may contain.")
+]
+Strategy = Annotated[
+    Literal["auto", "direct", "constrain", "prefill", "surrogate"],
+    question_option(help="How answers are made to begin with the tag; auto is constrain if supported, else direct."),
+]
+Verify = Annotated[
+    Literal["doubtful", "all", "off"],
+    question_option(help="Ask the model again whether its answers are right: those with a doubt, or all."),
+]
+System = Annotated[
+    str | None,
+    question_option(
+        metavar="TEXT|@FILE",
+        parser=text_or_file,
+        help="System text, instead of the built-in one; may name {tag} and fields of the rows.",
+    ),
+]
+Prompt = Annotated[
+    str | None,
+    question_option(
+        metavar="TEXT|@FILE",
+        parser=text_or_file,
+        help="Prompt, instead of the built-in one, with {question}; may name {tag}, {category} and fields of the rows.",
+    ),
+]
+AnswerLength = Annotated[
+    AnswerStyle,
+    question_option("--answer-style", help="Length of the answers: a word or phrase, one sentence, two, or several."),
+]
+Steer = Annotated[
+    list[str] | None,
+    question_option(metavar="system|prompt", help="Let a row's own field of this name replace the text. Repeatable."),
+]
+ExtraBody = Annotated[str | None, question_option(metavar="JSON", help="Additional request fields.")]
+
+server_option = partial(typer.Option, rich_help_panel="Server")
+BaseURL = Annotated[
+    list[str] | None,
+    server_option(
+        envvar=VARIABLES["base_url"], help="Endpoint, such as http://HOST:8000/v1. Repeat it to use several."
+    ),
+]
+Model = Annotated[
+    str | None,
+    server_option(
+        envvar=VARIABLES["model"],
+        help="Model name at the endpoint; default: the only one that it serves. With --serve, the name under which the "
+        "model is served.",
+    ),
+]
+Serve = Annotated[
+    str | None, server_option(metavar="MODEL", help="Start vllm serve MODEL for this run instead of using --base-url.")
+]
+ServeArgs = Annotated[str | None, server_option(metavar="WORDS", help="More options of vllm serve.")]
+ServeTimeout = Annotated[float, server_option(min=1, help="Seconds until the server of --serve must be ready.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"],
+    server_option(help="Device of the server of --serve; auto uses the CPU if there is no GPU."),
+]
+VllmCommand = Annotated[
+    str | None,
+    server_option(
+        metavar="WORDS", help="Command that runs vllm; default: the variable PERSQA_VLLM, or vllm on the PATH."
+    ),
+]
+Probes = Annotated[bool, server_option("--probes/--no-probes", help="Test the server's features before the first row.")]
+Uuid = Annotated[
+    Literal["auto", "on", "off"],
+    server_option(
+        help="Send each image once, then its uuid: auto if a test shows that the server has it, on without a test."
+    ),
+]
+NoUuid = Annotated[bool, server_option("--no-uuid", help="The same as --uuid off.")]
+APIKeyEnv = Annotated[
+    list[str] | None,
+    server_option(
+        metavar="NAME", help="Environment variable with the API key; one per --base-url, in order, - for none."
+    ),
+]
+APIKeyCommand = Annotated[
+    list[str] | None,
+    server_option(
+        metavar="COMMAND",
+        help="Command that prints the API key, asked again when the key expires; one per --base-url, in order.",
+    ),
+]
+Header = Annotated[
+    list[str] | None,
+    server_option(
+        metavar="NAME=@VARIABLE", help="Further header, with its value in an environment variable. Repeatable."
+    ),
+]
+CaCert = Annotated[
+    Path | None, server_option(metavar="FILE", parser=path, help="Certificates to trust instead of the system's.")
+]
+ClientCert = Annotated[
+    str | None, server_option(metavar="FILE[:KEY]", help="Client certificate and its key, in PEM format.")
+]
+Concurrency = Annotated[str, server_option(metavar="auto|N", help="Concurrent requests; auto finds the best number.")]
+MaxConcurrency = Annotated[int, server_option(min=1, help="Upper bound for auto.")]
+RequestsPerSecond = Annotated[float | None, server_option(help="Requests per second; may be below 1.")]
+RequestsPerMinute = Annotated[float | None, server_option(help="Requests per minute.")]
+TokensPerMinute = Annotated[int | None, server_option(help="Tokens per minute.")]
+Timeout = Annotated[float, server_option(help="Time limit of one attempt, in seconds.")]
+MaxAttempts = Annotated[int, server_option(min=1, help="Attempts per request.")]
+MaxOutage = Annotated[float, server_option(help="Seconds to wait for a server that is unavailable.")]
+MaxBadAnswers = Annotated[int, server_option(min=0, help="Rejected answers in a row that stop the run; 0 for no stop.")]
+MaxBadRows = Annotated[
+    int,
+    server_option(
+        min=0, help="Unusable rows at the beginning that stop the run, or all rows of a shorter input; 0 for no stop."
+    ),
+]
+budget_option = partial(typer.Option, rich_help_panel="Budget")
+MaxTokensTotal = Annotated[int | None, budget_option(min=1, help="Stop after this many tokens of the whole run.")]
+MaxCost = Annotated[
+    float | None, budget_option(help="Stop at this cost of the whole run, in the currency of the prices.")
+]
+PriceIn = Annotated[
+    float | None, budget_option(help="Price of a million prompt tokens; default: US dollars, if the host's is known.")
+]
+PriceOut = Annotated[float | None, budget_option(help="Price of a million completion tokens.")]
+MaxFailures = Annotated[int | None, budget_option(min=1, help="Stop after this many failed rows or questions.")]
+MaxWall = Annotated[str | None, budget_option(metavar="N|8h", help="Stop after this time, in seconds or as 1h30m.")]
+MaxInflightMB = Annotated[int, server_option(min=1, help="Memory for rows and images in progress.")]
