@@ -79,17 +79,18 @@ class SourceImage:
         digest.update(self.profile)
         return digest.digest()
 
-    @cached_property
+    @property
     def content_digest(self) -> str:
         """Tells a changed image from an unchanged one. Much cheaper than ``digest``, but not safe against forgery."""
         hash, seed = stringzilla.hash, self.orientation
         return f"{hash(self.data, seed):016x}{hash(self.profile, seed):016x}"
 
     def as_is(self, max_pixels: int) -> EncodedImage | None:
-        if self.plain_size is None or fit_size(self.plain_size, max_pixels) != self.plain_size:
+        size = self.plain_size
+        if size is None or fit_size(size, max_pixels) != size:
             return None
         media_type = f"image/{self.format.lower()}"
-        return EncodedImage(self.data, media_type, *self.plain_size, source_digest=self.content_digest)
+        return EncodedImage(self.data, media_type, *size, source_digest=self.content_digest)
 
     def reencoded(self, max_pixels: int) -> EncodedImage:
         """Takes about 30 ms for 12 megapixels. Raises RowError like reencode_image."""

@@ -192,7 +192,7 @@ def read_image_file(path: str, roots: Sequence[Path]) -> bytes:
         if status.st_size == 0:
             # Not opened: reading files of unknown size under /proc may block.
             return b""
-        with open(located, "rb") as file:
+        with open(located, "rb", buffering=0) as file:
             return file.read()
     except OSError as error:
         raise_read_error(error)
