@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from persqa_client import __version__
+from persqa_client.cli.bank import app as bank_app
 from persqa_client.cli.exits import prepare_process
 from persqa_client.cli.prompt import app as prompt_app
 from persqa_client.cli.recheck import recheck_output
@@ -88,6 +89,7 @@ app.callback()(prepare)
 app.command(cls=RunCommand)(run)
 app.command(cls=Command)(sim)
 app.command(cls=Command)(doctor)
+app.add_typer(bank_app, name="bank")
 app.add_typer(prompt_app, name="prompt")
 app.command("recheck", cls=Command)(recheck_output)
 app.command("report", cls=Command)(make_report)
