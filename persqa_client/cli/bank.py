@@ -72,7 +72,8 @@ def show_bank(
 ) -> None:
     """Print the questions of a bank, with what a picture must show for them.
 
-    To begin a bank of your own, change a built-in one: persqa bank show human --language en --jsonl > mine.jsonl
+    To begin a bank of your own, change a built-in one:
+      persqa bank show human --language en --jsonl > mine.jsonl
 
     Example: persqa bank show animal --language en
     """

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+from persqa_client.types import SteeringText
+
 
 def complete_category(incomplete: str) -> list[str]:
     """Categories; a shell offers files if none matches."""
@@ -15,3 +19,8 @@ def complete_need(incomplete: str) -> list[tuple[str, str]]:
     from persqa_client.questions.categories import NEEDS
 
     return [(need, shows) for need, shows in NEEDS.items() if need.startswith(incomplete)]
+
+
+def complete_text(incomplete: str) -> list[str]:
+    """The texts that a row's field may replace."""
+    return [name for name in get_args(SteeringText) if name.startswith(incomplete)]
