@@ -10,6 +10,7 @@ import typer
 from persqa_client import __version__
 from persqa_client.cli.bank import app as bank_app
 from persqa_client.cli.exits import prepare_process
+from persqa_client.cli.init import make_config
 from persqa_client.cli.prompt import app as prompt_app
 from persqa_client.cli.recheck import recheck_output
 from persqa_client.cli.report import make_report
@@ -87,6 +88,7 @@ app = typer.Typer(
 )
 app.callback()(prepare)
 app.command(cls=RunCommand)(run)
+app.command("init", cls=Command)(make_config)
 app.command(cls=Command)(sim)
 app.command(cls=Command)(doctor)
 app.add_typer(bank_app, name="bank")

@@ -260,12 +260,12 @@ ClientCert = Annotated[
 ]
 limit_option = partial(typer.Option, rich_help_panel="Limits")
 Concurrency = Annotated[str, limit_option(metavar="auto|N", help="Concurrent requests; auto finds the best number.")]
-MaxConcurrency = Annotated[int, limit_option(min=1, metavar="N", help="Upper bound of --concurrency auto.")]
+MaxConcurrency = Annotated[int, limit_option(min=1, metavar="N", help="Largest number that --concurrency auto tries.")]
 RequestsPerSecond = Annotated[float | None, limit_option(metavar="X", help="Requests per second; may be below 1.")]
 RequestsPerMinute = Annotated[float | None, limit_option(metavar="N", help="Requests per minute.")]
 TokensPerMinute = Annotated[int | None, limit_option(metavar="N", help="Tokens per minute.")]
 Timeout = Annotated[float, limit_option(metavar="SECONDS", help="Time limit of one attempt.")]
-MaxAttempts = Annotated[int, limit_option(min=1, metavar="N", help="Attempts per request.")]
+MaxAttempts = Annotated[int, limit_option(min=1, metavar="N", help="Attempts for each request.")]
 MaxOutage = Annotated[float, limit_option(metavar="SECONDS", help="Time to wait for a server that is unavailable.")]
 MaxBadAnswers = Annotated[
     int, limit_option(min=0, metavar="N", help="Rejected answers in a row that stop the run; 0 for no stop.")
