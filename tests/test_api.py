@@ -69,7 +69,7 @@ async def test_a_server_that_does_not_show_images_is_warned_about(
         async with PersQAClient(endpoint(server)) as client:
             await client.ask(red, question="What colour is <mam>?")
             await client.ask(red, question="What is <mam> wearing?")
-    warnings = [record.getMessage() for record in caplog.records if record.name == "persqa_client.api"]
+    warnings = [record.getMessage() for record in caplog.records if record.name == "persqa_client.api.client"]
     assert len(warnings) == (words is not None), "once, not for each question"
     assert all(str(words) in warning for warning in warnings)
 
@@ -154,9 +154,6 @@ WRONG_ROWS = "rows is of the type {}: give the path of a file or a folder as tex
 @pytest.mark.parametrize(
     ("rows", "flags", "words"),
     [
-        (["a.png"], {"temprature": 1}, "temprature is not a setting of a run; did you mean temperature?"),
-        (["a.png"], {"api_keys_env": "K"}, "api_keys_env is not a setting of a run; did you mean api_key_env?"),
-        (["a.png"], {"zzz": 1}, "zzz is not a setting of a run."),
         (
             None,
             {},
@@ -171,20 +168,31 @@ WRONG_ROWS = "rows is of the type {}: give the path of a file or a folder as tex
         ([], {}, "rows has no rows to ask about."),
         ("empty.csv", {}, "empty.csv has no rows to ask about."),
         (
-            [{"image": b"a.png"}],
+            [{"image": object()}],
             {},
-            "Row 1 cannot be written as JSON: image is of the type bytes, which",
+            "Row 1 cannot be written as JSON: image is of the type object, which",
         ),
         (
             ["a.png"],
             {"output": ""},
-            "--output: must not be empty; name a file, or a folder",
+            "output: must not be empty; name a file, or a folder",
         ),
         (
             ["a.png"],
             {"output": "o.jsonl", "failed": "-"},
-            "--failed takes the name of a file; standard output",
+            "failed takes the name of a file; standard output",
         ),
+        (["a.png"], {"temperature": 3}, "temperature: must be less than or equal to 2."),
+        (["a.png"], {"max_tokens": "many"}, "max_tokens: must be a whole number."),
+        (["a.png"], {"fresh": True, "retry_failed": True}, "fresh=True discards the rows that retry_failed=True would"),
+        (["a.png"], {"base_url": "localhost"}, "base_url: must look like http://HOST:PORT/v1."),
+        (["a.png"], {"base_url": ()}, "base_url is missing: give the address of an endpoint, or give endpoint."),
+        (["a.png"], {"api_key_env": "NO_SUCH"}, "api_key_env names NO_SUCH, but that variable is not set"),
+        (["a.png"], {"bank": "animals"}, "The question bank animals does not exist (did you mean animal?)"),
+        (["a.png"], {"tag": "a b"}, "tag: "),
+        (["a.png"], {"without": "hairs"}, "without: 'hairs' is not a known need (did you mean hair?)"),
+        (["a.png"], {"strategy": "constrained"}, "strategy: must be 'auto', "),
+        (["a.png"], {"probes": False, "strategy": "prefill"}, "strategy prefill needs the probes"),
     ],
 )
 def test_a_wrong_call_is_one_sentence(
@@ -237,7 +245,7 @@ def test_public_names_are_imported_when_they_are_used() -> None:
 
 
 def test_repr_does_not_show_the_key() -> None:
-    shown = repr(Endpoint(base_url="http://x/v1", model="m", api_key="sk-secret"))  # type: ignore[arg-type]
+    shown = repr(Endpoint(base_url="http://x/v1", model="m", api_key="sk-secret"))
     assert "sk-secret" not in shown
 
 
@@ -299,8 +307,8 @@ async def test_a_stream_starts_as_many_rows_as_fit_the_memory_limit(tmp_path: Pa
     assert 180_000 < (tmp_path / "a.jpg").stat().st_size < 250_000
     with run_simulator(SimSettings(latency=0.3)) as server:
         rows = [{"image": str(tmp_path / "a.jpg"), "id": number} for number in range(6)]
-        settings = {"limits": Limits(max_inflight_mb=1), "probes": False}
-        outcomes = [outcome async for _, outcome in stream(rows, endpoint(server), **settings)]
+        answers = stream(rows, endpoint(server), limits=Limits(max_inflight_mb=1), probes=False)
+        outcomes = [outcome async for _, outcome in answers]
         assert server.stats()["max_in_flight"] >= 3
     assert all(isinstance(outcome, Record) for outcome in outcomes)
 

@@ -152,7 +152,7 @@ def check_bank(
         exit_with_error(error, EXIT_USAGE)
     for problem in problems:
         print(show_controls(f"{problem}."))
-    print("\n".join(describe_content(questions)))
+    print("\n".join(count_by_place(questions)))
     if problems:
         exit_with_problems(len(problems))
 
@@ -161,7 +161,7 @@ def exit_with_problems(number: int) -> NoReturn:
     exit_with_error(f"{count_of(number, 'problem')}. A run does not start with this bank", EXIT_USAGE)
 
 
-def describe_content(questions: Iterable[Question]) -> Iterator[str]:
+def count_by_place(questions: Iterable[Question]) -> Iterator[str]:
     """The number of questions, then those of each category and language."""
     listed = list(questions)
     yield f"{count_of(len(listed), 'question')}{':' if listed else '.'}"
