@@ -43,6 +43,15 @@ Config = Annotated[
     ),
 ]
 
+AsJSON = Annotated[
+    bool, typer.Option("--json", help="Print the results as one JSON object on standard output, and nothing else.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")]
+LogFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", parser=path, help="Append messages, with the time, to this file."),
+]
+
 files_option = partial(typer.Option, rich_help_panel="Files")
 Output = Annotated[
     Path | None, files_option("--output", "-o", parser=path, help="JSONL file to write; - for standard output.")

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from persqa_client.cli.execute import RUN_REPORT, execute
-from persqa_client.cli.exits import EXIT_BUG, tolerate_closed_stream
+from persqa_client.cli.exits import EXIT_BUG
+from persqa_client.cli.messages import tolerate_closed_stream
 from persqa_client.config import Endpoint
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.progress import QuietConsole, show_lines

@@ -40,7 +40,8 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
     values = {
         name: details.get("default", True if details["type"] == "bool" else None)
         for name, details in recorded["flags"]["run"].items()
-        if name not in {"config", "input", "failed", "serve", "serve_args", "vllm_command", "dry_run", "preview"}
+        if name
+        not in {"config", "input", "failed", "serve", "serve_args", "vllm_command", "dry_run", "preview", "json"}
     }
     given = {
         **values,
@@ -73,6 +74,7 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
         "ca_cert": "ca.pem",
         "client_cert": "client.pem",
         "fresh": False,
+        "log_file": "run.log",
     }
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
