@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence, Sized
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
+from time import monotonic
 from typing import Any, cast
 from weakref import WeakSet
 
@@ -22,17 +23,26 @@ from persqa_client.config import Endpoint, Limits, Recipe, Sampling
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.engines.engine import Job, SetWeight
 from persqa_client.engines.local_engine import LocalEngine, task_limit
+from persqa_client.engines.row_loop import ANSWERING
 from persqa_client.errors import Interrupted, RowError, RunStopped, SettingsError
 from persqa_client.inputs.opening import expand_existing, names_input, open_inputs
 from persqa_client.inputs.sources import InMemorySource, Source
 from persqa_client.jsonl import dump_spaced
 from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.probing.capabilities import explain_unusable_vision
-from persqa_client.run.background import execute_blocking
+from persqa_client.run.background import Monitor, execute_blocking, running_beside
 from persqa_client.run.compose import Composition
 from persqa_client.run.pacing import plan_probes
 from persqa_client.run.pipeline import Pipeline, ignore_weight
 from persqa_client.run.plan import RowReader, RunPlan
+from persqa_client.run.progress import (
+    OnProgress,
+    ProgressMeter,
+    WatchedStream,
+    check_callback,
+    report_progress,
+    report_run,
+)
 from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
 from persqa_client.run.settings import UuidChoice, as_one_path, make_run_settings
@@ -103,30 +113,41 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             # In a task of its own, which ``aclose`` can cancel.
             return await asyncio.create_task(self._answer(pipeline, parsed, self._row_reader.task_ids(parsed)[0]))
 
-    def stream(self, rows: Rows) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
+    def stream(
+        self, rows: Rows, *, on_progress: OnProgress | None = None, progress: bool = False
+    ) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
         """Yields rows with their outcomes as they finish; ``Row.number`` counts from 1.
 
-        Reads the iterable lazily. Raises RunStopped if the endpoint rejects all requests; the client can still be used
-        afterwards.
+        Reads the iterable lazily. ``on_progress`` and ``progress`` are as for ``generate``. Raises RunStopped if the
+        endpoint rejects all requests; the client can still be used afterwards.
         """
-        stream = self._stream(rows)
+        check_callback(on_progress)
+        stream = self._stream(rows, on_progress, shows_bar=progress)
         self._streams.add(stream)
         return stream
 
-    async def _stream(self, rows: Rows) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
-        with self._reset_after_stop():
-            pipeline = await self._probed_pipeline()
-            reader, pool = self._composition.make_row_reader(), self._composition.pool
-            engine = LocalEngine(
-                partial(self._answer, pipeline),
-                max_jobs=lambda: reader.jobs_per_permit * task_limit(pool.permits, pool.backing_off),
-                max_bytes=self._settings.limits.max_inflight_bytes,
-                on_stop=lambda: None,
-            )
-            jobs = takewhile(lambda job: not self._closed, make_jobs(rows, reader))
-            async with aclosing(InnerGenerator(engine.run(jobs, lambda: True))) as answered:
-                async for job, outcome in answered:
-                    yield job.row, outcome
+    async def _stream(
+        self, rows: Rows, on_progress: OnProgress | None, *, shows_bar: bool
+    ) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
+        watched = WatchedStream(self._settings, self._composition.pool)
+        monitors = watch_stream(watched, len(rows) if isinstance(rows, Sized) else None, on_progress, shows_bar)
+        async with running_beside(*monitors):
+            with self._reset_after_stop():
+                watched.progress.phase = "Testing what the server can do"
+                pipeline = await self._probed_pipeline()
+                watched.progress.phase = ANSWERING
+                reader, pool = self._composition.make_row_reader(), self._composition.pool
+                engine = LocalEngine(
+                    partial(self._answer, pipeline),
+                    max_jobs=lambda: reader.jobs_per_permit * task_limit(pool.permits, pool.backing_off),
+                    max_bytes=self._settings.limits.max_inflight_bytes,
+                    on_stop=lambda: None,
+                )
+                jobs = takewhile(lambda job: not self._closed, make_jobs(rows, reader))
+                async with aclosing(InnerGenerator(engine.run(jobs, lambda: True))) as answered:
+                    async for job, outcome in answered:
+                        watched.add(outcome)
+                        yield job.row, outcome
 
     async def _answer(
         self, pipeline: Pipeline, row: Row | BadRow, task_id: TaskId, set_weight: SetWeight = ignore_weight
@@ -198,12 +219,17 @@ def make_jobs(rows: Rows, reader: RowReader) -> Iterator[Job]:
 
 
 async def stream(
-    rows: Rows, endpoint: Endpoint | Sequence[Endpoint], **settings: Any
+    rows: Rows,
+    endpoint: Endpoint | Sequence[Endpoint],
+    *,
+    on_progress: OnProgress | None = None,
+    progress: bool = False,
+    **settings: Any,
 ) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
     """Opens a client for the endpoint, and closes it after the last row; see ``PersQAClient.stream``."""
     async with (
         PersQAClient(endpoint, **settings) as client,
-        aclosing(InnerGenerator(client.stream(rows))) as answers,
+        aclosing(InnerGenerator(client.stream(rows, on_progress=on_progress, progress=progress))) as answers,
     ):
         async for answer in answers:
             yield answer
@@ -219,6 +245,8 @@ def generate(
     api_key_command: str | Sequence[str] | None = None,
     header: str | Sequence[str] | None = None,
     endpoint: Endpoint | Sequence[Endpoint] = (),
+    on_progress: OnProgress | None = None,
+    progress: bool = False,
     **flags: Any,
 ) -> Summary:
     """Executes a run like ``persqa run``, also inside a running event loop, as in a notebook.
@@ -228,8 +256,13 @@ def generate(
     (``api_key_env``, ``api_key_command``, ``header``), or as ``endpoint``. Without ``output`` the rows are in
     ``Summary.records`` and ``Summary.failures``.
 
+    ``on_progress`` is called with a ``ProgressSnapshot`` about four times a second and once at the end, in the thread
+    of the event loop, so it must not wait. Exceptions of it are logged once, and the run goes on. ``progress`` shows a
+    bar on stderr or in the notebook; if stderr is no terminal, lines.
+
     Raises SettingsError, RunStopped or StorageError; KeyboardInterrupt after the requests in flight have finished.
     """
+    check_callback(on_progress)
     inputs = find_inputs(rows)
     credentials = Credentials(as_list(api_key_env), as_list(api_key_command), as_list(header))
     by_url = bool(base_url or model or credentials)
@@ -254,7 +287,25 @@ def generate(
         source = InMemorySource([rows] if isinstance(rows, dict) else list(cast(Rows, rows)))
     if settings.output is None or not settings.output.exists():
         refuse_empty_source(source)
-    return execute_blocking(Run(settings, source))
+    monitors: list[Monitor] = [partial(report_run, on_progress=on_progress)] if on_progress is not None else []
+    if progress:
+        # Imported here: it takes 60 ms.
+        from persqa_client.run.progress_display import QuietConsole, show_progress
+
+        monitors.append(partial(show_progress, console=QuietConsole(stderr=True)))
+    return execute_blocking(Run(settings, source), *monitors)
+
+
+def watch_stream(
+    watched: WatchedStream, total: int | None, on_progress: OnProgress | None, shows_bar: bool
+) -> Iterator[Coroutine[Any, Any, None]]:
+    if on_progress is not None:
+        yield report_progress(watched, on_progress, lambda: total)
+    if shows_bar:
+        from persqa_client.run.progress_display import QuietConsole, show_meter
+
+        meter = ProgressMeter(watched, monotonic(), count_rows=lambda: total, price=watched.settings.limits.price)
+        yield show_meter(meter, QuietConsole(stderr=True))
 
 
 def find_inputs(rows: object) -> list[str | Path]:

@@ -20,7 +20,7 @@ import orjson
 import typer
 
 from persqa_client.cli.exits import EXIT_BUG, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_OK, EXIT_USAGE, exit_with_error
-from persqa_client.cli.messages import print_message
+from persqa_client.cli.messages import has_log_file, log_message, print_message
 from persqa_client.cli.preview import print_kept_rows, report_preview
 from persqa_client.cli.results import report_result, report_stop
 from persqa_client.cli.run import Mode
@@ -48,7 +48,7 @@ from persqa_client.run.background import STOPPING_MESSAGE, Monitor, execute_with
 from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
 from persqa_client.run.plan import RunPlan
 from persqa_client.run.preview import Preview, Sample, make_preview_settings
-from persqa_client.run.progress import QuietConsole, show_progress
+from persqa_client.run.progress_display import QuietConsole, log_progress, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
 from persqa_client.run.settings import RunSettings, as_one_path, make_run_settings
@@ -63,6 +63,8 @@ with suppress(ImportError):  # There is no uvloop for Windows.
 Value = TypeVar("Value")
 # In place of a model that the endpoint is asked for; number of models in a message.
 UNKNOWN_MODEL, MAX_MODELS_SHOWN = "?", 5
+# Seconds between the figures in a log file.
+LOG_INTERVAL = 60.0
 # Rows shown by a dry run.
 DRY_RUN_ROWS = 3
 # Flags of ``persqa run`` that are not run settings; they select or start the server.
@@ -312,4 +314,6 @@ async def execute_with_signals(run: Run, *, shows_progress: bool) -> Summary:
         with suppress(NotImplementedError):
             loop.add_signal_handler(number, stop)
     monitors: list[Monitor] = [partial(show_progress, console=QuietConsole(stderr=True))] if shows_progress else []
+    if has_log_file():
+        monitors.append(partial(log_progress, write=log_message, interval=LOG_INTERVAL))
     return await execute_with_monitors(run, *monitors)

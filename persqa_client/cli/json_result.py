@@ -61,7 +61,7 @@ def describe_run_result(run: Run | None, error: object, exit_code: int) -> dict[
         "exit_code": exit_code,
         "reason": None if has_ended else describe_reason_of_end(error, exit_code),
         "resume": run.describe_resuming() if run is not None and state in RESUMABLE and not is_budget(error) else None,
-        **describe_counts(summary.stored if summary is not None else Tally()),
+        **describe_counts(summary.tally if summary is not None else Tally()),
         "cost": describe_cost(run, summary),
         **describe_speed(summary),
         "files": describe_files(run),
@@ -118,7 +118,7 @@ def describe_cost(run: Run | None, summary: Summary | None) -> dict[str, object]
     if run is None or summary is None:
         return None
     price = find_known_price(run.settings)
-    tally = summary.stored
+    tally = summary.tally
     return None if price is None else price.to_json(tally.prompt_tokens, tally.completion_tokens)
 
 
@@ -126,7 +126,7 @@ def describe_speed(summary: Summary | None) -> dict[str, float | None]:
     """Of all starts of the run together."""
     if summary is None:
         return {"seconds": 0.0, "rows_per_second": None}
-    rate = summary.stored.rows / summary.seconds if summary.seconds else None
+    rate = summary.tally.rows / summary.seconds if summary.seconds else None
     return {"seconds": round(summary.seconds, 3), "rows_per_second": rate and round(rate, 3)}
 
 

@@ -97,6 +97,10 @@ def configure_messages(*, quiet: bool = False, log_file: Path | None = None) -> 
         logger.addHandler(open_log_file(log_file))
 
 
+def has_log_file() -> bool:
+    return any(isinstance(handler, LogFileHandler) for handler in logger.handlers)
+
+
 def open_log_file(path: Path) -> LogFileHandler:
     """Raises SettingsError if it can't be written, or is another file than a log."""
     from persqa_client.errors import SettingsError

@@ -44,7 +44,7 @@ def report_result(run: Run, summary: Summary, *, shows_results: bool = True) -> 
                 print(f"{'failed rows':<13} {run.settings.failed}", file=stream)
     log_results(summary)
     if summary.state == "interrupted":
-        print_message(f"Stopped after {count_of(summary.stored.rows, 'row')}. {run.describe_resuming()}", WARNING)
+        print_message(f"Stopped after {count_of(summary.tally.rows, 'row')}. {run.describe_resuming()}", WARNING)
         return EXIT_INTERRUPTED
     return EXIT_ROWS_FAILED if summary.tally.failed_total else EXIT_OK
 

@@ -34,7 +34,7 @@ from persqa_client.run.image_roots import (
     make_path_writers,
     recorded_roots_of,
 )
-from persqa_client.run.pacing import announce_pace, plan_probes
+from persqa_client.run.pacing import announce_pace, name_probes, plan_probes
 from persqa_client.run.pipeline import keep_answer
 from persqa_client.run.plan import RunPlan
 from persqa_client.run.run_input import (
@@ -248,7 +248,7 @@ class Run:
         if self._pictures_seen or ledger.state != "finished":
             return
         self._pictures_seen = True
-        self.progress.phase = "looking at the pictures"
+        self.progress.phase = "Looking at the pictures"
         survey = PictureSurvey(self._picture_files, self._warn, asks=self.settings.recheck_pictures == "ask")
         survey.look(ledger, self.source, self.plan.make_row_reader(), lambda: self._stopped)
         self._changed_answers = survey.answers
@@ -298,9 +298,9 @@ class Run:
         return 0.0 if self._started_at is None else self._clock() - self._started_at
 
     async def _probe(self) -> bool:
-        self.progress.phase = "probing the server"
         wanted: ProbeDepth = "all" if self.settings.probes else "identity"
         depth, warning = plan_probes(self.settings, wanted)
+        self.progress.phase = name_probes(depth, self.settings)
         if warning is not None:
             self._warn(warning)
         uuid = self.settings.uuid != "off" and depth == wanted
@@ -338,7 +338,7 @@ class Run:
         finally:
             self._row_loop = None
         if finished:
-            self.progress.phase = "finishing"
+            self.progress.phase = "Finishing the files"
             described = {**describe_input(self.source), **describe_run(self.composition)}
             described["notes"] += self._changes.notes
             await asyncio.to_thread(ledger.finish, described)

@@ -32,6 +32,7 @@ class Summary:
     """Result of a run. Without an output, ``records`` and ``failures`` hold the rows in input order."""
 
     state: RunState
+    # With the outcomes that are stored but not written, because they wait for an earlier row.
     tally: Tally
     seconds: float
     files: RunFiles | None = None
@@ -48,14 +49,12 @@ class Summary:
     endpoints: tuple[EndpointStats, ...] = ()
     records: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
-    # With the outcomes that are stored but not written, because they wait for an earlier row.
-    stored: Tally = field(default_factory=Tally)
 
 
 def summarize(composition: Composition, ledger: AnyLedger, files: RunFiles | None, *, state: RunState) -> Summary:
     return Summary(
         state=state,
-        tally=ledger.tally,
+        tally=tally_stored(ledger),
         seconds=ledger.seconds,
         files=files,
         kept_output=ledger.kept_output,
@@ -64,7 +63,6 @@ def summarize(composition: Composition, ledger: AnyLedger, files: RunFiles | Non
         findings=tuple(collect_findings(composition.pool)),
         verify=composition.settings.recipe.verify,
         endpoints=collect_endpoint_stats(composition.pool),
-        stored=tally_stored(ledger),
     )
 
 
