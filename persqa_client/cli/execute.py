@@ -303,7 +303,7 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Value]) -> Value:
         return runner.run(coroutine)
 
 
-async def execute_with_signals(run: Run, *, shows_progress: bool) -> Summary:
+async def execute_with_signals(run: Run, *, shows_progress: bool, monitors: Sequence[Monitor] = ()) -> Summary:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -313,7 +313,8 @@ async def execute_with_signals(run: Run, *, shows_progress: bool) -> Summary:
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):
             loop.add_signal_handler(number, stop)
-    monitors: list[Monitor] = [partial(show_progress, console=QuietConsole(stderr=True))] if shows_progress else []
+    if shows_progress:
+        monitors = (*monitors, partial(show_progress, console=QuietConsole(stderr=True)))
     if has_log_file():
-        monitors.append(partial(log_progress, write=log_message, interval=LOG_INTERVAL))
+        monitors = (*monitors, partial(log_progress, write=log_message, interval=LOG_INTERVAL))
     return await execute_with_monitors(run, *monitors)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from persqa_client import __version__
+from persqa_client.cli.estimate import estimate
 from persqa_client.cli.exits import prepare_process
 from persqa_client.cli.prompt import app as prompt_app
 from persqa_client.cli.recheck import recheck_output
@@ -86,6 +87,7 @@ app = typer.Typer(
 )
 app.callback()(prepare)
 app.command(cls=RunCommand)(run)
+app.command(cls=RunCommand)(estimate)
 app.command(cls=Command)(sim)
 app.command(cls=Command)(doctor)
 app.add_typer(prompt_app, name="prompt")

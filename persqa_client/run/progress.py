@@ -60,9 +60,9 @@ class WatchedStream:
 class Pace:
     """Rates of a run over the last minute, from repeated calls of ``update``."""
 
-    def __init__(self, began: float, tokens: int = 0) -> None:
+    def __init__(self, began: float, done: int = 0, tokens: int = 0) -> None:
         # Seconds, finished tasks, completion tokens.
-        self._samples = deque([(began, 0, tokens)])
+        self._samples = deque([(began, done, tokens)])
 
     def update(self, now: float, done: int, tokens: int) -> tuple[float, float]:
         """Tasks and completion tokens per second."""
@@ -133,6 +133,8 @@ class ProgressMeter:
         self.phases = PhaseWatch()
         self._watched = watched
         self._pace = Pace(began)
+        # When it last did something else than answering, and the rows that were finished then.
+        self._idle: tuple[float, int] | None = None
         self._count_rows = count_rows
         self._price = price
 
@@ -149,8 +151,7 @@ class ProgressMeter:
         """``now``: seconds of the clock of ``began``."""
         progress, pool, spending = self._watched.progress, self._watched.pool, self._watched.progress.spending
         traffic = pool.traffic
-        if not self.is_answering and not progress.done:
-            self._pace = Pace(now, tokens=traffic.usage.completion)  # the probes answer no row
+        self._follow_phase(now, traffic.usage.completion)
         rows_per_second, tokens_per_second = self._pace.update(now, progress.done, traffic.usage.completion)
         done = progress.earlier + progress.done
         total, fraction = self._find_total(done)
@@ -173,6 +174,13 @@ class ProgressMeter:
             fraction=fraction,
             row_name="rows" if self._watched.settings.recipe.questions == 1 else "questions",
         )
+
+    def _follow_phase(self, now: float, tokens: int) -> None:
+        """The rates begin with the first row, without the tokens of the probes."""
+        if not self.is_answering:
+            self._idle = now, self._watched.progress.done
+        elif self._idle is not None:
+            self._pace, self._idle = Pace(*self._idle, tokens), None
 
     def _find_total(self, done: int) -> tuple[int | None, float | None]:
         """The number of rows, and the finished fraction of them."""
