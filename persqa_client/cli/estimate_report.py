@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from logging import WARNING
 from typing import Any
@@ -28,6 +28,7 @@ from persqa_client.cli.messages import log_message, print_message
 from persqa_client.cli.results import print_results
 from persqa_client.config import Endpoint
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
+from persqa_client.engines.budget import format_amount
 from persqa_client.errors import MaskedError, RunStopped, SettingsError, StorageError, UnusableInput
 from persqa_client.inputs.opening import expand_existing, open_inputs
 from persqa_client.inputs.sources import Source
@@ -113,7 +114,9 @@ def read_with_status(source: Source, meter: RowMeter, limit: int | None, *, quie
 def run_pilot(settings: RunSettings, pilot: Pilot, *, quiet: bool) -> Pilot:
     """Raises SettingsError and RunStopped, also if no row was asked about."""
     pilot_settings = make_pilot_settings(settings, len(pilot.sample.rows))
-    run = Run(pilot_settings, pilot.sample, warn=print_warning, wrap_answer=pilot.watch)
+    told = pilot.sample.warnings()
+    warn = lambda warning: None if warning in told else print_warning(warning)  # noqa: E731
+    run = Run(pilot_settings, pilot.sample, warn=warn, wrap_answer=pilot.watch)
     summary = run_coroutine(execute_with_signals(run, shows_progress=not quiet, monitors=(pilot.watch_load,)))
     if summary.state == "interrupted":
         raise KeyboardInterrupt
@@ -190,7 +193,7 @@ def list_estimate(found: RunEstimate, pilot: Pilot, price: KnownPrice | None) ->
         value = price.cost(found.prompt_tokens.value, found.completion_tokens.value)
         unit = "" if price.currency is None else f" {price.currency}"
         prices = f"{price.price.prompt:g} and {price.price.completion:g} a million tokens"
-        yield "  cost", f"{format_interval(value, low, high, '{:,.2f}')}{unit}, at {prices} ({price.source})"
+        yield "  cost", f"{format_interval(value, low, high, format_amount)}{unit}, at {prices} ({price.source})"
 
 
 def cost_bounds(found: RunEstimate, price: KnownPrice) -> tuple[float, float]:
@@ -200,11 +203,11 @@ def cost_bounds(found: RunEstimate, price: KnownPrice) -> tuple[float, float]:
 
 
 def format_estimate(estimate: Estimate) -> str:
-    return format_interval(*estimate, "{:,.0f}")
+    return format_interval(*estimate, "{:,.0f}".format)
 
 
-def format_interval(value: float, low: float, high: float, form: str) -> str:
-    texts = [form.format(number) if math.isfinite(number) else "any number" for number in (value, low, high)]
+def format_interval(value: float, low: float, high: float, form: Callable[[float], str]) -> str:
+    texts = [form(number) if math.isfinite(number) else "any number" for number in (value, low, high)]
     return texts[0] if len(set(texts)) == 1 else f"about {texts[0]} ({texts[1]} to {texts[2]})"
 
 

@@ -16,7 +16,7 @@ from typing import Protocol, cast
 from persqa_client.config import Price
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.waits import describe_trouble
-from persqa_client.engines.budget import cost_of
+from persqa_client.engines.budget import cost_of, format_amount
 from persqa_client.engines.row_loop import RunProgress
 from persqa_client.errors import SettingsError
 from persqa_client.outcomes import Failure, Outcome
@@ -111,7 +111,7 @@ class ProgressSnapshot:
         # Zero before the first answer, and for servings that report no usage.
         tokens = f", {self.tokens_per_second:.0f} tokens/s" if self.tokens_per_second else ""
         retries = f", {self.retries:,} {'retry' if self.retries == 1 else 'retries'}"
-        cost = "" if self.cost is None else f", cost {self.cost:,.2f}"
+        cost = "" if self.cost is None else f", cost {format_amount(self.cost)}"
         return (
             f"{done} {self.row_name} done{share}, {self.failed:,} failed, "
             f"{self.in_flight} of {self.limit} in flight, "

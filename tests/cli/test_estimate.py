@@ -75,11 +75,14 @@ def test_the_total_of_a_run_is_near_the_estimate_although_lengths_have_a_heavy_t
 
 def test_a_pilot_tells_time_and_cost(folder: Path) -> None:
     with run_simulator(SimSettings(latency=0.1)) as server:
-        words = ("in.jsonl", "--base-url", server.base_url, "--no-probes", "--pilot", "6", "--limit", "60")
+        (folder / "more" / "notes.txt").parent.mkdir()
+        (folder / "more" / "notes.txt").write_text("no image, which a warning says once")
+        Image.new("RGB", (300, 400)).save(folder / "more" / "z.png")
+        words = ("in.jsonl", "more", "--base-url", server.base_url, "--no-probes", "--pilot", "6", "--limit", "60")
         prices = ("--price-in", "1000000", "--price-out", "0")
         result = persqa("estimate", *words, *prices, "-o", "my.jsonl", "--log-file", "e.log", cwd=folder)
         assert server.stats()["requests"] == 6
-    assert result.returncode == 0, result.stderr
+    assert (result.returncode, result.stderr.count("Warning: ")) == (0, 1), result.stderr
     figures = {line[:15].strip(): line[16:] for line in result.stdout.splitlines()}
     assert figures["pilot"] == "6 questions with 6 requests"
     assert figures["requests"] == "60"
@@ -87,7 +90,7 @@ def test_a_pilot_tells_time_and_cost(folder: Path) -> None:
     tokens, cost = (float(figures[name].split()[1].replace(",", "")) for name in ("tokens in", "cost"))
     assert cost == pytest.approx(tokens, abs=1)
     assert figures["cost"].endswith("(--price-in and --price-out)")
-    assert figures["to run it"].startswith("persqa run in.jsonl --base-url http://")
+    assert figures["to run it"].startswith("persqa run in.jsonl more --base-url http://")
     assert figures["to run it"].endswith("-o my.jsonl --log-file e.log")
     assert "pilot           6 questions" in (folder / "e.log").read_text()
 
@@ -159,6 +162,6 @@ def test_questions_that_were_asked_again_count() -> None:
 
 
 def test_figures_without_a_spread_have_no_interval() -> None:
-    assert format_interval(5.0, 5.0, 5.0, "{:.0f}") == "5"
-    assert format_interval(5.0, 4.0, float("inf"), "{:.0f}") == "about 5 (4 to any number)"
+    assert format_interval(5.0, 5.0, 5.0, "{:.0f}".format) == "5"
+    assert format_interval(5.0, 4.0, float("inf"), "{:.0f}".format) == "about 5 (4 to any number)"
     assert format_times(Estimate(61.0, 59.6, 3600.0)) == "about 0:01:01 (0:01:00 to 1:00:00)"
