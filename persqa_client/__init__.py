@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from persqa_client.errors import SettingsError as SettingsError
     from persqa_client.outcomes import Failure as Failure
     from persqa_client.outcomes import Record as Record
+    from persqa_client.run.progress import ProgressSnapshot as ProgressSnapshot
     from persqa_client.vllm_server.server import VLLMServer as VLLMServer
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ MODULES = {
     "persqa_client.errors": ("PersQAError", "RowError", "RunStopped", "ServerFailed", "SettingsError"),
     "persqa_client.vllm_server.server": ("VLLMServer",),
     "persqa_client.outcomes": ("Failure", "Record"),
+    "persqa_client.run.progress": ("ProgressSnapshot",),
 }
 __all__ = sorted(name for names in MODULES.values() for name in names)
 

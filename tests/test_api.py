@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from persqa_client import (
     Endpoint,
     Limits,
     PersQAClient,
+    ProgressSnapshot,
     Recipe,
     Record,
     RowError,
@@ -311,6 +313,31 @@ async def test_a_stream_starts_as_many_rows_as_fit_the_memory_limit(tmp_path: Pa
         outcomes = [outcome async for _, outcome in answers]
         assert server.stats()["max_in_flight"] >= 3
     assert all(isinstance(outcome, Record) for outcome in outcomes)
+
+
+async def test_a_stream_tells_its_progress(red: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[ProgressSnapshot] = []
+    threads: set[str] = set()
+
+    def watch(snapshot: ProgressSnapshot) -> None:
+        seen.append(snapshot)
+        threads.add(threading.current_thread().name)
+
+    rows = [{"image": str(red)}] * 3 + [{"image": "none.png"}]
+    with run_simulator(SimSettings(latency=0.1)) as server:
+        options = {"price_in": 1_000_000, "price_out": 0}
+        answers = stream(rows, endpoint(server), limits=Limits(**options), probes=False, on_progress=watch)
+        assert len([answer async for answer in answers]) == 4
+        last = seen[-1]
+        assert (last.done, last.total, last.failed, last.in_flight, last.phase) == (4, 4, 1, 0, "ended")
+        assert last.cost == last.prompt_tokens > 0
+        assert {snapshot.phase for snapshot in seen} <= {"Testing what the server can do", "Answering", "ended"}
+        assert threads == {threading.current_thread().name}
+        summary = generate(rows, endpoint=endpoint(server), probes=False, on_progress=watch, progress=True)
+    assert (seen[-1].done, seen[-1].failed, summary.tally.rows) == (4, 1, 4)
+    assert threads == {threading.current_thread().name, "persqa"}
+    with pytest.raises(SettingsError, match="without async"):
+        generate(rows, endpoint=Endpoint(base_url="http://127.0.0.1:9/v1", model="m"), on_progress="bar")  # type: ignore[arg-type]
 
 
 def test_ctrl_c_in_generate_stops_the_run(red: Path, tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence, Sized
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
+from time import monotonic
 from typing import Any, NoReturn
 from weakref import WeakSet
 
@@ -18,15 +19,18 @@ from persqa_client.api.argument_errors import errors_by_arguments
 from persqa_client.config import Endpoint, Limits, Recipe, Sampling
 from persqa_client.engines.engine import Job, SetWeight
 from persqa_client.engines.local_engine import LocalEngine, task_limit
+from persqa_client.engines.row_loop import ANSWERING
 from persqa_client.errors import Interrupted, RowError, RunStopped
 from persqa_client.inputs.memory_pictures import Picture, Rows, name_pictures
 from persqa_client.inputs.sources import InMemorySource, write_row
 from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.probing.capabilities import explain_unusable_vision
+from persqa_client.run.background import running_beside
 from persqa_client.run.compose import Composition
 from persqa_client.run.pacing import plan_probes
 from persqa_client.run.pipeline import Pipeline, ignore_weight
 from persqa_client.run.plan import RowReader, RunPlan
+from persqa_client.run.progress import OnProgress, ProgressMeter, WatchedStream, check_callback, report_progress
 from persqa_client.run.settings import UuidChoice, make_run_settings
 from persqa_client.task_groups import InnerGenerator
 from persqa_client.types import START_POSITION, BadRow, Row, TaskId
@@ -112,33 +116,44 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             # In a task of its own, which ``aclose`` can cancel.
             return await asyncio.create_task(self._answer(pipeline, parsed, self._row_reader.task_ids(parsed)[0]))
 
-    def stream(self, rows: Rows) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
+    def stream(
+        self, rows: Rows, *, on_progress: OnProgress | None = None, progress: bool = False
+    ) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
         """Yields rows with their outcomes as they finish; ``Row.number`` counts from 1.
 
         rows: dicts with the fields of an input row, or images alone: paths, the bytes of files, or PIL images. An
-        iterable is read lazily.
+            iterable is read lazily.
+        on_progress, progress: as for ``generate``.
 
         Raises RunStopped if the endpoint rejects all requests; the client can still be used afterwards.
         """
-        stream = self._stream(rows)
+        check_callback(on_progress)
+        stream = self._stream(rows, on_progress, shows_bar=progress)
         self._streams.add(stream)
         return stream
 
-    async def _stream(self, rows: Rows) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
-        with self._reset_after_stop():
-            pipeline = await self._probed_pipeline()
-            reader, pool = self._composition.make_row_reader(), self._composition.pool
-            engine = LocalEngine(
-                partial(self._answer, pipeline),
-                max_jobs=lambda: reader.jobs_per_permit * task_limit(pool.permits, pool.backing_off),
-                max_bytes=self._settings.limits.max_inflight_bytes,
-                on_stop=lambda: None,
-            )
-            image_key = self._settings.recipe.image_key
-            jobs = takewhile(lambda job: not self._closed, make_jobs(rows, reader, image_key))
-            async with aclosing(InnerGenerator(engine.run(jobs, lambda: True))) as answered:
-                async for job, outcome in answered:
-                    yield name_pictures(job.row), outcome
+    async def _stream(
+        self, rows: Rows, on_progress: OnProgress | None, *, shows_bar: bool
+    ) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
+        watched = WatchedStream(self._settings, self._composition.pool)
+        monitors = watch_stream(watched, len(rows) if isinstance(rows, Sized) else None, on_progress, shows_bar)
+        async with running_beside(*monitors):
+            with self._reset_after_stop():
+                watched.progress.phase = "Testing what the server can do"
+                pipeline = await self._probed_pipeline()
+                watched.progress.phase = ANSWERING
+                reader, pool = self._composition.make_row_reader(), self._composition.pool
+                engine = LocalEngine(
+                    partial(self._answer, pipeline),
+                    max_jobs=lambda: reader.jobs_per_permit * task_limit(pool.permits, pool.backing_off),
+                    max_bytes=self._settings.limits.max_inflight_bytes,
+                    on_stop=lambda: None,
+                )
+                jobs = takewhile(lambda job: not self._closed, make_jobs(rows, reader, self._settings.recipe.image_key))
+                async with aclosing(InnerGenerator(engine.run(jobs, lambda: True))) as answered:
+                    async for job, outcome in answered:
+                        watched.add(outcome)
+                        yield name_pictures(job.row), outcome
 
     async def _answer(
         self, pipeline: Pipeline, row: Row | BadRow, task_id: TaskId, set_weight: SetWeight = ignore_weight
@@ -226,6 +241,8 @@ async def stream(
     probes: bool = True,
     uuid: bool | UuidChoice = "auto",
     http_client: httpx2.AsyncClient | None = None,
+    on_progress: OnProgress | None = None,
+    progress: bool = False,
 ) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
     """Opens a client for the endpoint, and closes it after the last row.
 
@@ -241,6 +258,21 @@ async def stream(
         uuid=uuid,
         http_client=http_client,
     )
-    async with client, aclosing(InnerGenerator(client.stream(rows))) as answers:
+    async with (
+        client,
+        aclosing(InnerGenerator(client.stream(rows, on_progress=on_progress, progress=progress))) as answers,
+    ):
         async for answer in answers:
             yield answer
+
+
+def watch_stream(
+    watched: WatchedStream, total: int | None, on_progress: OnProgress | None, shows_bar: bool
+) -> Iterator[Coroutine[Any, Any, None]]:
+    if on_progress is not None:
+        yield report_progress(watched, on_progress, lambda: total)
+    if shows_bar:
+        from persqa_client.run.progress_display import QuietConsole, show_meter
+
+        meter = ProgressMeter(watched, monotonic(), count_rows=lambda: total, price=watched.settings.limits.price)
+        yield show_meter(meter, QuietConsole(stderr=True))

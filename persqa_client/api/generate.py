@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -14,13 +15,17 @@ from persqa_client.errors import SettingsError
 from persqa_client.inputs.memory_pictures import Picture, Rows
 from persqa_client.inputs.opening import expand_existing, names_input, open_inputs
 from persqa_client.inputs.sources import InMemorySource, Source
-from persqa_client.run.background import execute_blocking
+from persqa_client.run.background import Monitor, execute_blocking
+from persqa_client.run.progress import OnProgress, check_callback, report_run
 from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
 from persqa_client.run.settings import ENDPOINT_FLAGS, UuidChoice, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.types import AnswerStyle, OutputStyle, QuestionLanguage
 from persqa_client.urls import expand_home
+
+# Arguments that are no settings of the run.
+NO_SETTINGS = frozenset({"rows", "output", "on_progress", "progress"})
 
 
 @errors_by_arguments()
@@ -86,6 +91,8 @@ def generate(
     price_out: float | None = None,
     max_failures: int | None = None,
     max_wall: float | str | None = None,
+    on_progress: OnProgress | None = None,
+    progress: bool = False,
 ) -> Summary:
     """Executes a run like ``persqa run``, also inside a running event loop, as in a notebook.
 
@@ -129,10 +136,17 @@ def generate(
     max_tokens_total, max_cost, max_failures, max_wall: the budget, after which the run stops; the last in seconds or
         as ``"8h"``. price_in, price_out: of a million tokens.
 
+    Progress:
+
+    on_progress: called with a ``ProgressSnapshot`` about four times a second and once at the end, in the thread of the
+        event loop, so it must not wait. Its exceptions are logged once, and the run goes on.
+    progress: shows a bar on stderr or in the notebook; if stderr is no terminal, lines.
+
     Raises SettingsError, RunStopped or StorageError; KeyboardInterrupt after the requests in flight have finished.
     """
     given = locals()
-    flags = {name: value for name, value in given.items() if name not in ENDPOINT_FLAGS | {"rows", "output"}}
+    check_callback(on_progress)
+    flags = {name: value for name, value in given.items() if name not in ENDPOINT_FLAGS | NO_SETTINGS}
     flags["bank"] = str(bank)
     flags["extra_body"] = dict(extra_body or {})
     inputs = find_inputs(rows)
@@ -164,7 +178,13 @@ def generate(
         source = InMemorySource(own, settings.recipe.image_key)
     if settings.output is None or not settings.output.exists():
         refuse_empty_source(source)
-    return execute_blocking(Run(settings, source))
+    monitors: list[Monitor] = [partial(report_run, on_progress=on_progress)] if on_progress is not None else []
+    if progress:
+        # Imported here: it takes 60 ms.
+        from persqa_client.run.progress_display import QuietConsole, show_progress
+
+        monitors.append(partial(show_progress, console=QuietConsole(stderr=True)))
+    return execute_blocking(Run(settings, source), *monitors)
 
 
 def find_inputs(rows: object) -> list[str | Path]:

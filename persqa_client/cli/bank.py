@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from persqa_client.cli.completion import complete_category
-from persqa_client.cli.exits import EXIT_USAGE, count_of, exit_with_error, show_controls
+from persqa_client.cli.exits import EXIT_USAGE, count_of, exit_with_error
+from persqa_client.cli.messages import show_controls
 from persqa_client.cli.usage import Command, Group, path
 from persqa_client.errors import SettingsError
 from persqa_client.types import QuestionLanguage

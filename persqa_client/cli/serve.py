@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from logging import WARNING
 from typing import Any
 
 import typer
@@ -12,14 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from persqa_client.cli.execute import CREDENTIAL_FLAGS, execute, prepare_run
-from persqa_client.cli.exits import (
-    EXIT_INTERRUPTED,
-    EXIT_NO_SERVER,
-    EXIT_USAGE,
-    exit_with_error,
-    prepare_process,
-    print_message,
-)
+from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_USAGE, exit_with_error, prepare_process
+from persqa_client.cli.messages import print_message
 from persqa_client.cli.run import Mode
 from persqa_client.config import Endpoint, build_settings
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
@@ -31,7 +26,7 @@ from persqa_client.vllm_server.server import VLLMServer
 
 def run_with_server(flags: dict[str, Any], mode: Mode) -> None:
     console = Console(stderr=True)
-    status = console.status("") if console.is_terminal else None
+    status = console.status("") if console.is_terminal and not mode.quiet else None
     try:
         server = make_server(flags, (lambda line: status.update(escape(line))) if status else None)
         placeholder = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=server.model)
@@ -50,7 +45,7 @@ def run_with_server(flags: dict[str, Any], mode: Mode) -> None:
     except RunStopped as error:
         exit_with_error(error, EXIT_NO_SERVER)
     except KeyboardInterrupt:
-        print_message(f"Stopped. {run.describe_resuming()}")
+        print_message(f"Stopped. {run.describe_resuming()}", WARNING)
         code = EXIT_INTERRUPTED
     finally:
         stop_server(server)
@@ -81,7 +76,7 @@ def start_server(server: VLLMServer, status: AbstractContextManager[object]) -> 
         with status:
             server.start()
     except KeyboardInterrupt:
-        print_message("Stopped while the server was starting. No request was sent.")
+        print_message("Stopped while the server was starting. No request was sent.", WARNING)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     seconds = time.monotonic() - began
     print_message(f"Ready after {seconds:.0f} s: {server.base_url}, process {server.pid}, log {server.log_path}")
