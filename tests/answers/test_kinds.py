@@ -25,7 +25,6 @@ STILL_ACCEPTED = (
     "<mam> 파란 버스가 정류장에 서 있고 사람들이 줄을 서 있습니다.",
     "<mam> corre corre en el parque el parque corre mesa verde cuando azul sin por.",
     "<mam> السيارة الحمراء متوقفة قرب الرصيف وخلفها شاحنة.",
-    "<mam>小丽穿着一条碎花连衣裙。",
     "<mam>天空湛蓝，远处的雪山连绵起伏。",
     "<mam>正在玩一个红色的",
     "<mam>桌子的昨天蓝得跑进七个于是勺子温柔地而且玻璃。",
