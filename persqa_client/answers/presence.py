@@ -64,8 +64,8 @@ FAMILIES = (
 # Adverbs and participles that say where the thing is instead.
 NOT_WORN = (
     r"(?:(?:\w+ly|still|now|just|also) )?(?:on|in|at|by|under|over|off|next|beside|behind|near|nearby|around|hung"
-    r"|placed|tucked|pushed|draped|folded|held|left|set|tied|slung|put|stored|gone|not|no|worn by|someone|those|his|hers"
-    r"|down|missing|lost|visible|hidden|\w+ing)\b"
+    r"|placed|tucked|pushed|draped|folded|held|left|set|tied|slung|put|stored|gone|not|no|worn by|someone|those|his"
+    r"|hers|down|missing|lost|visible|hidden|\w+ing)\b"
 )
 OTHER_PERSON = compile_lazily(
     r"\b(?:m[ae]n|wom[ae]n|person|people|boys?|girls?|child\w*|friends?|someone|somebody|others?|another|statue|poster|one)\b"
