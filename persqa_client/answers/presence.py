@@ -43,10 +43,14 @@ CHINESE_HELD = compile_lazily(
     r"|^<>[^，。；]{0,4}(?P<place>旁边|身边|身旁|周围|身后|面前)没有(?:别的|其他|任何)?人[，。；](?:<>)?(?P=place)的?"
     r"[^，。；没不]{0,4}[人孩](?:正|在|是|穿|戴|站|坐)"
     r"|^<>没有?(?:在|微)?笑[，。；](?:<>|[他她])?(?:脸上|面带|嘴角)[^，。；不没]{0,6}(?:笑容|微笑)(?!消失|已|收)"
+    r"|^<>(?:正?在)?(?:微|大|开怀)?笑着?[，；](?:[^，。；人他她旁另]{0,8}[，；])?(?:脸上)?没有(?:任何|一丝)?(?:笑容|微笑|笑意)"
+    r"|^<>是(?P<color>[黑白红黄蓝绿灰棕粉紫橙])色的?[，；](?:全身|整体|通体|浑身)都?是(?!(?P=color))[黑白红黄蓝绿灰棕粉紫橙]色的?[。！]?$"
+    r"|^<>正?在室内[，；](?:<>)?正?[站坐躺走跑]在(?:户外|室外)"
 )
 CHINESE_AFFIRMED = compile_lazily(
-    r"^<>[^，。；没不]{0,8}?(?P<verb>[戴背系围撑])着[^，。；没不]{0,12}?(?P<noun>[一-龯]{1,6})[，。；](?:<>|[他她并也]|完全|根本)*"
-    r"没有?(?P=verb)着?(?:任何)?(?P<denied>[一-龯]{1,4})[。！]?$"
+    r"^<>(?![^。]*(?:平时|以前|刚才|之前|有时|原来|现在))[^，。；没不]{0,8}?(?P<verb>[戴背系围撑])着?[^，。；没不]{0,12}?"
+    r"(?P<noun>[一-龯]{1,6})[，。；](?:<>|[他她并也却]|但是?|完全|根本)*(?:没有?|不)(?P=verb)着?(?:任何)?"
+    r"(?P<denied>[一-龯]{1,4})[。！]?$"
 )
 
 ENGLISH_DENIAL = compile_lazily(
@@ -75,7 +79,7 @@ OTHER_PERSON = compile_lazily(
 def describes_denied(text: str, language: str) -> bool:
     """``text`` begins with ``<>``, which stands for the tag."""
     if language == "zh":
-        return describes_denied_in_chinese(fold_text(text, "zh"))
+        return describes_denied_in_chinese(fold_text(text, "zh") if "沒" in text else text)
     return language == "en" and describes_denied_in_english(fold_text(text, "en"))
 
 

@@ -26,6 +26,7 @@ LABEL_MARK_WITHOUT_DASH = compile_lazily(r"\s*[:：;；\n]\s*")
 VALUE_MARK = compile_lazily(
     r"\s*(?:[|=→➡⇒]|[-–—]+>)|\s*\n\s*(?:(?:[-*•·]|\d{1,2}[.)])\s|[^\n:：]{1,20}[:：])"
     r"|\s*[-*•·]\s[^\n:：]{1,20}[:：][^\n]{1,200}\n\s*[-*•·]\s"
+    r"|\s*[-*•·]\s[^\n]{1,60}\n\s*[-*•·]\s"
 )
 # A label of an answer behind a mark: "<mam> (answer): a man …". What is quoted may be on the picture.
 ANSWER_LABEL = compile_lazily(
