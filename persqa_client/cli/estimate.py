@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from persqa_client.cli import run_flags as flag
 from persqa_client.cli.exits import logged_command
+from persqa_client.cli.usage import path
 
 # Flags of ``persqa run`` that the command does not have, with the values that a run has without them.
 FIXED_FLAGS = {"serve_args": None, "device": "auto", "vllm_command": None}
@@ -16,12 +18,16 @@ PilotRows = Annotated[
     int, typer.Option(min=0, metavar="N", help="Ask about N rows, spread over the input; 0 sends nothing.")
 ]
 
+Output = Annotated[
+    Path | None,
+    flag.files_option("--output", "-o", parser=path, help="Only for the command of the run, which is printed."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 
 
 def estimate(
     input: flag.Input,
-    output: flag.Output = None,
+    output: Output = None,
     base_url: flag.BaseURL = None,
     model: flag.Model = None,
     pilot: PilotRows = 20,
@@ -74,8 +80,9 @@ def estimate(
 ) -> None:
     """Tell what a run will take: rows, pictures, requests, tokens, time and money.
 
-    Reads the input, and with an endpoint asks about a few rows of it. Writes nothing. Exit codes: 0 told, 2 invalid
-    usage or input, or no usable row, 3 server unavailable or requests rejected, 130 stopped.
+    Reads the input, and with an endpoint asks about a few rows of it. Writes nothing.
+
+    Exit codes: 0 told, 2 invalid usage or input, or no usable row, 3 server unavailable or requests rejected.
 
     Example:
       persqa estimate photos/ --base-url http://127.0.0.1:8000/v1

@@ -23,13 +23,13 @@ from persqa_client.cli.execute import (
     show_logged_warnings,
 )
 from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_OK, EXIT_USAGE, count_of, exit_with_error
-from persqa_client.cli.json_result import print_as_json
+from persqa_client.cli.json_result import describe_reason_of_end, print_as_json
 from persqa_client.cli.messages import log_message, print_message
 from persqa_client.cli.results import print_results
 from persqa_client.config import Endpoint
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.engines.budget import format_amount
-from persqa_client.errors import MaskedError, RunStopped, SettingsError, StorageError, UnusableInput
+from persqa_client.errors import RunStopped, SettingsError, StorageError, UnusableInput
 from persqa_client.inputs.opening import expand_existing, open_inputs
 from persqa_client.inputs.sources import Source
 from persqa_client.keys import mask_keys
@@ -70,8 +70,14 @@ def estimate_at_endpoints(flags: dict[str, Any], rows: int, *, as_json: bool, qu
             report |= report_pilot(pilot, survey, settings, as_json=as_json)
     except (SettingsError, RunStopped, StorageError) as error:
         is_usage = isinstance(error, SettingsError | UnusableInput | StorageError)
-        end_with_error(error, EXIT_USAGE if is_usage else EXIT_NO_SERVER, report if as_json else None)
+        code = EXIT_USAGE if is_usage else EXIT_NO_SERVER
+        if as_json:
+            print_as_json(report | {"exit_code": code, "reason": describe_reason_of_end(error, code)})
+        exit_with_error(error, code)
     except KeyboardInterrupt:
+        if as_json:
+            reason = describe_reason_of_end(None, EXIT_INTERRUPTED)
+            print_as_json(report | {"exit_code": EXIT_INTERRUPTED, "reason": reason})
         print_message("Stopped. Nothing was written.", WARNING)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     command = make_run_command(sys.argv[1:])
@@ -94,13 +100,6 @@ def open_estimate(flags: dict[str, Any]) -> tuple[RunSettings, Source]:
     refuse_empty_source(source)
     show_logged_warnings()
     return settings, source
-
-
-def end_with_error(error: MaskedError, code: int, report: dict[str, Any] | None) -> None:
-    if report is not None:
-        reason = error.code if isinstance(error, RunStopped) else "settings"
-        print_as_json(report | {"exit_code": code, "reason": {"code": reason, "message": str(error)}})
-    exit_with_error(error, code)
 
 
 def read_with_status(source: Source, meter: RowMeter, limit: int | None, *, quiet: bool) -> InputSurvey:
