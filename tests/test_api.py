@@ -188,7 +188,7 @@ WRONG_ROWS = "rows is of the type {}: give the path of a file or a folder as tex
         (["a.png"], {"max_tokens": "many"}, "max_tokens: must be a whole number."),
         (["a.png"], {"fresh": True, "retry_failed": True}, "fresh=True discards the rows that retry_failed=True would"),
         (["a.png"], {"base_url": "localhost"}, "base_url: must look like http://HOST:PORT/v1."),
-        (["a.png"], {"base_url": ()}, "base_url is missing: give the address of an endpoint, or give endpoint."),
+        (["a.png"], {"base_url": ()}, "Give at least one endpoint: its address as base_url, or endpoint."),
         (["a.png"], {"api_key_env": "NO_SUCH"}, "api_key_env names NO_SUCH, but that variable is not set"),
         (["a.png"], {"bank": "animals"}, "The question bank animals does not exist (did you mean animal?)"),
         (["a.png"], {"tag": "a b"}, "tag: "),

@@ -162,7 +162,7 @@ def generate(
     if by_url and endpoint:
         raise SettingsError("Give either endpoint, or base_url, model and their credentials.")
     if not (base_url or endpoint):
-        raise SettingsError("base_url is missing: give the address of an endpoint, or give endpoint.")
+        raise SettingsError("Give at least one endpoint: its address as base_url, or endpoint.")
     if by_url:
         endpoints = list(make_endpoints(as_list(base_url), model, credentials, os.environ))
     else:
