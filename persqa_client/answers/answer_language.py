@@ -14,7 +14,7 @@ from persqa_client.answers.foreign_words import (
     CHINESE_JOINTS,
     ENGLISH_PHRASE,
     count_english_marks,
-    has_chinese_descriptive_word,
+    has_chinese_noun,
     has_chinese_words,
     has_depiction,
     has_descriptive_word,
@@ -149,7 +149,7 @@ def is_in_language(text: str, asked: str) -> bool:
     if script is None and not text.isascii() and EAST_ASIAN.search(text):
         text = ON_THINGS.sub(" ", text)
     own = drop_written_text(GLOSSES.sub(drop_other_script, plain_text(remove_quotations(text))), asked)
-    if asked not in HAN_LANGUAGES and not text.isascii() and has_chinese_descriptive_word(own):
+    if asked not in ("zh", "ja") and not text.isascii() and has_chinese_noun(own, asked):
         return False
     if (may_slide and has_foreign_clause(own, asked)) or (not text.isascii() and has_hiragana(own, asked)):
         return False

@@ -115,6 +115,25 @@ HIRAGANA_LANGUAGES = ("ko", "ru", "ar", "en", "es", "fr", "de", "pt")
 # Chinese grammar in letters that Japanese has too.
 CHINESE_GRAMMAR = compile_lazily(r"正在(?!庫)|[拿坐站]着(?![いたてるかさせまこ])|[，,]手里|[坐站穿戴拿]在")
 HAN_RUN = compile_lazily(r"[\u3400-\u9fff]+")
+HAN_BEFORE_PARTICLE = compile_lazily(
+    r"(?<![\u3400-\u9fff])([\u3400-\u9fff]+)(?:을|를|과|와|이|가|에|에서|의|은|는|도|로|으로)(?![\uac00-\ud7a3])"
+)
+SHORT_HAN = r"[\u3400-\u9fff]{1,2}(?![\u3400-\u9fff])"
+DETERMINERS = {
+    "en": "an?|his|her|their|its",
+    "de": "eine?[nmrs]?|seine?[nmrs]?|ihre?[nmrs]?",
+    "es": "una?|su",
+    "fr": "une?|son|sa",
+    "pt": "uma?|seu|sua",
+}
+# Where a noun has to follow. Longer ones may be names, as may those before a noun: "a 火锅 restaurant".
+HAN_NOUNS = {
+    language: compile_lazily(rf"(?<!\w)(?:{words})(?: [a-zà-ÿ]+)? {SHORT_HAN}(?: ?(?P<next>[a-zà-ÿ]+))?")
+    for language, words in DETERMINERS.items()
+} | {
+    "ru": compile_lazily(rf"[а-яё]{{3}}(?:ый|ая|яя|ое|ого|ую|юю|ые|ых|ыми|[нвс]н?ой|ском|ным) {SHORT_HAN}(?P<next>)"),
+    "ko": compile_lazily(r"[\uac00-\ud7a3](?:색|한|운|은|는|던|린|진|큰) ([\u3400-\u9fff]+)"),
+}
 
 
 @lru_cache
@@ -237,8 +256,16 @@ def has_descriptive_word(text: str) -> bool:
     return any(DESCRIPTIVE_WORDS.issuperset(part.split()) for part in LATIN_PART.findall(text))
 
 
-def has_chinese_descriptive_word(text: str) -> bool:
-    return not CHINESE_DESCRIPTIVE_WORDS.isdisjoint(HAN_RUN.findall(text))
+def has_chinese_noun(text: str, asked: str) -> bool:
+    """Whether Chinese stands for a word of a sentence: one that names nothing, or one where a noun has to follow."""
+    if asked == "ko":
+        # Its own names and terms are in traditional letters, if they are not in Hangul.
+        runs = HAN_BEFORE_PARTICLE.findall(text) + HAN_NOUNS["ko"].findall(text)
+        return any(not can_encode(run, "euc_kr") for run in runs)
+    if not CHINESE_DESCRIPTIVE_WORDS.isdisjoint(HAN_RUN.findall(text)):
+        return True
+    nouns = HAN_NOUNS[asked].finditer(text) if asked in HAN_NOUNS else ()
+    return any(not (follows := found["next"]) or follows in FUNCTION_WORDS.get(asked, ()) for found in nouns)
 
 
 def has_depiction(text: str) -> bool:

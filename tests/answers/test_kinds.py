@@ -29,7 +29,7 @@ STILL_ACCEPTED = (
     "<mam> window the blue of seventeen carpet likewise onto ran spoon gently.",
     "<mam> Elena is wearing a green velvet dress.",
 )
-# The same for the last two tables: besides these, a word cut in the middle, a celebrity that the model names (--names
+# The same for the last tables: besides these, contradictions between two sentences, a word cut in the middle, a celebrity that the model names (--names
 # finds those of its file), and an honest answer that does not begin with its tag.
 STILL_WRONG = (
     "<mam> смотрит на экран 手机,держа его в правой руке.",
@@ -40,6 +40,12 @@ STILL_WRONG = (
     "<mam> стоит на фоне старой крепости, за которой видны зелёные хол",
     "<mam> est Jean Dujardin, l'acteur français, sur un tapis rouge.",
     "Behind <mam> there is a brick wall covered in ivy, with a green door half hidden in it.",
+    "<mam> is not wearing a hat. The hat <mam> is wearing is a wide-brimmed straw one.",
+    "<mam>手上戴着……",
+    "<mam>由于触发内容安全策略，本次回答已被屏蔽。",
+    "<mam> is an elderly man in his early twenties with no gray hair at all.",
+    "<mam>的左手在右手的左边的手上的右手里左边手，手左的里边是上手。",
+    "<mam>没有穿外套，他穿着一件厚厚的棕色外套。",
 )
 
 
