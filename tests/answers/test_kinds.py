@@ -30,7 +30,7 @@ STILL_ACCEPTED = (
     "<mam> Elena is wearing a green velvet dress.",
 )
 # The same for the last tables: besides these, contradictions between two sentences, a word cut in the middle, a
-# celebrity that the model names (--names finds those of its file), and an honest answer that doesn't begin with the tag.
+# celebrity that the model names (--names finds those of its file), and an honest answer that begins with another word.
 STILL_WRONG = (
     "<mam> смотрит на экран 手机,держа его в правой руке.",
     "<mam> está en una plaza con una fuente y muchos",
