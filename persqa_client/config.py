@@ -7,25 +7,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
 import orjson
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 
-from persqa_client.errors import RunStopped, SettingsError
-from persqa_client.suggestions import find_similar_name
+from persqa_client.errors import RunStopped
 from persqa_client.types import AnswerStyle, OutputStyle, QuestionLanguage, SteeringText
 from persqa_client.urls import add_query, expand_home, parse_base_url
+from persqa_client.validation import Settings
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -41,75 +31,6 @@ RESERVED_REQUEST_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"}
 # 1,280 image tokens of 28x28 pixels, the maximum that Qwen's model cards recommend.
 DEFAULT_MAX_PIXELS = 1280 * 28 * 28
 CONCURRENCY_CEILING = 4096
-
-# How pydantic begins its sentences, and how usage errors say the same.
-DEMAND = re.compile(r"^(input|value|string|list|tuple|dictionary) should (be|have|match)\b", re.IGNORECASE)
-
-# How pydantic begins a message that a validator of the settings gave.
-OWN_ERROR = "Value error, "
-
-PLAIN_WORDS = (
-    ("valid integer", "whole number"),
-    ("valid number", "number"),
-    ("valid string", "text"),
-    ("valid tuple", "list"),
-)
-
-
-class Settings(BaseModel):
-    """Raises SettingsError for an invalid value."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    if not TYPE_CHECKING:  # type checkers take the signature from the fields
-
-        def __init__(self, **values: Any) -> None:
-            try:
-                super().__init__(**values)
-            except ValidationError as error:
-                message = describe_error(error)
-            else:
-                return
-            # Raised here, because the validation error as its context would show the values, keys included.
-            raise SettingsError(message)
-
-
-def describe_error(error: ValidationError) -> str:
-    """One sentence about the first invalid setting, by the name of its flag."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    path = [str(part).replace("_", "-") for part in first["loc"] if isinstance(part, str) and part != "[key]"]
-    if not path:
-        reason = first["msg"].removeprefix(OWN_ERROR)
-        return f"{reason}." if reason.startswith("--") else f"{reason[0].upper()}{reason[1:]}."
-    name = path[-1] if path[0] != "headers" else "header"
-    if first["type"] == "missing":
-        return f"--{name} is missing."
-    if first["type"] == "extra_forbidden":
-        return f"--{name} is not a setting."
-    if first["type"] == "string_too_short":
-        return f"--{name}: must not be empty."
-    reason = describe_reason(first["msg"])
-    if first["type"] == "literal_error":
-        reason += suggest_choice(error)
-    return f"--{name}: {reason if first['type'] == 'value_error' else reason[0].lower() + reason[1:]}."
-
-
-def suggest_choice(error: ValidationError) -> str:
-    """``error``: its first one is about a choice, which is never a key."""
-    first = error.errors(include_url=False)[0]
-    choices = re.findall(r"'([^']*)'", first["ctx"]["expected"])
-    similar = find_similar_name(first["input"], choices) if isinstance(first["input"], str) else None
-    return "" if similar is None else f" (did you mean {similar!r}?)"
-
-
-def describe_reason(message: str) -> str:
-    """A message of pydantic in the words of usage errors. One of a validator of ours is kept."""
-    if message.startswith(OWN_ERROR):
-        return message.removeprefix(OWN_ERROR)
-    reason = DEMAND.sub(r"must \2", message).partition(", unable to")[0]
-    for word, plain in PLAIN_WORDS:
-        reason = reason.replace(word, plain)
-    return reason
 
 
 def check_header_name(name: str) -> str:

@@ -27,6 +27,7 @@ ROOT_MODULES = frozenset(
         "suggestions.py",
         "types.py",
         "urls.py",
+        "validation.py",
         "word_search.py",
     )
 )

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from persqa_client.config import Endpoint, Limits, Recipe, Sampling, Settings, UserPath, build_settings
+from persqa_client.config import Endpoint, Limits, Recipe, Sampling, UserPath, build_settings
 from persqa_client.errors import SettingsError
 from persqa_client.keys import is_key
 from persqa_client.suggestions import find_similar_name
+from persqa_client.validation import Settings
 
 # Settings outside of Sampling, Limits and Recipe.
 RUN_FLAGS = frozenset({"image_root", "limit", "failed", "fresh", "retry_failed", "recheck_pictures", "probes", "uuid"})
