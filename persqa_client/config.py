@@ -258,6 +258,14 @@ class Recipe(Settings):
     details: bool = False
     # Which accepted answers the model is asked about again, with the picture: those with a doubt, all, or none.
     verify: VerifyChoice = "off"
+    # Field of a row's own tag. Where the tag of a row without one comes from; None: from ``tag``.
+    tag_key: Annotated[str, Field(min_length=1)] = "tag"
+    tag_from: Literal["folder"] | None = None
+
+    @property
+    def row_fields(self) -> frozenset[str]:
+        """The fields of rows that are read, besides the images."""
+        return STEERING_FIELDS | {*self.steer, self.tag_key}
 
     @model_validator(mode="after")
     def check_one_question(self) -> Self:
@@ -269,7 +277,7 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def check_output_key(self) -> Self:
-        taken = {self.image_key, "error", "line", "conversation", *STEERING_FIELDS, *self.steer}
+        taken = {self.image_key, "error", "line", "conversation", *self.row_fields}
         if self.output_key in taken:
             raise ValueError(f"--output-key {self.output_key} is a field of the input rows; choose another name")
         if self.details and self.image_key == f"{self.output_key}_meta":
@@ -280,7 +288,7 @@ class Recipe(Settings):
     def check_image_key(self) -> Self:
         if self.image_key == "error":
             raise ValueError("--image-key error: the failure file has its reasons in error; rename the rows' field")
-        if self.image_key in {*STEERING_FIELDS, *self.steer}:
+        if self.image_key in self.row_fields:
             raise ValueError(
                 f"--image-key {self.image_key} is the field of a row's {self.image_key}; name the field with the images"
             )

@@ -48,6 +48,8 @@ def run(
     retry_failed: flag.RetryFailed = False,
     recheck_pictures: flag.RecheckPictures = False,
     tag: flag.Tag = "mam",
+    tag_from: flag.TagFrom = None,
+    tag_key: flag.TagKey = "tag",
     temperature: flag.Temperature = 0.7,
     top_p: flag.TopP = 0.9,
     max_tokens: flag.MaxTokens = 512,

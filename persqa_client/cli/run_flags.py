@@ -78,6 +78,11 @@ RecheckPictures = Annotated[
 
 question_option = partial(typer.Option, rich_help_panel="Questions and answers")
 Tag = Annotated[str, question_option(help="Name of the main character; mam becomes the tag <mam>.")]
+TagFrom = Annotated[
+    Literal["folder"] | None,
+    question_option(help="The folder of an image names its main character. Equal names in other places are the same."),
+]
+TagKey = Annotated[str, question_option(metavar="FIELD", help="Field of a row's own tag.")]
 Temperature = Annotated[float, question_option(min=0, max=2)]
 TopP = Annotated[float, question_option()]
 MaxTokens = Annotated[int, question_option(min=1)]

@@ -15,6 +15,7 @@ from persqa_client.config import Recipe
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.references import estimate_reference_size
 from persqa_client.inputs.rows import parse_line
+from persqa_client.inputs.subjects import SubjectFields, find_folder_tag
 from persqa_client.jsonl import dump_spaced, load_object
 from persqa_client.questions.bank import Bank, read_bank_file
 from persqa_client.questions.categories import CATEGORIES, parse_need
@@ -133,12 +134,27 @@ class RowReader:
         writer = self.paths.rows if path is None else self.paths.listed
         if writer is not None:
             row = writer.rewrite(row, self.recipe.image_key)
-        return row if path is None or isinstance(row, BadRow) else locate_row(row, name, path)
+        if path is not None and isinstance(row, Row):
+            row = locate_row(row, name, path)
+        return self._add_folder_tag(row)
+
+    def _add_folder_tag(self, row: Row | BadRow) -> Row | BadRow:
+        if self.recipe.tag_from is None or isinstance(row, BadRow) or row.tag is not None:
+            return row
+        try:
+            return row._replace(tag=find_folder_tag(row.images[0], self.image_roots))
+        except RowError as error:
+            return BadRow(row.number, row.line, error.code, f"Line {row.number}: {error.message}.", row.given)
 
     def _parse(self, number: int, line: bytes) -> Row | BadRow:
         recipe = self.recipe
         return parse_line(
-            number, line, image_key=recipe.image_key, output_key=recipe.output_key, details=recipe.details
+            number,
+            line,
+            image_key=recipe.image_key,
+            output_key=recipe.output_key,
+            details=recipe.details,
+            subject=SubjectFields(recipe.tag_key),
         )
 
     def parse_answered(self, line: bytes) -> Row | None:
@@ -152,7 +168,9 @@ class RowReader:
         if isinstance(row, BadRow):
             return None
         writer = self.paths.rows or self.paths.listed
-        return row if writer is None else row._replace(images=writer.resolve(row.images))
+        row = row if writer is None else row._replace(images=writer.resolve(row.images))
+        tagged = self._add_folder_tag(row)
+        return None if isinstance(tagged, BadRow) else tagged
 
     def task_ids(self, row: Row | BadRow) -> tuple[TaskId, ...]:
         return (TaskId(row.number),) if isinstance(row, BadRow) else self.task_maker.task_ids(row)

@@ -63,6 +63,7 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
         "system": "Be brief.",
         "prompt": "{question}",
         "steer": ["prompt"],
+        "tag_from": "folder",
         "extra_body": '{"top_k": 1}',
         "rps": 1.5,
         "rpm": 90,
