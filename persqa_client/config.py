@@ -220,6 +220,7 @@ class Limits(Settings):
 
 
 OwnText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+FieldName = Annotated[str, Field(min_length=1)]
 VerifyChoice = Literal["doubtful", "all", "off"]
 
 
@@ -259,13 +260,27 @@ class Recipe(Settings):
     # Which accepted answers the model is asked about again, with the picture: those with a doubt, all, or none.
     verify: VerifyChoice = "off"
     # Field of a row's own tag. Where the tag of a row without one comes from; None: from ``tag``.
-    tag_key: Annotated[str, Field(min_length=1)] = "tag"
+    tag_key: FieldName = "tag"
     tag_from: Literal["folder"] | None = None
+    # Who the main character is: a template, and the field of a row with its own words.
+    describe: OwnText | None = None
+    describe_key: FieldName | None = None
+
+    @property
+    def subject_fields(self) -> dict[str, str]:
+        """The fields of rows that say who the main character is, by flag."""
+        fields = {"tag-key": self.tag_key, "describe-key": self.describe_key}
+        return {flag: name for flag, name in fields.items() if name is not None}
+
+    @property
+    def introduces(self) -> bool:
+        """Whether the prompt says who the main character is."""
+        return self.describe is not None or self.describe_key is not None
 
     @property
     def row_fields(self) -> frozenset[str]:
         """The fields of rows that are read, besides the images."""
-        return STEERING_FIELDS | {*self.steer, self.tag_key}
+        return STEERING_FIELDS | {*self.steer, *self.subject_fields.values()}
 
     @model_validator(mode="after")
     def check_one_question(self) -> Self:
@@ -282,6 +297,16 @@ class Recipe(Settings):
             raise ValueError(f"--output-key {self.output_key} is a field of the input rows; choose another name")
         if self.details and self.image_key == f"{self.output_key}_meta":
             raise ValueError(f"--image-key {self.image_key} is what --details adds; choose another --output-key")
+        return self
+
+    @model_validator(mode="after")
+    def check_subject_fields(self) -> Self:
+        taken = {self.image_key: "--image-key", "error": "the failure file"}
+        taken |= {name: "something else" for name in (*STEERING_FIELDS, *self.steer) if name != "tag"}
+        for flag, name in self.subject_fields.items():
+            if name in taken:
+                raise ValueError(f"--{flag} {name} is a field for {taken[name]}; name another field of the rows")
+            taken[name] = f"--{flag}"
         return self
 
     @model_validator(mode="after")

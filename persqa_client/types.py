@@ -200,6 +200,9 @@ class Task:
     category: str | None = None
     # Whether the answer is to be a word or a phrase.
     wants_phrase: bool = False
+    # Sentences of the prompt that say who the main character is, and those of them that the user wrote.
+    introduction: str = ""
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from persqa_client.cli.exits import EXIT_USAGE, exit_with_error
-from persqa_client.cli.run_flags import AnswerLength, Bank, Config, Language, Prompt, Question, System, Tag
+from persqa_client.cli.run_flags import AnswerLength, Bank, Config, Describe, Language, Prompt, Question, System, Tag
 from persqa_client.cli.usage import Command, Group
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.types import Problem, Row, Strategy, Task, TaskId
@@ -30,6 +30,7 @@ def show_prompts(
     system: System = None,
     prompt: Prompt = None,
     answer_style: AnswerLength = "sentences",
+    describe: Describe = None,
     strategy: Annotated[
         Strategy | None, typer.Option(help="Show one strategy; default: all of them.", rich_help_panel=None)
     ] = None,
@@ -57,6 +58,7 @@ def show_prompts(
             system=system,
             prompt=prompt,
             answer_style=answer_style,
+            describe=describe,
         )
         endpoint = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model="-")
         plan = RunPlan(make_run_settings([endpoint], {}, recipe=recipe))
@@ -73,7 +75,7 @@ def describe_prompts(plan: RunPlan, language: str | None, strategies: tuple[Stra
     """Raises SettingsError."""
     from persqa_client.questions.prompts import build_reask_prompt
 
-    templates = filter(None, (plan.steering.system, plan.steering.prompt))
+    templates = filter(None, (plan.steering.system, plan.steering.prompt, plan.steering.description))
     names = {name for template in templates for name in template.fields}
     row = Row(1, json.dumps({name: f"{{{name}}}" for name in names}).encode(), ("image.jpg",), language=language)
     if language is not None:

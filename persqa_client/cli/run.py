@@ -50,6 +50,8 @@ def run(
     tag: flag.Tag = "mam",
     tag_from: flag.TagFrom = None,
     tag_key: flag.TagKey = "tag",
+    describe: flag.Describe = None,
+    describe_key: flag.DescribeKey = None,
     temperature: flag.Temperature = 0.7,
     top_p: flag.TopP = 0.9,
     max_tokens: flag.MaxTokens = 512,

@@ -83,6 +83,17 @@ TagFrom = Annotated[
     question_option(help="The folder of an image names its main character. Equal names in other places are the same."),
 ]
 TagKey = Annotated[str, question_option(metavar="FIELD", help="Field of a row's own tag.")]
+Describe = Annotated[
+    str | None,
+    question_option(
+        metavar="TEXT|@FILE",
+        parser=text_or_file,
+        help="Who the main character is, such as 'the woman with the red scarf'; may name fields of the rows.",
+    ),
+]
+DescribeKey = Annotated[
+    str | None, question_option(metavar="FIELD", help="Field of a row with its own words for --describe.")
+]
 Temperature = Annotated[float, question_option(min=0, max=2)]
 TopP = Annotated[float, question_option()]
 MaxTokens = Annotated[int, question_option(min=1)]

@@ -30,10 +30,11 @@ class SubjectFields:
     """Names of the fields that are read. None: the rows have no such field, or it means something else."""
 
     tag: str | None = "tag"
+    description: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(name for name in (self.tag,) if name is not None)
+        return tuple(name for name in (self.tag, self.description) if name is not None)
 
 
 TAG_FIELD = SubjectFields()

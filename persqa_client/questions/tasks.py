@@ -15,6 +15,7 @@ from hashlib import blake2b
 from persqa_client.errors import RowError
 from persqa_client.questions.bank import RANK_MODULUS, Bank, Question
 from persqa_client.questions.constraints import choose_form, sentence_pattern, word_answer_pattern
+from persqa_client.questions.introductions import introduce
 from persqa_client.questions.steering import DEFAULT_STEERING, Steering, check_text
 from persqa_client.questions.tags import can_repair_bare_name, choose_surrogate, parse_tag
 from persqa_client.types import Check, Row, Strategy, Task, TaskId
@@ -88,11 +89,15 @@ class TaskMaker:
         question = text.replace("{tag}", tag)
         if question_id is None and not self.asked_before:
             check_row_question(question, tag)
-        surrogate = choose_surrogate(question, tag, self.names) if self.strategy == "surrogate" else None
-        asked = question if surrogate is None else question.replace(tag, surrogate)
+        line = None if self.asked_before else row.line
+        description = self.steering.describe(question, tag, category, line)
+        taken = (*self.names, description)
+        surrogate = choose_surrogate(question, tag, taken) if self.strategy == "surrogate" else None
         constrained = self.strategy in STRATEGIES_WITH_PATTERN
         name = surrogate or tag
-        system, prompt = self.steering.build(asked, tag, name, category, None if self.asked_before else row.line)
+        asked = question.replace(tag, name)
+        introduction = introduce(question, name, description.replace(tag, name))
+        system, prompt = self.steering.build(asked, tag, name, category, line, introduction.text)
         return Task(
             task_id=task_id,
             kind="attribute",
@@ -111,6 +116,8 @@ class TaskMaker:
             question_id=question_id,
             category=category,
             wants_phrase=self.steering.answer_style == "word",
+            introduction=introduction.text,
+            description=introduction.description,
         )
 
     def _make_pattern(self, name: str, question: str) -> str:

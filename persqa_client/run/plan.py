@@ -19,6 +19,7 @@ from persqa_client.inputs.subjects import SubjectFields, find_folder_tag
 from persqa_client.jsonl import dump_spaced, load_object
 from persqa_client.questions.bank import Bank, read_bank_file
 from persqa_client.questions.categories import CATEGORIES, parse_need
+from persqa_client.questions.introductions import introductions_digest
 from persqa_client.questions.prompts import lengths_digest, prompts_digest, verification_digest
 from persqa_client.questions.steering import Steering, make_steering
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
@@ -99,6 +100,8 @@ class RunPlan:
             digests["verify-digest"] = verification_digest()
         if self.settings.recipe.answer_style != "sentences":
             digests["lengths-digest"] = lengths_digest()
+        if self.settings.recipe.introduces:
+            digests["introductions-digest"] = introductions_digest()
         return digests
 
     def warnings(self) -> tuple[str, ...]:
@@ -154,7 +157,7 @@ class RowReader:
             image_key=recipe.image_key,
             output_key=recipe.output_key,
             details=recipe.details,
-            subject=SubjectFields(recipe.tag_key),
+            subject=SubjectFields(recipe.tag_key, recipe.describe_key),
         )
 
     def parse_answered(self, line: bytes) -> Row | None:
@@ -198,7 +201,9 @@ def make_tag(name: str) -> str:
 def make_recipe_steering(recipe: Recipe) -> Steering:
     """Raises SettingsError for a text that can't be used, and for a question about another tag."""
     try:
-        steering = make_steering(recipe.system, recipe.prompt, recipe.answer_style, recipe.steer)
+        steering = make_steering(
+            recipe.system, recipe.prompt, recipe.answer_style, recipe.steer, recipe.describe, recipe.describe_key
+        )
         if recipe.question is not None:
             check_row_question(recipe.question.replace("{tag}", make_tag(recipe.tag)), make_tag(recipe.tag))
     except ValueError as error:

@@ -18,7 +18,10 @@ from persqa_client.validation import Settings
 # Settings outside of Sampling, Limits and Recipe.
 RUN_FLAGS = frozenset({"image_root", "limit", "failed", "fresh", "retry_failed", "recheck_pictures", "probes", "uuid"})
 # Of the recipe, those that runs of earlier versions do not have in their identity.
-ADDED_SETTINGS = ("verify", "paths", "question", "system", "prompt", "answer_style", "steer", "tag_key", "tag_from")
+ADDED_SETTINGS = (
+    *("verify", "paths", "question", "system", "prompt", "answer_style", "steer"),
+    *("tag_key", "tag_from", "describe", "describe_key"),
+)
 DEFAULT_RECIPE = Recipe().model_dump(mode="json")
 # Arguments of ``generate`` that describe its endpoints.
 ENDPOINT_FLAGS = frozenset({"base_url", "model", "api_key_env", "api_key_command", "header", "endpoint"})

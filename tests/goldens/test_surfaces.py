@@ -64,6 +64,8 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
         "prompt": "{question}",
         "steer": ["prompt"],
         "tag_from": "folder",
+        "describe": "the one with {tag}",
+        "describe_key": "about",
         "extra_body": '{"top_k": 1}',
         "rps": 1.5,
         "rpm": 90,

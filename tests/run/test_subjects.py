@@ -118,3 +118,51 @@ async def test_a_rows_own_field_names_its_character(tmp_path: Path, strategy: st
     assert not recheck_run(tmp_path / "qa.jsonl").changes
     identity = json.loads((tmp_path / "qa.run.json").read_text())["identity"]
     assert (identity["tag-key"], "tag-from" in identity) == ("character", False)
+
+
+async def test_the_description_is_sent_and_belongs_to_the_run(tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32), RED).save(tmp_path / "a.png")
+    own = {"image": "a.png", "about": "the tall man", "question": "What is <mam> doing?"}
+    rows = write_rows(tmp_path / "in.jsonl", own, {"image": "a.png", "question": "<mam>在做什么？"})
+    flags = {"describe": "the one in {colour}", "describe_key": "about", "verify": "all"}
+    summary, calls = await ask(rows, **flags)
+    assert summary.tally.failed == {"bad_field": 1}
+    # The question, its verification, and the control without the picture.
+    assert [call.text.count(" <mam> is the tall man. ") for call in calls] == [1, 1, 1]
+    identity = json.loads((tmp_path / "qa.run.json").read_text())["identity"]
+    assert (identity["describe"], identity["describe-key"]) == ("the one in {colour}", "about")
+    assert len(identity["introductions-digest"]) == 16
+    assert (await ask(rows, **flags))[0].state == "already"
+    for changed in ({"describe": "the one in red"}, {"describe_key": None}):
+        with pytest.raises(SettingsError):
+            await ask(rows, **{**flags, **changed})
+    assert not recheck_run(tmp_path / "qa.jsonl").changes
+
+
+@pytest.mark.parametrize("strategy", ["direct", "surrogate"])
+async def test_an_echo_of_the_description_is_rejected_again_by_a_recheck(tmp_path: Path, strategy: str) -> None:
+    Image.new("RGB", (32, 32), RED).save(tmp_path / "a.png")
+    rows = write_rows(tmp_path / "in.jsonl", {"image": "a.png", "question": "Who is <mam>?"})
+    summary, _ = await ask(rows, describe="the one that stands beside a wooden door", strategy=strategy)
+    assert summary.tally.succeeded == 1
+    await ask(rows, describe="<mam> stands beside a wooden door", strategy=strategy, fresh=True)
+    (failed,) = read_rows(tmp_path / "qa.failed.jsonl")
+    assert failed["error"]["code"] == "echo"
+    assert not recheck_run(tmp_path / "qa.jsonl").changes
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"describe": "the {x.y}"}, r"--describe has \{x.y\}"),
+        ({"describe_key": "question"}, "--describe-key question is a field for something else"),
+        ({"describe_key": "tag"}, "--describe-key tag is a field for --tag-key"),
+        ({"tag_key": "image"}, "--tag-key image is a field for --image-key"),
+        ({"describe_key": "pers_qa"}, "--output-key pers_qa is a field"),
+        ({"tag_from": "file"}, "--tag-from: "),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(tmp_path: Path, flags: Json, message: str) -> None:
+    rows = write_rows(tmp_path / "in.jsonl", {"image": "a.png"})
+    with pytest.raises(SettingsError, match=message):
+        generate(rows, tmp_path / "qa.jsonl", base_url="http://127.0.0.1:9/v1", model="m", **flags)
