@@ -265,17 +265,21 @@ class Recipe(Settings):
     # Who the main character is: a template, and the field of a row with its own words.
     describe: OwnText | None = None
     describe_key: FieldName | None = None
+    # An image that shows the main character, and the field of a row with its own one.
+    reference: UserPath | None = None
+    reference_key: FieldName | None = None
 
     @property
     def subject_fields(self) -> dict[str, str]:
         """The fields of rows that say who the main character is, by flag."""
-        fields = {"tag-key": self.tag_key, "describe-key": self.describe_key}
+        fields = {"tag-key": self.tag_key, "describe-key": self.describe_key, "reference-key": self.reference_key}
         return {flag: name for flag, name in fields.items() if name is not None}
 
     @property
     def introduces(self) -> bool:
         """Whether the prompt says who the main character is."""
-        return self.describe is not None or self.describe_key is not None
+        given = (self.describe, self.describe_key, self.reference, self.reference_key)
+        return any(each is not None for each in given)
 
     @property
     def row_fields(self) -> frozenset[str]:

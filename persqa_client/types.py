@@ -45,6 +45,13 @@ class Row(NamedTuple):
     names: tuple[str, ...] = ()
     # The line before its paths were replaced (--paths); None for the same line.
     given: bytes | None = None
+    # An image that shows the main character; it is sent first.
+    reference: str | None = None
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """All images that are sent, in their order."""
+        return self.images if self.reference is None else (self.reference, *self.images)
 
 
 @dataclass(frozen=True, slots=True)

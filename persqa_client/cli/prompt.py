@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from persqa_client.cli.exits import EXIT_USAGE, exit_with_error
-from persqa_client.cli.run_flags import AnswerLength, Bank, Config, Describe, Language, Prompt, Question, System, Tag
+from persqa_client.cli.run_flags import (
+    AnswerLength,
+    Bank,
+    Config,
+    Describe,
+    Language,
+    Prompt,
+    Question,
+    Reference,
+    System,
+    Tag,
+)
 from persqa_client.cli.usage import Command, Group
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.types import Problem, Row, Strategy, Task, TaskId
@@ -31,6 +42,7 @@ def show_prompts(
     prompt: Prompt = None,
     answer_style: AnswerLength = "sentences",
     describe: Describe = None,
+    reference: Reference = None,
     strategy: Annotated[
         Strategy | None, typer.Option(help="Show one strategy; default: all of them.", rich_help_panel=None)
     ] = None,
@@ -59,6 +71,7 @@ def show_prompts(
             prompt=prompt,
             answer_style=answer_style,
             describe=describe,
+            reference=reference,
         )
         endpoint = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model="-")
         plan = RunPlan(make_run_settings([endpoint], {}, recipe=recipe))
@@ -78,6 +91,7 @@ def describe_prompts(plan: RunPlan, language: str | None, strategies: tuple[Stra
     templates = filter(None, (plan.steering.system, plan.steering.prompt, plan.steering.description))
     names = {name for template in templates for name in template.fields}
     row = Row(1, json.dumps({name: f"{{{name}}}" for name in names}).encode(), ("image.jpg",), language=language)
+    row = row._replace(reference=plan.reference)
     if language is not None:
         yield f"==== {LANGUAGE_NAMES.get(language, language)}\n"
     shown: tuple[str, str] | None = None

@@ -52,6 +52,8 @@ def run(
     tag_key: flag.TagKey = "tag",
     describe: flag.Describe = None,
     describe_key: flag.DescribeKey = None,
+    reference: flag.Reference = None,
+    reference_key: flag.ReferenceKey = None,
     temperature: flag.Temperature = 0.7,
     top_p: flag.TopP = 0.9,
     max_tokens: flag.MaxTokens = 512,

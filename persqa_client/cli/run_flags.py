@@ -94,6 +94,15 @@ Describe = Annotated[
 DescribeKey = Annotated[
     str | None, question_option(metavar="FIELD", help="Field of a row with its own words for --describe.")
 ]
+Reference = Annotated[
+    Path | None,
+    question_option(
+        metavar="FILE", parser=path, help="Image that shows the main character; it is sent before those of each row."
+    ),
+]
+ReferenceKey = Annotated[
+    str | None, question_option(metavar="FIELD", help="Field of a row with its own image for --reference.")
+]
 Temperature = Annotated[float, question_option(min=0, max=2)]
 TopP = Annotated[float, question_option()]
 MaxTokens = Annotated[int, question_option(min=1)]

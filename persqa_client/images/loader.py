@@ -112,8 +112,8 @@ def add_image_uuid(image: EncodedImage, fields: Mapping[str, Any]) -> EncodedIma
 
 class ImageLoader:
     """``fields``: additional fields of the requests. ``share_all`` shares all images, ``share_repeated`` only those
-    loaded a second time. A shared image has a uuid, and concurrent requests use one copy. Others have none, because the
-    digest is expensive.
+    loaded a second time and, from the first time on, those in ``shared``. A shared image has a uuid, and concurrent
+    requests use one copy. Others have none, because the digest is expensive.
     """
 
     def __init__(
@@ -124,6 +124,7 @@ class ImageLoader:
         *,
         share_all: bool,
         share_repeated: bool,
+        shared: Collection[str] = (),
         max_known: int = MAX_KNOWN_REFERENCES,
     ) -> None:
         self._cache = cache
@@ -131,6 +132,7 @@ class ImageLoader:
         self._fields = fields
         self._share_all = share_all
         self._share_repeated = share_repeated
+        self._always_shared = frozenset(shared)
         self._seen: FIFOCache[int, None] = FIFOCache(max_known)
         # By reference and version: a file that was replaced is another image.
         self._loading: dict[tuple[str, FileVersion | None], asyncio.Task[EncodedImage]] = {}
@@ -150,7 +152,7 @@ class ImageLoader:
         if self._share_repeated and not is_shared:
             # Only the hash is kept, since a reference may be a data: URI. A collision costs one digest.
             key = hash(reference)
-            is_shared = key in self._seen
+            is_shared = key in self._seen or reference in self._always_shared
             self._seen.setdefault(key)
         if is_shared:
             return self._shared.get((reference, version)) or await self._load_shared(reference, version)

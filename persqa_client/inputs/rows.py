@@ -84,6 +84,7 @@ def parse_line(
             category=parse_choice(fields, "category", parse_category) if "category" in fields else None,
             language=parse_choice(fields, "language", parse_language) if "language" in fields else None,
             only_question=only_question,
+            reference=parse_reference(fields, subject.reference) if subject.reference in fields else None,
         )
     except RowError as error:
         # What is no row is kept byte for byte.
@@ -153,6 +154,13 @@ def parse_tag_field(fields: dict[str, Any], key: str) -> str | None:
         return None if name is None else parse_tag(name)
     except ValueError as error:
         raise RowError("bad_tag", str(error)) from error
+
+
+def parse_reference(fields: dict[str, Any], key: str | None) -> str | None:
+    value = fields.get(key) if key is not None else None
+    if value is not None and not isinstance(value, str):
+        raise RowError("bad_image_field", f"the field {key!r} must be the path of one image")
+    return value if value and value.strip() else None
 
 
 def parse_choice(fields: dict[str, Any], name: str, parse: Callable[[str], str]) -> str | None:

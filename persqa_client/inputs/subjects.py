@@ -31,10 +31,11 @@ class SubjectFields:
 
     tag: str | None = "tag"
     description: str | None = None
+    reference: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(name for name in (self.tag, self.description) if name is not None)
+        return tuple(name for name in (self.tag, self.description, self.reference) if name is not None)
 
 
 TAG_FIELD = SubjectFields()

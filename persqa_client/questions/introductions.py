@@ -23,14 +23,25 @@ class IntroductionWording:
     """``name`` is the tag, or the ordinary name that replaces it."""
 
     description: str
+    reference: str
     full_stop: str
     # Between two sentences.
     space: str
 
 
 WORDINGS: Mapping[str, IntroductionWording] = {
-    "en": IntroductionWording(description="{name} is {description}", full_stop=".", space=" "),
-    "zh": IntroductionWording(description="{name}是{description}", full_stop="。", space=""),
+    "en": IntroductionWording(
+        description="{name} is {description}",
+        reference="The first picture only shows who {name} is; the question is not about it, so do not mention it.",
+        full_stop=".",
+        space=" ",
+    ),
+    "zh": IntroductionWording(
+        description="{name}是{description}",
+        reference="第一张图只用来说明{name}是谁，问题问的不是它，也不要提到它。",
+        full_stop="。",
+        space="",
+    ),
 }
 
 
@@ -50,15 +61,17 @@ class Introduction:
 NO_INTRODUCTION = Introduction()
 
 
-def introduce(question: str, name: str, description: str = "") -> Introduction:
+def introduce(question: str, name: str, description: str = "", *, has_reference: bool = False) -> Introduction:
     """``description``: words such as "the woman with the red scarf", or whole sentences that have the name in them.
+    ``has_reference``: whether an image of the main character is sent first.
 
     >>> introduce("What is <mam> doing?", "<mam>", "the woman with the red scarf.").text
     '<mam> is the woman with the red scarf.'
     """
     wording = choose_introduction(question)
     described = describe_subject(description, name, wording)
-    return Introduction(described, described)
+    reference = wording.reference.format(name=name) if has_reference else ""
+    return Introduction(join_sentences(reference, described, question=question), described)
 
 
 def describe_subject(description: str, name: str, wording: IntroductionWording) -> str:

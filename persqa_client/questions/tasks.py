@@ -69,6 +69,7 @@ class TaskMaker:
     names: tuple[str, ...] = ()  # Real names that answers must not contain.
     steering: Steering = DEFAULT_STEERING
     question: str | None = None  # Asked about each row that has none of its own, instead of the bank's.
+    may_have_reference: bool = False  # Whether the rows have an image of the main character, if that is not known.
     asked_before: bool = False  # Whether the rows' questions were asked by an earlier run, which has checked them.
 
     def task_ids(self, row: Row) -> tuple[TaskId, ...]:
@@ -96,7 +97,8 @@ class TaskMaker:
         constrained = self.strategy in STRATEGIES_WITH_PATTERN
         name = surrogate or tag
         asked = question.replace(tag, name)
-        introduction = introduce(question, name, description.replace(tag, name))
+        has_reference = self.may_have_reference if self.asked_before else row.reference is not None
+        introduction = introduce(question, name, description.replace(tag, name), has_reference=has_reference)
         system, prompt = self.steering.build(asked, tag, name, category, line, introduction.text)
         return Task(
             task_id=task_id,

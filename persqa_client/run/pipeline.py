@@ -102,14 +102,14 @@ class Pipeline:
         task: Task | None = None
         try:
             task = self.task_maker.make_task(row, task_id)
-            loaded = [await self.load(reference) for reference in row.images]
+            loaded = [await self.load(reference) for reference in row.pictures]
         except RowError as error:
             asked = None if task is None else describe_task(task)
             return Failure(task_id, error.code, f"Line {task_id.row}: {error.message}", task=asked)
         self.note_question(task.question)
         images, files = tuple([each.image for each in loaded]), tuple([each.file for each in loaded])
         held = len(row.line)
-        for reference, image, file in zip(row.images, images, files, strict=True):
+        for reference, image, file in zip(row.pictures, images, files, strict=True):
             self.note_image(row.number, reference, file)
             held += len(image.data)
         # The first question's weight includes the images that the others share.

@@ -66,6 +66,8 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
         "tag_from": "folder",
         "describe": "the one with {tag}",
         "describe_key": "about",
+        "reference": "a.png",
+        "reference_key": "who",
         "extra_body": '{"top_k": 1}',
         "rps": 1.5,
         "rpm": 90,

@@ -31,10 +31,11 @@ def name_in(call: Call) -> str:
 def answer(call: Call) -> web.Response:
     """A sentence about the name in the prompt; a verdict if one is asked for; without its tag for the tag <bare>."""
     name = name_in(call)
-    if "Reply with yes or no" in call.text:
+    if "Reply with yes or no" in call.text or "只回答" in call.text:
         return web.json_response(completion(call, "yes"))
     name = name.strip("<>") if "bare" in name else name
-    return web.json_response(completion(call, f"{name} stands beside a wooden door."))
+    said = f"{name}站在一扇木门旁边。" if "问题：" in call.text else f"{name} stands beside a wooden door."
+    return web.json_response(completion(call, said))
 
 
 async def ask(rows: Path, **flags: Any) -> tuple[Summary, list[Call]]:
