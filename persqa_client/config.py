@@ -13,7 +13,7 @@ import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 
 from persqa_client.errors import RunStopped
-from persqa_client.types import AnswerStyle, OutputStyle, QuestionLanguage, SteeringText
+from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, SteeringText
 from persqa_client.urls import add_query, expand_home, parse_base_url
 from persqa_client.validation import Settings
 
@@ -268,18 +268,24 @@ class Recipe(Settings):
     # An image that shows the main character, and the field of a row with its own one.
     reference: UserPath | None = None
     reference_key: FieldName | None = None
+    # What is done with the box around the main character, which each row has; None: boxes are not read.
+    box: BoxMode | None = None
+    box_key: FieldName = "box"
+    box_format: BoxFormat = "xyxy"
 
     @property
     def subject_fields(self) -> dict[str, str]:
         """The fields of rows that say who the main character is, by flag."""
+        box_key = None if self.box is None else self.box_key
         fields = {"tag-key": self.tag_key, "describe-key": self.describe_key, "reference-key": self.reference_key}
+        fields |= {"box-key": box_key}
         return {flag: name for flag, name in fields.items() if name is not None}
 
     @property
     def introduces(self) -> bool:
         """Whether the prompt says who the main character is."""
         given = (self.describe, self.describe_key, self.reference, self.reference_key)
-        return any(each is not None for each in given)
+        return self.box == "drawn" or any(each is not None for each in given)
 
     @property
     def row_fields(self) -> frozenset[str]:
@@ -301,6 +307,14 @@ class Recipe(Settings):
             raise ValueError(f"--output-key {self.output_key} is a field of the input rows; choose another name")
         if self.details and self.image_key == f"{self.output_key}_meta":
             raise ValueError(f"--image-key {self.image_key} is what --details adds; choose another --output-key")
+        return self
+
+    @model_validator(mode="after")
+    def check_box_is_used(self) -> Self:
+        given = {"--box-key": self.box_key != "box", "--box-format": self.box_format != "xyxy"}
+        if self.box is None and any(given.values()):
+            flag = next(name for name, is_given in given.items() if is_given)
+            raise ValueError(f"{flag} says how the box of a row is read; say with --box whether it is drawn or cropped")
         return self
 
     @model_validator(mode="after")

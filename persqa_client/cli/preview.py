@@ -77,7 +77,7 @@ def print_pictures(
     protocol: Protocol | None,
     console: Console,
 ) -> None:
-    for index, reference in enumerate(row.pictures):
+    for index, (reference, mark) in enumerate(row.views):
         sent = ""
         if index < len(pictures):
             picture = pictures[index]
@@ -88,7 +88,7 @@ def print_pictures(
         if protocol is None:
             continue
         try:
-            image = load_image(reference, roots, max_pixels=SHOWN_PIXELS)
+            image = load_image(reference, roots, max_pixels=SHOWN_PIXELS, mark=mark)
         except RowError:
             continue  # its message is the row's outcome
         columns = min(MAX_COLUMNS, shutil.get_terminal_size().columns)

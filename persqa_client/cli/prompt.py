@@ -12,6 +12,7 @@ from persqa_client.cli.exits import EXIT_USAGE, exit_with_error
 from persqa_client.cli.run_flags import (
     AnswerLength,
     Bank,
+    Box,
     Config,
     Describe,
     Language,
@@ -23,7 +24,7 @@ from persqa_client.cli.run_flags import (
 )
 from persqa_client.cli.usage import Command, Group
 from persqa_client.errors import RowError, SettingsError
-from persqa_client.types import Problem, Row, Strategy, Task, TaskId
+from persqa_client.types import BoxMark, Problem, Row, Strategy, Task, TaskId
 
 if TYPE_CHECKING:
     from persqa_client.run.plan import RunPlan
@@ -43,6 +44,7 @@ def show_prompts(
     answer_style: AnswerLength = "sentences",
     describe: Describe = None,
     reference: Reference = None,
+    box: Box = None,
     strategy: Annotated[
         Strategy | None, typer.Option(help="Show one strategy; default: all of them.", rich_help_panel=None)
     ] = None,
@@ -72,6 +74,7 @@ def show_prompts(
             answer_style=answer_style,
             describe=describe,
             reference=reference,
+            box=box,
         )
         endpoint = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model="-")
         plan = RunPlan(make_run_settings([endpoint], {}, recipe=recipe))
@@ -91,7 +94,8 @@ def describe_prompts(plan: RunPlan, language: str | None, strategies: tuple[Stra
     templates = filter(None, (plan.steering.system, plan.steering.prompt, plan.steering.description))
     names = {name for template in templates for name in template.fields}
     row = Row(1, json.dumps({name: f"{{{name}}}" for name in names}).encode(), ("image.jpg",), language=language)
-    row = row._replace(reference=plan.reference)
+    box = plan.settings.recipe.box
+    row = row._replace(reference=plan.reference, marks=() if box is None else (BoxMark(0, 0, 1, 1, True, box),))
     if language is not None:
         yield f"==== {LANGUAGE_NAMES.get(language, language)}\n"
     shown: tuple[str, str] | None = None

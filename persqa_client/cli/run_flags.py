@@ -10,7 +10,7 @@ import typer
 
 from persqa_client.cli.config_file import load_config
 from persqa_client.cli.usage import path, text_or_file
-from persqa_client.types import AnswerStyle, OutputStyle, QuestionLanguage
+from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage
 
 VARIABLES = {"base_url": "PERSQA_BASE_URL", "model": "PERSQA_MODEL"}
 
@@ -102,6 +102,15 @@ Reference = Annotated[
 ]
 ReferenceKey = Annotated[
     str | None, question_option(metavar="FIELD", help="Field of a row with its own image for --reference.")
+]
+Box = Annotated[
+    BoxMode | None,
+    question_option(help="Show the box of a row: drawn into its image in red, or the image cropped to it."),
+]
+BoxKey = Annotated[str, question_option(metavar="FIELD", help="Field of a row's box, or of a list of one per image.")]
+BoxForm = Annotated[
+    BoxFormat,
+    question_option("--box-format", help="x1 y1 x2 y2 or x y width height in pixels, or x1 y1 x2 y2 from 0 to 1."),
 ]
 Temperature = Annotated[float, question_option(min=0, max=2)]
 TopP = Annotated[float, question_option()]

@@ -74,10 +74,11 @@ def parse_line(
         if output_key in fields or (details and f"{output_key}_meta" in fields):
             key = output_key if output_key in fields else f"{output_key}_meta"
             raise RowError("output_key_taken", f"the row already has a field {key!r}; choose another --output-key")
+        images = parse_images(fields, image_key)
         return Row(
             number=number,
             line=line,
-            images=parse_images(fields, image_key),
+            images=images,
             question=parse_text(fields, "question") if "question" in fields else None,
             tag=parse_tag_field(fields, subject.tag) if subject.tag is not None and subject.tag in fields else None,
             id=parse_id(fields, line) if "id" in fields else None,
@@ -85,6 +86,7 @@ def parse_line(
             language=parse_choice(fields, "language", parse_language) if "language" in fields else None,
             only_question=only_question,
             reference=parse_reference(fields, subject.reference) if subject.reference in fields else None,
+            marks=subject.parse_marks(fields, len(images)),
         )
     except RowError as error:
         # What is no row is kept byte for byte.

@@ -8,8 +8,10 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from persqa_client.errors import RowError
+from persqa_client.images.boxes import parse_boxes
 from persqa_client.images.references import (
     DATA_URI,
     describe_reference,
@@ -19,6 +21,7 @@ from persqa_client.images.references import (
     parse_local_path,
 )
 from persqa_client.questions.tags import MAX_TAG_LENGTH, parse_tag
+from persqa_client.types import BoxFormat, BoxMark, BoxMode
 
 # What can't be in a tag: letters, digits, hyphens, dots and underscores can.
 NO_TAG_CHARACTERS = re.compile(r"[^\w.\-]+")
@@ -32,10 +35,26 @@ class SubjectFields:
     tag: str | None = "tag"
     description: str | None = None
     reference: str | None = None
+    box: str | None = None
+    box_format: BoxFormat = "xyxy"
+    box_mode: BoxMode = "drawn"
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(name for name in (self.tag, self.description, self.reference) if name is not None)
+        return tuple(name for name in (self.tag, self.description, self.reference, self.box) if name is not None)
+
+    def parse_marks(self, fields: dict[str, Any], images: int) -> tuple[BoxMark | None, ...]:
+        """Raises RowError (``box_invalid``), also for a row without the field, whose name may be misspelt."""
+        if self.box is None:
+            return ()
+        if self.box not in fields:
+            raise RowError(
+                "box_invalid", f"the row has no field {self.box!r} (see --box-key); null stands for the whole image"
+            )
+        try:
+            return parse_boxes(fields[self.box], self.box_format, self.box_mode, images)
+        except RowError as error:
+            raise RowError(error.code, f"the field {self.box!r} {error.message}") from error
 
 
 TAG_FIELD = SubjectFields()

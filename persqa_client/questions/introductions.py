@@ -24,6 +24,7 @@ class IntroductionWording:
 
     description: str
     reference: str
+    drawn_box: str
     full_stop: str
     # Between two sentences.
     space: str
@@ -33,12 +34,14 @@ WORDINGS: Mapping[str, IntroductionWording] = {
     "en": IntroductionWording(
         description="{name} is {description}",
         reference="The first picture only shows who {name} is; the question is not about it, so do not mention it.",
+        drawn_box="{name} is in the red box. The box is only drawn to show that, so do not mention it.",
         full_stop=".",
         space=" ",
     ),
     "zh": IntroductionWording(
         description="{name}是{description}",
         reference="第一张图只用来说明{name}是谁，问题问的不是它，也不要提到它。",
+        drawn_box="{name}在红框里。红框只是标记，不要提到它。",
         full_stop="。",
         space="",
     ),
@@ -61,7 +64,9 @@ class Introduction:
 NO_INTRODUCTION = Introduction()
 
 
-def introduce(question: str, name: str, description: str = "", *, has_reference: bool = False) -> Introduction:
+def introduce(
+    question: str, name: str, description: str = "", *, has_reference: bool = False, has_drawn_box: bool = False
+) -> Introduction:
     """``description``: words such as "the woman with the red scarf", or whole sentences that have the name in them.
     ``has_reference``: whether an image of the main character is sent first.
 
@@ -71,7 +76,8 @@ def introduce(question: str, name: str, description: str = "", *, has_reference:
     wording = choose_introduction(question)
     described = describe_subject(description, name, wording)
     reference = wording.reference.format(name=name) if has_reference else ""
-    return Introduction(join_sentences(reference, described, question=question), described)
+    drawn_box = wording.drawn_box.format(name=name) if has_drawn_box else ""
+    return Introduction(join_sentences(reference, described, drawn_box, question=question), described)
 
 
 def describe_subject(description: str, name: str, wording: IntroductionWording) -> str:

@@ -69,7 +69,9 @@ class TaskMaker:
     names: tuple[str, ...] = ()  # Real names that answers must not contain.
     steering: Steering = DEFAULT_STEERING
     question: str | None = None  # Asked about each row that has none of its own, instead of the bank's.
-    may_have_reference: bool = False  # Whether the rows have an image of the main character, if that is not known.
+    # Whether the rows have an image of the main character, or a drawn box, if the row does not say it.
+    may_have_reference: bool = False
+    may_have_drawn_box: bool = False
     asked_before: bool = False  # Whether the rows' questions were asked by an earlier run, which has checked them.
 
     def task_ids(self, row: Row) -> tuple[TaskId, ...]:
@@ -97,8 +99,14 @@ class TaskMaker:
         constrained = self.strategy in STRATEGIES_WITH_PATTERN
         name = surrogate or tag
         asked = question.replace(tag, name)
-        has_reference = self.may_have_reference if self.asked_before else row.reference is not None
-        introduction = introduce(question, name, description.replace(tag, name), has_reference=has_reference)
+        has_drawn_box = self.may_have_drawn_box if self.asked_before else is_box_drawn(row)
+        introduction = introduce(
+            question,
+            name,
+            description.replace(tag, name),
+            has_reference=self.may_have_reference if self.asked_before else row.reference is not None,
+            has_drawn_box=has_drawn_box,
+        )
         system, prompt = self.steering.build(asked, tag, name, category, line, introduction.text)
         return Task(
             task_id=task_id,
@@ -120,12 +128,17 @@ class TaskMaker:
             wants_phrase=self.steering.answer_style == "word",
             introduction=introduction.text,
             description=introduction.description,
+            has_drawn_box=has_drawn_box,
         )
 
     def _make_pattern(self, name: str, question: str) -> str:
         if self.steering.answer_style == "word":
             return word_answer_pattern(name)
         return sentence_pattern(name, choose_form(question))
+
+
+def is_box_drawn(row: Row) -> bool:
+    return any(mark is not None and mark.mode == "drawn" for mark in row.marks)
 
 
 def check_row_question(question: str, tag: str) -> None:

@@ -71,7 +71,12 @@ class FinishedPlan:
 
     def _make_task_maker(self, strategy: Strategy) -> TaskMaker:
         had_reference = bool({"reference", "reference-key"} & self._run.identity.keys())
-        return replace(self._plan.make_task_maker(strategy), asked_before=True, may_have_reference=had_reference)
+        return replace(
+            self._plan.make_task_maker(strategy),
+            asked_before=True,
+            may_have_reference=had_reference,
+            may_have_drawn_box=self.recipe.box == "drawn",
+        )
 
     def iter_tasks(self, results: FinishedResults) -> Iterator[tuple[TaskId, Row | None]]:
         """The tasks of the input up to the end of the run."""

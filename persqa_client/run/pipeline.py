@@ -17,7 +17,19 @@ from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Recor
 from persqa_client.questions.prompts import build_reask_prompt
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.verification import DOUBTS, NOT_VERIFIED, add_cost, needs_verification, verify_answer
-from persqa_client.types import BadRow, EncodedImage, FileStamp, LoadedImage, Problem, Request, Row, Task, TaskId, Usage
+from persqa_client.types import (
+    BadRow,
+    BoxMark,
+    EncodedImage,
+    FileStamp,
+    LoadedImage,
+    Problem,
+    Request,
+    Row,
+    Task,
+    TaskId,
+    Usage,
+)
 
 # A rejected answer is asked for once more, and then once at another endpoint, if there is one.
 MAX_ASKS = 2
@@ -27,6 +39,10 @@ class Completer(Protocol):
     """Interface of a session or a pool."""
 
     async def complete(self, request: Request) -> Reply: ...
+
+
+class LoadImage(Protocol):
+    def __call__(self, reference: str, mark: BoxMark | None = None) -> Awaitable[LoadedImage]: ...
 
 
 @dataclass(slots=True)
@@ -72,10 +88,10 @@ def ignore_weight(weight: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Answers the tasks of a run. ``load`` loads an image reference, or raises RowError."""
+    """Answers the tasks of a run. ``load`` loads an image reference with its mark, or raises RowError."""
 
     completer: Completer
-    load: Callable[[str], Awaitable[LoadedImage]]
+    load: LoadImage
     task_maker: TaskMaker
     # Maximum tokens of an answer.
     max_tokens: int = 512
@@ -102,7 +118,7 @@ class Pipeline:
         task: Task | None = None
         try:
             task = self.task_maker.make_task(row, task_id)
-            loaded = [await self.load(reference) for reference in row.pictures]
+            loaded = [await self.load(reference, mark) for reference, mark in row.views]
         except RowError as error:
             asked = None if task is None else describe_task(task)
             return Failure(task_id, error.code, f"Line {task_id.row}: {error.message}", task=asked)

@@ -168,7 +168,14 @@ class RowReader:
             image_key=recipe.image_key,
             output_key=recipe.output_key,
             details=recipe.details,
-            subject=SubjectFields(recipe.tag_key, recipe.describe_key, recipe.reference_key),
+            subject=SubjectFields(
+                recipe.tag_key,
+                recipe.describe_key,
+                recipe.reference_key,
+                None if recipe.box is None else recipe.box_key,
+                recipe.box_format,
+                recipe.box or "drawn",
+            ),
         )
 
     def parse_answered(self, line: bytes) -> Row | None:

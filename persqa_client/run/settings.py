@@ -20,7 +20,7 @@ RUN_FLAGS = frozenset({"image_root", "limit", "failed", "fresh", "retry_failed",
 # Of the recipe, those that runs of earlier versions do not have in their identity.
 ADDED_SETTINGS = (
     *("verify", "paths", "question", "system", "prompt", "answer_style", "steer"),
-    *("tag_key", "tag_from", "describe", "describe_key", "reference", "reference_key"),
+    *("tag_key", "tag_from", "describe", "describe_key", "reference", "reference_key", "box", "box_key", "box_format"),
 )
 DEFAULT_RECIPE = Recipe().model_dump(mode="json")
 # Arguments of ``generate`` that describe its endpoints.
