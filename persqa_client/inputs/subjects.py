@@ -73,7 +73,8 @@ def find_folder_tag(reference: str, roots: Sequence[Path]) -> str:
         return parse_tag(clean_folder_name(folder))
     except ValueError as error:
         shown = describe_reference(folder)
-        raise RowError("bad_tag", f"the folder {shown!r} of the image can't name the tag: {error}") from error
+        reason = f"the folder {shown!r} of the image can't name the tag: {error}"
+        raise RowError("bad_tag", f"{reason}; rename the folder, or give the row a tag") from error
 
 
 def name_folder(path: str, roots: Sequence[Path]) -> str:
