@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import gc
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from persqa_client.cli import run_flags as flag
-from persqa_client.cli.run_flags import VARIABLES
+from persqa_client.cli.help_pages import make_page
+from persqa_client.cli.run_flags import VARIABLES, is_everyday
+from persqa_client.cli.usage import Command
 
 # Parameters of the command that are no settings of a run.
-MODES = frozenset({"config", "no_uuid", "dry_run", "preview"})
+MODES = frozenset({"config", "no_uuid", "dry_run", "preview", "help_all"})
+UUID_CHOICES = ("auto", "on", "off")
+
+
+class RunCommand(Command):
+    """Its help shows the everyday options. Accepts ``--uuid`` without a value, as in earlier versions."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write(make_page(self, ctx, is_everyday, all=False))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, complete_uuid_flag(args))
+
+
+def complete_uuid_flag(args: list[str]) -> list[str]:
+    """``--uuid`` without a value is ``--uuid auto``."""
+    following = [*args, ""][1:]
+    return [
+        "--uuid=auto" if word == "--uuid" and after not in UUID_CHOICES else word
+        for word, after in zip(args, following, strict=True)
+    ]
 
 
 class Mode(NamedTuple):
@@ -104,15 +126,18 @@ def run(
     preview: flag.Preview = None,
     dry_run: flag.DryRun = False,
     config: flag.Config = None,
+    help_all: flag.HelpAll = False,
 ) -> None:
     """Ask a question about every image and write the checked answers.
 
     Run the same command again to resume after a stop. Exit codes: 0 all rows answered, 1 some rows failed, 2 invalid
     usage, configuration or input, 3 server unavailable or requests rejected, 70 bug in this program, 130 stopped.
 
-    Example: persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-VL-3B-Instruct
+    Example:
+      persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1
 
-    On a machine with a GPU: persqa run photos/ -o qa.jsonl --serve Qwen/Qwen2.5-VL-3B-Instruct
+    On a machine with a GPU:
+      persqa run photos/ -o qa.jsonl --serve Qwen/Qwen2.5-VL-3B-Instruct
     """
     flags = {name: value for name, value in locals().items() if name not in MODES}
     flags["uuid"] = "off" if no_uuid else uuid

@@ -26,6 +26,7 @@ from tests.support.commands import PERSQA, lines_in, start
 SERVER = ("--base-url", "http://127.0.0.1:9/v1", "--model", "m")
 
 
+@pytest.mark.slow
 def test_letters_that_the_terminal_lacks_are_escaped(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"image": "a.jpg", "question": "<mam> 在做什么？"}\n', encoding="utf-8")
     command = [*PERSQA, "run", "rows.jsonl", "-o", "照片.jsonl", *SERVER]
