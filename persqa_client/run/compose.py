@@ -125,6 +125,7 @@ class Composition(AbstractAsyncContextManager["Composition"]):
             max_tokens=settings.sampling.max_tokens,
             context=shortest_context(self.servers),
             model_family=family,
+            shared_reference=self.plan.reference,
             share_images=share_images,
             verify=settings.recipe.verify,
             note_question=self._note_question,

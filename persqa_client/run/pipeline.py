@@ -99,6 +99,8 @@ class Pipeline:
     context: int | None = None
     # Model family for counting image tokens; None if unknown.
     model_family: ModelFamily | None = None
+    # The image of the main character that all rows share, and that is in memory once.
+    shared_reference: str | None = None
     # Whether each image is sent once for all its questions.
     share_images: bool = False
     # Which accepted answers the model is asked about again.
@@ -127,7 +129,7 @@ class Pipeline:
         held = len(row.line)
         for reference, image, file in zip(row.pictures, images, files, strict=True):
             self.note_image(row.number, reference, file)
-            held += len(image.data)
+            held += 0 if reference == self.shared_reference else len(image.data)
         # The first question's weight includes the images that the others share.
         set_weight(0 if self.share_images and task_id.question > 0 else held)
         return await self._ask(task, images, files)

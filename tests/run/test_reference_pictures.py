@@ -15,11 +15,16 @@ from PIL import Image
 from persqa_client import Recipe, SettingsError, generate
 from persqa_client.api import PersQAClient
 from persqa_client.config import Endpoint
+from persqa_client.questions.bank import Bank
+from persqa_client.questions.tasks import TaskMaker
+from persqa_client.run.pipeline import Pipeline
 from persqa_client.run.recheck import recheck_run
 from persqa_client.simulator.server import SimSettings, run_simulator
+from persqa_client.types import Row, TaskId
 from tests.run.chat_servers import Call
 from tests.run.test_subjects import BLUE, GREEN, RED, ask, read_rows, write_rows
 from tests.support.commands import persqa
+from tests.support.fakes import FakeCompleter, load_nothing
 
 MODEL = "persqa-simulator"
 SENTENCE = "The first picture only shows who <mam> is; the question is not about it, so do not mention it."
@@ -120,6 +125,17 @@ def count_bytes(rows: Path, **flags: Any) -> int:
     with run_simulator(SimSettings(latency=0.01)) as server:
         generate(rows, rows.parent / "qa.jsonl", base_url=server.base_url, model=MODEL, fresh=True, **flags)
         return int(server.stats()["bytes_in"])
+
+
+async def test_the_shared_reference_counts_once_in_memory() -> None:
+    row = Row(1, b"{}", ("a.jpg",), question="Who is <mam>?", reference="who.jpg")
+    weights: list[int] = []
+    for shared in (None, "who.jpg"):
+        completer = FakeCompleter(["<mam> reads a book."])
+        asks = TaskMaker("<mam>", 0, Bank.build("human"), ())
+        await Pipeline(completer, load_nothing, asks, shared_reference=shared).answer(row, TaskId(1), weights.append)
+        assert [picture.data for picture in completer.requests[0].pictures] == [b"who.jpg", b"a.jpg"]
+    assert weights == [len("{}who.jpga.jpg"), len("{}a.jpg")]
 
 
 @pytest.mark.slow
