@@ -1,29 +1,32 @@
 """Settings of an endpoint, of requests, and of how questions are asked. Invalid values raise SettingsError, in the
-words of usage errors.
+words of usage errors: by the names of arguments if the class is called, by those of flags in ``build_settings``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 import orjson
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
 
 from persqa_client.errors import RunStopped
 from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, SteeringText
 from persqa_client.urls import add_query, expand_home, parse_base_url
-from persqa_client.validation import Settings
+from persqa_client.validation import Settings as Settings
+from persqa_client.validation import build_settings as build_settings
+from persqa_client.validation import check_header_name, check_header_value
+from persqa_client.validation import describe_reason as describe_reason
 
-HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
-# Headers that say how the request and its response are framed and encoded.
-OWN_HEADERS = frozenset(
-    {"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host"}
-    | {"keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
-)
 # Row fields that affect the question.
 STEERING_FIELDS = frozenset({"id", "question", "tag", "category", "language"})
 # Request fields that --extra-body must not set.
@@ -31,20 +34,6 @@ RESERVED_REQUEST_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"}
 # 1,280 image tokens of 28x28 pixels, the maximum that Qwen's model cards recommend.
 DEFAULT_MAX_PIXELS = 1280 * 28 * 28
 CONCURRENCY_CEILING = 4096
-
-
-def check_header_name(name: str) -> str:
-    if not HEADER_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is not the name of a header")
-    if name.lower() in OWN_HEADERS:
-        raise ValueError(f"{name} is set by the client itself")
-    return name
-
-
-def check_header_value(value: SecretStr) -> SecretStr:
-    if not HEADER_VALUE.fullmatch(value.get_secret_value()):
-        raise ValueError("the value is empty, or contains a line break or a non-ASCII character")
-    return value
 
 
 def read_path(value: object) -> object:
@@ -56,6 +45,11 @@ def read_path(value: object) -> object:
 
 def expand_bank(name: str) -> str:
     return str(expand_home(name)) if name.startswith("~") else name
+
+
+def as_tuple(value: object) -> object:
+    """One text stands for a list with it."""
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 UserPath = Annotated[Path, BeforeValidator(read_path)]
@@ -85,6 +79,23 @@ class Endpoint(Settings):
     # For a server started by this program: returns its exit error, or None while it runs. A run does not wait for such
     # a server to recover.
     exit_error: Annotated[Callable[[], RunStopped | None] | None, Field(exclude=True, repr=False)] = None
+
+    if TYPE_CHECKING:
+        # What is accepted, which is more than what is kept.
+        def __init__(
+            self,
+            *,
+            base_url: str,
+            model: str,
+            api_key: str | SecretStr | None = None,
+            api_key_command: str | None = None,
+            headers: Mapping[str, str | SecretStr] = {},
+            query: str = "",
+            ca_cert: str | Path | None = None,
+            client_cert: str | Path | None = None,
+            client_key: str | Path | None = None,
+            exit_error: Callable[[], RunStopped | None] | None = None,
+        ) -> None: ...
 
     @model_validator(mode="before")
     @classmethod
@@ -222,6 +233,10 @@ class Limits(Settings):
 OwnText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 FieldName = Annotated[str, Field(min_length=1)]
 VerifyChoice = Literal["doubtful", "all", "off"]
+if TYPE_CHECKING:  # one is accepted in place of a list
+    SteeringTexts = SteeringText | Sequence[SteeringText]
+else:
+    SteeringTexts = Sequence[SteeringText]
 
 
 class Recipe(Settings):
@@ -241,7 +256,7 @@ class Recipe(Settings):
     # Include questions about skin, age and body.
     sensitive: bool = False
     # Leave out questions about these (face, eyes, ...).
-    without: tuple[str, ...] = ()
+    without: Annotated[Sequence[str], BeforeValidator(as_tuple)] = ()
     # File of real names that answers must not contain, one per line.
     names: UserPath | None = None
     # "auto" is "constrain" if the server supports it, else "direct".
@@ -251,7 +266,7 @@ class Recipe(Settings):
     prompt: OwnText | None = None
     answer_style: AnswerStyle = "sentences"
     # Which texts a row's field of the same name replaces.
-    steer: tuple[SteeringText, ...] = ()
+    steer: Annotated[SteeringTexts, BeforeValidator(as_tuple)] = ()
     max_pixels: Annotated[int, Field(ge=28 * 28)] = DEFAULT_MAX_PIXELS
     output_style: OutputStyle = "qa"
     # How the rows' image paths are written. None: as given in rows of the user's own; others resolve from the output.
@@ -276,9 +291,8 @@ class Recipe(Settings):
     @property
     def subject_fields(self) -> dict[str, str]:
         """The fields of rows that say who the main character is, by flag."""
-        box_key = None if self.box is None else self.box_key
         fields = {"tag-key": self.tag_key, "describe-key": self.describe_key, "reference-key": self.reference_key}
-        fields |= {"box-key": box_key}
+        fields["box-key"] = None if self.box is None else self.box_key
         return {flag: name for flag, name in fields.items() if name is not None}
 
     @property
@@ -311,9 +325,8 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def check_box_is_used(self) -> Self:
-        given = {"--box-key": self.box_key != "box", "--box-format": self.box_format != "xyxy"}
-        if self.box is None and any(given.values()):
-            flag = next(name for name, is_given in given.items() if is_given)
+        flag = "--box-key" if self.box_key != "box" else "--box-format" if self.box_format != "xyxy" else None
+        if self.box is None and flag is not None:
             raise ValueError(f"{flag} says how the box of a row is read; say with --box whether it is drawn or cropped")
         return self
 
@@ -336,11 +349,3 @@ class Recipe(Settings):
                 f"--image-key {self.image_key} is the field of a row's {self.image_key}; name the field with the images"
             )
         return self
-
-
-Kind = TypeVar("Kind", bound=Settings)
-
-
-def build_settings(kind: type[Kind], **values: Any) -> Kind:
-    """``kind(**values)`` for values that a type checker does not know. Raises SettingsError for invalid values."""
-    return kind(**values)

@@ -1,15 +1,24 @@
-"""The base of all settings: an invalid value raises SettingsError, with one sentence in the words of usage errors."""
+"""Models of settings: how they are made, and what is said of a wrong value."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from persqa_client.argument_names import name_arguments
 from persqa_client.errors import SettingsError
 from persqa_client.suggestions import find_similar_name
 
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+# Headers that say how the request and its response are framed and encoded.
+OWN_HEADERS = frozenset(
+    {"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host"}
+    | {"keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 # How pydantic begins its sentences, and how usage errors say the same.
 DEMAND = re.compile(r"^(input|value|string|list|tuple|dictionary) should (be|have|match)\b", re.IGNORECASE)
 
@@ -21,25 +30,38 @@ PLAIN_WORDS = (
     ("valid number", "number"),
     ("valid string", "text"),
     ("valid tuple", "list"),
+    ("an instance of Sequence", "a list"),
+    ("a valid boolean", "true or false"),
 )
 
 
 class Settings(BaseModel):
-    """Raises SettingsError for an invalid value."""
+    """Raises SettingsError for an invalid value, and TypeError for an unknown name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     if not TYPE_CHECKING:  # type checkers take the signature from the fields
 
         def __init__(self, **values: Any) -> None:
+            fields = type(self).model_fields
+            if unknown := values.keys() - fields.keys():
+                raise TypeError(describe_unknown_argument(type(self).__name__, min(unknown), fields))
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                message = describe_error(error)
+                message = describe_error(error).replace("--header:", "--headers:")
             else:
                 return
             # Raised here, because the validation error as its context would show the values, keys included.
-            raise SettingsError(message)
+            switches = {name for name, field in fields.items() if field.annotation is bool}
+            raise SettingsError(name_arguments(message, fields, switches))
+
+
+def describe_unknown_argument(function: str, name: str, known: Iterable[str]) -> str:
+    """As Python says it, with the argument that was probably meant."""
+    similar = find_similar_name(name, known)
+    meant = "" if similar is None else f". Did you mean {similar!r}?"
+    return f"{function}() got an unexpected keyword argument {name!r}{meant}"
 
 
 def describe_error(error: ValidationError) -> str:
@@ -78,3 +100,32 @@ def describe_reason(message: str) -> str:
     for word, plain in PLAIN_WORDS:
         reason = reason.replace(word, plain)
     return reason
+
+
+Kind = TypeVar("Kind", bound=Settings)
+
+
+def build_settings(kind: type[Kind], **values: Any) -> Kind:
+    """``kind(**values)`` for the values of flags. Raises SettingsError, by the names of flags."""
+    made = kind.__new__(kind)
+    try:
+        BaseModel.__init__(made, **values)
+    except ValidationError as error:
+        message = describe_error(error)
+    else:
+        return made
+    raise SettingsError(message)
+
+
+def check_header_name(name: str) -> str:
+    if not HEADER_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not the name of a header")
+    if name.lower() in OWN_HEADERS:
+        raise ValueError(f"{name} is set by the client itself")
+    return name
+
+
+def check_header_value(value: SecretStr) -> SecretStr:
+    if not HEADER_VALUE.fullmatch(value.get_secret_value()):
+        raise ValueError("the value is empty, or contains a line break or a non-ASCII character")
+    return value

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from persqa_client.cli.completion import complete_category
-from persqa_client.cli.exits import EXIT_USAGE, count_of, exit_with_error, show_controls
+from persqa_client.cli.exits import EXIT_USAGE, count_of, exit_with_error
+from persqa_client.cli.messages import show_controls
 from persqa_client.cli.usage import Command, Group, path
 from persqa_client.errors import SettingsError
 from persqa_client.types import QuestionLanguage
@@ -152,7 +153,7 @@ def check_bank(
         exit_with_error(error, EXIT_USAGE)
     for problem in problems:
         print(show_controls(f"{problem}."))
-    print("\n".join(describe_content(questions)))
+    print("\n".join(count_by_place(questions)))
     if problems:
         exit_with_problems(len(problems))
 
@@ -161,7 +162,7 @@ def exit_with_problems(number: int) -> NoReturn:
     exit_with_error(f"{count_of(number, 'problem')}. A run does not start with this bank", EXIT_USAGE)
 
 
-def describe_content(questions: Iterable[Question]) -> Iterator[str]:
+def count_by_place(questions: Iterable[Question]) -> Iterator[str]:
     """The number of questions, then those of each category and language."""
     listed = list(questions)
     yield f"{count_of(len(listed), 'question')}{':' if listed else '.'}"

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from persqa_client.cli.config_file import OTHER_FLAGS
-from persqa_client.cli.exits import EXIT_USAGE, exit_with_error, print_message
+from persqa_client.cli.exits import EXIT_USAGE, exit_with_error
 from persqa_client.cli.help_pages import format_default, group_by_panel, name_value, wrap
+from persqa_client.cli.messages import print_message
 from persqa_client.cli.run_flags import is_everyday
 from persqa_client.cli.usage import path
 

@@ -9,6 +9,7 @@ import typer
 
 from persqa_client import __version__
 from persqa_client.cli.bank import app as bank_app
+from persqa_client.cli.estimate import estimate
 from persqa_client.cli.exits import prepare_process
 from persqa_client.cli.init import make_config
 from persqa_client.cli.prompt import app as prompt_app
@@ -88,6 +89,7 @@ app = typer.Typer(
 )
 app.callback()(prepare)
 app.command(cls=RunCommand)(run)
+app.command(cls=RunCommand)(estimate)
 app.command("init", cls=Command)(make_config)
 app.command(cls=Command)(sim)
 app.command(cls=Command)(doctor)

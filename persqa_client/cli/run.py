@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gc
 import os
-from typing import Any, NamedTuple
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from persqa_client.cli import run_flags as flag
+from persqa_client.cli.exits import logged_command
 from persqa_client.cli.help_pages import make_page
 from persqa_client.cli.run_flags import VARIABLES, is_everyday
 from persqa_client.cli.usage import Command
 
+if TYPE_CHECKING:
+    from persqa_client.cli.json_result import RunResult
+
 # Parameters of the command that are no settings of a run.
-MODES = frozenset({"config", "no_uuid", "dry_run", "preview", "help_all"})
+MODES = frozenset({"config", "no_uuid", "dry_run", "preview", "json", "quiet", "log_file", "help_all"})
 UUID_CHOICES = ("auto", "on", "off")
 
 
@@ -36,11 +41,14 @@ def complete_uuid_flag(args: list[str]) -> list[str]:
 
 
 class Mode(NamedTuple):
-    """What is done instead of a run."""
+    """What is done instead of a run, and what is shown of it."""
 
     dry_run: bool
     # Rows to show; None for a run.
     preview: int | None
+    quiet: bool = False
+    # Gets the run for --json; None without it.
+    result: RunResult | None = None
 
 
 def is_from_variable(value: str | list[str] | None, variable: str) -> bool:
@@ -125,6 +133,9 @@ def run(
     max_wall: flag.MaxWall = None,
     preview: flag.Preview = None,
     dry_run: flag.DryRun = False,
+    json: flag.AsJSON = False,
+    quiet: flag.Quiet = False,
+    log_file: flag.LogFile = None,
     config: flag.Config = None,
     help_all: flag.HelpAll = False,
 ) -> None:
@@ -144,14 +155,18 @@ def run(
     if serve:
         # Variables of the environment are for runs at a server that is running.
         flags |= {name: None for name, variable in VARIABLES.items() if is_from_variable(flags[name], variable)}
-    mode = Mode(dry_run, preview)
     gc.disable()  # objects of imports are permanent; see ``tune_gc``
     # Imported here to keep --help fast: these imports take 0.9 s of CPU time.
-    if serve:
-        from persqa_client.cli.serve import run_with_server
+    from persqa_client.cli.json_result import RunResult, print_run_as_json
 
-        run_with_server(flags, mode)
-    else:
-        from persqa_client.cli.execute import run_at_endpoints
+    result = RunResult() if json else None
+    mode = Mode(dry_run, preview, quiet, result)
+    with print_run_as_json(result) if result is not None else nullcontext(), logged_command(quiet, log_file, output):
+        if serve:
+            from persqa_client.cli.serve import run_with_server
 
-        run_at_endpoints(flags, mode)
+            run_with_server(flags, mode)
+        else:
+            from persqa_client.cli.execute import run_at_endpoints
+
+            run_at_endpoints(flags, mode)

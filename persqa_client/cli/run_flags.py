@@ -70,6 +70,14 @@ Config = Annotated[
 HelpAll = Annotated[
     bool, typer.Option("--help-all", callback=show_all_flags, is_eager=True, help="Show all options and exit.")
 ]
+AsJSON = Annotated[
+    bool, typer.Option("--json", help="Print the results as one JSON object on standard output, and nothing else.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")]
+LogFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", parser=path, help="Append messages, with the time, to this file."),
+]
 
 files_option = partial(typer.Option, rich_help_panel="Files")
 Output = Annotated[

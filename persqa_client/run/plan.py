@@ -16,6 +16,7 @@ from persqa_client.config import Recipe
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.prepare import read_image
 from persqa_client.images.references import estimate_reference_size, make_reference
+from persqa_client.inputs.memory_pictures import hide_pictures
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.subjects import SubjectFields, find_folder_tag
 from persqa_client.jsonl import dump_spaced, load_object
@@ -145,6 +146,7 @@ class RowReader:
         writer = self.paths.rows if path is None else self.paths.listed
         if writer is not None:
             row = writer.rewrite(row, self.recipe.image_key, self.recipe.reference_key)
+        row = hide_pictures(row)
         if isinstance(row, BadRow):
             return row
         return self._add_folder_tag(self._add_reference(row if path is None else locate_row(row, name, path)))

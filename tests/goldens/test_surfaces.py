@@ -14,7 +14,7 @@ from tests.goldens.surfaces import GOLDEN, NAMES, ROOT, collect, sources
 from tests.support.commands import persqa
 
 # Flags of a run that are no keys of its config file, need others, or ask for something else than a run.
-NO_KEYS = {"config", "help_all", "input", "failed", "serve", "serve_args", "vllm_command", "dry_run", "preview"}
+NO_KEYS = {"config", "help_all", "input", "failed", "serve", "serve_args", "vllm_command", "dry_run", "preview", "json"}
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,7 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
         "ca_cert": "ca.pem",
         "client_cert": "client.pem",
         "fresh": False,
+        "log_file": "run.log",
     }
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")

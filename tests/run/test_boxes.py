@@ -111,11 +111,11 @@ def test_persons_of_one_picture_are_uploaded_with_their_own_boxes(folder: Path) 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"box_format": "xywh"}, "--box-format says how the box of a row is read; say with --box"),
-        ({"box_key": "bbox"}, "--box-key says how the box of a row is read"),
-        ({"box": "drawn", "box_key": "image"}, "--box-key image is a field for --image-key"),
-        ({"box": "drawn", "output_key": "box"}, "--output-key box is a field"),
-        ({"box": "circled"}, "--box: must be 'drawn' or 'cropped'"),
+        ({"box_format": "xywh"}, "box_format says how the box of a row is read; say with box"),
+        ({"box_key": "bbox"}, "box_key says how the box of a row is read"),
+        ({"box": "drawn", "box_key": "image"}, "box_key image is a field for image_key"),
+        ({"box": "drawn", "output_key": "box"}, "output_key box is a field"),
+        ({"box": "circled"}, "box: must be 'drawn' or 'cropped'"),
     ],
 )
 def test_settings_of_boxes_that_do_not_fit_are_refused(folder: Path, flags: Any, message: str) -> None:

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from persqa_client import Recipe, SettingsError, generate
-from persqa_client.api import PersQAClient
+from persqa_client import PersQAClient, Recipe, SettingsError, generate
 from persqa_client.config import Endpoint
 from persqa_client.questions.bank import Bank
 from persqa_client.questions.tasks import TaskMaker
@@ -116,7 +115,7 @@ async def test_an_unusable_reference_fails_its_row(pictures: Path, value: object
 @pytest.mark.parametrize("name", ["none.png", "in.jsonl"])
 def test_an_unusable_reference_of_the_run_is_refused(pictures: Path, name: str) -> None:
     rows = write_rows(pictures / "in.jsonl", {"image": "green.png"})
-    with pytest.raises(SettingsError, match=f"^--reference: .*{name} "):
+    with pytest.raises(SettingsError, match=f"^reference: .*{name} "):
         generate(rows, pictures / "qa.jsonl", base_url="http://127.0.0.1:9/v1", model=MODEL, reference=pictures / name)
 
 

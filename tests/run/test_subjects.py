@@ -155,12 +155,12 @@ async def test_an_echo_of_the_description_is_rejected_again_by_a_recheck(tmp_pat
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"describe": "the {x.y}"}, r"--describe has \{x.y\}"),
-        ({"describe_key": "question"}, "--describe-key question is a field for something else"),
-        ({"describe_key": "tag"}, "--describe-key tag is a field for --tag-key"),
-        ({"tag_key": "image"}, "--tag-key image is a field for --image-key"),
-        ({"describe_key": "pers_qa"}, "--output-key pers_qa is a field"),
-        ({"tag_from": "file"}, "--tag-from: "),
+        ({"describe": "the {x.y}"}, r"describe has \{x.y\}"),
+        ({"describe_key": "question"}, "describe_key question is a field for something else"),
+        ({"describe_key": "tag"}, "describe_key tag is a field for tag_key"),
+        ({"tag_key": "image"}, "tag_key image is a field for image_key"),
+        ({"describe_key": "pers_qa"}, "output_key pers_qa is a field"),
+        ({"tag_from": "file"}, "tag_from: "),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(tmp_path: Path, flags: Json, message: str) -> None:
