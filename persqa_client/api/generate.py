@@ -21,7 +21,7 @@ from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
 from persqa_client.run.settings import ENDPOINT_FLAGS, UuidChoice, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
-from persqa_client.types import AnswerStyle, OutputStyle, QuestionLanguage
+from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage
 from persqa_client.urls import expand_home
 
 # Arguments that are no settings of the run.
@@ -53,6 +53,15 @@ def generate(
     retry_failed: bool = False,
     recheck_pictures: bool = False,
     tag: str = "mam",
+    tag_from: Literal["folder"] | None = None,
+    tag_key: str = "tag",
+    describe: str | None = None,
+    describe_key: str | None = None,
+    reference: str | Path | None = None,
+    reference_key: str | None = None,
+    box: BoxMode | None = None,
+    box_key: str = "box",
+    box_format: BoxFormat = "xyxy",
     bank: str | Path = "human",
     language: QuestionLanguage | None = None,
     question: str | None = None,
@@ -119,7 +128,10 @@ def generate(
 
     Questions and answers:
 
-    tag: name of the main character. names: file of real names that no answer may contain.
+    tag, tag_from, tag_key: name of the main character; from where it comes, and the rows' field for it.
+    describe, describe_key: who it is, in words. reference, reference_key: a picture that shows it. The keys are fields
+        of the rows. box, box_key, box_format: whether the box of a row is drawn or cut out, its field and form.
+    names: file of real names that no answer may contain.
     bank, language: category or file of the questions. question: one question with {tag}, instead.
     questions: number for each row. sensitive: also about skin, age and body. without: what pictures don't show.
     strategy: how an answer is made to begin with the tag. verify: ask again whether answers are right.

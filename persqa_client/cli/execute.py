@@ -263,7 +263,8 @@ def render_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMak
     settings = plan.settings
     task = task_maker.make_task(row, task_id)
     images = tuple(
-        load_image(reference, plan.image_roots, max_pixels=settings.recipe.max_pixels) for reference in row.images
+        load_image(reference, plan.image_roots, max_pixels=settings.recipe.max_pixels, mark=mark)
+        for reference, mark in row.views
     )
     return render_preview(
         Request(task.system, images, task.prompt, task.seed, task.pattern, task.prefill),

@@ -197,7 +197,7 @@ class PictureSurvey:
             if not isinstance(outcome, Record):
                 continue
             states: set[PictureState] = set()
-            for reference, picture in zip(row.images, outcome.pictures, strict=False):
+            for reference, picture in zip(row.pictures, outcome.pictures, strict=False):
                 state = self._files.compare(reference, picture)
                 states.add(state)
                 if state in (PictureState.CHANGED, PictureState.UNREADABLE) and reference not in named:
