@@ -27,7 +27,7 @@ RunState = Literal["finished", "unfinished", "unknown"]
 # Of an output whose run file is lost.
 DEFAULT_IDENTITY: Json = {"image-key": "image", "output-key": "pers_qa", "tag": "mam"}
 # Ends of names of files that are beside an output.
-OTHER_FILES = (".failed.jsonl", ".details.jsonl", ".listing.jsonl", ".run.json")
+OTHER_FILES = (".failed.jsonl", ".details.jsonl", ".listing.jsonl", ".timeline.jsonl", ".run.json")
 
 
 @dataclass(frozen=True, slots=True)
