@@ -53,6 +53,7 @@ from persqa_client.probing.probe import identify_server
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
 from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
+from persqa_client.run.metrics import check_metrics_port
 from persqa_client.run.plan import RunPlan
 from persqa_client.run.preview import Preview, Sample, make_preview_settings
 from persqa_client.run.progress import QuietConsole, show_progress
@@ -168,6 +169,7 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode
             refuse_empty_source(source)
         if mode.dry_run:
             raise typer.Exit(EXIT_OK if print_requests(settings, source) else EXIT_USAGE)
+        check_metrics_port(settings.metrics_port)
         show_logged_warnings()
         prepared = prepare_work(settings, source, mode.preview)
     except SettingsError as error:
@@ -302,4 +304,5 @@ async def execute_with_signals(run: Run) -> Summary:
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):
             loop.add_signal_handler(number, stop)
-    return await execute_with_monitors(run, partial(show_progress, console=QuietConsole(stderr=True)))
+    progress = partial(show_progress, console=QuietConsole(stderr=True))
+    return await execute_with_monitors(run, progress, announce=print_message)

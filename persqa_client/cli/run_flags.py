@@ -231,4 +231,8 @@ PriceIn = Annotated[
 PriceOut = Annotated[float | None, budget_option(help="Price of a million completion tokens.")]
 MaxFailures = Annotated[int | None, budget_option(min=1, help="Stop after this many failed rows or questions.")]
 MaxWall = Annotated[str | None, budget_option(metavar="N|8h", help="Stop after this time, in seconds or as 1h30m.")]
+MetricsPort = Annotated[
+    int | None,
+    server_option(min=0, max=65_535, metavar="N", help="Serve metrics for Prometheus on 127.0.0.1; 0 for a free port."),
+]
 MaxInflightMB = Annotated[int, server_option(min=1, help="Memory for rows and images in progress.")]

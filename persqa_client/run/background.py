@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from persqa_client.errors import PersQAError
+from persqa_client.run.metrics import serve_metrics
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
 
@@ -56,14 +57,16 @@ STOPPING_MESSAGE = "Stopping after the requests in flight. Press Ctrl-C again to
 Monitor = Callable[[Run], Coroutine[Any, Any, None]]
 
 
-async def execute_with_monitors(run: Run, *monitors: Monitor) -> Summary:
-    tasks = [asyncio.create_task(monitor(run)) for monitor in monitors]
-    try:
-        return await run.execute()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+async def execute_with_monitors(run: Run, *monitors: Monitor, announce: Callable[[str], None] = logger.info) -> Summary:
+    """``announce`` gets the address of the metrics, if they are served. Raises like ``Run.execute``."""
+    with serve_metrics(run, announce):
+        tasks = [asyncio.create_task(monitor(run)) for monitor in monitors]
+        try:
+            return await run.execute()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def execute_blocking(run: Run, *monitors: Monitor) -> Summary:
