@@ -11,6 +11,7 @@ from persqa_client.images.references import describe_reference
 from persqa_client.jsonl import dump_compact
 from persqa_client.language import detect_language
 from persqa_client.outcomes import Failure, RawAnswer, Record
+from persqa_client.report.plots import make_timeline_json
 from persqa_client.report.rows import ReportedRun, ReportRow
 from persqa_client.report.thumbnails import MAX_THUMBNAILS, Picture, Thumbnail, make_thumbnails, sample_evenly
 from persqa_client.types import NO_USAGE, Json
@@ -100,6 +101,7 @@ def make_run_json(run: ReportedRun, name: str) -> Json:
         "rows": len(run.rows),
         "without_details": run.without_details,
         "waiting": sum(row.is_waiting for row in run.rows),
+        "timeline": make_timeline_json(run.timeline),
     }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from persqa_client.endpoints.pool import Pool
-from persqa_client.endpoints.traffic_counts import DURATION_BOUNDS
+from persqa_client.endpoints.traffic_counts import DURATION_BOUNDS, find_percentiles
 from persqa_client.engines.row_loop import RunProgress
 from persqa_client.errors import StorageError
 from persqa_client.jsonl import dump_compact, load_object
@@ -28,6 +28,7 @@ FIRST_INTERVAL, INTERVAL, FIRST_MINUTES = 1.0, 10.0, 300.0
 # After these minutes, a line of more than 190 bytes makes the next interval longer: a day has less than 2 MB.
 BYTES_PER_SECOND = 19.0
 LATENCY_BOUNDS = "latency_bounds"
+NO_LATENCY = (0,) * (len(DURATION_BOUNDS) + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class TimelineSample:
     completion_tokens: int = 0
     retries: Mapping[str, int] = field(default_factory=dict)
     refusals: Mapping[str, int] = field(default_factory=dict)
-    latency: Sequence[int] = ()
+    latency: Sequence[int] = NO_LATENCY
 
 
 def take_sample(progress: RunProgress, pool: Pool, seconds: float) -> TimelineSample:
@@ -75,10 +76,9 @@ def render_sample(sample: TimelineSample, previous: TimelineSample) -> bytes:
     """One line. Counts by reason are left out if they are those of the ``previous`` sample; ``latency`` has the answers
     since then, by the number of the class.
     """
-    before = previous.latency or [0] * len(sample.latency)
     added = {
         str(number): count - earlier
-        for number, (count, earlier) in enumerate(zip(sample.latency, before, strict=True))
+        for number, (count, earlier) in enumerate(zip(sample.latency, previous.latency, strict=True))
         if count > earlier
     }
     fields: Json = {
@@ -212,7 +212,7 @@ def parse_starts(lines: Sequence[bytes]) -> Iterator[TimelineStart]:
 def parse_sample(fields: dict[str, Any], earlier: Sequence[TimelineSample], *, has_latency: bool) -> TimelineSample:
     """Raises ValueError, TypeError, KeyError, IndexError or AttributeError for a line that is not a sample."""
     previous = earlier[-1] if earlier else TimelineSample(0.0)
-    latency = list(previous.latency or [0] * (len(DURATION_BOUNDS) + 1))
+    latency = list(previous.latency)
     for number, count in fields.get("latency", {}).items() if has_latency else ():
         latency[int(number)] += int(count)
     prompt, completion = fields["tokens"]
@@ -230,3 +230,8 @@ def parse_sample(fields: dict[str, Any], earlier: Sequence[TimelineSample], *, h
         refusals=dict(fields.get("refusals", previous.refusals)),
         latency=latency,
     )
+
+
+def find_latency(later: Sequence[int], earlier: Sequence[int], shares: Sequence[float]) -> list[float] | None:
+    """Durations in seconds that these shares of the answers between two samples do not exceed; None without answers."""
+    return find_percentiles([count - before for count, before in zip(later, earlier, strict=True)], shares)

@@ -33,6 +33,7 @@ function drawFigures(found, isFiltered) {
     makeFigure("languages_figure", makeBars(byCount(figures.languages).map(([code, count]) => ({
       label: code || say("unclear"), count, filter: { language: code || "?" },
     })))),
+    ...makePlots(),
   );
 }
 
