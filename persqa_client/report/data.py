@@ -11,6 +11,7 @@ from persqa_client.images.references import describe_reference
 from persqa_client.jsonl import dump_compact
 from persqa_client.language import detect_language
 from persqa_client.outcomes import Failure, RawAnswer, Record
+from persqa_client.report.near_duplicates import ComparedAnswer, group_answers, list_group_sizes
 from persqa_client.report.plots import make_timeline_json
 from persqa_client.report.rows import ReportedRun, ReportRow
 from persqa_client.report.thumbnails import MAX_THUMBNAILS, Picture, Thumbnail, make_thumbnails, sample_evenly
@@ -35,6 +36,19 @@ class ReportData:
                 for reference in row.images:
                     self._pictures.setdefault(Picture(reference, run.roots), len(self._pictures))
         self._sample = sample_evenly(len(self._pictures), max_thumbnails)
+        self._groups = group_answers(self._list_answers())
+
+    def _list_answers(self) -> Iterator[ComparedAnswer | None]:
+        questions: dict[str, int] = {}
+        for index, run in enumerate(self._runs):
+            for row in run.rows:
+                outcome = row.outcome
+                if isinstance(outcome, Failure):
+                    yield None
+                    continue
+                question = questions.setdefault(outcome.question, len(questions))
+                pictures = tuple(self._pictures[Picture(reference, run.roots)] for reference in row.images)
+                yield ComparedAnswer(index, question, pictures, outcome.answer.replace(outcome.tag, ""))
 
     @property
     def row_count(self) -> int:
@@ -54,6 +68,7 @@ class ReportData:
             "rows": self.row_count,
             "pictures": self.picture_count,
             "thumbnails": self.thumbnail_count,
+            "group_sizes": list_group_sizes(self._groups),
             "runs": [make_run_json(run, name) for run, name in zip(self._runs, name_runs(self._runs), strict=True)],
         }
 
@@ -63,6 +78,7 @@ class ReportData:
         thumbnails = make_thumbnails([pictures[number] for number in self._sample])
         sampled = frozenset(self._sample)
         questions: dict[str, int] = {}
+        groups = iter(self._groups)
         described = 0
         part: Json = {"rows": [], "questions": [], "pictures": []}
         for index, run in enumerate(self._runs):
@@ -77,6 +93,7 @@ class ReportData:
                     questions[text] = len(questions)
                     part["questions"].append([cut_text(text), detect_language(text) or ""])
                 fields = {"id": make_row_id(row, run, index, len(self._runs)), "run": index, "pictures": numbers}
+                fields["group"] = next(groups)
                 part["rows"].append(drop_empty(fields | {"question": questions[text]} | make_row_json(row, run)))
                 if len(part["rows"]) == ROWS_PER_PART:
                     yield part

@@ -145,6 +145,7 @@ function readFilters() {
     question: field("question").value,
     language: field("question-language").value,
     doubt: field("doubt").value,
+    group: field("group").value,
     shortest: number("shortest"),
     longest: number("longest"),
     repaired: field("repaired").checked,
@@ -161,7 +162,8 @@ function showFiltered(filter) {
   for (const [name, value] of Object.entries(filter)) {
     const element = field(ids[name] ?? name);
     if (element.tagName === "SELECT" && ![...element.options].some((option) => option.value === value)) {
-      addOption(element, value, name === "question" ? questions[value][0] : value);
+      const texts = { question: () => questions[value][0], group: () => labelGroup(Number(value)) };
+      addOption(element, value, texts[name] ? texts[name]() : value);
     }
     element.value = value;
   }
@@ -183,6 +185,8 @@ function fillSelects() {
   fillSelect("question-language", byCount(counts.languages)
     .map(([code, count]) => [code || "?", `${code || say("unclear")} (${formatValue(count)})`]));
   fillSelect("doubt", byCount(counts.doubts).map(([doubt, count]) => [doubt, `${doubt} (${formatValue(count)})`]));
+  fillSelect("group", listGroups());
+  field("group-field").hidden = groupSizes.length === 0;
   fillSelect("sort", Object.keys(ORDERS).map((order) => [order, say(`order_${order}`)]), false);
   field("run-field").hidden = shared.runs.length < 2;
 }
