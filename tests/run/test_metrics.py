@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from persqa_client.run.metrics import HOST, check_metrics_port
 from persqa_client.run.run import Run
 from persqa_client.simulator.server import SimSettings, run_simulator
 from tests.run.test_progress import make_run, picture
+from tests.support.commands import persqa
 
 __all__ = ["picture"]
 
@@ -82,7 +84,7 @@ async def test_a_run_with_metrics_can_be_repeated_in_a_process(picture: Path) ->
         assert scraper.address.startswith(f"http://{HOST}:")
 
 
-async def test_a_port_in_use_is_an_error_of_the_settings(picture: Path) -> None:
+async def test_a_port_in_use_is_an_error_of_the_settings(picture: Path, tmp_path: Path) -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
         sentence = f"--metrics-port {port}: it is in use; give another port, or 0 for a free one"
@@ -92,6 +94,11 @@ async def test_a_port_in_use_is_an_error_of_the_settings(picture: Path) -> None:
         with pytest.raises(SettingsError, match=re.escape(sentence)):
             await execute_with_monitors(run)
         await run.pool.aclose()
+        (tmp_path / "rows.jsonl").write_text('{"image": "a.png"}\n')
+        command = ("run", "rows.jsonl", "-o", "qa.jsonl", "--base-url", "http://127.0.0.1:9/v1", "--model", "m")
+        result = await asyncio.to_thread(partial(persqa, *command, "--metrics-port", str(port), cwd=tmp_path))
+        assert (result.returncode, result.stderr) == (2, f"Error: {sentence}.\n")
+        assert not (tmp_path / "qa.jsonl.checkpoint").exists()
     check_metrics_port(port)
     check_metrics_port(None)
 
