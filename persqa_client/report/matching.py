@@ -26,7 +26,7 @@ def match_rows(runs: Sequence[Sequence[ReportRow]]) -> list[list[int]]:
     known: list[tuple[int, ReportRow]] = []
     count = 0
     for rows in runs:
-        found = find_matches(known, rows) if known else {}
+        found = match_to_known(known, rows) if known else {}
         own = []
         for place, row in enumerate(rows):
             if place not in found:
@@ -38,7 +38,7 @@ def match_rows(runs: Sequence[Sequence[ReportRow]]) -> list[list[int]]:
     return numbers
 
 
-def find_matches(known: Sequence[tuple[int, ReportRow]], rows: Sequence[ReportRow]) -> dict[int, int]:
+def match_to_known(known: Sequence[tuple[int, ReportRow]], rows: Sequence[ReportRow]) -> dict[int, int]:
     """Numbers of ``known`` by places of ``rows``; each number at most once."""
     found: dict[int, int] = {}
     taken: set[int] = set()
@@ -56,7 +56,7 @@ def find_matches(known: Sequence[tuple[int, ReportRow]], rows: Sequence[ReportRo
 
 
 def key_with_line(row: ReportRow) -> Hashable:
-    if row.task_id is None or (text := find_question(row.outcome)) is None:
+    if row.task_id is None or (text := find_question_text(row.outcome)) is None:
         return None
     return row.task_id.row, name_pictures(row), text
 
@@ -68,7 +68,7 @@ def key_with_line_and_id(row: ReportRow) -> Hashable:
 
 
 def key_without_line(row: ReportRow) -> Hashable:
-    text = find_question(row.outcome)
+    text = find_question_text(row.outcome)
     return (row.images, text) if row.images and text is not None else None
 
 
@@ -92,7 +92,7 @@ KEYS: tuple[MakeKey, ...] = (
 
 def may_match(make_key: MakeKey, one: ReportRow, other: ReportRow) -> bool:
     """Questions that are both known and differ are not the same, whatever their numbers."""
-    return make_key is not key_by_number or None in (find_question(one.outcome), find_question(other.outcome))
+    return make_key is not key_by_number or None in (find_question_text(one.outcome), find_question_text(other.outcome))
 
 
 def name_pictures(row: ReportRow) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ def find_task(outcome: Outcome) -> Record | AskedTask | None:
     return outcome if isinstance(outcome, Record) else outcome.task
 
 
-def find_question(outcome: Outcome) -> str | None:
+def find_question_text(outcome: Outcome) -> str | None:
     task = find_task(outcome)
     return None if task is None else task.question
 

@@ -76,6 +76,7 @@ def test_words_that_differ_are_marked(page: Page, report: Path) -> None:
     sides = page.locator(".pair .side")
     marked = [sides.nth(number).locator("mark.word").all_inner_texts() for number in range(2)]
     assert marked == [["red", "left"], ["blue", "right"]]
+    assert sides.nth(0).locator("mark:not(.word)").all_inner_texts() == ["<mam>"]
     assert sides.nth(0).locator(".answer").inner_text() == "<mam> holds a red cup in the left hand."
     page.locator("#compared-kind").select_option("same")
     assert "<b>plate</b>" in compared(page)[0]

@@ -218,16 +218,16 @@ function makeSide(row, run, words) {
   link.setAttribute("aria-label", say("link", row.id));
   head.append(link, name);
   if (isFailed(row)) head.append(makeBadge("bad", row.code));
-  side.append(head, words === null ? makeAnswer(row) : makeMarked(words), makeRejected(row));
+  side.append(head, words === null ? makeAnswer(row) : makeMarked(words, tagOf(row)), makeRejected(row));
   return side;
 }
 
-function makeMarked(words) {
+function makeMarked(words, tag) {
   const line = make("p", "answer");
   line.dir = "auto";
   for (const [text, isChanged] of words) {
     const target = isChanged ? make("mark", "word") : document.createDocumentFragment();
-    target.append(showText(text));
+    target.append(showText(text, { tag: isChanged ? null : tag }));
     line.append(target);
   }
   return line;
