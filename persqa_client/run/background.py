@@ -8,9 +8,9 @@ import gc
 import logging
 import os
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 from persqa_client.errors import PersQAError
@@ -60,13 +60,23 @@ Monitor = Callable[[Run], Coroutine[Any, Any, None]]
 async def execute_with_monitors(run: Run, *monitors: Monitor, announce: Callable[[str], None] = logger.info) -> Summary:
     """``announce`` gets the address of the metrics, if they are served. Raises like ``Run.execute``."""
     with serve_metrics(run, announce):
-        tasks = [asyncio.create_task(monitor(run)) for monitor in monitors]
-        try:
+        async with running_beside(*(monitor(run) for monitor in monitors)):
+            await asyncio.sleep(0)  # shows the first phase, since opening the files takes the loop
             return await run.execute()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def running_beside(*monitors: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs them until the end of the context."""
+    tasks = [asyncio.create_task(monitor) for monitor in monitors]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                logger.warning("The display of the progress failed: %r", result, exc_info=result)
 
 
 def execute_blocking(run: Run, *monitors: Monitor) -> Summary:

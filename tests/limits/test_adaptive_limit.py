@@ -118,7 +118,7 @@ def test_a_smaller_limit_must_do_as_well_twice() -> None:
 
 
 @pytest.mark.parametrize("queue", [0, 8])
-@pytest.mark.parametrize("slots", [2, 8, 64])
+@pytest.mark.parametrize("slots", [2, 8, pytest.param(64, marks=pytest.mark.slow)])
 def test_refusals_are_few_and_cost_little(slots: int, queue: int) -> None:
     seen = world(Server(slots=slots, pace=0.3, queue=queue)).run(120)
     assert seen.rate(10, 120) >= 0.9 * slots / (0.3 * MEAN_LENGTH)
