@@ -94,6 +94,7 @@ def generate(
     max_bad_answers: int = 20,
     max_bad_rows: int = 200,
     max_inflight_mb: int = 256,
+    metrics_port: int | None = None,
     max_tokens_total: int | None = None,
     max_cost: float | None = None,
     price_in: float | None = None,
@@ -145,6 +146,7 @@ def generate(
     concurrency, max_concurrency: requests in flight. rps, rpm, tpm: requests per second and minute, tokens per minute.
     timeout, max_attempts, max_outage: seconds and number of the attempts; seconds without a server.
     max_bad_answers, max_bad_rows: rows in a row that stop the run; 0: none do. max_inflight_mb: memory.
+    metrics_port: where Prometheus finds the counts of the run, on this machine alone; 0: a free port.
     max_tokens_total, max_cost, max_failures, max_wall: the budget, after which the run stops; the last in seconds or
         as ``"8h"``. price_in, price_out: of a million tokens.
 

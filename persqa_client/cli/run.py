@@ -125,6 +125,7 @@ def run(
     max_bad_answers: flag.MaxBadAnswers = 20,
     max_bad_rows: flag.MaxBadRows = 200,
     max_inflight_mb: flag.MaxInflightMB = 256,
+    metrics_port: flag.MetricsPort = None,
     max_tokens_total: flag.MaxTokensTotal = None,
     max_cost: flag.MaxCost = None,
     price_in: flag.PriceIn = None,

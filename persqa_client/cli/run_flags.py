@@ -338,3 +338,7 @@ MaxFailures = Annotated[int | None, budget_option(min=1, metavar="N", help="Stop
 MaxWall = Annotated[
     str | None, budget_option(metavar="N|8h", help="Stop after this time, in seconds, or such as 8h and 1h30m.")
 ]
+MetricsPort = Annotated[
+    int | None,
+    server_option(min=0, max=65_535, metavar="N", help="Serve metrics for Prometheus on 127.0.0.1; 0 for a free port."),
+]

@@ -23,7 +23,7 @@ WEB = Path(__file__).with_name("web")
 TEMPLATE = "page.html.jinja"
 STYLE = "report.css"
 # In the order in which they are joined to one script.
-SCRIPTS = ("texts.js", "rows.js", "figures.js", "gallery.js", "report.js")
+SCRIPTS = ("texts.js", "rows.js", "figures.js", "plots.js", "gallery.js", "compare.js", "report.js")
 # Near the beginning of each report, so that it may be replaced by the next one.
 GENERATOR = "persqa_client report"
 SEARCHED_BYTES = 2048

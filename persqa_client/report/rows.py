@@ -16,6 +16,7 @@ from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.run.finished_run import ANSWER_CODES, read_details, split_answer
 from persqa_client.run.image_roots import find_image_roots
+from persqa_client.run.timeline import TimelineStart, read_timeline
 from persqa_client.storage.checkpoint import find_recorded_roots, read_checkpoint, read_run_file
 from persqa_client.storage.details import open_file, parse_place
 from persqa_client.storage.journal import read_journal
@@ -27,7 +28,7 @@ RunState = Literal["finished", "unfinished", "unknown"]
 # Of an output whose run file is lost.
 DEFAULT_IDENTITY: Json = {"image-key": "image", "output-key": "pers_qa", "tag": "mam"}
 # Ends of names of files that are beside an output.
-OTHER_FILES = (".failed.jsonl", ".details.jsonl", ".listing.jsonl", ".run.json")
+OTHER_FILES = (".failed.jsonl", ".details.jsonl", ".listing.jsonl", ".timeline.jsonl", ".run.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class ReportedRun:
     without_details: int
     # Whether an input line has several questions.
     numbers_questions: bool
+    timeline: Sequence[TimelineStart] = ()
 
 
 def read_run(output: Path) -> ReportedRun:
@@ -85,7 +87,12 @@ def _read_run(output: Path) -> ReportedRun:
         raise SettingsError(f"{paths.output} has no rows: wait until the run has answered some")
     roots = find_image_roots(None, output.parent, find_recorded_roots(output))
     numbers_questions = any(row.task_id is not None and row.task_id.question for row in rows)
-    return ReportedRun(output, state, identity, rows, roots, reader.without_details, numbers_questions)
+    timeline = read_timeline(find_timeline(files, state))
+    return ReportedRun(output, state, identity, rows, roots, reader.without_details, numbers_questions, timeline)
+
+
+def find_timeline(files: RunFiles, state: RunState) -> Path:
+    return files.timeline_partial if state == "unfinished" else files.timeline
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ from persqa_client.suggestions import find_similar_name
 from persqa_client.validation import Settings
 
 # Settings outside of Sampling, Limits and Recipe.
-RUN_FLAGS = frozenset({"image_root", "limit", "failed", "fresh", "retry_failed", "recheck_pictures", "probes", "uuid"})
+RUN_FLAGS = frozenset(
+    ("image_root", "limit", "failed", "fresh", "retry_failed", "recheck_pictures", "probes", "uuid", "metrics_port")
+)
 # Of the recipe, those that runs of earlier versions do not have in their identity.
 ADDED_SETTINGS = (
     *("verify", "paths", "question", "system", "prompt", "answer_style", "steer"),
@@ -80,6 +82,8 @@ class RunSettings(Settings):
     probes: bool = True
     # Send each image once, then only its uuid.
     uuid: Annotated[UuidChoice, BeforeValidator(read_uuid_choice)] = "auto"
+    # Port on the loopback interface at which Prometheus finds the counts of the run; 0 for a free one.
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
 
     @model_validator(mode="after")
     def check_one_start(self) -> Self:

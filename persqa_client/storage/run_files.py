@@ -25,10 +25,12 @@ class RunFiles:
     details: Path
     listing: Path
     run: Path
+    timeline: Path
     partial: Path
     failed_partial: Path
     details_partial: Path
     listing_partial: Path
+    timeline_partial: Path
     # Prefix; each generation of the journal appends its number.
     journal: Path
     checkpoint: Path
@@ -45,10 +47,12 @@ class RunFiles:
             details=folder / f"{stem}.details.jsonl",
             listing=folder / f"{stem}.listing.jsonl",
             run=folder / f"{stem}.run.json",
+            timeline=folder / f"{stem}.timeline.jsonl",
             partial=folder / f"{name}.partial",
             failed_partial=folder / f"{stem}.failed.jsonl.partial",
             details_partial=folder / f"{stem}.details.jsonl.partial",
             listing_partial=folder / f"{stem}.listing.jsonl.partial",
+            timeline_partial=folder / f"{stem}.timeline.jsonl.partial",
             journal=folder / f"{name}.journal",
             checkpoint=folder / f"{name}.checkpoint",
             lock=folder / f".{name}.lock",
@@ -61,7 +65,8 @@ class RunFiles:
         """All paths except those of the journal."""
         results = (self.output, self.failed, self.details, self.listing)
         partials = (self.partial, self.failed_partial, self.details_partial, self.listing_partial)
-        return (*results, *partials, self.run, self.checkpoint, self.lock)
+        timelines = (self.timeline, self.timeline_partial)
+        return (*results, *partials, *timelines, self.run, self.checkpoint, self.lock)
 
     def has_name(self, name: str) -> bool:
         """Whether a file of this name in the output's folder is one of the run, or the rest of a killed process."""

@@ -63,6 +63,7 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
         "price_out": 2,
         "max_failures": 3,
         "max_wall": "8h",
+        "metrics_port": 9400,
         "system": "Be brief.",
         "prompt": "{question}",
         "steer": ["prompt"],

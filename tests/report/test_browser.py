@@ -288,22 +288,26 @@ def test_nothing_is_wider_than_the_window(browser: Browser, report: Path, width:
     context.close()
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser: Browser, report: Path, colours: Any) -> None:
+def axe_violations(page: Page) -> list[tuple[str, str]]:
+    """What is not minor, with its first element."""
     axe = pytest.importorskip(
         "axe_playwright_python", reason="the Python package axe-playwright-python is not installed"
     )
-    script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    return [(each["id"], each["nodes"][0]["html"]) for each in result["violations"] if each["impact"] != "minor"]
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Browser, report: Path, colours: Any) -> None:
     context = browser.new_context(color_scheme=colours, locale="en-GB")
     page = context.new_page()
     open_report(page, report, "#row=3")
     page.keyboard.press("Enter")
-    page.evaluate(script)
     found = []
     for view in ("rows", "figures"):
         page.locator(f"#tab-{view}").click()
-        result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-        found += [(each["id"], each["nodes"][0]["html"]) for each in result["violations"] if each["impact"] != "minor"]
+        found += axe_violations(page)
     context.close()
     assert found == []
 

@@ -33,13 +33,15 @@ function drawFigures(found, isFiltered) {
     makeFigure("languages_figure", makeBars(byCount(figures.languages).map(([code, count]) => ({
       label: code || say("unclear"), count, filter: { language: code || "?" },
     })))),
+    makeFigure("groups_figure", makeGroups(figures)),
+    ...makePlots(),
   );
 }
 
 function collectFigures(found) {
   const figures = {
     outcomes: new Map(), asked: new Map(), accepted: new Map(), words: new Map(), steps: new Map(), doubts: new Map(),
-    languages: new Map(), lengths: [], tokens: [], prompt: 0, completion: 0, counted: 0,
+    languages: new Map(), groups: new Map(), lengths: [], tokens: [], prompt: 0, completion: 0, counted: 0,
   };
   for (const row of found) {
     increase(figures.outcomes, row.code ?? "");
@@ -49,6 +51,7 @@ function collectFigures(found) {
       increase(figures.accepted, row.question);
       increase(figures.words, firstWords(row));
       figures.lengths.push(row.length);
+      if (row.group) increase(figures.groups, row.group);
     }
     for (const step of row.steps ?? []) increase(figures.steps, step);
     for (const doubt of row.doubts ?? []) increase(figures.doubts, doubt);
@@ -116,6 +119,23 @@ function makeQuestionBars({ asked, accepted }) {
     text: say("accepted_of", accepted.get(number) ?? 0, of),
     filter: { question: String(number) },
   })));
+}
+
+// A group counts as far as the filters leave it.
+function makeGroups(figures) {
+  const counts = byCount(figures.groups);
+  if (counts.length === 0) return make("p", "nothing", say("nothing"));
+  const box = make("div");
+  const alike = counts.reduce((sum, [, count]) => sum + count, 0);
+  const share = (alike / figures.lengths.length).toLocaleString(language === "zh" ? "zh-CN" : "en-GB",
+    { style: "percent", maximumFractionDigits: 1 });
+  box.append(
+    make("p", "", say("group_sums", alike, figures.lengths.length, share, counts.length)),
+    makeBars(counts.map(([group, count]) => ({
+      label: groups.get(group).slice(0, 300), count, kind: "doubt", filter: { group: String(group) },
+    }))),
+  );
+  return box;
 }
 
 function makeTokens(figures) {

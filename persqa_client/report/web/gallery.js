@@ -72,8 +72,17 @@ function makeHead(row) {
   if (row.repaired) head.append(makeBadge("", say("repaired")));
   if (row.asks > 1) head.append(makeBadge("", say("reasked")));
   for (const doubt of row.doubts ?? []) head.append(makeBadge("doubt", doubt));
+  if (row.group) head.append(makeGroupButton(row));
   if (row.edited) head.append(makeBadge("", say("edited")));
   return head;
+}
+
+function makeGroupButton(row) {
+  const button = make("button", "badge alike", say("like_others", groupSizes[row.group - 1] - 1));
+  button.type = "button";
+  button.title = say("show_rows");
+  button.addEventListener("click", () => showFiltered({ group: String(row.group) }));
+  return button;
 }
 
 function makeBadge(kind, text) {

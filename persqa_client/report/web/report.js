@@ -5,6 +5,7 @@ const SEARCH_DELAY = 150;
 const MOST_OPTIONS = 300;
 const MOST_OPTION_LENGTH = 90;
 
+const VIEWS = ["rows", "figures", "compare"];
 const state = { filters: { ...NO_FILTERS }, order: "input", found: [], page: 0, selected: null, view: "rows" };
 const field = (id) => document.getElementById(id);
 const isFiltered = () => Object.keys(NO_FILTERS).some((name) => state.filters[name] !== NO_FILTERS[name]);
@@ -20,7 +21,8 @@ function applyFilters({ keep = null } = {}) {
 
 function refresh() {
   if (state.view === "rows") showPage();
-  else drawFigures(state.found, isFiltered());
+  else if (state.view === "figures") drawFigures(state.found, isFiltered());
+  else showComparison();
   showCount();
 }
 
@@ -39,7 +41,7 @@ function showPage() {
 }
 
 function showPagers() {
-  for (const pager of document.querySelectorAll(".pager .turns")) fillPager(pager);
+  for (const pager of document.querySelectorAll("#rows .turns")) fillPager(pager);
 }
 
 function showCount() {
@@ -118,7 +120,9 @@ function followLink() {
   const position = positions.get(decodeLink(found[1]));
   if (position === undefined) return false;
   const row = rows[position];
+  const isElsewhere = state.view !== "rows";
   showView("rows");
+  if (isElsewhere) refresh();
   if (!state.found.includes(row)) {
     field("filters").reset();
     readFilters();
@@ -145,6 +149,7 @@ function readFilters() {
     question: field("question").value,
     language: field("question-language").value,
     doubt: field("doubt").value,
+    group: field("group").value,
     shortest: number("shortest"),
     longest: number("longest"),
     repaired: field("repaired").checked,
@@ -161,7 +166,8 @@ function showFiltered(filter) {
   for (const [name, value] of Object.entries(filter)) {
     const element = field(ids[name] ?? name);
     if (element.tagName === "SELECT" && ![...element.options].some((option) => option.value === value)) {
-      addOption(element, value, name === "question" ? questions[value][0] : value);
+      const texts = { question: () => questions[value][0], group: () => labelGroup(Number(value)) };
+      addOption(element, value, texts[name] ? texts[name]() : value);
     }
     element.value = value;
   }
@@ -183,6 +189,8 @@ function fillSelects() {
   fillSelect("question-language", byCount(counts.languages)
     .map(([code, count]) => [code || "?", `${code || say("unclear")} (${formatValue(count)})`]));
   fillSelect("doubt", byCount(counts.doubts).map(([doubt, count]) => [doubt, `${doubt} (${formatValue(count)})`]));
+  fillSelect("group", listGroups());
+  field("group-field").hidden = groupSizes.length === 0;
   fillSelect("sort", Object.keys(ORDERS).map((order) => [order, say(`order_${order}`)]), false);
   field("run-field").hidden = shared.runs.length < 2;
 }
@@ -207,7 +215,7 @@ function addOption(element, value, text) {
 
 function showView(view) {
   state.view = view;
-  for (const name of ["rows", "figures"]) {
+  for (const name of VIEWS) {
     field(name).hidden = name !== view;
     field(`tab-${name}`).setAttribute("aria-selected", String(name === view));
     field(`tab-${name}`).tabIndex = name === view ? 0 : -1;
@@ -267,7 +275,9 @@ function listen() {
       timer = setTimeout(change, SEARCH_DELAY);
     });
   }
-  const tabs = ["rows", "figures"];
+  const tabs = VIEWS.filter((name) => name !== "compare" || shared.is_matched);
+  field("tab-compare").hidden = !shared.is_matched;
+  listenToComparison();
   for (const name of tabs) {
     field(`tab-${name}`).addEventListener("click", () => {
       showView(name);
@@ -275,7 +285,8 @@ function listen() {
     });
     field(`tab-${name}`).addEventListener("keydown", (event) => {
       if (event.key !== "ArrowRight" && event.key !== "ArrowLeft") return;
-      const other = tabs[1 - tabs.indexOf(name)];
+      const step = event.key === "ArrowRight" ? 1 : tabs.length - 1;
+      const other = tabs[(tabs.indexOf(name) + step) % tabs.length];
       field(`tab-${other}`).click();
       field(`tab-${other}`).focus();
     });
@@ -315,7 +326,7 @@ function takeParts(isLinkOpen) {
   }
   fillSelects();
   describeReport();
-  if (state.view === "figures" || state.order !== "input") refresh();
+  if (state.view !== "rows" || state.order !== "input") refresh();
   else showCount();
   showPagers();
 }

@@ -7,6 +7,8 @@ const questions = []; // [text, language]
 const pictures = []; // [name, data URI of the thumbnail, problem]
 const positions = new Map(); // of the rows, by their id
 const counts = { outcomes: new Map(), questions: new Map(), languages: new Map(), doubts: new Map() };
+const groups = new Map(); // first answer of each group of answers that are nearly alike
+const groupSizes = shared.group_sizes ?? [];
 
 const NO_FILTERS = {
   search: "",
@@ -15,6 +17,7 @@ const NO_FILTERS = {
   question: "",
   language: "",
   doubt: "",
+  group: "",
   shortest: null,
   longest: null,
   repaired: false,
@@ -49,6 +52,7 @@ function addRow(row) {
   increase(counts.questions, row.question);
   increase(counts.languages, languageOf(row));
   for (const doubt of row.doubts ?? []) increase(counts.doubts, doubt);
+  if (row.group && !groups.has(row.group)) groups.set(row.group, row.answer);
 }
 
 function searchedText(row) {
@@ -69,6 +73,17 @@ function byCount(map) {
 
 function languageOf(row) {
   return questions[row.question][1];
+}
+
+// Options of a filter: all, and the largest ones.
+function listGroups() {
+  const sizes = new Map([...groups.keys()].map((group) => [group, groupSizes[group - 1]]));
+  const largest = byCount(sizes).slice(0, MOST_OPTIONS).map(([group]) => [String(group), labelGroup(group)]);
+  return [["any", say("all_groups", groupSizes.length)], ...largest];
+}
+
+function labelGroup(group) {
+  return `${formatValue(groupSizes[group - 1])} × ${groups.get(group).slice(0, MOST_OPTION_LENGTH)}`;
 }
 
 function isFailed(row) {
@@ -104,6 +119,8 @@ function makeTest(filters) {
   if (filters.question !== "") tests.push((row) => row.question === Number(filters.question));
   if (filters.language !== "") tests.push((row) => (languageOf(row) || "?") === filters.language);
   if (filters.doubt !== "") tests.push((row) => (row.doubts ?? []).includes(filters.doubt));
+  if (filters.group === "any") tests.push((row) => row.group !== undefined);
+  else if (filters.group !== "") tests.push((row) => row.group === Number(filters.group));
   if (filters.shortest !== null) tests.push((row) => !isFailed(row) && row.length >= filters.shortest);
   if (filters.longest !== null) tests.push((row) => !isFailed(row) && row.length <= filters.longest);
   if (filters.repaired) tests.push((row) => row.repaired === true);
@@ -128,6 +145,7 @@ const ORDERS = {
   tokens: (row) => -(row.tokens?.[1] ?? 0),
   attempts: (row) => -(row.attempts ?? 1),
   question: (row) => questions[row.question].rank,
+  group: (row) => row.group ?? Infinity,
   outcome: (row) => row.code ?? "",
 };
 
