@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.inputs.rows import parse_images
@@ -18,7 +18,7 @@ from persqa_client.run.finished_run import ANSWER_CODES, read_details, split_ans
 from persqa_client.run.image_roots import find_image_roots
 from persqa_client.run.timeline import TimelineStart, read_timeline
 from persqa_client.storage.checkpoint import find_recorded_roots, read_checkpoint, read_run_file
-from persqa_client.storage.details import open_file, parse_place
+from persqa_client.storage.details import DetailsIndex, is_answered_line, open_file, parse_place
 from persqa_client.storage.journal import read_journal
 from persqa_client.storage.records import NO_ROW, outcome_from_json, parse_failure_line
 from persqa_client.storage.run_files import RunFiles
@@ -46,6 +46,14 @@ class ReportRow:
     edited: bool = False
     # Only the journal has the outcome, because its row or an earlier one is open. Its images are then not known.
     is_waiting: bool = False
+
+
+class AcceptedRow(NamedTuple):
+    """A line of the output as it is, its members, and what the run knows of it."""
+
+    line: bytes
+    fields: Json
+    row: ReportRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,20 +176,33 @@ class RunReader:
         for task_id in sorted(found):
             yield task_id, tuple(found[task_id])
 
+    def iter_accepted(self) -> Iterator[AcceptedRow]:
+        """The rows of the output, one at a time: memory does not grow with the run."""
+        if not self._paths.details.exists():
+            yield from self._join_output(iter(()), is_whole=False)
+            return
+        index = DetailsIndex(self._paths.details)
+        count = sum(is_answered_line(line) for line in index.iter_latest())
+        lines = sum(1 for _ in iter_lines(self._paths.output))
+        outcomes = (read_outcome(details) for _, details in index.read())
+        records = (each for each in outcomes if isinstance(each, Record))
+        yield from self._join_output(records, is_whole=lines == count)
+
     def _read_output(self, records: Sequence[Record]) -> Iterator[ReportRow]:
-        lines = list(iter_lines(self._paths.output))
-        # If no details are missing, the answers are in the same order, also those that were edited since.
-        is_whole = len(lines) == len(records)
-        waiting = iter(records)
-        record = next(waiting, None)
-        for number, line in lines:
+        lines = sum(1 for _ in iter_lines(self._paths.output))
+        return (each.row for each in self._join_output(iter(records), is_whole=lines == len(records)))
+
+    def _join_output(self, records: Iterator[Record], *, is_whole: bool) -> Iterator[AcceptedRow]:
+        """``is_whole``: no details are missing, so the answers are in the same order, also those edited since."""
+        record = next(records, None)
+        for number, line in iter_lines(self._paths.output):
             fields = self._load_row(number, line)
             if record is not None and (is_whole or contains_answer(line, record)):
-                yield self._make_described_row(number, line, fields, record)
-                record = next(waiting, None)
+                yield AcceptedRow(line, fields, self._make_described_row(number, line, fields, record))
+                record = next(records, None)
             else:
                 self.without_details += 1
-                yield self._make_written_row(number, fields)
+                yield AcceptedRow(line, fields, self._make_written_row(number, fields))
 
     def _load_row(self, number: int, line: bytes) -> Json:
         try:
