@@ -58,13 +58,13 @@ def match_to_known(known: Sequence[tuple[int, ReportRow]], rows: Sequence[Report
 def key_with_line(row: ReportRow) -> Hashable:
     if row.task_id is None or (text := find_question_text(row.outcome)) is None:
         return None
-    return row.task_id.row, name_pictures(row), text
+    return row.task_id.row, list_picture_names(row), text
 
 
 def key_with_line_and_id(row: ReportRow) -> Hashable:
     if row.task_id is None or (identifier := find_question_id(row.outcome)) is None:
         return None
-    return row.task_id.row, name_pictures(row), identifier
+    return row.task_id.row, list_picture_names(row), identifier
 
 
 def key_without_line(row: ReportRow) -> Hashable:
@@ -78,7 +78,7 @@ def key_without_line_by_id(row: ReportRow) -> Hashable:
 
 
 def key_by_number(row: ReportRow) -> Hashable:
-    return None if row.task_id is None else (row.task_id, name_pictures(row))
+    return None if row.task_id is None else (row.task_id, list_picture_names(row))
 
 
 KEYS: tuple[MakeKey, ...] = (
@@ -95,7 +95,7 @@ def may_match(make_key: MakeKey, one: ReportRow, other: ReportRow) -> bool:
     return make_key is not key_by_number or None in (find_question_text(one.outcome), find_question_text(other.outcome))
 
 
-def name_pictures(row: ReportRow) -> tuple[str, ...]:
+def list_picture_names(row: ReportRow) -> tuple[str, ...]:
     """Without their folders. Of a row that is not complete they are not known."""
     return tuple(PurePath(image).name if not image.startswith("data:") else image for image in row.images)
 
