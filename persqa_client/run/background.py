@@ -68,6 +68,10 @@ async def execute_with_monitors(run: Run, *monitors: Monitor, announce: Callable
 @asynccontextmanager
 async def running_beside(*monitors: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Runs them until the end of the context."""
+    if not monitors:
+        # A stream that nothing watches may be closed after its loop, where nothing can be awaited.
+        yield
+        return
     tasks = [asyncio.create_task(monitor) for monitor in monitors]
     try:
         yield
