@@ -25,7 +25,7 @@ from persqa_client.inputs.memory_pictures import Picture, Rows, name_pictures
 from persqa_client.inputs.sources import InMemorySource, write_row
 from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.probing.capabilities import explain_unusable_vision
-from persqa_client.run.background import running_beside
+from persqa_client.run.background import MonitorTasks
 from persqa_client.run.compose import Composition
 from persqa_client.run.pacing import plan_probes
 from persqa_client.run.pipeline import Pipeline, ignore_weight
@@ -137,7 +137,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     ) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
         watched = WatchedStream(self._settings, self._composition.pool)
         monitors = watch_stream(watched, len(rows) if isinstance(rows, Sized) else None, on_progress, shows_bar)
-        async with running_beside(*monitors):
+        async with MonitorTasks(*monitors):
             with self._reset_after_stop():
                 watched.progress.phase = "Testing what the server can do"
                 pipeline = await self._probed_pipeline()

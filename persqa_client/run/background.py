@@ -8,9 +8,9 @@ import gc
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from persqa_client.errors import PersQAError
@@ -60,27 +60,32 @@ Monitor = Callable[[Run], Coroutine[Any, Any, None]]
 async def execute_with_monitors(run: Run, *monitors: Monitor, announce: Callable[[str], None] = logger.info) -> Summary:
     """``announce`` gets the address of the metrics, if they are served. Raises like ``Run.execute``."""
     with serve_metrics(run, announce):
-        async with running_beside(*(monitor(run) for monitor in monitors)):
+        async with MonitorTasks(*(monitor(run) for monitor in monitors)):
             await asyncio.sleep(0)  # shows the first phase, since opening the files takes the loop
             return await run.execute()
 
 
-@asynccontextmanager
-async def running_beside(*monitors: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Runs them until the end of the context."""
-    if not monitors:
-        # A stream that nothing watches may be closed after its loop, where nothing can be awaited.
-        yield
-        return
-    tasks = [asyncio.create_task(monitor) for monitor in monitors]
-    try:
-        yield
-    finally:
-        for task in tasks:
+class MonitorTasks:
+    """Runs them until the end of the context.
+
+    Not a generator: the context is open within another generator, and the end of a loop closes all generators at once.
+    """
+
+    def __init__(self, *monitors: Coroutine[Any, Any, None]) -> None:
+        self._monitors = monitors
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> None:
+        self._tasks = [asyncio.create_task(monitor) for monitor in self._monitors]
+
+    async def __aexit__(self, *error: object) -> None:
+        for task in self._tasks:
             task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, Exception):
-                logger.warning("The display of the progress failed: %r", result, exc_info=result)
+        if self._tasks:
+            # A stream that nothing watches may be closed after its loop, where nothing can be awaited.
+            for result in await asyncio.gather(*self._tasks, return_exceptions=True):
+                if isinstance(result, Exception):
+                    logger.warning("The display of the progress failed: %r", result, exc_info=result)
 
 
 def execute_blocking(run: Run, *monitors: Monitor) -> Summary:

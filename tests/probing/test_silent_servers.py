@@ -47,7 +47,7 @@ def test_a_server_that_leaves_images_out_stops_the_run(picture: Path, simulator:
         run_on(picture, simulator)
     assert caught.value.code == "no_pictures"
     assert words in caught.value.message
-    assert "--no-probes" in caught.value.message
+    assert "probes=False" in caught.value.message
     assert run_on(picture, simulator, probes=False).tally.succeeded == 1
 
 

@@ -154,7 +154,8 @@ OTHER_START = """<mam>身后的海报上写着:“如果不害怕,你会做什�
 <mam>：左边是灯；右边是花。
 <mam>，右边那位，背着红色的包。
 <mam> 坐在火车靠窗的座位上，窗外是一片金黄的油菜花田。
-<mam> 正抱着一把琵琶，左手按弦，右手轻轻拨动。"""
+<mam> 正抱着一把琵琶，左手按弦，右手轻轻拨动。
+<mam> 正坐在咖啡馆靠窗的位置低头看手机，面前放着一杯还没喝完的拿铁。"""
 # A space before the closing mark, as in French, the genitive of German, which English lacks, and a surname.
 OTHER_LANGUAGES = {
     "<mam> lit sur l'écran de son téléphone un message de sa sœur : "
