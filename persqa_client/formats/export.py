@@ -20,6 +20,7 @@ from persqa_client.formats.export_target import (
     SINGLE_FILE,
     TOOL,
     check_target,
+    digest_file,
     is_file_target,
     open_target,
     read_description,
@@ -151,7 +152,9 @@ def export_runs(
         if not report.row_count:
             raise SettingsError(describe_nothing(report))
         report.picture_files = pictures.file_count
-        write_further_files(folder, layout, settings, choice, report, licence)
+        description = describe_export(settings, choice, report, licence)
+        further = write_further_files(folder, layout, report)
+        write_description(folder, description | describe_files(folder, [*report.files, *further], pictures))
     return report
 
 
@@ -234,14 +237,19 @@ def describe_nothing(report: ExportReport) -> str:
     return f"{names} has no accepted answer: nothing is written"
 
 
-def write_further_files(
-    folder: Path, layout: Layout, settings: ExportSettings, choice: PictureChoice, report: ExportReport, licence: str
-) -> None:
+def write_further_files(folder: Path, layout: Layout, report: ExportReport) -> list[str]:
     further = layout.describe_files(list(report.files)) if layout.describe_files is not None else {}
     for name, value in further.items():
         write_json_file(folder / name, value)
-    entries = [*report.files, *further, *([FOLDER] if report.picture_files else [])]
-    write_description(folder, describe_export(settings, choice, report, licence) | {"entries": entries})
+    return list(further)
+
+
+def describe_files(folder: Path, names: Sequence[str], pictures: PictureWriter) -> Json:
+    """By which the next export to this place knows what it may replace."""
+    # The only file gets its name later.
+    paths = {name: folder / name if (folder / name).exists() else folder / SINGLE_FILE for name in names}
+    digests = {name: digest_file(path) for name, path in paths.items()}
+    return {"digests": digests, "entries": [*names, *sorted(f"{FOLDER}/{each}" for each in pictures.names)]}
 
 
 def describe_export(settings: ExportSettings, choice: PictureChoice, report: ExportReport, licence: str) -> Json:

@@ -11,7 +11,7 @@ import os
 import posixpath
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -73,6 +73,11 @@ class PictureWriter:
         self._folder = folder
         self._names: dict[str, str] = {}
         self._taken: set[str] = set()
+
+    @property
+    def names(self) -> Collection[str]:
+        """Of the files that were written, below the folder of pictures."""
+        return self._names.values()
 
     @property
     def file_count(self) -> int:
