@@ -92,7 +92,9 @@ class WrittenRun:
         texts: dict[Path, list[bytes]] = {output: [], failed: [], details: []}
         for outcome in outcomes:
             row = outcome.task_id.row
-            line = json.dumps(lines.get(row, {"image": [f"{row}.png"]}), ensure_ascii=False).encode()
+            line = json.dumps(lines.get(row, {"image": [f"{row}.png"]}), ensure_ascii=False).encode(
+                "utf-8", "backslashreplace"
+            )
             written = render_outcome(
                 line, outcome, output_key="pers_qa", style=self.style, details=self.meta, numbered=False
             )
