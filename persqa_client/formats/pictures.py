@@ -10,10 +10,10 @@ import base64
 import os
 import posixpath
 import re
-import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from persqa_client.images.references import (
     describe_reference,
     get_file_version,
     parse_local_path,
+    raise_read_error,
     read_reference,
 )
 from persqa_client.storage.durable import write_error
@@ -37,6 +38,10 @@ UNSAFE = re.compile(r"[^\w.() +,=@~-]")
 SENT_SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
 FORMAT_SUFFIXES = {"JPEG": ".jpg", "TIFF": ".tif"}
 MAX_NAME_LENGTH = 120
+# File systems take 255, and a number may follow.
+MAX_NAME_BYTES = 200
+# Of a file that is copied.
+PIECE = 1_000_000
 # A row with a path to a picture that is not a file of its own.
 INLINE = "image_inline"
 
@@ -72,7 +77,9 @@ class PictureWriter:
         self._settings = settings
         self._folder = folder
         self._names: dict[str, str] = {}
+        # Names of files and of folders, without upper case.
         self._taken: set[str] = set()
+        self._folders: set[str] = set()
 
     @property
     def names(self) -> Collection[str]:
@@ -92,7 +99,16 @@ class PictureWriter:
         if limit is not None and len(references) > limit:
             raise RowError("too_many_images", f"the row has {len(references)} pictures; the format takes {limit}")
         prepared = [self._prepare(reference, roots, max_pixels) for reference in references]
-        return tuple(self._store(each) for each in prepared)
+        before = len(self._names)
+        try:
+            return tuple(self._store(each) for each in prepared)
+        except RowError:
+            self._remove_since(before)
+            raise
+
+    def _remove_since(self, count: int) -> None:
+        for identity in list(self._names)[count:]:
+            (self._folder / FOLDER / self._names.pop(identity)).unlink()
 
     def _prepare(self, reference: str, roots: Sequence[Path], max_pixels: int) -> PreparedPicture:
         name = choose_picture_name(reference)
@@ -146,11 +162,14 @@ class PictureWriter:
         return os.path.join(os.path.abspath(self._settings.target), place) if self._settings.absolute else place
 
     def _reserve(self, name: str) -> str:
-        """Names that differ in upper and lower case only are the same file on some systems."""
-        stem, suffix = posixpath.splitext(name)
-        number, chosen = 2, name
-        while chosen.casefold() in self._taken:
-            chosen, number = f"{stem}-{number}{suffix}", number + 1
+        """No file and no folder has the name of a file. Upper and lower case are the same on some systems."""
+        *folders, last = name.split("/")
+        place = ""
+        for folder in folders:
+            place = number_name(f"{place}{folder}", lambda each: each in self._taken)
+            self._folders.add(place.casefold())
+            place += "/"
+        chosen = number_name(f"{place}{last}", lambda each: each in self._taken or each in self._folders)
         self._taken.add(chosen.casefold())
         return chosen
 
@@ -163,9 +182,41 @@ class PictureWriter:
             elif self._settings.choice == "link":
                 link_file(picture.path, path)
             else:
-                shutil.copyfile(picture.path, path)
+                copy_file(picture.path, path)
         except OSError as error:
             raise write_error(path, error) from error
+        except RowError:
+            path.unlink()
+            raise
+
+
+def number_name(name: str, is_taken: Callable[[str], bool]) -> str:
+    stem, suffix = posixpath.splitext(name)
+    number, chosen = 2, name
+    while is_taken(chosen.casefold()):
+        chosen, number = f"{stem}-{number}{suffix}", number + 1
+    return chosen
+
+
+def copy_file(source: str, path: Path) -> None:
+    """Raises RowError if the source can't be read, and OSError if the copy can't be written."""
+    with path.open("wb") as copy, NamedErrors(source), open_source(source) as file:
+        while piece := read_piece(file):
+            copy.write(piece)
+
+
+def open_source(path: str) -> FileIO:
+    try:
+        return FileIO(path)
+    except OSError as error:
+        raise_read_error(error)
+
+
+def read_piece(file: FileIO) -> bytes:
+    try:
+        return file.read(PIECE)
+    except OSError as error:
+        raise_read_error(error)
 
 
 def link_file(source: str, path: Path) -> None:
@@ -190,4 +241,5 @@ def choose_picture_name(reference: str) -> str:
 def make_safe_name(part: str) -> str:
     """Neither hidden nor taken for an option; shortened at the front, so that the suffix stays."""
     safe = UNSAFE.sub("_", part).lstrip(".-")[-MAX_NAME_LENGTH:]
+    safe = safe.encode()[-MAX_NAME_BYTES:].decode(errors="ignore")
     return safe.lstrip(".- ") or "_"
