@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from persqa_client import __version__
-from persqa_client.config import DEFAULT_MAX_PIXELS
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.formats.data_files import DataFiles
 from persqa_client.formats.export_target import (
@@ -32,6 +31,7 @@ from persqa_client.formats.image_marks import remove_own_marks
 from persqa_client.formats.layout import Layout, PictureChoice
 from persqa_client.formats.pictures import FOLDER, PictureSettings, PictureWriter
 from persqa_client.formats.registry import LAYOUTS
+from persqa_client.formats.sent_pictures import find_sent_form
 from persqa_client.formats.splits import Split
 from persqa_client.records.data_record import DataRecord
 from persqa_client.records.run_records import RecordedRun, open_recorded_runs
@@ -213,7 +213,7 @@ class RowMaker:
             self.report.leave_out(record, MARK, message)
             return None
         try:
-            images = self.pictures.place(decided.images, run.roots, find_max_pixels(run))
+            images = self.pictures.place(decided.images, run.roots, find_sent_form(record, run))
         except RowError as error:
             self.report.leave_out(record, error.code, error.message.removesuffix("."))
             return None
@@ -222,11 +222,6 @@ class RowMaker:
 
 def find_mark(record: DataRecord, marks: Sequence[str]) -> str | None:
     return next((mark for mark in marks if mark in record.question or mark in record.answer), None)
-
-
-def find_max_pixels(run: RecordedRun) -> int:
-    found = run.identity.get("max-pixels")
-    return found if isinstance(found, int) else DEFAULT_MAX_PIXELS
 
 
 def describe_nothing(report: ExportReport) -> str:

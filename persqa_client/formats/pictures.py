@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from persqa_client.errors import RowError
 from persqa_client.formats.layout import PictureChoice, PictureLimits
+from persqa_client.formats.sent_pictures import SentForm
 from persqa_client.images.formats import detect_format
 from persqa_client.images.prepare import load_image
 from persqa_client.images.references import (
@@ -48,7 +49,7 @@ INLINE = "image_inline"
 
 @dataclass(frozen=True, slots=True)
 class PictureSettings:
-    """``max_pixels`` is the limit of the run whose pictures are written as they were sent; None: as they are.
+    """``sent``: whether pictures are written as they were sent.
 
     ``target`` is the folder of the export when it is finished, and ``absolute`` whether the rows name it.
     """
@@ -90,7 +91,7 @@ class PictureWriter:
     def file_count(self) -> int:
         return len(self._names)
 
-    def place(self, references: Sequence[str], roots: Sequence[Path], max_pixels: int) -> tuple[str, ...]:
+    def place(self, references: Sequence[str], roots: Sequence[Path], form: SentForm) -> tuple[str, ...]:
         """What the row names. Raises RowError if a picture can't be exported; then none of the row is written.
 
         Raises StorageError if the folder can't be written.
@@ -98,7 +99,7 @@ class PictureWriter:
         limit = self._settings.limits.max_count
         if limit is not None and len(references) > limit:
             raise RowError("too_many_images", f"the row has {len(references)} pictures; the format takes {limit}")
-        prepared = [self._prepare(reference, roots, max_pixels) for reference in references]
+        prepared = [self._prepare(each, roots, form, number) for number, each in enumerate(references)]
         before = len(self._names)
         try:
             return tuple(self._store(each) for each in prepared)
@@ -110,10 +111,10 @@ class PictureWriter:
         for identity in list(self._names)[count:]:
             (self._folder / FOLDER / self._names.pop(identity)).unlink()
 
-    def _prepare(self, reference: str, roots: Sequence[Path], max_pixels: int) -> PreparedPicture:
+    def _prepare(self, reference: str, roots: Sequence[Path], form: SentForm, number: int) -> PreparedPicture:
         name = choose_picture_name(reference)
         if self._settings.sent:
-            image = load_image(reference, roots, max_pixels=max_pixels)
+            image = load_image(reference, roots, max_pixels=form.max_pixels, mark=form.get_mark(number))
             name = posixpath.splitext(name)[0] + SENT_SUFFIXES.get(image.media_type, "")
             picture = PreparedPicture("", name, "", image.data, image.media_type)
         elif (

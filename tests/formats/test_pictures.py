@@ -14,9 +14,9 @@ from PIL import Image
 from persqa_client.errors import RowError
 from persqa_client.formats.layout import PictureLimits
 from persqa_client.formats.pictures import PictureSettings, PictureWriter, choose_picture_name
+from persqa_client.formats.sent_pictures import SentForm
 from tests.formats.examples import draw_picture
 
-MAX_PIXELS = 1280 * 28 * 28
 # A file of Linux that has a size and can only be written.
 UNREADABLE = Path("/sys/bus/platform/drivers_probe")
 
@@ -29,7 +29,7 @@ def make_writer(tmp_path: Path, **settings: Any) -> PictureWriter:
 
 
 def place(writer: PictureWriter, root: Path, *references: str) -> tuple[str, ...]:
-    return writer.place(references, (root,), MAX_PIXELS)
+    return writer.place(references, (root,), SentForm())
 
 
 @pytest.mark.parametrize(
