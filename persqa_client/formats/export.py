@@ -31,7 +31,7 @@ from persqa_client.formats.image_marks import remove_own_marks
 from persqa_client.formats.layout import Layout, PictureChoice
 from persqa_client.formats.pictures import FOLDER, PictureSettings, PictureWriter
 from persqa_client.formats.registry import LAYOUTS
-from persqa_client.formats.sent_pictures import find_sent_form
+from persqa_client.formats.sent_pictures import find_sent_form, remove_box
 from persqa_client.formats.splits import Split
 from persqa_client.records.data_record import DataRecord
 from persqa_client.records.run_records import RecordedRun, open_recorded_runs
@@ -213,11 +213,14 @@ class RowMaker:
             self.report.leave_out(record, MARK, message)
             return None
         try:
-            images = self.pictures.place(decided.images, run.roots, find_sent_form(record, run))
+            chosen = decided.pictures if self.layout.keeps_lines else decided.images
+            placed = self.pictures.place(chosen, run.roots, find_sent_form(record, run))
         except RowError as error:
             self.report.leave_out(record, error.code, error.message.removesuffix("."))
             return None
-        return self.layout.write(replace(decided, images=images))
+        if self.pictures.settings.sent:
+            decided = remove_box(decided, run)
+        return self.layout.write(decided.with_pictures(placed))
 
 
 def find_mark(record: DataRecord, marks: Sequence[str]) -> str | None:

@@ -75,7 +75,7 @@ class PictureWriter:
     """Writes into ``folder``, which later gets the name ``settings.target``."""
 
     def __init__(self, settings: PictureSettings, folder: Path) -> None:
-        self._settings = settings
+        self.settings = settings
         self._folder = folder
         self._names: dict[str, str] = {}
         # Names of files and of folders, without upper case.
@@ -96,7 +96,7 @@ class PictureWriter:
 
         Raises StorageError if the folder can't be written.
         """
-        limit = self._settings.limits.max_count
+        limit = self.settings.limits.max_count
         if limit is not None and len(references) > limit:
             raise RowError("too_many_images", f"the row has {len(references)} pictures; the format takes {limit}")
         prepared = [self._prepare(each, roots, form, number) for number, each in enumerate(references)]
@@ -113,12 +113,12 @@ class PictureWriter:
 
     def _prepare(self, reference: str, roots: Sequence[Path], form: SentForm, number: int) -> PreparedPicture:
         name = choose_picture_name(reference)
-        if self._settings.sent:
+        if self.settings.sent:
             image = load_image(reference, roots, max_pixels=form.max_pixels, mark=form.get_mark(number))
             name = posixpath.splitext(name)[0] + SENT_SUFFIXES.get(image.media_type, "")
             picture = PreparedPicture("", name, "", image.data, image.media_type)
         elif (
-            self._settings.choice != "embed"
+            self.settings.choice != "embed"
             and (version := get_file_version(reference, roots)) is not None
             and version.size
         ):
@@ -133,7 +133,7 @@ class PictureWriter:
     def _read(self, reference: str, roots: Sequence[Path], name: str) -> PreparedPicture:
         with NamedErrors(reference):
             data = read_reference(reference, roots)
-        if self._settings.choice == "leave":
+        if self.settings.choice == "leave":
             raise RowError(INLINE, f"{describe_reference(reference)} is not a file that could be left in its place")
         format = detect_format(data) or ""
         if DATA_URI.match(reference):
@@ -141,7 +141,7 @@ class PictureWriter:
         return PreparedPicture("", name, "", data, f"image/{format.lower()}")
 
     def _check_limits(self, picture: PreparedPicture, reference: str) -> None:
-        limits, size = self._settings.limits, len(picture.data or b"")
+        limits, size = self.settings.limits, len(picture.data or b"")
         if limits.media_types is not None and picture.media_type not in limits.media_types:
             problem = f"{describe_reference(reference)} is {picture.media_type}, which the format does not take"
             raise RowError("image_type", f"{problem}; --sent writes another type")
@@ -150,9 +150,9 @@ class PictureWriter:
             raise RowError("image_too_large", f"{problem} {limits.max_bytes / 1e6:.0f} MB; --sent writes a smaller one")
 
     def _store(self, picture: PreparedPicture) -> str:
-        if self._settings.choice == "embed":
+        if self.settings.choice == "embed":
             return f"data:{picture.media_type};base64,{base64.b64encode(picture.data or b'').decode()}"
-        if self._settings.choice == "leave":
+        if self.settings.choice == "leave":
             return os.path.abspath(picture.path)
         name = self._names.get(picture.identity)
         if name is None:
@@ -160,7 +160,7 @@ class PictureWriter:
             self._write(picture, name)
             self._names[picture.identity] = name
         place = f"{FOLDER}/{name}"
-        return os.path.join(os.path.abspath(self._settings.target), place) if self._settings.absolute else place
+        return os.path.join(os.path.abspath(self.settings.target), place) if self.settings.absolute else place
 
     def _reserve(self, name: str) -> str:
         """No file and no folder has the name of a file. Upper and lower case are the same on some systems."""
@@ -180,7 +180,7 @@ class PictureWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             if picture.data is not None:
                 path.write_bytes(picture.data)
-            elif self._settings.choice == "link":
+            elif self.settings.choice == "link":
                 link_file(picture.path, path)
             else:
                 copy_file(picture.path, path)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from persqa_client.config import DEFAULT_MAX_PIXELS
 from persqa_client.inputs.subjects import SubjectFields
-from persqa_client.jsonl import load_object
+from persqa_client.jsonl import load_object, replace_value
 from persqa_client.records.data_record import DataRecord
 from persqa_client.records.run_records import RecordedRun
 from persqa_client.types import BoxMark
@@ -20,6 +21,14 @@ class SentForm(NamedTuple):
 
     def get_mark(self, number: int) -> BoxMark | None:
         return self.marks[number] if number < len(self.marks) else None
+
+
+def remove_box(record: DataRecord, run: RecordedRun) -> DataRecord:
+    """The line without the box, because that of a picture as it was sent is drawn or is the whole picture."""
+    if record.source is None or run.identity.get("box") is None:
+        return record
+    line = replace_value(record.source.line, (run.identity.get("box-key", "box"),), None)
+    return replace(record, source=record.source._replace(line=line))
 
 
 def find_sent_form(record: DataRecord, run: RecordedRun) -> SentForm:

@@ -137,6 +137,8 @@ def make_data_record(accepted: AcceptedRow, run: RecordedRun, settings: str) -> 
         completion_tokens=outcome.usage.completion,
         raw=outcome.raw if known else None,
     )
+    reference_key = run.identity.get("reference-key")
+    reference = accepted.fields.get(reference_key) if reference_key is not None else None
     verdict = outcome.verification.verdict if outcome.verification is not None else None
     return DataRecord(
         id=make_record_id(provenance, accepted.fields.get("id")),
@@ -149,8 +151,13 @@ def make_data_record(accepted: AcceptedRow, run: RecordedRun, settings: str) -> 
         checks=Checks(outcome.made_good_by, outcome.refused, outcome.doubts, verdict),
         provenance=provenance,
         source=SourceLine(
-            accepted.line.rstrip(b"\r\n"), run.identity["image-key"], run.identity["output-key"], outcome.answer
+            accepted.line.rstrip(b"\r\n"),
+            run.identity["image-key"],
+            run.identity["output-key"],
+            outcome.answer,
+            reference_key,
         ),
+        reference=reference if isinstance(reference, str) and reference.strip() else None,
     )
 
 

@@ -328,3 +328,25 @@ def test_a_run_reads_an_export_again_with_the_same_pictures(name: str, image_key
     references = [row.images for row in rows if isinstance(row, Row)]
     assert references == [("images/1.png",), ("images/2.png", "images/3.png")]
     assert all((file.parent / each).exists() for images in references for each in images)
+
+
+def test_the_reference_pictures_of_rows_are_in_an_export_of_lines_only(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"image": ["1.png", "2.png"], "ref": "3.png"},
+        {"image": "2.png", "ref": None},
+        {"image": "2.png"},
+    ]
+    output = write_run(tmp_path / "run", rows, settings={"reference-key": "ref"})
+    draw_picture(tmp_path / "run" / "3.png", 3)
+    export(output, tmp_path / "lines", "jsonl")
+    written = read_rows(tmp_path / "lines" / "train.jsonl")
+    assert [(row["image"], row.get("ref")) for row in written] == [
+        (["images/1.png", "images/2.png"], "images/3.png"),
+        ("images/2.png", None),
+        ("images/2.png", None),
+    ]
+    assert (tmp_path / "lines/images/3.png").read_bytes() == (tmp_path / "run/3.png").read_bytes()
+    (tmp_path / "run" / "3.png").unlink()
+    assert export(output, tmp_path / "again", "jsonl").left_out == {"image_missing": 1}
+    export(output, tmp_path / "llava")
+    assert not (tmp_path / "llava/images/3.png").exists()

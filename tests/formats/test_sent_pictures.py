@@ -16,14 +16,15 @@ from tests.formats.examples import draw_picture, read_rows, write_run
 BOX = [10, 20, 110, 80]
 
 
-def export_sent(tmp_path: Path, rows: list[dict[str, Any]], **settings: Any) -> list[Path]:
+def export_sent(tmp_path: Path, rows: list[dict[str, Any]], layout: str = "swift", **settings: Any) -> list[Path]:
     """The files that the rows name."""
+    key = "image" if layout == "jsonl" else "images"
     names = [name for row in rows for name in row["image"]]
     for name in names:
         draw_picture(tmp_path / "run" / name, 1, (200, 150))
     output = write_run(tmp_path / "run", rows, settings=settings)
-    export_runs([output], ExportSettings("swift", tmp_path / "data", sent=True))
-    return [tmp_path / "data" / name for row in read_rows(tmp_path / "data" / "train.jsonl") for name in row["images"]]
+    export_runs([output], ExportSettings(layout, tmp_path / "data", sent=True))
+    return [tmp_path / "data" / name for row in read_rows(tmp_path / "data" / "train.jsonl") for name in row[key]]
 
 
 @pytest.mark.parametrize("mode", ["cropped", "drawn"])
@@ -40,8 +41,14 @@ def test_the_box_of_each_picture_is_as_in_the_request(mode: Any, tmp_path: Path)
 
 def test_the_field_and_the_form_of_the_boxes_are_those_of_the_run(tmp_path: Path) -> None:
     rows = [{"image": ["1.png"], "face": [0.25, 0, 0.75, 1]}]
-    settings = {"box": "cropped", "box-key": "face", "box-format": "normalized", "max-pixels": 28 * 28}
+    settings: dict[str, Any] = {"box": "cropped", "box-key": "face", "box-format": "normalized", "max-pixels": 28 * 28}
     (path,) = export_sent(tmp_path, rows, **settings)
     with Image.open(path) as image:
         # A margin of a tenth is around the box.
         assert (image.width, image.height) == (32, 40)
+
+
+def test_a_line_with_a_sent_picture_has_no_box_any_more(tmp_path: Path) -> None:
+    export_sent(tmp_path, [{"image": ["1.png"], "box": BOX, "note": "mine"}], layout="jsonl", box="cropped")
+    (row,) = read_rows(tmp_path / "data" / "train.jsonl")
+    assert (row["box"], row["note"]) == (None, "mine")
