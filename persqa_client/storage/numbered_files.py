@@ -65,6 +65,7 @@ def keep_numbered(files: RunFiles, number: int) -> None:
     _move_file(files.failed, kept.failed)
     _move_file(files.output, kept.output)
     _move_file(files.listing, kept.listing)
+    _move_file(files.decisions, kept.decisions)
     _move_run_file(files.run, kept.run, kept.output.name)
     sync_folder(files.output.parent)
 
@@ -95,6 +96,7 @@ def complete_keeping(files: RunFiles, checkpoint: Checkpoint) -> Checkpoint | No
     _move_file(files.failed_partial, kept.failed_partial)
     _move_file(files.partial, kept.partial)
     _move_file(files.listing_partial, kept.listing_partial)
+    _move_file(files.decisions, kept.decisions)
     _move_run_file(files.run, kept.run, kept.output.name)
     sync_folder(files.output.parent)
     # The checkpoint is moved last, because it says where the other files are.
