@@ -11,7 +11,8 @@ from persqa_client.images.references import describe_reference
 from persqa_client.jsonl import dump_compact
 from persqa_client.language import detect_language
 from persqa_client.outcomes import Failure, RawAnswer, Record
-from persqa_client.report.rows import ReportedRun, ReportRow
+from persqa_client.report.row_reader import ReportRow
+from persqa_client.report.rows import ReportedRun
 from persqa_client.report.thumbnails import MAX_THUMBNAILS, Picture, Thumbnail, make_thumbnails, sample_evenly
 from persqa_client.types import NO_USAGE, Json
 
@@ -71,7 +72,7 @@ class ReportData:
                     thumbnail = next(thumbnails) if described in sampled else Thumbnail()
                     part["pictures"].append(make_picture_json(pictures[described], thumbnail))
                     described += 1
-                text = question_of(row)
+                text = row.question
                 if text not in questions:
                     questions[text] = len(questions)
                     part["questions"].append([cut_text(text), detect_language(text) or ""])
@@ -112,14 +113,6 @@ def make_row_id(row: ReportRow, run: ReportedRun, index: int, count: int) -> str
     else:
         own = f"{row.task_id.row}.{row.task_id.question + 1}" if run.numbers_questions else f"{row.task_id.row}"
     return own if count == 1 else f"{index + 1}-{own}"
-
-
-def question_of(row: ReportRow) -> str:
-    if isinstance(row.outcome, Record):
-        return row.outcome.question
-    if row.outcome.task is not None:
-        return row.outcome.task.question
-    return (row.text or "") if row.outcome.code != "bad_line" else ""
 
 
 def make_row_json(row: ReportRow, run: ReportedRun) -> Json:

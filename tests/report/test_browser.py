@@ -13,7 +13,8 @@ import pytest
 from persqa_client.outcomes import Outcome
 from persqa_client.report.data import ReportData
 from persqa_client.report.page import render_page, write_report
-from persqa_client.report.rows import ReportedRun, ReportRow
+from persqa_client.report.row_reader import ReportRow
+from persqa_client.report.rows import ReportedRun
 from persqa_client.types import TaskId
 from tests.report.runs import IDENTITY, WrittenRun, make_failure, make_input_failure, make_record, write_pictures
 from tests.report.test_page import HOSTILE

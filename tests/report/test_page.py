@@ -15,7 +15,8 @@ import pytest
 from persqa_client.errors import SettingsError, StorageError
 from persqa_client.report.data import ReportData, escape_json, name_runs
 from persqa_client.report.page import SCRIPTS, WEB, render_page, write_report
-from persqa_client.report.rows import ReportedRun, ReportRow, read_run
+from persqa_client.report.row_reader import ReportRow
+from persqa_client.report.rows import ReportedRun, read_run
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import TaskId
 from tests.report.runs import IDENTITY, WrittenRun, make_failure, make_input_failure, make_record, write_pictures
