@@ -16,6 +16,7 @@ from persqa_client.cli.run import run
 from persqa_client.cli.run_flags import VARIABLES
 from persqa_client.cli.sim import sim
 from persqa_client.cli.usage import Command, Group, RunCommand, path
+from persqa_client.cli.view import view_output
 
 
 def doctor(
@@ -91,3 +92,4 @@ app.command(cls=Command)(doctor)
 app.add_typer(prompt_app, name="prompt")
 app.command("recheck", cls=Command)(recheck_output)
 app.command("report", cls=Command)(make_report)
+app.command("view", cls=Command)(view_output)

@@ -51,9 +51,13 @@ def read_run(output: Path) -> ReportedRun:
     try:
         return _read_run(output)
     except SettingsError as error:
-        problem, colon, advice = str(error).rpartition(": ")
-        # Advice of the storage, which is for a run.
-        raise SettingsError(problem if colon and advice.endswith("choose another -o") else str(error)) from error
+        raise leave_out_advice(error) from error
+
+
+def leave_out_advice(error: SettingsError) -> SettingsError:
+    """Without the advice of the storage, which is for a run."""
+    problem, colon, advice = str(error).rpartition(": ")
+    return SettingsError(problem if colon and advice.endswith("choose another -o") else str(error))
 
 
 def _read_run(output: Path) -> ReportedRun:
@@ -92,6 +96,14 @@ def choose_files(files: RunFiles) -> tuple[ReadPaths, RunState]:
     if files.output.exists():
         return ReadPaths(files.output, files.failed, files.details), "finished"
     if files.partial.exists():
+        checkpoint = read_checkpoint(files)
+        if checkpoint is not None and checkpoint.phase == "finishing":
+            # The output gets its name after the others.
+            failed, details = (
+                partial if partial.exists() else finished
+                for partial, finished in ((files.failed_partial, files.failed), (files.details_partial, files.details))
+            )
+            return ReadPaths(files.partial, failed, details), "unfinished"
         return ReadPaths(files.partial, files.failed_partial, files.details_partial), "unfinished"
     raise SettingsError(f"there is no output {files.output}: name the output of a run")
 
