@@ -11,7 +11,7 @@ from persqa_client.inputs.rows import parse_images
 from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.run.finished_run import ANSWER_CODES, read_details, split_answer
-from persqa_client.storage.decisions import Decision, Decisions, Subject
+from persqa_client.storage.decisions import Decision, Decisions, Subject, get_decided_text
 from persqa_client.storage.records import NO_ROW, outcome_from_json, parse_failure_line
 from persqa_client.types import Json, TaskId
 
@@ -51,12 +51,7 @@ class ReportRow:
 
     @property
     def decided_text(self) -> str:
-        """What a decision is about: the answer, or the last rejected text."""
-        outcome = self.outcome
-        if isinstance(outcome, Record):
-            return outcome.answer
-        last = outcome.raws[-1] if outcome.raws else None
-        return ((last.refusal or last.text) if last is not None else outcome.raw) or ""
+        return get_decided_text(self.outcome)
 
     @property
     def subject(self) -> Subject:

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, get_args
 
 from persqa_client.errors import SettingsError
 from persqa_client.jsonl import dump_compact, load_object
+from persqa_client.outcomes import Outcome, Record
 from persqa_client.storage.durable import sync_folder, write_error
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json, TaskId
@@ -103,6 +104,14 @@ def read_decisions(output: Path) -> Decisions:
     >>> decisions.find(Subject(TaskId(3), ("c.jpg",), "What does <mam> hold?"), "<mam> holds a cup.")
     """
     return DecisionsFile(RunFiles.for_output(output).decisions).decisions
+
+
+def get_decided_text(outcome: Outcome) -> str:
+    """What a decision is about: the answer, or the last rejected text. Empty if there is none."""
+    if isinstance(outcome, Record):
+        return outcome.answer
+    last = outcome.raws[-1] if outcome.raws else None
+    return ((last.refusal or last.text) if last is not None else outcome.raw) or ""
 
 
 class DecisionsFile:
