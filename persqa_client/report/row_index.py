@@ -29,8 +29,9 @@ CREATE TABLE rows (
     failed INTEGER, start INTEGER, length INTEGER, subject INTEGER,
     asked INTEGER, code TEXT, language TEXT, size INTEGER, prompt INTEGER, completion INTEGER, counted INTEGER,
     attempts INTEGER, asks INTEGER, repaired INTEGER, doubtful INTEGER, words TEXT, bare INTEGER,
-    decision TEXT, commented INTEGER, text TEXT
+    decision TEXT, commented INTEGER
 );
+CREATE TABLE texts (row_id INTEGER PRIMARY KEY, run INTEGER, text TEXT);
 CREATE INDEX place ON rows (run, row, question, line);
 CREATE INDEX subjects ON rows (subject);
 CREATE INDEX decided ON rows (decision) WHERE decision <> '';
@@ -44,7 +45,7 @@ CREATE TABLE pictures (run INTEGER, digest INTEGER, PRIMARY KEY (run, digest)) W
 COLUMNS = (
     *("run", "row", "question", "line", "known", "failed", "start", "length"),
     *("subject", "asked", "code", "language", "size", "prompt", "completion", "counted", "attempts", "asks"),
-    *("repaired", "doubtful", "words", "bare", "decision", "commented", "text"),
+    *("repaired", "doubtful", "words", "bare", "decision", "commented"),
 )
 # Pages of 4 KiB that a connection keeps in memory.
 CACHE_PAGES = 2000
@@ -90,11 +91,13 @@ class RowIndex:
     def add_rows(self, rows: Sequence[IndexedRow], identity: Json) -> None:
         found: list[tuple[Any, ...]] = []
         marks: list[tuple[int, int, str, str]] = []
+        texts: list[tuple[int, int, str]] = []
         next_id = self.database.execute("SELECT coalesce(max(id), 0) + 1 FROM rows").fetchone()[0]
         for row_id, (place, row) in enumerate(rows, next_id):
             asked, language = self._number_question(row.question)
             fields = make_row_json(row, identity)
             found.append((row_id, *place, *describe_row(row, fields, asked, language)))
+            texts.append((row_id, place.run, store_text(collect_searched_text(row, fields))))
             marks += [
                 (row_id, place.run, kind, name) for kind in ("steps", "doubts") for name in fields.get(kind) or ()
             ]
@@ -104,6 +107,8 @@ class RowIndex:
         slots = ", ".join("?" * (len(COLUMNS) + 1))
         self.database.executemany(f"INSERT INTO rows (id, {', '.join(COLUMNS)}) VALUES ({slots})", found)
         self.database.executemany("INSERT INTO marks VALUES (?, ?, ?, ?)", marks)
+        # Apart from the rows, which are then read without them.
+        self.database.executemany("INSERT INTO texts VALUES (?, ?, ?)", texts)
         self.database.commit()
 
     def add_details(self, run: int, places: Iterable[tuple[int, int, int, int, bool]]) -> None:
@@ -112,7 +117,7 @@ class RowIndex:
         self.database.commit()
 
     def forget_rows(self, run: int) -> None:
-        for table in ("rows", "marks", "pictures"):
+        for table in ("rows", "marks", "texts", "pictures"):
             self.database.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
         self.database.commit()
 
@@ -169,7 +174,6 @@ def describe_row(row: ReportRow, fields: Json, asked: int, language: str) -> tup
         not row.has_details,
         describe_decision(row),
         row.decision is not None and bool(row.decision.comment),
-        store_text(collect_searched_text(row, fields)),
     )
 
 

@@ -78,7 +78,8 @@ def make_condition(filters: Mapping[str, str]) -> Condition:
     if decision := filters.get("decision", ""):
         add(*make_decision_condition(decision))
     for found in WORDS.finditer(filters.get("search", "").lower()):
-        add("(instr(rows.text, ?) OR rows.row || '' = ?)", *([found[1] or found[2]] * 2))
+        text = "SELECT 1 FROM texts WHERE texts.row_id = rows.id AND instr(texts.text, ?)"
+        add(f"(EXISTS ({text}) OR rows.row || '' = ?)", *([found[1] or found[2]] * 2))
     return Condition(" AND ".join(parts), tuple(values))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -41,6 +42,8 @@ from persqa_client.storage.decisions import Decision, DecisionKind, current_time
 from persqa_client.types import Json
 
 MOST_ROWS = 200
+# Times the duration of counting.
+COUNTING_PAUSE = 15
 MAX_COMMENT_LENGTH = 10_000
 
 
@@ -73,7 +76,9 @@ class ServedRuns:
         self.names = name_outputs(outputs)
         # Changes with what is shown.
         self.version = 0
-        self._overview: tuple[int, Json] = (-1, {})
+        self._overview: Json = {"version": -1}
+        # Until when the overview may be an old one, by the clock of time.monotonic.
+        self._patience = 0.0
         self._problems: dict[int, str] = {}
         self._checkers: dict[int, EditChecker] = {}
 
@@ -105,17 +110,23 @@ class ServedRuns:
             self.version += changed
         return changed
 
-    def describe(self) -> Json:
-        """What the page shows of all rows."""
+    def describe(self, *, may_be_old: bool = False) -> Json:
+        """What the page shows of all rows.
+
+        ``may_be_old``: while much is new, so that counting takes a small part of the time.
+        """
         with self._index.lock:
-            if self._overview[0] != self.version:
-                overview = count_overview(self._index.database)
+            started = time.monotonic()
+            is_old = self._overview["version"] != self.version
+            if is_old and not (may_be_old and started < self._patience):
                 runs = [self._describe_output(number) for number in range(len(self._runs))]
                 fields = {"format": FORMAT, "version": self.version, "epoch": self.epoch, "runs": runs}
-                fields["read"] = self._measure_progress()
-                notes = [self._problems[number] for number in sorted(self._problems)]
-                self._overview = (self.version, fields | overview | {"problems": notes})
-            return self._overview[1]
+                notes = {"problems": [self._problems[number] for number in sorted(self._problems)]}
+                counts = count_overview(self._index.database)
+                self._overview = fields | notes | counts | {"read": self._measure_progress()}
+                now = time.monotonic()
+                self._patience = now + COUNTING_PAUSE * (now - started)
+            return self._overview
 
     def _measure_progress(self) -> float:
         """The part of the files that is read."""
@@ -233,6 +244,7 @@ class ServedRuns:
             with suppress(SettingsError):
                 followed.refresh_decisions()
             self.version += 1
+            self._patience = 0.0
 
     def _take_row(self, epoch: int, row_id: int) -> tuple[int, ReportRow]:
         found = self._read_row(row_id) if epoch == self.epoch else None

@@ -151,9 +151,11 @@ class PageServer:
         return response
 
     async def _get_state(self, request: web.Request) -> web.Response:
-        if request.query.get("version") == str(self._runs.version):
+        known = request.query.get("version")
+        if known == str(self._runs.version):
             return make_json({"version": self._runs.version})
-        return make_json(await asyncio.to_thread(self._runs.describe))
+        state = await asyncio.to_thread(self._runs.describe, may_be_old=known is not None)
+        return make_json({"version": state["version"]} if known == str(state["version"]) else state)
 
     async def _get_rows(self, request: web.Request) -> web.Response:
         query = parse_query(request.query)
