@@ -142,8 +142,9 @@ class FollowedRun:
             return before.versions == now.versions
         done = (self._progress.output, self._progress.failed, self._details.end)
         sizes = [each.size if each is not None else 0 for each in now.files]
-        return all(size >= end for size, end in zip(sizes, done, strict=True)) and all(
-            old in (None, new) for old, new in zip(before.inodes, now.inodes, strict=True)
+        return all(
+            size >= end and (old in (None, new) or not end)
+            for size, end, old, new in zip(sizes, done, before.inodes, now.inodes, strict=True)
         )
 
     def refresh_decisions(self) -> bool:

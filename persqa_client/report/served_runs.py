@@ -155,7 +155,8 @@ class ServedRuns:
 
     def _make_part(self, ids: Sequence[int], others: Sequence[int]) -> Json:
         questions: dict[str, int] = {}
-        pictures: dict[tuple[str, str], int] = {}
+        # With the address that the first row gives them, so that rows of one picture share it.
+        pictures: dict[tuple[int, str], tuple[int, str]] = {}
         numbered = [count_run(self._index.database, number)["numbers_questions"] for number in range(len(self._runs))]
 
         def make_row(row_id: int) -> Json | None:
@@ -164,10 +165,9 @@ class ServedRuns:
                 return None
             run, row = found
             name = make_row_name(row, run, len(self._runs), numbers_questions=numbered[run])
-            shown = [
-                pictures.setdefault((reference, f"picture/{self.epoch}/{row_id}/{number}"), len(pictures))
-                for number, reference in enumerate(row.images)
-            ]
+            for number, reference in enumerate(row.images):
+                pictures.setdefault((run, reference), (len(pictures), f"picture/{self.epoch}/{row_id}/{number}"))
+            shown = [pictures[run, reference][0] for reference in row.images]
             asked = questions.setdefault(row.question, len(questions))
             fields = {"id": name, "key": row_id, "run": run, "pictures": shown, "question": asked}
             described = make_row_json(row, self._runs[run].open.identity)
@@ -181,7 +181,7 @@ class ServedRuns:
             "rows": [row for row in rows if row is not None],
             "also": [row for row in also if row is not None],
             "questions": [[cut_text(text), ""] for text in questions],
-            "pictures": [[describe_reference(reference), url, ""] for reference, url in pictures],
+            "pictures": [[describe_reference(reference), url, ""] for (_, reference), (_, url) in pictures.items()],
         }
 
     def _read_row(self, row_id: int) -> tuple[int, ReportRow] | None:

@@ -182,6 +182,20 @@ def test_new_rows_of_a_run_appear_until_it_is_finished(tmp_path: Path) -> None:
         assert runs.find_rows(RowQuery({}))["rows"][:2] == first
 
 
+def test_a_run_without_failures_goes_on_when_it_is_finished(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path)
+    files = RunFiles.for_output(run.output)
+    run.leave_unfinished([make_record(1)])
+    files.failed_partial.touch()
+    with serve(run.output) as runs:
+        files.failed_partial.unlink()
+        files.details_partial.rename(files.details)
+        files.partial.rename(files.output)
+        files.checkpoint.unlink()
+        read_all(runs)
+        assert (runs.epoch, list_names(runs)) == (0, ["1"])
+
+
 def append_to(run: WrittenRun, outcomes: list[Outcome]) -> None:
     """Puts what a longer run writes behind the partial files, in place."""
     longer = replace(run, folder=run.folder / "longer")

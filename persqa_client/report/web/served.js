@@ -32,10 +32,11 @@ async function ask(path, parameters = {}, body = undefined) {
 
 function takeRows(part) {
   for (const row of [...part.rows, ...part.also]) {
-    row.stamp = JSON.stringify(row);
-    row.epoch = part.epoch;
     row.asked = part.questions[row.question][0];
     row.shown = (row.pictures ?? []).map((number) => part.pictures[number]);
+    // Equal for equal rows; the numbers are those of this part.
+    row.stamp = JSON.stringify({ ...row, question: 0, pictures: 0, shown: row.shown.map(([name]) => name) });
+    row.epoch = part.epoch;
   }
   return part;
 }
