@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -39,8 +40,9 @@ def view_output(
         typer.echo(url)
         print_message(describe_page(outputs, edit=edit))
         print_message("Open the address in a browser on this machine. Ctrl-C ends it.")
-        if open_browser and not webbrowser.open(url):
-            print_message("No browser could be opened.")
+        if open_browser:
+            # Some browsers return only when they are closed.
+            threading.Thread(target=show_page, args=(url,), daemon=True).start()
 
     try:
         runs = ServedRuns(outputs)
@@ -54,6 +56,11 @@ def view_output(
     except KeyboardInterrupt:
         pass  # before the server has its own handler
     print_message("Stopped.")
+
+
+def show_page(url: str) -> None:
+    if not webbrowser.open(url):
+        print_message("No browser could be opened.")
 
 
 def describe_page(outputs: list[Path], *, edit: bool) -> str:

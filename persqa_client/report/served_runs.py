@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,7 +24,7 @@ from persqa_client.report.data import (
     name_outputs,
 )
 from persqa_client.report.followed_run import FollowedRun
-from persqa_client.report.row_index import RowIndex
+from persqa_client.report.row_index import RowIndex, find_temporary_folder
 from persqa_client.report.row_queries import (
     count_figures,
     count_found,
@@ -67,7 +69,10 @@ class ServedRuns:
 
     def __init__(self, outputs: Sequence[Path]) -> None:
         """Raises SettingsError for an output that can't be read."""
-        self._index = RowIndex()
+        try:
+            self._index = RowIndex()
+        except (OSError, sqlite3.Error) as error:
+            raise index_error(error) from error
         try:
             self._runs = [FollowedRun(self._index, number, output) for number, output in enumerate(outputs)]
         except SettingsError as error:
@@ -101,8 +106,8 @@ class ServedRuns:
                 before = self._problems.pop(number, None)
                 try:
                     changed |= run.advance()
-                except SettingsError as error:
-                    problem = leave_out_advice(error)
+                except (SettingsError, sqlite3.Error) as error:
+                    problem = leave_out_advice(error) if isinstance(error, SettingsError) else index_error(error)
                     if strict:
                         raise problem from error
                     self._problems[number] = str(problem)
@@ -171,8 +176,10 @@ class ServedRuns:
             asked = questions.setdefault(row.question, len(questions))
             fields = {"id": name, "key": row_id, "run": run, "pictures": shown, "question": asked}
             described = make_row_json(row, self._runs[run].open.identity)
-            # What a decision is about, if the answer does not say it.
-            fields["about"] = row.decided_text if row.decided_text != described.get("answer") else None
+            text = row.decided_text
+            # A text that is cut can't be decided on. What a decision is about, if the answer does not say it.
+            fields["long"] = text != cut_text(text)
+            fields["about"] = text if text != described.get("answer") and not fields["long"] else None
             return drop_empty(fields | described)
 
         rows = [make_row(each) for each in ids]
@@ -251,6 +258,13 @@ class ServedRuns:
         if found is None:
             raise RowsChanged
         return found
+
+
+def index_error(error: Exception) -> SettingsError:
+    folder = find_temporary_folder() or tempfile.gettempdir()
+    return SettingsError(
+        f"the index can't be written in {folder} ({error}): free space, or set TMPDIR to another folder"
+    )
 
 
 def make_decision(before: Decision, change: Mapping[str, str | None]) -> Decision:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import logging
 import os
 import secrets
 import signal
@@ -40,8 +39,6 @@ FILTERS = (
 )
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-logger = logging.getLogger(__name__)
-
 
 class PageServer:
     """``editable``: whether the page may store decisions."""
@@ -69,12 +66,14 @@ class PageServer:
                 asyncio.get_running_loop().add_signal_handler(number, stopped.set)
             following = asyncio.create_task(self._follow())
             on_ready(self.url)
-            await stopped.wait()
+            waiting = asyncio.create_task(stopped.wait())
+            await asyncio.wait((waiting, following), return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
         finally:
             if following is not None:
                 following.cancel()
                 with suppress(asyncio.CancelledError):
-                    await following
+                    await following  # raises what ended it
             await runner.cleanup()
 
     async def _listen(self, runner: web.AppRunner, port: int) -> int:
@@ -88,11 +87,7 @@ class PageServer:
 
     async def _follow(self) -> None:
         while True:
-            try:
-                changed = await asyncio.to_thread(self._runs.advance)
-            except Exception:
-                logger.exception("The files of the run can't be followed.")
-                changed = False
+            changed = await asyncio.to_thread(self._runs.advance)
             # Also lets waiting requests have the index.
             await asyncio.sleep(0.002 if changed else POLL_SECONDS)
 

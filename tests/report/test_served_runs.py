@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,8 +13,8 @@ from typing import Any
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.outcomes import Outcome
-from persqa_client.report.data import ReportData
+from persqa_client.outcomes import Outcome, RawAnswer
+from persqa_client.report.data import MAX_TEXT_LENGTH, ReportData
 from persqa_client.report.followed_run import STEP_ROWS
 from persqa_client.report.rows import read_run
 from persqa_client.report.served_runs import RowQuery, RowsChanged, ServedRuns
@@ -353,3 +355,21 @@ def test_an_edit_is_checked_as_the_answers_of_the_run_were(tmp_path: Path, text:
         key = runs.find_rows(RowQuery({}))["rows"][0]["key"]
         assert runs.check_edit(0, key, text)["code"] == code
         assert runs.check_edit(0, key + 1, "<mam> waves.")["code"] is None
+
+
+def test_a_text_that_is_cut_cannot_be_decided_on(tmp_path: Path) -> None:
+    text = "na " * MAX_TEXT_LENGTH
+    failure = make_failure(2, "loop", raws=(RawAnswer(text, "loop"),), raw=text)
+    with serve(WrittenRun(tmp_path).finish([make_record(1), failure])) as runs:
+        short, long = runs.find_rows(RowQuery({}))["rows"]
+        assert (short.get("long"), long["long"], "about" in long) == (None, True, False)
+        assert len(str(long)) < 2 * MAX_TEXT_LENGTH
+
+
+def test_an_index_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = WrittenRun(tmp_path).finish([make_record(1)])
+    folder = str(tmp_path / "none")
+    monkeypatch.setenv("TMPDIR", folder)
+    monkeypatch.setattr(tempfile, "tempdir", folder)
+    with pytest.raises(SettingsError, match=re.escape(f"the index can't be written in {folder} (")):
+        ServedRuns([output])

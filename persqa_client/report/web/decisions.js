@@ -52,11 +52,11 @@ function makeDecisionTools(row, card) {
     button.addEventListener("click", () => startDecision(row, card, action));
     group.append(button);
   };
-  const hasText = textOf(row).trim() !== "";
+  const hasText = textOf(row).trim() !== "" && !row.long;
   add("accept", "✓", hasText);
   add("reject", "✗", hasText);
-  add("edit", "✎", row.asked !== "");
-  add("comment", "…");
+  add("edit", "✎", row.asked !== "" && !row.long);
+  add("comment", "…", !row.long);
   if (row.decision && !row.decision.stale) add("none", "↺");
   return [group];
 }

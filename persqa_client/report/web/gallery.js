@@ -180,6 +180,7 @@ function makeImage(name, uri, figure) {
   button.setAttribute("aria-label", say("larger", baseName(name)));
   button.append(image);
   button.addEventListener("click", () => showLarge(name, uri));
+  image.addEventListener("load", () => button.classList.add("loaded"));
   image.addEventListener("error", async () => {
     button.replaceWith(make("div", "missing", say("unreadable")));
     figure.title = `${name}\n${await source.reason(uri)}`;
