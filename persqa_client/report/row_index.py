@@ -40,6 +40,7 @@ CREATE INDEX detail ON details (run, row, question, start);
 CREATE TABLE marks (row_id INTEGER, run INTEGER, kind TEXT, name TEXT);
 CREATE INDEX mark ON marks (row_id);
 CREATE TABLE questions (id INTEGER PRIMARY KEY, text TEXT UNIQUE, language TEXT);
+CREATE TABLE chosen (id INTEGER PRIMARY KEY);
 CREATE TABLE pictures (run INTEGER, digest INTEGER, PRIMARY KEY (run, digest)) WITHOUT ROWID;
 """
 COLUMNS = (

@@ -200,8 +200,18 @@ def _count_by(database: Connection, column: str, source: str) -> list[list[Any]]
     return [list(each) for each in database.execute(f"SELECT {column}, count(*) FROM {source} GROUP BY 1 ORDER BY 1")]
 
 
+def choose_rows(database: Connection, condition: Condition) -> Condition:
+    """An equal condition for several queries, which searches the rows once."""
+    if not condition.values and condition.sql == "1":
+        return condition
+    database.execute("DELETE FROM chosen")
+    database.execute(f"INSERT INTO chosen SELECT id FROM rows WHERE {condition.sql}", condition.values)
+    return Condition("rows.id IN (SELECT id FROM chosen)", ())
+
+
 def count_figures(database: Connection, condition: Condition) -> Json:
     """The numbers of ``collectFigures`` in ``web/rows.js``, of the rows that fit."""
+    condition = choose_rows(database, condition)
 
     def count_by(column: str, more: str = "1", limit: int = -1) -> list[list[Any]]:
         query = f"SELECT {column}, count(*) AS number FROM rows WHERE {condition.sql} AND {more}"

@@ -131,6 +131,8 @@ def test_filters_leave_the_same_rows(all_outcomes: ServedRuns, filters: dict[str
     order = chosen.pop("sort", "input")
     assert list_names(all_outcomes, chosen, order) == rows
     assert all_outcomes.find_rows(RowQuery(chosen))["count"] == len(rows)
+    figures = all_outcomes.count_figures(chosen)
+    assert figures["found"] == sum(count for _, count in figures["outcomes"]) == len(rows)
 
 
 @pytest.mark.parametrize("order", ["input", "shortest", "longest", "tokens", "attempts", "question", "outcome"])
