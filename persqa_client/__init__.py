@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from persqa_client.api import PersQAClient as PersQAClient
-    from persqa_client.api import generate as generate
-    from persqa_client.api import stream as stream
+    from persqa_client.api.client import PersQAClient as PersQAClient
+    from persqa_client.api.client import stream as stream
+    from persqa_client.api.generate import generate as generate
     from persqa_client.config import Endpoint as Endpoint
     from persqa_client.config import Limits as Limits
     from persqa_client.config import Recipe as Recipe
@@ -23,16 +23,19 @@ if TYPE_CHECKING:
     from persqa_client.errors import SettingsError as SettingsError
     from persqa_client.outcomes import Failure as Failure
     from persqa_client.outcomes import Record as Record
+    from persqa_client.run.progress import ProgressSnapshot as ProgressSnapshot
     from persqa_client.vllm_server.server import VLLMServer as VLLMServer
 
 __version__ = "0.1.0"
 
 MODULES = {
-    "persqa_client.api": ("PersQAClient", "generate", "stream"),
+    "persqa_client.api.client": ("PersQAClient", "stream"),
+    "persqa_client.api.generate": ("generate",),
     "persqa_client.config": ("Endpoint", "Limits", "Recipe", "Sampling"),
     "persqa_client.errors": ("PersQAError", "RowError", "RunStopped", "ServerFailed", "SettingsError"),
     "persqa_client.vllm_server.server": ("VLLMServer",),
     "persqa_client.outcomes": ("Failure", "Record"),
+    "persqa_client.run.progress": ("ProgressSnapshot",),
 }
 __all__ = sorted(name for names in MODULES.values() for name in names)
 

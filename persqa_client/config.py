@@ -1,31 +1,30 @@
 """Settings of an endpoint, of requests, and of how questions are asked. Invalid values raise SettingsError, in the
-words of usage errors.
+words of usage errors: by the names of arguments if the class is called, by those of flags in ``build_settings``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 import orjson
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 
-from persqa_client.errors import RunStopped, SettingsError
-from persqa_client.suggestions import find_similar_name
+from persqa_client.errors import RunStopped
 from persqa_client.types import AnswerStyle, OutputStyle, QuestionLanguage, SteeringText
 from persqa_client.urls import add_query, expand_home, parse_base_url
+from persqa_client.validation import Settings as Settings
+from persqa_client.validation import build_settings as build_settings
+from persqa_client.validation import describe_reason as describe_reason
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -41,75 +40,6 @@ RESERVED_REQUEST_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"}
 # 1,280 image tokens of 28x28 pixels, the maximum that Qwen's model cards recommend.
 DEFAULT_MAX_PIXELS = 1280 * 28 * 28
 CONCURRENCY_CEILING = 4096
-
-# How pydantic begins its sentences, and how usage errors say the same.
-DEMAND = re.compile(r"^(input|value|string|list|tuple|dictionary) should (be|have|match)\b", re.IGNORECASE)
-
-# How pydantic begins a message that a validator of the settings gave.
-OWN_ERROR = "Value error, "
-
-PLAIN_WORDS = (
-    ("valid integer", "whole number"),
-    ("valid number", "number"),
-    ("valid string", "text"),
-    ("valid tuple", "list"),
-)
-
-
-class Settings(BaseModel):
-    """Raises SettingsError for an invalid value."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    if not TYPE_CHECKING:  # type checkers take the signature from the fields
-
-        def __init__(self, **values: Any) -> None:
-            try:
-                super().__init__(**values)
-            except ValidationError as error:
-                message = describe_error(error)
-            else:
-                return
-            # Raised here, because the validation error as its context would show the values, keys included.
-            raise SettingsError(message)
-
-
-def describe_error(error: ValidationError) -> str:
-    """One sentence about the first invalid setting, by the name of its flag."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    path = [str(part).replace("_", "-") for part in first["loc"] if isinstance(part, str) and part != "[key]"]
-    if not path:
-        reason = first["msg"].removeprefix(OWN_ERROR)
-        return f"{reason}." if reason.startswith("--") else f"{reason[0].upper()}{reason[1:]}."
-    name = path[-1] if path[0] != "headers" else "header"
-    if first["type"] == "missing":
-        return f"--{name} is missing."
-    if first["type"] == "extra_forbidden":
-        return f"--{name} is not a setting."
-    if first["type"] == "string_too_short":
-        return f"--{name}: must not be empty."
-    reason = describe_reason(first["msg"])
-    if first["type"] == "literal_error":
-        reason += suggest_choice(error)
-    return f"--{name}: {reason if first['type'] == 'value_error' else reason[0].lower() + reason[1:]}."
-
-
-def suggest_choice(error: ValidationError) -> str:
-    """``error``: its first one is about a choice, which is never a key."""
-    first = error.errors(include_url=False)[0]
-    choices = re.findall(r"'([^']*)'", first["ctx"]["expected"])
-    similar = find_similar_name(first["input"], choices) if isinstance(first["input"], str) else None
-    return "" if similar is None else f" (did you mean {similar!r}?)"
-
-
-def describe_reason(message: str) -> str:
-    """A message of pydantic in the words of usage errors. One of a validator of ours is kept."""
-    if message.startswith(OWN_ERROR):
-        return message.removeprefix(OWN_ERROR)
-    reason = DEMAND.sub(r"must \2", message).partition(", unable to")[0]
-    for word, plain in PLAIN_WORDS:
-        reason = reason.replace(word, plain)
-    return reason
 
 
 def check_header_name(name: str) -> str:
@@ -135,6 +65,11 @@ def read_path(value: object) -> object:
 
 def expand_bank(name: str) -> str:
     return str(expand_home(name)) if name.startswith("~") else name
+
+
+def as_tuple(value: object) -> object:
+    """One text stands for a list with it."""
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 UserPath = Annotated[Path, BeforeValidator(read_path)]
@@ -164,6 +99,23 @@ class Endpoint(Settings):
     # For a server started by this program: returns its exit error, or None while it runs. A run does not wait for such
     # a server to recover.
     exit_error: Annotated[Callable[[], RunStopped | None] | None, Field(exclude=True, repr=False)] = None
+
+    if TYPE_CHECKING:
+        # What is accepted, which is more than what is kept.
+        def __init__(
+            self,
+            *,
+            base_url: str,
+            model: str,
+            api_key: str | SecretStr | None = None,
+            api_key_command: str | None = None,
+            headers: Mapping[str, str | SecretStr] = {},
+            query: str = "",
+            ca_cert: str | Path | None = None,
+            client_cert: str | Path | None = None,
+            client_key: str | Path | None = None,
+            exit_error: Callable[[], RunStopped | None] | None = None,
+        ) -> None: ...
 
     @model_validator(mode="before")
     @classmethod
@@ -300,6 +252,10 @@ class Limits(Settings):
 
 OwnText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 VerifyChoice = Literal["doubtful", "all", "off"]
+if TYPE_CHECKING:  # one is accepted in place of a list
+    SteeringTexts = SteeringText | Sequence[SteeringText]
+else:
+    SteeringTexts = Sequence[SteeringText]
 
 
 class Recipe(Settings):
@@ -319,7 +275,7 @@ class Recipe(Settings):
     # Include questions about skin, age and body.
     sensitive: bool = False
     # Leave out questions about these (face, eyes, ...).
-    without: tuple[str, ...] = ()
+    without: Annotated[Sequence[str], BeforeValidator(as_tuple)] = ()
     # File of real names that answers must not contain, one per line.
     names: UserPath | None = None
     # "auto" is "constrain" if the server supports it, else "direct".
@@ -329,7 +285,7 @@ class Recipe(Settings):
     prompt: OwnText | None = None
     answer_style: AnswerStyle = "sentences"
     # Which texts a row's field of the same name replaces.
-    steer: tuple[SteeringText, ...] = ()
+    steer: Annotated[SteeringTexts, BeforeValidator(as_tuple)] = ()
     max_pixels: Annotated[int, Field(ge=28 * 28)] = DEFAULT_MAX_PIXELS
     output_style: OutputStyle = "qa"
     # How the rows' image paths are written. None: as given in rows of the user's own; others resolve from the output.
@@ -364,11 +320,3 @@ class Recipe(Settings):
                 f"--image-key {self.image_key} is the field of a row's {self.image_key}; name the field with the images"
             )
         return self
-
-
-Kind = TypeVar("Kind", bound=Settings)
-
-
-def build_settings(kind: type[Kind], **values: Any) -> Kind:
-    """``kind(**values)`` for values that a type checker does not know. Raises SettingsError for invalid values."""
-    return kind(**values)

@@ -115,11 +115,16 @@ def find_cycles(graph: dict[str, set[str]]) -> list[list[str]]:
 def find_functions(module: Module) -> Iterator[tuple[str, FunctionNode, str]]:
     """Every function of a module, nested ones included: its name, its node, and the class of a method."""
     classes = [node for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)]
-    owners = {item: node.name for node in classes for item in node.body}
+    owners = {item: node.name for node in classes for part in node.body for item in (part, *nested_statements(part))}
     for node in ast.walk(module.tree):
         if isinstance(node, FunctionNode):
             owner = owners.get(node, "")
             yield f"{owner}.{node.name}" if owner else node.name, node, owner
+
+
+def nested_statements(part: ast.stmt) -> list[ast.stmt]:
+    """What stands in a class under ``if TYPE_CHECKING``."""
+    return [*part.body, *part.orelse] if isinstance(part, ast.If) else []
 
 
 def count_parameters(function: FunctionNode, owner: str) -> int:

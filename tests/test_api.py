@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from persqa_client import (
     Endpoint,
     Limits,
     PersQAClient,
+    ProgressSnapshot,
     Recipe,
     Record,
     RowError,
@@ -69,7 +71,7 @@ async def test_a_server_that_does_not_show_images_is_warned_about(
         async with PersQAClient(endpoint(server)) as client:
             await client.ask(red, question="What colour is <mam>?")
             await client.ask(red, question="What is <mam> wearing?")
-    warnings = [record.getMessage() for record in caplog.records if record.name == "persqa_client.api"]
+    warnings = [record.getMessage() for record in caplog.records if record.name == "persqa_client.api.client"]
     assert len(warnings) == (words is not None), "once, not for each question"
     assert all(str(words) in warning for warning in warnings)
 
@@ -154,9 +156,6 @@ WRONG_ROWS = "rows is of the type {}: give the path of a file or a folder as tex
 @pytest.mark.parametrize(
     ("rows", "flags", "words"),
     [
-        (["a.png"], {"temprature": 1}, "temprature is not a setting of a run; did you mean temperature?"),
-        (["a.png"], {"api_keys_env": "K"}, "api_keys_env is not a setting of a run; did you mean api_key_env?"),
-        (["a.png"], {"zzz": 1}, "zzz is not a setting of a run."),
         (
             None,
             {},
@@ -171,20 +170,31 @@ WRONG_ROWS = "rows is of the type {}: give the path of a file or a folder as tex
         ([], {}, "rows has no rows to ask about."),
         ("empty.csv", {}, "empty.csv has no rows to ask about."),
         (
-            [{"image": b"a.png"}],
+            [{"image": object()}],
             {},
-            "Row 1 cannot be written as JSON: image is of the type bytes, which",
+            "Row 1 cannot be written as JSON: image is of the type object, which",
         ),
         (
             ["a.png"],
             {"output": ""},
-            "--output: must not be empty; name a file, or a folder",
+            "output: must not be empty; name a file, or a folder",
         ),
         (
             ["a.png"],
             {"output": "o.jsonl", "failed": "-"},
-            "--failed takes the name of a file; standard output",
+            "failed takes the name of a file; standard output",
         ),
+        (["a.png"], {"temperature": 3}, "temperature: must be less than or equal to 2."),
+        (["a.png"], {"max_tokens": "many"}, "max_tokens: must be a whole number."),
+        (["a.png"], {"fresh": True, "retry_failed": True}, "fresh=True discards the rows that retry_failed=True would"),
+        (["a.png"], {"base_url": "localhost"}, "base_url: must look like http://HOST:PORT/v1."),
+        (["a.png"], {"base_url": ()}, "Give at least one endpoint: its address as base_url, or endpoint."),
+        (["a.png"], {"api_key_env": "NO_SUCH"}, "api_key_env names NO_SUCH, but that variable is not set"),
+        (["a.png"], {"bank": "animals"}, "The question bank animals does not exist (did you mean animal?)"),
+        (["a.png"], {"tag": "a b"}, "tag: "),
+        (["a.png"], {"without": "hairs"}, "without: 'hairs' is not a known need (did you mean hair?)"),
+        (["a.png"], {"strategy": "constrained"}, "strategy: must be 'auto', "),
+        (["a.png"], {"probes": False, "strategy": "prefill"}, "strategy prefill needs the probes"),
     ],
 )
 def test_a_wrong_call_is_one_sentence(
@@ -237,7 +247,7 @@ def test_public_names_are_imported_when_they_are_used() -> None:
 
 
 def test_repr_does_not_show_the_key() -> None:
-    shown = repr(Endpoint(base_url="http://x/v1", model="m", api_key="sk-secret"))  # type: ignore[arg-type]
+    shown = repr(Endpoint(base_url="http://x/v1", model="m", api_key="sk-secret"))
     assert "sk-secret" not in shown
 
 
@@ -299,10 +309,35 @@ async def test_a_stream_starts_as_many_rows_as_fit_the_memory_limit(tmp_path: Pa
     assert 180_000 < (tmp_path / "a.jpg").stat().st_size < 250_000
     with run_simulator(SimSettings(latency=0.3)) as server:
         rows = [{"image": str(tmp_path / "a.jpg"), "id": number} for number in range(6)]
-        settings = {"limits": Limits(max_inflight_mb=1), "probes": False}
-        outcomes = [outcome async for _, outcome in stream(rows, endpoint(server), **settings)]
+        answers = stream(rows, endpoint(server), limits=Limits(max_inflight_mb=1), probes=False)
+        outcomes = [outcome async for _, outcome in answers]
         assert server.stats()["max_in_flight"] >= 3
     assert all(isinstance(outcome, Record) for outcome in outcomes)
+
+
+async def test_a_stream_tells_its_progress(red: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[ProgressSnapshot] = []
+    threads: set[str] = set()
+
+    def watch(snapshot: ProgressSnapshot) -> None:
+        seen.append(snapshot)
+        threads.add(threading.current_thread().name)
+
+    rows = [{"image": str(red)}] * 3 + [{"image": "none.png"}]
+    with run_simulator(SimSettings(latency=0.1)) as server:
+        options = {"price_in": 1_000_000, "price_out": 0}
+        answers = stream(rows, endpoint(server), limits=Limits(**options), probes=False, on_progress=watch)
+        assert len([answer async for answer in answers]) == 4
+        last = seen[-1]
+        assert (last.done, last.total, last.failed, last.in_flight, last.phase) == (4, 4, 1, 0, "ended")
+        assert last.cost == last.prompt_tokens > 0
+        assert {snapshot.phase for snapshot in seen} <= {"Testing what the server can do", "Answering", "ended"}
+        assert threads == {threading.current_thread().name}
+        summary = generate(rows, endpoint=endpoint(server), probes=False, on_progress=watch, progress=True)
+    assert (seen[-1].done, seen[-1].failed, summary.tally.rows) == (4, 1, 4)
+    assert threads == {threading.current_thread().name, "persqa"}
+    with pytest.raises(SettingsError, match="without async"):
+        generate(rows, endpoint=Endpoint(base_url="http://127.0.0.1:9/v1", model="m"), on_progress="bar")  # type: ignore[arg-type]
 
 
 def test_ctrl_c_in_generate_stops_the_run(red: Path, tmp_path: Path) -> None:

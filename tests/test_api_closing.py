@@ -160,6 +160,7 @@ async def test_a_closed_client_says_so(red: str, settings: dict[str, Any]) -> No
         await client.ask(red)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_behind(red: str, tmp_path: Path) -> None:
     with run_simulator(SimSettings(latency=0.05, slots=4)) as server:
         code = (

@@ -14,6 +14,7 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 
 ROOT_MODULES = frozenset(
     (
+        "argument_names.py",
         "config.py",
         "errors.py",
         "function_words.py",
@@ -27,6 +28,7 @@ ROOT_MODULES = frozenset(
         "suggestions.py",
         "types.py",
         "urls.py",
+        "validation.py",
         "word_search.py",
     )
 )

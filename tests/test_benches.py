@@ -23,6 +23,7 @@ def common(monkeypatch: pytest.MonkeyPatch) -> Any:
     return import_module("benches.common")
 
 
+@pytest.mark.slow
 def test_a_run_that_lasts_gives_its_rate(concurrency: Any, common: Any, tmp_path: Path) -> None:
     with common.run_simulator("--slots", 4, "--latency", 0.2) as (url, _):
         result = concurrency.measure_run(url, common.SIMULATED_MODEL, tmp_path, "4", 2)

@@ -84,22 +84,22 @@ def test_numbers_have_bounds(kind: type[Settings], values: dict[str, Any], says:
 @each_case(
     ("make", "says"),
     [
-        pytest.param(lambda: Endpoint.model_validate({}), "--base-url is missing.", id="nothing"),
-        pytest.param(lambda: Endpoint(base_url=URL, model=""), "--model: must not be empty.", id="empty"),
+        pytest.param(lambda: Endpoint.model_validate({}), "base_url is missing.", id="nothing"),
+        pytest.param(lambda: Endpoint(base_url=URL, model=""), "model: must not be empty.", id="empty"),
         pytest.param(
             lambda: build_settings(Endpoint, base_url=URL, model="m", key=1), "--key is not a setting.", id="unknown"
         ),
         pytest.param(lambda: build_settings(Limits, rpm="many"), "--rpm: must be a number.", id="a word"),
-        pytest.param(lambda: Limits(max_attempts=0), "--max-attempts: must be greater than or equal to 1.", id="zero"),
+        pytest.param(lambda: Limits(max_attempts=0), "max_attempts: must be greater than or equal to 1.", id="zero"),
         pytest.param(lambda: build_settings(Recipe, language="fr"), "--language: must be 'en' or 'zh'.", id="choice"),
         pytest.param(
             lambda: Endpoint(base_url=URL, model="m", headers={"Host": SecretStr("secret-1")}),
-            "--header: Host is set by the client itself.",
+            "headers: Host is set by the client itself.",
             id="own header",
         ),
         pytest.param(
             lambda: Endpoint(base_url=URL, model="m", headers={"api-key": SecretStr("secret-1\nX: y")}),
-            "--header: the value is empty, or contains a line break or a non-ASCII character.",
+            "headers: the value is empty, or contains a line break or a non-ASCII character.",
             id="two headers in one",
         ),
     ],

@@ -35,7 +35,7 @@ VLLM_FLAGS = {
     "--served-model-name",
     "--trust-request-mm-kwargs",
 }
-OTHER_FLAGS = {"--depth", "--upgrade", "--help", "--version"}
+OTHER_FLAGS = {"--depth", "--upgrade", "--help", "--version", "--install-completion", "--show-completion"}
 
 # Names of hosts, of fields in files, and of other people's code.
 OTHER_NAMES = {
@@ -213,7 +213,8 @@ def run_blocks(text: str, folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     "readme",
     [
-        pytest.param(name, id=str(name), marks=[pytest.mark.slow] if name.stem == "README.zh" else [])
+        # The README is what newcomers run; the others take as long together as a third of all tests.
+        pytest.param(name, id=str(name), marks=[] if str(name) == "README.md" else [pytest.mark.slow])
         for name in READMES
         if any(block.runs for block in blocks_of(read(name)))
     ],
@@ -256,6 +257,7 @@ async with PersQAClient(Endpoint(base_url="http://127.0.0.1:8000/v1", model="ano
 """
 
 
+@pytest.mark.slow
 def test_an_example_readme_is_read_and_run(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(EXAMPLE, encoding="utf-8")
     assert anchors_of(EXAMPLE) == {"an-example-of-all", "中文-说明", "twice", "twice-1"}

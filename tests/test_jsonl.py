@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persqa_client.jsonl import (
@@ -44,12 +44,14 @@ OBJECTS = st.dictionaries(KEYS, VALUES, max_size=4)
 LINES = OBJECTS.flatmap(json_texts).map(str.encode)
 
 
+@settings(max_examples=50)
 @given(LINES, KEYS, VALUES)
 def test_cutting_undoes_adding(line: bytes, key: str, value: Any) -> None:
     """Also if the line has a member with that key already."""
     assert cut_last_member(add_member(line, key, value), key) == line
 
 
+@settings(max_examples=50)
 @given(LINES, KEYS, VALUES)
 def test_an_added_member_is_read_last(line: bytes, key: str, value: Any) -> None:
     before = json.loads(line)
@@ -58,6 +60,7 @@ def test_an_added_member_is_read_last(line: bytes, key: str, value: Any) -> None
     assert dump_compact(after[key]) == dump_compact(value)
 
 
+@settings(max_examples=50)
 @given(LINES, KEYS)
 def test_cutting_leaves_the_other_members_unchanged(line: bytes, key: str) -> None:
     before = json.loads(line)

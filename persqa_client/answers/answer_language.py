@@ -14,7 +14,10 @@ from persqa_client.answers.foreign_words import (
     CHINESE_JOINTS,
     ENGLISH_PHRASE,
     count_english_marks,
+    has_chinese_noun,
     has_chinese_words,
+    has_depiction,
+    has_descriptive_word,
     has_english_run,
     has_foreign_clause,
     has_foreign_predicate,
@@ -70,7 +73,8 @@ NAMES_WITH_WORDS = compile_lazily(
 # Words that only whole Chinese phrases have; a run of Chinese without them may be the name of a dish.
 MEASURED = "一[个個件条條只双雙锅鍋杯本张張把位辆輛台朵片块塊碗瓶顶頂支束名副套棵栋]"
 CHINESE_PHRASE = compile_lazily(
-    rf"(?:[的了在是很这這那穿戴看]|(?<=[{HAN}])[着著和与與起]|{MEASURED})[{HAN}]"
+    rf"(?<=[a-z] )[红紅橙黄黃绿綠青蓝藍紫黑白灰粉棕]色(?!恋人|戀人|食品|和平)[{HAN}]"
+    rf"|(?:[的了在是很这這那穿戴看]|(?<=[{HAN}])[着著和与與起]|{MEASURED})[{HAN}]"
     # An attribute, a colour or a verb, the thing of which is in the other language, and words that join.
     rf"|[手身桌头頭椅怀懷房屋街路树樹地墙牆][里裡上下旁中](?![{HAN}])|[床发發板凳阶階滩灘毯垫墊肩膝脸臉架柜櫃窗子][上下](?![{HAN}])|(?:(?<=[{HAN}])[的了着著色]|(?<=[{HAN}][{HAN}])地(?=\s[^\W\d_A-Z])|{MEASURED})(?![{HAN}])|(?<![{HAN}])(?:{CHINESE_JOINTS})(?![{HAN}])"
 )
@@ -140,9 +144,13 @@ def is_in_language(text: str, asked: str) -> bool:
     may_slide = script is None and asked in FUNCTION_WORDS and may_have_foreign_clause(text, asked)
     if script is None and text.isascii() and asked in FUNCTION_WORDS and is_mostly_in(text, asked) and not may_slide:
         return True
+    if not text.isascii() and asked not in HAN_LANGUAGES and has_depiction(plain_text(text)):
+        return False
     if script is None and not text.isascii() and EAST_ASIAN.search(text):
         text = ON_THINGS.sub(" ", text)
     own = drop_written_text(GLOSSES.sub(drop_other_script, plain_text(remove_quotations(text))), asked)
+    if asked not in ("zh", "ja") and not text.isascii() and has_chinese_noun(own, asked):
+        return False
     if (may_slide and has_foreign_clause(own, asked)) or (not text.isascii() and has_hiragana(own, asked)):
         return False
     if script is None:
@@ -255,7 +263,7 @@ def has_script(text: str, script: str) -> bool:
     if not words:
         return True
     text = ADDRESSES.sub(" ", text)
-    if has_english_run(text) or ENGLISH_PHRASE.search(text):
+    if has_english_run(text) or ENGLISH_PHRASE.search(text) or has_descriptive_word(text):
         return False
     text = UNITS.sub(" ", NAMES_WITH_WORDS.sub(" ", text))
     if count_english_marks(text, loans=script in UNSPACED_SCRIPTS) >= 2:

@@ -11,6 +11,7 @@ from itertools import takewhile
 from operator import eq
 
 from persqa_client.answers.phrases import choose_language
+from persqa_client.answers.presence import describes_denied
 from persqa_client.answers.script_denials import DENIALS_BY_LANGUAGE
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_quotations
@@ -23,7 +24,7 @@ HINTS = {
     "es": (" no ", " sin ", "mismo tiempo", "n realidad", "la vez"),
     "pt": (" não ", " sem ", "mesmo tempo", "a verdade"),
     "ru": (" не ", "дновременно", "самом деле", "же время"),
-    "zh": ("没", "同时", "同時", "实际上"),
+    "zh": ("没", "沒", "不戴", "全身都", "在室内", "同时", "同時", "实际上"),
     "ja": ("同時", "実際", "ません"),
     "ko": ("않", "실제로", "동시에"),
     "ar": ("الوقت", "الواقع", "ليس", " غير ", " لا ", " ولا ", " لم ", " ولم "),
@@ -153,6 +154,8 @@ def affirms_and_denies(text: str, tag: str, question: str) -> bool:
     own = remove_quotations(text).replace(tag, "<>").strip()
     if not own.startswith("<>"):
         return False
+    if describes_denied(own, language):
+        return True
     if language == "pt":
         own = PORTUGUESE_IN.sub("em", own)  # "No" is a preposition.
     elif language == "fr":

@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from persqa_client.function_words import FUNCTION_WORDS
-from persqa_client.language import LATIN_WORDS
+from persqa_client.language import HAN, LATIN_WORDS
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.word_search import split_at_blanks
 
@@ -63,6 +63,42 @@ ENGLISH_MARKS = FUNCTION_WORDS["en"].union(
 )
 # In Korean, a particle directly behind it shows a noun.
 ING_FORM = compile_lazily(r"(?<![\w'’-])[a-z]{3,}ing(?![\w-])")
+# Frequent English words of descriptions that are neither loans in other scripts nor names of brands. A colour may be a
+# part of a name, and counts between words of the right language.
+DESCRIPTIVE = (
+    "hair eyes face head hands arms legs feet nose mouth ears tail fur shirt jacket trousers pants dress skirt"
+    " hat scarf gloves sweater coat glasses sunglasses necklace earrings bracelet backpack handbag leather wood"
+    " wooden cotton wool brick fabric street corner road bridge mountain mountains river lake beach forest garden"
+    " building buildings wall window door floor ceiling kitchen table chair bench shelf background foreground sky"
+    " clouds grass tree trees flower flowers leaves bottle plate bowl spoon knife umbrella dog dogs bird birds"
+    " horse people woman smile expression relaxed gentle smooth bright striped stripes colorful serious tired"
+    " excited surprised friendly camera vegetables fruit bread walking running sitting standing smiling holding"
+    " wearing looking eating drinking reading cooking playing riding sleeping talking lying watching waiting"
+    " writing leaning jumping carrying laughing"
+)
+DESCRIPTIVE_WORDS = frozenset(DESCRIPTIVE.split())
+COLORS = "black|white|red|green|yellow|blue|brown|orange|pink|purple|grey|gray"
+# The same in Chinese, within another language: no dish or place is called so.
+CHINESE_DESCRIPTION = (
+    "自行车 自行車 手机 手機 开心 開心 高兴 高興 微笑 帽子 眼镜 眼鏡 墨镜 衣服 外套 毛衣 衬衫 襯衫 裤子 褲子"
+    " 裙子 鞋子 手套 围巾 圍巾 背包 雨伞 雨傘 桌子 椅子 窗户 窗戶 沙发 沙發 相机 相機 杯子 瓶子 头发 頭髮"
+    " 眼睛 耳朵 尾巴 草地 街道 海滩 海灘 女人 男人 女孩 男孩 孩子 小狗 小猫 红色 紅色 蓝色 藍色 绿色 綠色"
+    " 黄色 黃色 黑色 白色 灰色 棕色 粉色 紫色 橙色 木头 木頭 背景 安静 放松"
+)
+CHINESE_DESCRIPTIVE_WORDS = frozenset(CHINESE_DESCRIPTION.split())
+# Latin words in a row within another script, with the letters on both sides.
+LATIN_PART = compile_lazily(
+    r"(?<![\w'’-])(?=[a-z]{3})[a-z]+(?: [a-z]+)*(?![\w'’-])"
+    r"|(?<=[\u3040-\u9fff])[a-z]{3,}(?: [a-z]+)*(?![A-Za-z\d'’-])"
+)
+COLOR_PART = compile_lazily(rf"(?<=[\u3040-\u9fff]) ?(?:{COLORS}) ?[的のな]")
+# Chinese that says what is depicted. An inscription seldom does, and stands behind a word for writing.
+DEPICTION = compile_lazily(
+    rf"(?:一[个個只隻条條朵片块塊颗顆棵张張][{HAN}]{{1,8}}|[{HAN}]的)(?:图案|圖案|花纹|花紋|图样|圖樣|形状|形狀|样子|图片|图形)"
+)
+WRITING_BEFORE = compile_lazily(
+    r"\b(?:words?|characters?|letters|reads?|reading|says?|saying|text|phrase|named|called)\b[^.!?]*\Z"
+)
 # Chinese words that join others, and never are a name.
 CHINESE_JOINTS = (
     "[和与與及或但而在从從把被给給对對的了是有很也都又跟向]|旁[边邊]|因[为為]|所以|但是|然[后後]|以及|而且|或者|非常|正在|[并並]且|[虽雖]然|如果|一[边邊]"
@@ -79,6 +115,25 @@ HIRAGANA_LANGUAGES = ("ko", "ru", "ar", "en", "es", "fr", "de", "pt")
 # Chinese grammar in letters that Japanese has too.
 CHINESE_GRAMMAR = compile_lazily(r"正在(?!庫)|[拿坐站]着(?![いたてるかさせまこ])|[，,]手里|[坐站穿戴拿]在")
 HAN_RUN = compile_lazily(r"[\u3400-\u9fff]+")
+HAN_BEFORE_PARTICLE = compile_lazily(
+    r"(?<![\u3400-\u9fff])([\u3400-\u9fff]+)(?:을|를|과|와|이|가|에|에서|의|은|는|도|로|으로)(?![\uac00-\ud7a3])"
+)
+SHORT_HAN = r"[\u3400-\u9fff]{1,2}(?![\u3400-\u9fff])"
+DETERMINERS = {
+    "en": "an?|his|her|their|its",
+    "de": "eine?[nmrs]?|seine?[nmrs]?|ihre?[nmrs]?",
+    "es": "una?|su",
+    "fr": "une?|son|sa",
+    "pt": "uma?|seu|sua",
+}
+# Where a noun has to follow. Longer ones may be names, as may those before a noun: "a 火锅 restaurant".
+HAN_NOUNS = {
+    language: compile_lazily(rf"(?<!\w)(?:{words})(?: [a-zà-ÿ]+)? {SHORT_HAN}(?: ?(?P<next>[a-zà-ÿ]+))?")
+    for language, words in DETERMINERS.items()
+} | {
+    "ru": compile_lazily(rf"[а-яё]{{3}}(?:ый|ая|яя|ое|ого|ую|юю|ые|ых|ыми|[нвс]н?ой|ском|ным) {SHORT_HAN}(?P<next>)"),
+    "ko": compile_lazily(r"[\uac00-\ud7a3](?:색|한|운|은|는|던|린|진|큰) ([\u3400-\u9fff]+)"),
+}
 
 
 @lru_cache
@@ -192,6 +247,31 @@ def has_english_run(text: str) -> bool:
     """Not if only an article begins it, as in names of brands: "the north face"."""
     runs = (run.split() for run in LATIN_RUN.findall(text))
     return any(FUNCTION_WORDS["en"].intersection(words[words[0] == "the" :]) for words in runs)
+
+
+def has_descriptive_word(text: str) -> bool:
+    """Whether a part in Latin letters has nothing but such words: "brown的leather包". A name has other words too."""
+    if COLOR_PART.search(text):
+        return True
+    return any(DESCRIPTIVE_WORDS.issuperset(part.split()) for part in LATIN_PART.findall(text))
+
+
+def has_chinese_noun(text: str, asked: str) -> bool:
+    """Whether Chinese stands for a word of a sentence: one that names nothing, or one where a noun has to follow."""
+    if asked == "ko":
+        # Its own names and terms are in traditional letters, if they are not in Hangul.
+        runs = HAN_BEFORE_PARTICLE.findall(text) + HAN_NOUNS["ko"].findall(text)
+        return any(not can_encode(run, "euc_kr") for run in runs)
+    if not CHINESE_DESCRIPTIVE_WORDS.isdisjoint(HAN_RUN.findall(text)):
+        return True
+    nouns = HAN_NOUNS[asked].finditer(text) if asked in HAN_NOUNS else ()
+    return any(not (follows := found["next"]) or follows in FUNCTION_WORDS.get(asked, ()) for found in nouns)
+
+
+def has_depiction(text: str) -> bool:
+    """``text`` has no quotations: "printed with 一只小熊的图案 on the front"."""
+    found = DEPICTION.search(text)
+    return found is not None and WRITING_BEFORE.search(text, 0, found.start()) is None
 
 
 def has_hiragana(text: str, asked: str) -> bool:

@@ -111,12 +111,33 @@ ON_THINGS = compile_lazily(
     r"\b(?:letters|with|reading|marked|size|tattoo\w*|brand\w*|logo|label\w*)\b[^.!?]{0,20}XXX"
     r"|XXX(?!X)[^.!?]{0,50}\b(?:on|across) (?:the|his|her|its|their|a|one)\b|[上印着着写][^。]{0,6}XXX"
 )
+# A letter or a mark in place of a number before what is counted, of a colour or of a name: "有X种颜色", "第N个", "has X
+# buttons". Sizes (XL), shapes (X形) and machines (X光) have other words behind the letter.
+COUNTED = "[种種个個只隻件条條名张張双雙辆輛人岁歲颗顆枚朵本把顶頂棵座栋棟块塊片瓶杯盏盞台匹头頭扇幅支根串斤米]"
+CHINESE_NUMBER = compile_lazily(
+    rf"[XYNxyn](?<=[{HAN}<>].) ?(?={COUNTED}|位(?!数)|色)|[XYNxyn](?<=第.) ?(?=[{HAN}])"
+    r"|[着著戴有是](?:…{1,2}|\.{3,6})的"
+    rf"|[_＿○〇□？?](?<=[有第约約共着著了戴穿拿养養].)[_＿○〇□？?]?(?={COUNTED})"
+    rf"|X(?:(?<=[小老阿].)(?![A-Za-z\d])|(?=某|先生|女士|小姐))"
+)
+# Of these, a plain text has letters only.
+NUMBER_LETTER = compile_lazily("[YNxyn]")
+NUMBER_MARK = compile_lazily(r"[XYNxyn_＿○〇□？?…]|\.\.\.")
+CALCULATION = compile_lazily(r"方程|题|題|公式|算式|数学|數學|未知数|[=＝]")
+UNCOUNTED = "marks?|rays?|chromosomes?|shaped?s?|patterns?|games|stitches|scars|tattoos?|logos?|signs?|letters?|tapes?"
+BEFORE_NUMBER = "has have is are with about around than least holds holding wears wearing carries carrying to"
+ENGLISH_NUMBER = compile_lazily(
+    rf"[XNx](?:{'|'.join(rf'(?<= {word} .)' for word in BEFORE_NUMBER.split())})"
+    rf" (?!(?:{UNCOUNTED})\b)(?:people|children|men|women|(?:[a-z]+ )?[a-z]{{2,}}s)\b"
+)
 
 
 def check_no_placeholder(text: str, task: Task) -> Problem | None:
     """Finds blanks, and other forms of the surrogate name."""
     if task.surrogate and contains_surrogate(text.replace(task.tag, ""), task.surrogate):
         return Problem("placeholder", f"another form of the surrogate name {task.surrogate}", "surrogate")
+    if number := find_number_slot(text, task.tag):
+        return Problem("placeholder", f"unfilled placeholder {number}", found=number)
     if is_plain(text, task.tag):
         return None
     if not text.isascii():
@@ -133,6 +154,19 @@ def check_no_placeholder(text: str, task: Task) -> Problem | None:
         if not belongs_to_picture(found):
             return Problem("placeholder", f"unfilled placeholder {found[0]}", found=found[0])
     return None
+
+
+def find_number_slot(text: str, tag: str) -> str:
+    """A letter or a mark in place of a number, with what it counts, or empty."""
+    if text.isascii():
+        if " X " not in text and " N " not in text and " x " not in text:
+            return ""
+    elif (NUMBER_LETTER if is_plain(text, tag) else NUMBER_MARK).search(text, len(tag)) is None:
+        return ""
+    pattern = ENGLISH_NUMBER if text.isascii() else CHINESE_NUMBER
+    if pattern.search(text) is None or (found := pattern.search(remove_quotations(text))) is None:
+        return ""
+    return "" if CALCULATION.search(text) else found.string[found.start() : found.end() + 1].strip()
 
 
 def find_slot(text: str, task: Task) -> str:

@@ -26,6 +26,7 @@ LABEL_MARK_WITHOUT_DASH = compile_lazily(r"\s*[:：;；\n]\s*")
 VALUE_MARK = compile_lazily(
     r"\s*(?:[|=→➡⇒]|[-–—]+>)|\s*\n\s*(?:(?:[-*•·]|\d{1,2}[.)])\s|[^\n:：]{1,20}[:：])"
     r"|\s*[-*•·]\s[^\n:：]{1,20}[:：][^\n]{1,200}\n\s*[-*•·]\s"
+    r"|\s*[-*•·]\s[^\n]{1,60}\n\s*[-*•·]\s"
 )
 # A label of an answer behind a mark: "<mam> (answer): a man …". What is quoted may be on the picture.
 ANSWER_LABEL = compile_lazily(
@@ -35,6 +36,7 @@ ANSWER_LABEL = compile_lazily(
 )
 COLON = compile_lazily(r"\s*[:：]\s*")
 COMMA = compile_lazily(r"\s*[,，、،]\s*")
+ASIDE = compile_lazily(r"\s*[,，、،(]\s*")
 MARKS = " \t\n*_\"“‘'«「"
 OPEN_ENDS = (",", "，", "、", ":", "：", ";", "；")
 # Words and characters at the end that are searched for an unfinished phrase.
@@ -186,7 +188,7 @@ def begins_anew(text: str, start: int, language: str) -> bool:
         return True
     mark = label_mark(text, start, language)
     if mark is None and text[start : start + 1].isupper() and text[start + 1 : start + 2].islower():
-        return language not in UNSPACED_LANGUAGES
+        return language not in UNSPACED_LANGUAGES or matches(text, start, language, "sentence", ("capitals",))
     rest = skip_blanks(text, mark.end() if mark else start)
     if mark is None and language in PARTICLE_LANGUAGES:
         return not matches(text, rest, language, "sentence", ("continues",)) or matches(
@@ -199,7 +201,7 @@ def begins_anew(text: str, start: int, language: str) -> bool:
 
 def begins_after_comma(text: str, start: int, language: str) -> bool:
     """ "<mam>, there is a man …": unlike "<mam>, in the picture, …", the tag is no part of what follows."""
-    comma = COMMA.match(text, start)
+    comma = ASIDE.match(text, start)
     return comma is not None and matches(text, comma.end(), language, "sentence", ("after_comma",))
 
 

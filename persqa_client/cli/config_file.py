@@ -16,7 +16,7 @@ from persqa_client.suggestions import find_similar_name
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # Flags that are no keys of the file.
-OTHER_FLAGS = frozenset({"config", "help"})
+OTHER_FLAGS = frozenset({"config", "help", "help_all"})
 # The config file, in the metadata of a context.
 CONFIG_KEY = "persqa_client.config"
 

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from persqa_client.cli.execute import read_credentials
-from persqa_client.cli.exits import EXIT_NO_SERVER, EXIT_USAGE, exit_with_error, print_message
+from persqa_client.cli.exits import EXIT_NO_SERVER, EXIT_USAGE, exit_with_error
+from persqa_client.cli.messages import print_message
 from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling, build_settings
 from persqa_client.endpoints.credentials import make_endpoints
 from persqa_client.endpoints.session import Session

@@ -19,15 +19,8 @@ from typing import Any, TypeVar
 import orjson
 import typer
 
-from persqa_client.cli.exits import (
-    EXIT_BUG,
-    EXIT_INTERRUPTED,
-    EXIT_NO_SERVER,
-    EXIT_OK,
-    EXIT_USAGE,
-    exit_with_error,
-    print_message,
-)
+from persqa_client.cli.exits import EXIT_BUG, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_OK, EXIT_USAGE, exit_with_error
+from persqa_client.cli.messages import has_log_file, log_message, print_message
 from persqa_client.cli.preview import print_kept_rows, report_preview
 from persqa_client.cli.results import report_result, report_stop
 from persqa_client.cli.run import Mode
@@ -51,11 +44,11 @@ from persqa_client.inputs.sources import Source, read_named_lines
 from persqa_client.keys import mask_keys, mask_secrets
 from persqa_client.probing.probe import identify_server
 from persqa_client.questions.tasks import TaskMaker
-from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
+from persqa_client.run.background import STOPPING_MESSAGE, Monitor, execute_with_monitors, tune_gc
 from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
 from persqa_client.run.plan import RunPlan
 from persqa_client.run.preview import Preview, Sample, make_preview_settings
-from persqa_client.run.progress import QuietConsole, show_progress
+from persqa_client.run.progress_display import QuietConsole, log_progress, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
 from persqa_client.run.settings import RunSettings, as_one_path, make_run_settings
@@ -70,6 +63,8 @@ with suppress(ImportError):  # There is no uvloop for Windows.
 Value = TypeVar("Value")
 # In place of a model that the endpoint is asked for; number of models in a message.
 UNKNOWN_MODEL, MAX_MODELS_SHOWN = "?", 5
+# Seconds between the figures in a log file.
+LOG_INTERVAL = 60.0
 # Rows shown by a dry run.
 DRY_RUN_ROWS = 3
 # Flags of ``persqa run`` that are not run settings; they select or start the server.
@@ -87,7 +82,7 @@ def run_at_endpoints(flags: dict[str, Any], mode: Mode) -> None:
     except RunStopped as error:
         exit_with_error(error, EXIT_NO_SERVER)
     except KeyboardInterrupt:
-        print_message("Stopped. No row was asked about.")
+        print_message("Stopped. No row was asked about.", logging.WARNING)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     raise typer.Exit(execute(*prepare_run(flags, endpoints, mode)))
 
@@ -142,6 +137,7 @@ class Report:
     result: Callable[[Run, Summary], int] = report_result
     # Before the error that stopped it.
     stopped: Callable[[Run, MaskedError], None] = report_stop
+    shows_progress: bool = True
 
 
 RUN_REPORT = Report()
@@ -151,8 +147,7 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode
     """Exits after a dry run, and for invalid flags and inputs."""
     try:
         settings = read_settings(flags, endpoints)
-        if mode.dry_run and mode.preview is not None:
-            raise SettingsError("--dry-run sends nothing, and --preview asks about rows; give only one of them.")
+        refuse_contradicting_modes(settings, mode)
         if settings.output is None and not mode.dry_run and mode.preview is None:
             raise SettingsError(
                 "--output is missing: name the file to write, such as -o qa.jsonl, or give --preview 5."
@@ -169,24 +164,39 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode
         if mode.dry_run:
             raise typer.Exit(EXIT_OK if print_requests(settings, source) else EXIT_USAGE)
         show_logged_warnings()
-        prepared = prepare_work(settings, source, mode.preview)
+        prepared = prepare_work(settings, source, mode)
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
     tune_gc()
     return prepared
 
 
-def prepare_work(settings: RunSettings, source: Source, count: int | None) -> tuple[Run, Report]:
-    """``count``: rows of a preview. Raises SettingsError."""
-    if count is None:
-        return Run(settings, source, warn=print_warning), RUN_REPORT
-    preview = Preview(Sample(source, count, settings.limit))
+def refuse_contradicting_modes(settings: RunSettings, mode: Mode) -> None:
+    if mode.dry_run and mode.preview is not None:
+        raise SettingsError("--dry-run sends nothing, and --preview asks about rows; give only one of them.")
+    if mode.result is not None and (mode.dry_run or mode.preview is not None):
+        other = "--dry-run" if mode.dry_run else "--preview"
+        raise SettingsError(f"--json prints the results of a run, and {other} makes none; give only one of them.")
+    if mode.result is not None and settings.is_stream:
+        raise SettingsError("--json and -o - both write to standard output; name an output file, such as -o qa.jsonl.")
+
+
+def prepare_work(settings: RunSettings, source: Source, mode: Mode) -> tuple[Run, Report]:
+    """Raises SettingsError."""
+    if mode.preview is None:
+        run = Run(settings, source, warn=print_warning)
+        if mode.result is not None:
+            mode.result.run = run
+        shows_results = not mode.quiet and mode.result is None
+        return run, Report(partial(report_result, shows_results=shows_results), shows_progress=not mode.quiet)
+    preview = Preview(Sample(source, mode.preview, settings.limit))
     run = Run(make_preview_settings(settings), preview.sample, warn=print_warning, wrap_answer=preview.watch)
-    return run, Report(partial(report_preview, preview=preview), lambda run, error: print_kept_rows(run, preview))
+    stopped = lambda run, error: print_kept_rows(run, preview)  # noqa: E731
+    return run, Report(partial(report_preview, preview=preview), stopped, shows_progress=not mode.quiet)
 
 
 def print_warning(warning: str) -> None:
-    print_message(f"Warning: {mask_keys(warning)}")
+    print_message(f"Warning: {mask_keys(warning)}", logging.WARNING)
 
 
 class WarningHandler(logging.Handler):
@@ -265,7 +275,7 @@ def render_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMak
 
 def execute(run: Run, report: Report) -> int:
     try:
-        summary = run_coroutine(execute_with_signals(run))
+        summary = run_coroutine(execute_with_signals(run, shows_progress=report.shows_progress))
     except OutputClosed:
         return EXIT_OK
     except (SettingsError, RunStopped, StorageError) as error:
@@ -273,14 +283,15 @@ def execute(run: Run, report: Report) -> int:
         is_usage = isinstance(error, SettingsError | UnusableInput | StorageError)
         exit_with_error(error, EXIT_USAGE if is_usage else EXIT_NO_SERVER)
     except KeyboardInterrupt:
-        print_message(f"Stopped. {run.describe_resuming()}")
+        print_message(f"Stopped. {run.describe_resuming()}", logging.WARNING)
         return EXIT_INTERRUPTED
     except Exception:
         # Any other exception is a bug and has its own exit code.
-        traceback.print_exc()
+        print_message(traceback.format_exc().rstrip(), logging.ERROR)
         print_message(
             "Error: this is a bug in persqa_client. Please report it, including the lines above. "
-            f"{run.describe_resuming()}"
+            f"{run.describe_resuming()}",
+            logging.ERROR,
         )
         return EXIT_BUG
     return report.result(run, summary)
@@ -292,14 +303,18 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Value]) -> Value:
         return runner.run(coroutine)
 
 
-async def execute_with_signals(run: Run) -> Summary:
+async def execute_with_signals(run: Run, *, shows_progress: bool, monitors: Sequence[Monitor] = ()) -> Summary:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        print_message(STOPPING_MESSAGE)
+        print_message(STOPPING_MESSAGE, logging.WARNING)
         run.stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):
             loop.add_signal_handler(number, stop)
-    return await execute_with_monitors(run, partial(show_progress, console=QuietConsole(stderr=True)))
+    if shows_progress:
+        monitors = (*monitors, partial(show_progress, console=QuietConsole(stderr=True)))
+    if has_log_file():
+        monitors = (*monitors, partial(log_progress, write=log_message, interval=LOG_INTERVAL))
+    return await execute_with_monitors(run, *monitors)

@@ -1,22 +1,23 @@
-"""Exit codes, messages on stderr, and process setup shared by all commands."""
+"""Exit codes and process setup shared by all commands."""
 
 from __future__ import annotations
 
 import io
+import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
 import typer
 
+from persqa_client.cli.messages import configure_messages, log_message, print_message
 from persqa_client.errors import ServerFailed
 
-CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 EXIT_OK = 0
 EXIT_ROWS_FAILED = 1
 # Invalid usage or configuration, or files cannot be written.
@@ -29,19 +30,16 @@ EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 
 
-def show_controls(text: str) -> str:
-    """Escapes characters that a terminal would obey; a model's text may have any."""
-    return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
-
-
-def print_message(text: str) -> None:
-    """Prints to stderr; stdout is reserved for results."""
-    with tolerate_closed_stream(sys.stderr):
-        print(show_controls(text), file=sys.stderr, flush=True)
-
-
 def count_of(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+class ErrorExit(typer.Exit):
+    """The end of a command by an error that has been printed."""
+
+    def __init__(self, error: object, code: int) -> None:
+        super().__init__(code)
+        self.error = error
 
 
 def exit_with_error(error: object, code: int) -> NoReturn:
@@ -49,25 +47,35 @@ def exit_with_error(error: object, code: int) -> NoReturn:
     message = str(error).strip()
     if isinstance(error, ServerFailed):
         message = error.message
-        print_message(
-            "\n  ".join(("The end of the server's log:", *error.log)) if error.log else "The server's log is empty."
-        )
+        log = "\n  ".join(("The end of the server's log:", *error.log)) if error.log else "The server's log is empty."
+        print_message(log, logging.ERROR)
     end = "" if message.endswith((".", "!", "?")) else "."
-    print_message(f"Error: {message}{end}")
-    raise typer.Exit(code)
+    print_message(f"Error: {message}{end}", logging.ERROR)
+    raise ErrorExit(error, code)
 
 
 @contextmanager
-def tolerate_closed_stream(stream: TextIO) -> Iterator[None]:
-    """Discards output if the reader has closed the stream or the disk is full, so that the run continues."""
+def logged_command(quiet: bool, log_file: Path | None, output: Path | None = None) -> Iterator[None]:
+    """What --quiet and --log-file say holds inside. Exits if the log file can't be written, or is a file of the run."""
+    # Imported here to keep --help fast (cli/run.py).
+    from persqa_client import __version__
+    from persqa_client.errors import SettingsError
+    from persqa_client.storage.run_files import RunFiles
+
+    try:
+        if log_file is not None and output is not None and RunFiles.for_output(output).includes(log_file):
+            raise SettingsError(
+                f"--log-file: {log_file} is one of the files of the output {output}; name another file."
+            )
+        configure_messages(quiet=quiet, log_file=log_file)
+    except SettingsError as error:
+        exit_with_error(error, EXIT_USAGE)
+    log_message(f"persqa {__version__} starts, process {os.getpid()}.")
     try:
         yield
-        stream.flush()
-    except OSError:
-        # The remaining buffer would fail again when the process exits.
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)
+    except typer.Exit as end:
+        log_message(f"The exit code is {end.exit_code}.")
+        raise
 
 
 def prepare_process() -> None:

@@ -8,14 +8,17 @@ from typing import Annotated
 import typer
 
 from persqa_client import __version__
+from persqa_client.cli.bank import app as bank_app
+from persqa_client.cli.estimate import estimate
 from persqa_client.cli.exits import prepare_process
+from persqa_client.cli.init import make_config
 from persqa_client.cli.prompt import app as prompt_app
 from persqa_client.cli.recheck import recheck_output
 from persqa_client.cli.report import make_report
-from persqa_client.cli.run import run
+from persqa_client.cli.run import RunCommand, run
 from persqa_client.cli.run_flags import VARIABLES
 from persqa_client.cli.sim import sim
-from persqa_client.cli.usage import Command, Group, RunCommand, path
+from persqa_client.cli.usage import Command, Group, path
 from persqa_client.cli.view import view_output
 
 
@@ -82,13 +85,16 @@ app = typer.Typer(
     help="Generates personalised visual question-answering data from photos through an OpenAI-compatible endpoint.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
-    add_completion=False,
+    rich_markup_mode=None,  # errors in one line, as those of a run
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(prepare)
 app.command(cls=RunCommand)(run)
+app.command(cls=RunCommand)(estimate)
+app.command("init", cls=Command)(make_config)
 app.command(cls=Command)(sim)
 app.command(cls=Command)(doctor)
+app.add_typer(bank_app, name="bank")
 app.add_typer(prompt_app, name="prompt")
 app.command("recheck", cls=Command)(recheck_output)
 app.command("report", cls=Command)(make_report)

@@ -7,12 +7,14 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from logging import WARNING
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
-from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_OK, EXIT_ROWS_FAILED, count_of, print_message, show_controls
+from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_OK, EXIT_ROWS_FAILED, count_of
+from persqa_client.cli.messages import print_message, show_controls
 from persqa_client.cli.terminal_images import Protocol, choose_protocol, render_image
 from persqa_client.config import Price
 from persqa_client.engines.budget import cost_of
@@ -40,7 +42,7 @@ def report_preview(run: Run, summary: Summary, preview: Preview) -> int:
     for text in describe_totals(summary, preview, price):
         console.print(text, markup=False)
     if summary.state == "interrupted":
-        print_message("Stopped.")
+        print_message("Stopped.", WARNING)
         return EXIT_INTERRUPTED
     return EXIT_ROWS_FAILED if summary.tally.failed_total else EXIT_OK
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from persqa_client.cli.bank import LANGUAGE_NAMES
 from persqa_client.cli.exits import EXIT_USAGE, exit_with_error
 from persqa_client.cli.run_flags import AnswerLength, Bank, Config, Language, Prompt, Question, System, Tag
 from persqa_client.cli.usage import Command, Group
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from persqa_client.run.plan import RunPlan
 
 app = typer.Typer(cls=Group, help="Show the texts that the model reads.", no_args_is_help=True)
-LANGUAGE_NAMES = {"en": "English", "zh": "Chinese"}
 
 
 @app.command("show", cls=Command)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from logging import WARNING
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,9 +17,10 @@ from persqa_client.cli.exits import (
     EXIT_USAGE,
     count_of,
     exit_with_error,
-    print_message,
-    tolerate_closed_stream,
+    logged_command,
 )
+from persqa_client.cli.messages import log_message, print_message, tolerate_closed_stream
+from persqa_client.cli.run_flags import LogFile, Quiet
 from persqa_client.cli.usage import path
 
 if TYPE_CHECKING:
@@ -50,6 +52,11 @@ def recheck_output(
         Path | None, typer.Option(metavar="FILE", parser=path, help="The file of real names, if the run had one.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would change, and write nothing.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the report as one JSON object on standard output, and nothing else.")
+    ] = False,
+    quiet: Quiet = False,
+    log_file: LogFile = None,
 ) -> None:
     """Apply this version's repairs and checks to the raw answers of a finished run. Sends nothing.
 
@@ -61,22 +68,55 @@ def recheck_output(
     from persqa_client.errors import SettingsError, StorageError
     from persqa_client.run.recheck import recheck_run
 
-    try:
-        report = recheck_run(output, names=names, dry_run=dry_run)
-    except (SettingsError, StorageError) as error:
-        exit_with_error(advise_recheck(str(error)), EXIT_USAGE)
-    except KeyboardInterrupt:
-        print_message(f"Stopped. {output} is unchanged, or the next command completes the change.")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-    exit_with_report(report, output, dry_run=dry_run)
+    with logged_command(quiet, log_file, output):
+        try:
+            report = recheck_run(output, names=names, dry_run=dry_run)
+        except (SettingsError, StorageError) as error:
+            exit_with_error(advise_recheck(str(error)), EXIT_USAGE)
+        except KeyboardInterrupt:
+            print_message(f"Stopped. {output} is unchanged, or the next command completes the change.", WARNING)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        print_recheck(report, dry_run=dry_run, as_json=json, quiet=quiet)
+        report_writing(report, output, dry_run=dry_run)
+        raise typer.Exit(EXIT_ROWS_FAILED if report.tally.failed_total else EXIT_OK)
 
 
-def exit_with_report(report: RecheckReport, output: Path, *, dry_run: bool) -> NoReturn:
+def print_recheck(report: RecheckReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
+    from persqa_client.cli.json_result import print_as_json
+
+    lines = format_report(report)
+    for line in lines:
+        log_message(line)
+    if as_json:
+        print_as_json(describe_recheck(report, dry_run=dry_run))
+    elif not quiet:
+        with tolerate_closed_stream(sys.stdout):
+            for line in lines:
+                print(line)
+
+
+def describe_recheck(report: RecheckReport, *, dry_run: bool) -> dict[str, Any]:
+    from persqa_client import __version__
+
+    changes: dict[str, dict[str, int]] = {kind: {} for kind in HEADINGS}
+    for (kind, code), count in report.changes.items():
+        changes[kind][code or "all"] = count
+    return {
+        "version": __version__,
+        "state": "checked" if dry_run else "written" if report.changes else "unchanged",
+        "exit_code": EXIT_ROWS_FAILED if report.tally.failed_total else EXIT_OK,
+        "questions": report.questions,
+        "changes": changes,
+        "answered": report.tally.succeeded,
+        "failed": report.tally.failed_total,
+        "failed_by_code": dict(report.tally.failed),
+        "not_kept": dict(report.lacks),
+    }
+
+
+def report_writing(report: RecheckReport, output: Path, *, dry_run: bool) -> None:
     from persqa_client.storage.run_files import RunFiles
 
-    with tolerate_closed_stream(sys.stdout):
-        for line in format_report(report):
-            print(line)
     if dry_run and report.changes:
         print_message(f"Nothing was written. Without --dry-run, {output} and its files get these changes.")
     elif not report.changes:
@@ -85,7 +125,6 @@ def exit_with_report(report: RecheckReport, output: Path, *, dry_run: bool) -> N
         files = RunFiles.for_output(output)
         written = [path.name for path in (files.output, files.failed, files.details) if path.exists()]
         print_message(f"Written: {output.parent / written[0]}, {', '.join(written[1:])} and {files.run.name}.")
-    raise typer.Exit(EXIT_ROWS_FAILED if report.tally.failed_total else EXIT_OK)
 
 
 def format_report(report: RecheckReport) -> list[str]:

@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from persqa_client.cli.exits import (
-    EXIT_INTERRUPTED,
-    EXIT_USAGE,
-    count_of,
-    exit_with_error,
-    print_message,
-)
+from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE, count_of, exit_with_error
+from persqa_client.cli.messages import print_message
 from persqa_client.cli.usage import path
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator
+from logging import WARNING
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from persqa_client.cli.exits import (
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    EXIT_ROWS_FAILED,
-    count_of,
-    print_message,
-    show_controls,
-    tolerate_closed_stream,
-)
+from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_OK, EXIT_ROWS_FAILED, count_of
+from persqa_client.cli.messages import log_message, print_message, show_controls, tolerate_closed_stream
 from persqa_client.config import Recipe
 from persqa_client.engines.budget import BUDGET
 from persqa_client.errors import MaskedError, RunStopped
@@ -34,21 +28,23 @@ SAMPLES = 3
 MAX_SAMPLE, MAX_REASON, MAX_SEARCHED = 240, 160, 10_000
 
 
-def report_result(run: Run, summary: Summary) -> int:
+def report_result(run: Run, summary: Summary, *, shows_results: bool = True) -> int:
+    """Prints the results on stdout, and returns the exit code."""
     if summary.state == "already":
         print_message(f"{run.settings.output} is already finished: nothing to do.")
         if failed := summary.tally.failed_total:
             kind = "row" if summary.tally.tasks == summary.tally.rows else "question"
             print_message(f"{count_of(failed, kind)} failed; --retry-failed asks again.")
-    else:
+    elif shows_results:
         is_stream = run.settings.is_stream
         stream = sys.stderr if is_stream else sys.stdout
         with tolerate_closed_stream(stream):
             print_results([*list_results_with_examples(summary, run.settings.recipe)], Console(file=stream))
             if is_stream and summary.tally.failed_total:
                 print(f"{'failed rows':<13} {run.settings.failed}", file=stream)
+    log_results(summary)
     if summary.state == "interrupted":
-        print_message(f"Stopped after {count_of(summary.tally.rows, 'row')}. {run.describe_resuming()}")
+        print_message(f"Stopped after {count_of(summary.tally.rows, 'row')}. {run.describe_resuming()}", WARNING)
         return EXIT_INTERRUPTED
     return EXIT_ROWS_FAILED if summary.tally.failed_total else EXIT_OK
 
@@ -56,7 +52,12 @@ def report_result(run: Run, summary: Summary) -> int:
 def report_stop(run: Run, error: MaskedError) -> None:
     """How to go on, unless the error says it."""
     if run.progress.done and not (isinstance(error, RunStopped) and error.code == BUDGET):
-        print_message(run.describe_resuming())
+        print_message(run.describe_resuming(), WARNING)
+
+
+def log_results(summary: Summary) -> None:
+    for label, text in list_results(summary):
+        log_message(f"{label:<13} {text}")
 
 
 def print_results(results: list[tuple[str, str]], console: Console) -> None:

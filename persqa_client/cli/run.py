@@ -4,21 +4,51 @@ from __future__ import annotations
 
 import gc
 import os
-from typing import NamedTuple
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from persqa_client.cli import run_flags as flag
-from persqa_client.cli.run_flags import VARIABLES
+from persqa_client.cli.exits import logged_command
+from persqa_client.cli.help_pages import make_page
+from persqa_client.cli.run_flags import VARIABLES, is_everyday
+from persqa_client.cli.usage import Command
+
+if TYPE_CHECKING:
+    from persqa_client.cli.json_result import RunResult
 
 # Parameters of the command that are no settings of a run.
-MODES = frozenset({"config", "no_uuid", "dry_run", "preview"})
+MODES = frozenset({"config", "no_uuid", "dry_run", "preview", "json", "quiet", "log_file", "help_all"})
+UUID_CHOICES = ("auto", "on", "off")
+
+
+class RunCommand(Command):
+    """Its help shows the everyday options. Accepts ``--uuid`` without a value, as in earlier versions."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write(make_page(self, ctx, is_everyday, all=False))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, complete_uuid_flag(args))
+
+
+def complete_uuid_flag(args: list[str]) -> list[str]:
+    """``--uuid`` without a value is ``--uuid auto``."""
+    following = [*args, ""][1:]
+    return [
+        "--uuid=auto" if word == "--uuid" and after not in UUID_CHOICES else word
+        for word, after in zip(args, following, strict=True)
+    ]
 
 
 class Mode(NamedTuple):
-    """What is done instead of a run."""
+    """What is done instead of a run, and what is shown of it."""
 
     dry_run: bool
     # Rows to show; None for a run.
     preview: int | None
+    quiet: bool = False
+    # Gets the run for --json; None without it.
+    result: RunResult | None = None
 
 
 def is_from_variable(value: str | list[str] | None, variable: str) -> bool:
@@ -94,30 +124,40 @@ def run(
     max_wall: flag.MaxWall = None,
     preview: flag.Preview = None,
     dry_run: flag.DryRun = False,
+    json: flag.AsJSON = False,
+    quiet: flag.Quiet = False,
+    log_file: flag.LogFile = None,
     config: flag.Config = None,
+    help_all: flag.HelpAll = False,
 ) -> None:
     """Ask a question about every image and write the checked answers.
 
     Run the same command again to resume after a stop. Exit codes: 0 all rows answered, 1 some rows failed, 2 invalid
     usage, configuration or input, 3 server unavailable or requests rejected, 70 bug in this program, 130 stopped.
 
-    Example: persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-VL-3B-Instruct
+    Example:
+      persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1
 
-    On a machine with a GPU: persqa run photos/ -o qa.jsonl --serve Qwen/Qwen2.5-VL-3B-Instruct
+    On a machine with a GPU:
+      persqa run photos/ -o qa.jsonl --serve Qwen/Qwen2.5-VL-3B-Instruct
     """
     flags = {name: value for name, value in locals().items() if name not in MODES}
     flags["uuid"] = "off" if no_uuid else uuid
     if serve:
         # Variables of the environment are for runs at a server that is running.
         flags |= {name: None for name, variable in VARIABLES.items() if is_from_variable(flags[name], variable)}
-    mode = Mode(dry_run, preview)
     gc.disable()  # objects of imports are permanent; see ``tune_gc``
     # Imported here to keep --help fast: these imports take 0.9 s of CPU time.
-    if serve:
-        from persqa_client.cli.serve import run_with_server
+    from persqa_client.cli.json_result import RunResult, print_run_as_json
 
-        run_with_server(flags, mode)
-    else:
-        from persqa_client.cli.execute import run_at_endpoints
+    result = RunResult() if json else None
+    mode = Mode(dry_run, preview, quiet, result)
+    with print_run_as_json(result) if result is not None else nullcontext(), logged_command(quiet, log_file, output):
+        if serve:
+            from persqa_client.cli.serve import run_with_server
 
-        run_at_endpoints(flags, mode)
+            run_with_server(flags, mode)
+        else:
+            from persqa_client.cli.execute import run_at_endpoints
+
+            run_at_endpoints(flags, mode)

@@ -1,18 +1,38 @@
-"""The flags of ``persqa run``, by the panels of --help; the first ones are in none."""
+"""The flags of ``persqa run``, by the panels of --help; those in none are shown last."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from persqa_client.cli.completion import complete_category, complete_need, complete_text
 from persqa_client.cli.config_file import load_config
+from persqa_client.cli.help_pages import make_page
 from persqa_client.cli.usage import path, text_or_file
 from persqa_client.types import AnswerStyle, OutputStyle, QuestionLanguage
 
 VARIABLES = {"base_url": "PERSQA_BASE_URL", "model": "PERSQA_MODEL"}
+# The flags that --help shows; --help-all shows the others, too.
+EVERYDAY = frozenset(
+    {"output", "limit", "details", "fresh", "retry_failed"}
+    | {"base_url", "model", "api_key_env", "serve"}
+    | {"bank", "language", "question", "questions", "tag", "answer_style", "verify"}
+    | {"concurrency", "rpm", "max_cost"}
+    | {"preview", "dry_run", "config", "help", "help_all"}
+)
+
+
+def is_everyday(option: Any) -> bool:
+    return option.name in EVERYDAY
+
+
+def show_all_flags(context: typer.Context, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        typer.echo(make_page(context.command, context, is_everyday), color=context.color)
+        raise typer.Exit
 
 
 def parse_input(text: str) -> str:
@@ -39,20 +59,39 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the first request
 Config = Annotated[
     Path | None,
     typer.Option(
-        parser=path, callback=load_config, is_eager=True, help="TOML file with defaults; the keys are these flags."
+        metavar="FILE.toml",
+        parser=path,
+        callback=load_config,
+        is_eager=True,
+        help="File with defaults of these options; persqa init writes one.",
     ),
+]
+
+HelpAll = Annotated[
+    bool, typer.Option("--help-all", callback=show_all_flags, is_eager=True, help="Show all options and exit.")
+]
+AsJSON = Annotated[
+    bool, typer.Option("--json", help="Print the results as one JSON object on standard output, and nothing else.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only.")]
+LogFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", parser=path, help="Append messages, with the time, to this file."),
 ]
 
 files_option = partial(typer.Option, rich_help_panel="Files")
 Output = Annotated[
-    Path | None, files_option("--output", "-o", parser=path, help="JSONL file to write; - for standard output.")
+    Path | None,
+    files_option("--output", "-o", metavar="FILE.jsonl", parser=path, help="File to write; - for standard output."),
 ]
-ImageKey = Annotated[str, files_option(help="Field with the path of the image, or a list of them.")]
-OutputKey = Annotated[str, files_option(help="Field for the answer.")]
+ImageKey = Annotated[str, files_option(metavar="NAME", help="Field with the path of the image, or a list of them.")]
+OutputKey = Annotated[str, files_option(metavar="NAME", help="Field for the answer.")]
 ImageRoot = Annotated[
     Path | None,
     files_option(
-        parser=path, help="Folder of relative image paths; default: the input's folder, then the working directory."
+        metavar="DIR",
+        parser=path,
+        help="Folder of relative image paths; default: the input's folder, then the working directory.",
     ),
 ]
 Style = Annotated[OutputStyle, files_option(help="Question and answer, or the answer only.")]
@@ -63,7 +102,7 @@ Paths = Annotated[
     ),
 ]
 Details = Annotated[bool, files_option("--details", help="Also add OUTPUT_KEY_meta, with details of each answer.")]
-Limit = Annotated[int | None, files_option("--limit", "-n", min=1, help="Stop after this many rows.")]
+Limit = Annotated[int | None, files_option("--limit", "-n", min=1, metavar="N", help="Stop after N rows.")]
 Failed = Annotated[Path | None, files_option(metavar="FILE", parser=path, help="With -o -: file for the failed rows.")]
 Fresh = Annotated[bool, files_option("--fresh", help="Start again; a finished output is kept as qa.1.jsonl.")]
 RetryFailed = Annotated[
@@ -77,16 +116,20 @@ RecheckPictures = Annotated[
 ]
 
 question_option = partial(typer.Option, rich_help_panel="Questions and answers")
-Tag = Annotated[str, question_option(help="Name of the main character; mam becomes the tag <mam>.")]
-Temperature = Annotated[float, question_option(min=0, max=2)]
-TopP = Annotated[float, question_option()]
-MaxTokens = Annotated[int, question_option(min=1)]
-Seed = Annotated[int, question_option(help="Seed of the questions and the requests.")]
-MaxPixels = Annotated[int, question_option(min=784, help="Larger images are scaled down.")]
+Tag = Annotated[str, question_option(metavar="NAME", help="Name of the main character; mam becomes the tag <mam>.")]
+Temperature = Annotated[
+    float, question_option(min=0, max=2, metavar="X", help="Randomness of the answers, from 0 to 2.")
+]
+TopP = Annotated[float, question_option(metavar="X", help="Share of the likeliest tokens that are drawn from.")]
+MaxTokens = Annotated[int, question_option(min=1, metavar="N", help="Tokens of the longest answer.")]
+Seed = Annotated[int, question_option(metavar="N", help="Seed of the questions and the requests.")]
+MaxPixels = Annotated[int, question_option(min=784, metavar="N", help="Larger images are scaled down to N pixels.")]
 Bank = Annotated[
     str,
     question_option(
-        metavar="CATEGORY|FILE", help="Questions about a human, animal, object, scene or group, or a file of questions."
+        metavar="CATEGORY|FILE",
+        autocompletion=complete_category,
+        help="Questions about a human, animal, object, scene or group, or a file of questions.",
     ),
 ]
 Language = Annotated[
@@ -97,16 +140,21 @@ Question = Annotated[
     str | None,
     question_option(metavar="TEXT", help="One question about every image, with {tag}, instead of those of the bank."),
 ]
-Questions = Annotated[int, question_option(min=1, help="Questions per row; each one has its own output line.")]
+Questions = Annotated[
+    int, question_option(min=1, metavar="N", help="Questions per row; each one has its own output line.")
+]
 Sensitive = Annotated[bool, question_option("--sensitive", help="Include questions about skin, age and body.")]
 Without = Annotated[
     list[str] | None,
     question_option(
-        metavar="NEED", help="Leave out questions about a part that images don't show, such as face. Repeatable."
+        metavar="NEED",
+        autocompletion=complete_need,
+        help="Leave out questions about a part that images don't show, such as face. Repeatable.",
     ),
 ]
 Names = Annotated[
-    Path | None, question_option(parser=path, help="File of real names, one per line, that no answer may contain.")
+    Path | None,
+    question_option(metavar="FILE", parser=path, help="File of real names, one per line, that no answer may contain."),
 ]
 Strategy = Annotated[
     Literal["auto", "direct", "constrain", "prefill", "surrogate"],
@@ -138,30 +186,38 @@ AnswerLength = Annotated[
 ]
 Steer = Annotated[
     list[str] | None,
-    question_option(metavar="system|prompt", help="Let a row's own field of this name replace the text. Repeatable."),
+    question_option(
+        metavar="system|prompt",
+        autocompletion=complete_text,
+        help="Let a row's own field of this name replace the text. Repeatable.",
+    ),
 ]
-ExtraBody = Annotated[str | None, question_option(metavar="JSON", help="Additional request fields.")]
+ExtraBody = Annotated[str | None, question_option(metavar="JSON", help="Further fields of each request.")]
 
 server_option = partial(typer.Option, rich_help_panel="Server")
 BaseURL = Annotated[
     list[str] | None,
     server_option(
-        envvar=VARIABLES["base_url"], help="Endpoint, such as http://HOST:8000/v1. Repeat it to use several."
+        envvar=VARIABLES["base_url"],
+        metavar="URL",
+        help="Endpoint, such as http://HOST:8000/v1. Repeat it to use several.",
     ),
 ]
 Model = Annotated[
     str | None,
     server_option(
         envvar=VARIABLES["model"],
-        help="Model name at the endpoint; default: the only one that it serves. With --serve, the name under which the "
-        "model is served.",
+        metavar="NAME",
+        help="Model at the endpoint; default: the only one. With --serve, the name under which it is served.",
     ),
 ]
 Serve = Annotated[
     str | None, server_option(metavar="MODEL", help="Start vllm serve MODEL for this run instead of using --base-url.")
 ]
-ServeArgs = Annotated[str | None, server_option(metavar="WORDS", help="More options of vllm serve.")]
-ServeTimeout = Annotated[float, server_option(min=1, help="Seconds until the server of --serve must be ready.")]
+ServeArgs = Annotated[str | None, server_option(metavar="WORDS", help="Further options of vllm serve, as one text.")]
+ServeTimeout = Annotated[
+    float, server_option(min=1, metavar="SECONDS", help="Time until the server of --serve must be ready.")
+]
 Device = Annotated[
     Literal["auto", "cpu", "cuda"],
     server_option(help="Device of the server of --serve; auto uses the CPU if there is no GPU."),
@@ -172,7 +228,12 @@ VllmCommand = Annotated[
         metavar="WORDS", help="Command that runs vllm; default: the variable PERSQA_VLLM, or vllm on the PATH."
     ),
 ]
-Probes = Annotated[bool, server_option("--probes/--no-probes", help="Test the server's features before the first row.")]
+Probes = Annotated[
+    bool,
+    server_option(
+        "--probes/--no-probes", help="Test the server's features before the first row, or not; default: test them."
+    ),
+]
 Uuid = Annotated[
     Literal["auto", "on", "off"],
     server_option(
@@ -205,30 +266,41 @@ CaCert = Annotated[
 ClientCert = Annotated[
     str | None, server_option(metavar="FILE[:KEY]", help="Client certificate and its key, in PEM format.")
 ]
-Concurrency = Annotated[str, server_option(metavar="auto|N", help="Concurrent requests; auto finds the best number.")]
-MaxConcurrency = Annotated[int, server_option(min=1, help="Upper bound for auto.")]
-RequestsPerSecond = Annotated[float | None, server_option(help="Requests per second; may be below 1.")]
-RequestsPerMinute = Annotated[float | None, server_option(help="Requests per minute.")]
-TokensPerMinute = Annotated[int | None, server_option(help="Tokens per minute.")]
-Timeout = Annotated[float, server_option(help="Time limit of one attempt, in seconds.")]
-MaxAttempts = Annotated[int, server_option(min=1, help="Attempts per request.")]
-MaxOutage = Annotated[float, server_option(help="Seconds to wait for a server that is unavailable.")]
-MaxBadAnswers = Annotated[int, server_option(min=0, help="Rejected answers in a row that stop the run; 0 for no stop.")]
+limit_option = partial(typer.Option, rich_help_panel="Limits")
+Concurrency = Annotated[str, limit_option(metavar="auto|N", help="Concurrent requests; auto finds the best number.")]
+MaxConcurrency = Annotated[int, limit_option(min=1, metavar="N", help="Largest number that --concurrency auto tries.")]
+RequestsPerSecond = Annotated[float | None, limit_option(metavar="X", help="Requests per second; may be below 1.")]
+RequestsPerMinute = Annotated[float | None, limit_option(metavar="N", help="Requests per minute.")]
+TokensPerMinute = Annotated[int | None, limit_option(metavar="N", help="Tokens per minute.")]
+Timeout = Annotated[float, limit_option(metavar="SECONDS", help="Time limit of one attempt.")]
+MaxAttempts = Annotated[int, limit_option(min=1, metavar="N", help="Attempts for each request.")]
+MaxOutage = Annotated[float, limit_option(metavar="SECONDS", help="Time to wait for a server that is unavailable.")]
+MaxBadAnswers = Annotated[
+    int, limit_option(min=0, metavar="N", help="Rejected answers in a row that stop the run; 0 for no stop.")
+]
 MaxBadRows = Annotated[
     int,
-    server_option(
-        min=0, help="Unusable rows at the beginning that stop the run, or all rows of a shorter input; 0 for no stop."
+    limit_option(
+        min=0,
+        metavar="N",
+        help="Unusable rows at the beginning that stop the run, or all rows of a shorter input; 0 for no stop.",
     ),
 ]
+MaxInflightMB = Annotated[int, limit_option(min=1, metavar="N", help="Memory for rows and images in progress, in MB.")]
+
 budget_option = partial(typer.Option, rich_help_panel="Budget")
-MaxTokensTotal = Annotated[int | None, budget_option(min=1, help="Stop after this many tokens of the whole run.")]
+MaxTokensTotal = Annotated[int | None, budget_option(min=1, metavar="N", help="Stop after N tokens of the whole run.")]
 MaxCost = Annotated[
-    float | None, budget_option(help="Stop at this cost of the whole run, in the currency of the prices.")
+    float | None, budget_option(metavar="X", help="Stop at this cost of the whole run, in the currency of the prices.")
 ]
 PriceIn = Annotated[
-    float | None, budget_option(help="Price of a million prompt tokens; default: US dollars, if the host's is known.")
+    float | None,
+    budget_option(
+        metavar="X", help="Price of a million prompt tokens; default: the host's price in US dollars, if it is known."
+    ),
 ]
-PriceOut = Annotated[float | None, budget_option(help="Price of a million completion tokens.")]
-MaxFailures = Annotated[int | None, budget_option(min=1, help="Stop after this many failed rows or questions.")]
-MaxWall = Annotated[str | None, budget_option(metavar="N|8h", help="Stop after this time, in seconds or as 1h30m.")]
-MaxInflightMB = Annotated[int, server_option(min=1, help="Memory for rows and images in progress.")]
+PriceOut = Annotated[float | None, budget_option(metavar="X", help="Price of a million completion tokens.")]
+MaxFailures = Annotated[int | None, budget_option(min=1, metavar="N", help="Stop after N failed rows or questions.")]
+MaxWall = Annotated[
+    str | None, budget_option(metavar="N|8h", help="Stop after this time, in seconds, or such as 8h and 1h30m.")
+]

@@ -5,35 +5,33 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
+from logging import WARNING
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.status import Status
 
 from persqa_client.cli.execute import CREDENTIAL_FLAGS, execute, prepare_run
-from persqa_client.cli.exits import (
-    EXIT_INTERRUPTED,
-    EXIT_NO_SERVER,
-    EXIT_USAGE,
-    exit_with_error,
-    prepare_process,
-    print_message,
-)
+from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_USAGE, exit_with_error, prepare_process
+from persqa_client.cli.messages import log_message, print_message
 from persqa_client.cli.run import Mode
 from persqa_client.config import Endpoint, build_settings
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RunStopped, SettingsError, StorageError
 from persqa_client.keys import mask_keys
 from persqa_client.vllm_server.command import API_KEY_VARIABLE, split_arguments
+from persqa_client.vllm_server.logs import make_progress_printer
 from persqa_client.vllm_server.server import VLLMServer
 
 
 def run_with_server(flags: dict[str, Any], mode: Mode) -> None:
     console = Console(stderr=True)
-    status = console.status("") if console.is_terminal else None
+    status = console.status("") if console.is_terminal and not mode.quiet else None
     try:
-        server = make_server(flags, (lambda line: status.update(escape(line))) if status else None)
+        server = make_server(flags, partial(tell_progress, status, make_progress_printer(write=choose_writer(status))))
         placeholder = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=server.model)
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
@@ -50,14 +48,25 @@ def run_with_server(flags: dict[str, Any], mode: Mode) -> None:
     except RunStopped as error:
         exit_with_error(error, EXIT_NO_SERVER)
     except KeyboardInterrupt:
-        print_message(f"Stopped. {run.describe_resuming()}")
+        print_message(f"Stopped. {run.describe_resuming()}", WARNING)
         code = EXIT_INTERRUPTED
     finally:
         stop_server(server)
     raise typer.Exit(code)
 
 
-def make_server(flags: dict[str, Any], on_progress: Callable[[str], None] | None) -> VLLMServer:
+def choose_writer(status: Status | None) -> Callable[[str], None]:
+    """On a terminal, ``status`` shows what the other lines would say."""
+    return print_message if status is None else log_message
+
+
+def tell_progress(status: Status | None, write: Callable[[str], None], line: str) -> None:
+    if status is not None:
+        status.update(escape(line))
+    write(line)
+
+
+def make_server(flags: dict[str, Any], on_progress: Callable[[str], None]) -> VLLMServer:
     if flags["base_url"]:
         raise SettingsError("Give either --serve to start a server, or --base-url of a running server.")
     if given := next((name for name in CREDENTIAL_FLAGS if flags[name]), None):
@@ -81,7 +90,7 @@ def start_server(server: VLLMServer, status: AbstractContextManager[object]) -> 
         with status:
             server.start()
     except KeyboardInterrupt:
-        print_message("Stopped while the server was starting. No request was sent.")
+        print_message("Stopped while the server was starting. No request was sent.", WARNING)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     seconds = time.monotonic() - began
     print_message(f"Ready after {seconds:.0f} s: {server.base_url}, process {server.pid}, log {server.log_path}")

@@ -36,6 +36,12 @@ def sim(
     ] = None,
     max_model_len: Annotated[int, typer.Option(min=1, help="Context length in tokens.")] = 8192,
     limit_images: Annotated[int, typer.Option(min=0, help="Images that a request may have.")] = 4,
+    hidden_tokens: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Tokens that answers count beside their text, as of a model that thinks: their median."
+        ),
+    ] = 0,
     guided: Annotated[
         bool, typer.Option("--guided", help="Obey guided_regex and ignore structured_outputs, as vLLM before 0.12.")
     ] = False,
@@ -95,6 +101,7 @@ def sim(
             api_key=api_key,
             max_model_len=max_model_len,
             limit_images=limit_images,
+            hidden_tokens=hidden_tokens,
             guided=guided,
             shape=shape,
             reject=tuple(reject or ()),

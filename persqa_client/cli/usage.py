@@ -12,11 +12,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from persqa_client.cli.config_file import CONFIG_KEY, is_from_config
+from persqa_client.cli.help_pages import describe_argument, make_page
 from persqa_client.keys import mask_keys
 from persqa_client.suggestions import find_similar_name
 from persqa_client.urls import expand_home
 
-UUID_CHOICES = ("auto", "on", "off")
 NOT_A_CHOICE = re.compile(r"'(.*)' is not one of (.*)", re.DOTALL)
 # typer has click under a name of its own.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -35,6 +35,9 @@ def masked_usage_errors() -> Iterator[None]:
 class Group(TyperGroup):
     """Every command is parsed inside of its group."""
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write(make_page(self, ctx))
+
     def make_context(self, *args: Any, **more: Any) -> Any:
         with masked_usage_errors():
             return super().make_context(*args, **more)
@@ -45,6 +48,12 @@ class Group(TyperGroup):
 
 
 class Command(TyperCommand):
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write(make_page(self, ctx))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return ["[OPTIONS]", *(describe_argument(each) for each in self.params if each.param_type_name == "argument")]
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
             return super().parse_args(ctx, args)
@@ -58,22 +67,6 @@ class Command(TyperCommand):
             if is_from_config(ctx, error.param):
                 error.message = f"{error.message.removesuffix('.')} (in {ctx.meta[CONFIG_KEY]})"
             raise
-
-
-class RunCommand(Command):
-    """Accepts ``--uuid`` without a value, as in earlier versions."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, complete_uuid_flag(args))
-
-
-def complete_uuid_flag(args: list[str]) -> list[str]:
-    """``--uuid`` without a value is ``--uuid auto``."""
-    following = [*args, ""][1:]
-    return [
-        "--uuid=auto" if word == "--uuid" and after not in UUID_CHOICES else word
-        for word, after in zip(args, following, strict=True)
-    ]
 
 
 def path(text: str) -> Path:

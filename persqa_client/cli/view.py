@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from persqa_client.cli.exits import EXIT_USAGE, exit_with_error, print_message
+from persqa_client.cli.exits import EXIT_USAGE, exit_with_error
+from persqa_client.cli.messages import print_message
 from persqa_client.cli.usage import path
 
 

@@ -5,7 +5,6 @@ lists.
 from __future__ import annotations
 
 import ast
-import io
 import json
 import os
 import re
@@ -17,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pybase64
-from PIL import Image, ImageOps
+from PIL import Image
 
 from persqa_client.errors import RowError, StorageError
 from persqa_client.images.formats import detect_format
+from persqa_client.inputs.memory_pictures import encode_png
 
 STRING_LITERAL = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 SEPARATORS = re.compile(r"[\s,]*")
@@ -96,8 +96,6 @@ def parse_printed_strings(inside: str) -> list[str] | None:
 
 # Contents of a cell other than paths.
 IMAGE_TYPES = (bytes, bytearray, Image.Image)
-# Pillow modes that PNG supports.
-PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16"})
 
 
 def resolve_references(cell: Any, keep: Callable[[bytes], str]) -> tuple[str, ...]:
@@ -115,18 +113,6 @@ def read_image_bytes(cell: Any) -> bytes:
         return encode_png(cell)
     given = type(cell).__name__
     raise RowError("bad_image_field", f"an image must be a path, bytes or a Pillow image, not {given}")
-
-
-def encode_png(image: Image.Image) -> bytes:
-    out = io.BytesIO()
-    try:
-        upright = ImageOps.exif_transpose(image)
-        fit = upright if upright.mode in PNG_MODES else upright.convert("RGB")
-        fit.save(out, "PNG", compress_level=1)
-    except (OSError, SyntaxError, ValueError) as error:
-        # Pillow reads lazily opened files here, and can't convert every mode.
-        raise RowError("image_unreadable", f"the image can't be encoded ({error})") from error
-    return out.getvalue()
 
 
 def make_data_uri(data: bytes) -> str:

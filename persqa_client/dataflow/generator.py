@@ -32,7 +32,7 @@ from persqa_client.inputs.sources import InMemorySource, Source
 from persqa_client.jsonl import dump_compact, dump_spaced, load_object
 from persqa_client.run.background import Monitor, execute_blocking
 from persqa_client.run.plan import RunPlan
-from persqa_client.run.progress import QuietConsole, show_progress
+from persqa_client.run.progress_display import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.settings import RunSettings, UuidChoice, make_run_settings
 from persqa_client.run.summary import Summary

@@ -137,6 +137,11 @@ class OutageGate:
         return -inf if self._trouble_since is None or self._was_idle else loop_time() - self._trouble_since
 
     @property
+    def seconds_unavailable(self) -> float:
+        """Seconds since the first failure after the latest answer."""
+        return max(0.0, self._trouble_seconds)
+
+    @property
     def stop(self) -> RunStopped | None:
         return self._stop
 

@@ -1,10 +1,10 @@
-"""Counts and messages about endpoints, for progress, summary and run file."""
+"""Counts and notes about endpoints, for the summary and the run file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from persqa_client.endpoints.pool import Member, Pool
+from persqa_client.endpoints.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +72,3 @@ def collect_findings(pool: Pool) -> list[str]:
         refused = f" ({misses:,} of them refused)" if misses else ""
         findings.append(f"images sent {images_sent:,} times, and by uuid only {uuids_sent:,} times{refused}")
     return findings
-
-
-def describe_trouble(pool: Pool) -> str | None:
-    """Why requests wait, which endpoints are unavailable, and which refuse many requests."""
-    included = [member for member in pool.members if not member.exclusion]
-    pauses = {member.url: _describe_pause(member) for member in included}
-    paused = {url: reason for url, reason in pauses.items() if reason is not None}
-    if paused and len(paused) == len(pauses):
-        return f"waiting: {' '.join(paused.values())}"
-    troubles = [f"unavailable: {url}: {reason}" for url, reason in paused.items()]
-    for member in included:
-        refusals = member.session.concurrency_limit.describe()
-        if refusals is not None and member.url not in paused:
-            prefix = f"{member.url}: " if len(pool.members) > 1 else ""
-            troubles.append(f"{prefix}{refusals}")
-    return " | ".join(troubles) or None
-
-
-def _describe_pause(member: Member) -> str | None:
-    if member.session.outage.reason is None and member.session.concurrency_limit.paused:
-        return "the server asks to wait, or the account's rate limit is used up."
-    return member.session.outage.reason

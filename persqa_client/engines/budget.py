@@ -26,6 +26,14 @@ def cost_of(price: Price, prompt_tokens: float, completion_tokens: float) -> flo
     return (price.prompt * prompt_tokens + price.completion * completion_tokens) / PRICED_TOKENS
 
 
+def format_amount(amount: float) -> str:
+    """
+    >>> format_amount(1234.5), format_amount(0.00123), format_amount(0)
+    ('1,234.50', '0.0012', '0.00')
+    """
+    return f"{amount:.2g}" if 0 < amount < 0.1 else f"{amount:,.2f}"
+
+
 @dataclass(slots=True)
 class Spending:
     """What a run has used. Tokens are those of the whole run, failures and time those of this process, so that the same

@@ -21,6 +21,8 @@ class Job:
     weight: int
     # Number of jobs that had ended when this one began.
     began: int = 0
+    # When it began, in seconds of the event loop's clock.
+    began_at: float = 0.0
 
 
 class Engine(Protocol):
@@ -39,6 +41,13 @@ class Engine(Protocol):
 
     @property
     def stopping(self) -> bool: ...
+
+    # Whether no job is left to start; of the jobs that run, the one with the lowest row.
+    @property
+    def all_started(self) -> bool: ...
+
+    @property
+    def oldest(self) -> Job | None: ...
 
     # Whether the images of a job could be loaded.
     @property

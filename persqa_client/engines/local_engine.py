@@ -9,6 +9,7 @@ from functools import partial
 from persqa_client.engines.engine import AnswerFunction, Job
 from persqa_client.errors import Interrupted, RunStopped
 from persqa_client.outcomes import Outcome
+from persqa_client.task_groups import loop_time
 
 # Time for running jobs to finish after a stop, in seconds; service managers kill a process after a similar time.
 STOP_TIMEOUT = 30.0
@@ -46,7 +47,7 @@ class LocalEngine:
         self._finished: asyncio.Queue[asyncio.Task[Outcome] | None] = asyncio.Queue()
         self._timer: asyncio.TimerHandle
         self._stop_error: RunStopped | None = None
-        self._all_started = False
+        self.all_started = False
         self._unanswered = 0
         # Number of jobs with an outcome.
         self.ended = 0
@@ -60,8 +61,12 @@ class LocalEngine:
         return len(self._jobs)
 
     @property
+    def oldest(self) -> Job | None:
+        return min(self._jobs.values(), key=lambda job: job.task_id.row, default=None)
+
+    @property
     def complete(self) -> bool:
-        return self._all_started and self._unanswered == 0
+        return self.all_started and self._unanswered == 0
 
     def stop(self) -> None:
         """Starts no more jobs, and aborts the running ones after ``STOP_TIMEOUT`` seconds."""
@@ -113,7 +118,7 @@ class LocalEngine:
 
     def _poll(self) -> None:
         """Wakes the loop, because permits can be added and jobs can wait for a retry while no job finishes."""
-        if not self.stopping and not self._all_started:
+        if not self.stopping and not self.all_started:
             self._finished.put_nowait(None)
             self._timer = asyncio.get_running_loop().call_later(POLL_INTERVAL, self._poll)
 
@@ -125,13 +130,13 @@ class LocalEngine:
             try:
                 job = next(jobs)
             except StopIteration:
-                self._all_started = True
+                self.all_started = True
                 break
             if job is None:
                 await asyncio.sleep(0)
                 max_jobs = self._max_jobs()
                 continue
-            job.began = self.ended
+            job.began, job.began_at = self.ended, loop_time()
             task = asyncio.create_task(self._answer(job.row, job.task_id, partial(self._reduce_weight, job)))
             self._jobs[task] = job
             self.held_bytes += job.weight

@@ -14,10 +14,12 @@ from persqa_client.engines.early_stop import EarlyStop, UnusableStart
 from persqa_client.engines.engine import AnswerFunction, Engine, Job
 from persqa_client.engines.local_engine import LocalEngine, task_limit
 from persqa_client.engines.row_feed import RowFeed, TaskPlanner
+from persqa_client.engines.row_waits import RowsInWork, RowWait, find_row_wait
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.sources import Source
 from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.storage.ledger import AnyLedger
+from persqa_client.task_groups import loop_time
 from persqa_client.types import START_POSITION, Row
 
 # Seconds between journal syncs; syncs between checkpoints. A resumed run replays the journal since the last checkpoint.
@@ -37,6 +39,10 @@ class EndpointPool(Protocol):
     def drain(self) -> None: ...
 
 
+# The phase in which rows are answered.
+ANSWERING = "Answering"
+
+
 @dataclass(slots=True)
 class RunProgress:
     # Sizes in the source's unit: bytes of a file, or images of a folder.
@@ -48,10 +54,13 @@ class RunProgress:
     done: int = 0
     earlier: int = 0
     failed: int = 0
+    earlier_failed: int = 0
     # Whether failed rows are asked again.
     is_retry: bool = False
     in_flight: int = 0
-    phase: str = "starting"
+    # What the run does, in words, or ``ANSWERING``.
+    phase: str = "Starting"
+    find_wait: Callable[[], RowWait | None] = lambda: None
     spending: Spending = field(default_factory=Spending)
 
 
@@ -114,10 +123,15 @@ class RowLoop:
 
     async def _answer_rows(self, feed: RowFeed, is_part: bool) -> None:
         progress = self._progress
-        progress.total, progress.phase = self._source.progress_total(), "running"
+        progress.total, progress.phase = self._source.progress_total(), ANSWERING
+        progress.find_wait = self._find_wait
         progress.is_retry = self._ledger.mode == "retry"
-        waiting = sum(1 for _ in self._ledger.buffer.unwritten_entries())
-        progress.earlier = 0 if progress.is_retry else self._ledger.tally.tasks + waiting - progress.done
+        progress.earlier = progress.earlier_failed = 0
+        if not progress.is_retry:
+            waiting = [entry.outcome for entry in self._ledger.buffer.unwritten_entries()]
+            failed = sum(isinstance(outcome, Failure) for outcome in waiting)
+            progress.earlier = self._ledger.tally.tasks + len(waiting) - progress.done
+            progress.earlier_failed = self._ledger.tally.failed_total + failed - progress.failed
         progress.read_at_start = progress.read = self._source.progress_at(self._ledger.start)
         syncing = asyncio.create_task(self._sync_periodically())
         try:
@@ -137,6 +151,7 @@ class RowLoop:
                 )
                 progress.read = self._source.progress_at(feed.position)
         finally:
+            progress.find_wait = lambda: None
             syncing.cancel()
             await asyncio.gather(syncing, return_exceptions=True)
 
@@ -153,6 +168,22 @@ class RowLoop:
             while self._ledger.is_behind and not self.engine.stopping:  # noqa: ASYNC110 - a thread writes
                 await asyncio.sleep(READER_POLL_INTERVAL)
             progress.read = self._source.progress_at(feed.position)
+
+    def _find_wait(self) -> RowWait | None:
+        engine, check = self.engine, self._model_check.job
+        if engine.oldest is None:
+            return None
+        return find_row_wait(
+            RowsInWork(
+                oldest=engine.oldest.task_id.row,
+                seconds=loop_time() - engine.oldest.began_at,
+                running=engine.running,
+                stopping=engine.stopping,
+                all_started=engine.all_started,
+                has_room=self._has_buffer_room(),
+                checked=None if check is None else check.task_id.row,
+            )
+        )
 
     @property
     def _is_complete(self) -> bool:

@@ -30,6 +30,10 @@ MAX_CACHED_BYTES = 1_000_000
 # Characters shown in a message: of a path, of a data: URI's header, and of bare base64.
 SHOWN_PATH, SHOWN_DATA_HEADER, SHOWN_BASE64 = 200, 60, 20
 
+# Of a picture that is no file (inputs/memory_pictures.py).
+PLACE = re.compile(r"data:;place=([\w%]+);")
+# Why such a picture has no data.
+PROBLEM = re.compile(r"data:;place=.*;problem=([^;]+);")
 DATA_URI = re.compile(r"\s*data:", re.IGNORECASE)
 BARE_BASE64 = re.compile(r"(?P<header>[\w/;:+.-]{0,60}base64,)?(?P<body>[A-Za-z0-9+/_\-\s]{100,}={0,2})")
 # A longer text without a dot, but with capitals, lower-case letters and digits, is not a path.
@@ -263,6 +267,8 @@ def read_data_uri(reference: str) -> bytes:
     header, comma, body = reference.lstrip()[len("data:") :].partition(",")
     if not comma:
         raise RowError("image_bad_data_uri", "has no comma before its data; correct the data: URI.")
+    if not body and (problem := PROBLEM.match(reference)):
+        raise RowError("image_unreadable", f"is unusable: {unquote(problem[1])}.")
     try:
         if header.rstrip().lower().endswith(";base64"):
             return decode_base64(body)
@@ -304,6 +310,8 @@ def describe_reference(reference: str) -> str:
     """Short, printable text for messages, without image data and without a URL's query."""
     if DATA_URI.match(reference):
         reference = reference.lstrip()
+        if place := PLACE.match(reference):
+            return unquote(place[1])
         comma = reference.find(",")
         if not 0 <= comma <= SHOWN_DATA_HEADER:
             return "data:…"

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from persqa_client.errors import SettingsError
+from persqa_client.inputs.memory_pictures import embed_pictures
 from persqa_client.jsonl import dump_spaced
 from persqa_client.types import START_POSITION, Position
 
@@ -167,15 +168,21 @@ class LocatedSource(NamedSource, GeneratedSource):
 class InMemorySource(GeneratedSource):
     name = "rows"
 
-    def __init__(self, rows: Iterable[object] = ()) -> None:
+    def __init__(self, rows: Iterable[object] = (), image_key: str = "image") -> None:
         self._rows = rows
+        self._image_key = image_key
 
     def generate_lines(self) -> Iterator[bytes]:
         for number, row in enumerate(self._rows, 1):
-            try:
-                yield dump_spaced(row)
-            except ValueError as error:
-                raise SettingsError(f"Row {number} cannot be written as JSON: {error}.") from error
+            yield write_row(row, number, self._image_key)
+
+
+def write_row(row: object, number: int, image_key: str) -> bytes:
+    """The line of a row, also with pictures as bytes or PIL images. Raises SettingsError."""
+    try:
+        return dump_spaced(embed_pictures(row, number, image_key))
+    except ValueError as error:
+        raise SettingsError(f"Row {number} cannot be written as JSON: {error}.") from error
 
 
 class ImagesSource(LocatedSource):

@@ -124,7 +124,7 @@ class AdaptiveLimit:
     _current: ThroughputSample = field(default_factory=ThroughputSample)
     _current_since: float = 0.0
     _queue: QueueSamples = field(default_factory=QueueSamples)
-    _baseline_queue: float = 0.0  # mean queue at the server under ``limit``
+    _baseline_queue: QueueSamples = field(default_factory=QueueSamples)  # under ``limit``
     _tolerated_queue: float = 1.0  # some servers always queue a few requests between batches
     _ceiling: Ceiling | None = None
     _step: float = DOUBLE
@@ -174,7 +174,10 @@ class AdaptiveLimit:
         gain, error = compare_throughput(baseline, self._current)
         proportional = log(experiment.limit / self.limit)
         surplus = gain - MIN_GAIN * proportional
-        if abs(surplus) < SIGNIFICANCE * error and count < MIN_ANSWERS + 2 * max(experiment.limit, baseline.count):
+        if self._queue.absorbs(experiment.limit - self.limit, self._baseline_queue):
+            # A larger limit is kept unless throughput falls: the server itself reports that nothing waits.
+            surplus = gain + SIGNIFICANCE * error
+        elif abs(surplus) < SIGNIFICANCE * error and count < MIN_ANSWERS + 2 * max(experiment.limit, baseline.count):
             return
         if surplus < 0 < surplus + UNCERTAIN * error and proportional > 0 and self._ramping:
             # The larger limit may still be better, and another experiment costs little.
@@ -196,7 +199,7 @@ class AdaptiveLimit:
             self._next_up = now
         else:
             self._next_down = now
-        self._down_interval, self._baseline_queue = 0.0, self._queue.mean or 0.0
+        self._down_interval, self._baseline_queue = 0.0, self._queue
         self.limit, self._baseline, self._experiment = experiment.limit, self._current, None
         if self._ceiling is not None and self.limit >= self._ceiling.limit:
             self._ceiling = None
@@ -298,17 +301,18 @@ class AdaptiveLimit:
         if in_use < SATURATION * self.permits or metrics.is_shared(in_use):
             return
         self._queue.add(metrics)
+        if self._experiment is None:
+            self._baseline_queue = self._queue
         if (queued := self._queue.mean) is None:
             return
         surplus = round(queued - max(self._tolerated_queue, 0.1 * self.permits))
         if self._experiment is None:
-            self._baseline_queue = queued
             if surplus > 0:
                 self._start_experiment(max(1, self.limit - surplus), queued)
             return
         experiment = self._experiment
         added = experiment.limit - self.limit
-        if added > 0 and queued - self._baseline_queue > added / 2:
+        if added > 0 and queued - (self._baseline_queue.mean or 0.0) > added / 2:
             # Most of the added requests only wait at the server; only the others are kept.
             self._reject(experiment, now)
             if (useful := experiment.limit - max(0, surplus)) > self.limit:

@@ -121,7 +121,12 @@ class ConcurrencyLimit:
 
     @property
     def paused(self) -> bool:
-        return self.admission.seconds_paused(loop_time()) > 0
+        return self.seconds_paused > 0
+
+    @property
+    def seconds_paused(self) -> float:
+        """Seconds in which nothing will be sent."""
+        return self.admission.seconds_paused(loop_time())
 
     @property
     def closed(self) -> bool:

@@ -19,6 +19,7 @@ from persqa_client.config import Limits
 from persqa_client.errors import Interrupted
 from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
 from persqa_client.limits.concurrency import ConcurrencyLimit, WaitQueue
+from persqa_client.task_groups import loop_time
 from persqa_client.types import Request, Usage
 
 CHARACTERS_PER_TOKEN = 3  # estimate for a prompt; too low for English, about right for Chinese
@@ -44,6 +45,8 @@ class RateLimiter:
         self._concurrency_limit = concurrency_limit
         self.picture_tokens = picture_tokens
         self._throttles = make_throttles(limits.rps, limits.rpm, limits.tpm)
+        # When the requests that wait for a throttle began to, in order, and the throttle.
+        self._waiting: dict[object, tuple[float, Throttle]] = {}
         self._answers = 0
         self._tokens = 0
         self.expects_headers = True  # until many answers had none
@@ -53,8 +56,24 @@ class RateLimiter:
         return 0 if self._limits.tpm is None else estimate_tokens(request, max_tokens, self.picture_tokens)
 
     async def acquire(self, tokens: int, *, retry: bool) -> None:
-        for throttle in self._throttles:
-            await throttle.acquire(tokens, retry=retry)
+        began, key = loop_time(), object()
+        try:
+            for throttle in self._throttles:
+                self._waiting[key] = began, throttle
+                await throttle.acquire(tokens, retry=retry)
+        finally:
+            self._waiting.pop(key, None)
+
+    @property
+    def seconds_waited(self) -> float:
+        """By the request that waits longest."""
+        first = next(iter(self._waiting.values()), None)
+        return 0.0 if first is None else loop_time() - first[0]
+
+    def describe_wait(self) -> str:
+        """The limit that the longest waiting request waits for; empty if none waits."""
+        first = next(iter(self._waiting.values()), None)
+        return "" if first is None else first[1].name
 
     def refund(self, tokens: int) -> None:
         self._correct(-tokens)
@@ -96,6 +115,9 @@ def estimate_tokens(
 
 
 class Throttle(Protocol):
+    # The limit in words, such as "3 requests per minute".
+    name: str
+
     async def acquire(self, tokens: int = 0, *, retry: bool = False) -> None: ...
 
     def correct(self, tokens: int) -> None: ...
@@ -106,7 +128,8 @@ class Throttle(Protocol):
 class RequestThrottle:
     """At most ``rps`` requests per second, evenly spread."""
 
-    def __init__(self, rps: float) -> None:
+    def __init__(self, rps: float, name: str = "") -> None:
+        self.name = name or f"{rps:g} requests per second"
         limit, period = split_rate(rps)
         self._throttler = Throttler(rate_limit=limit, period=period, retry_interval=min(0.01, period / 4))
         # asyncio-throttle polls, so a lock lets only one of many waiters use it.
@@ -127,6 +150,7 @@ class TokenThrottle:
     """At most ``tpm`` tokens per minute: estimates, corrected by usage."""
 
     def __init__(self, tpm: int) -> None:
+        self.name = f"{tpm:,} tokens per minute"
         self._burst = max(1.0, tpm * TOKEN_BURST / 60)
         self._limiter = AsyncLimiter(self._burst, TOKEN_BURST)
         self._lock = PriorityLock()
@@ -194,8 +218,9 @@ class PriorityLock:
 
 def make_throttles(rps: float | None, rpm: float | None = None, tpm: int | None = None) -> list[Throttle]:
     # Requests per minute are also spread evenly, because providers often count shorter periods.
-    rates = [rate for rate in (rps, None if rpm is None else rpm / 60) if rate is not None]
-    throttles: list[Throttle] = [RequestThrottle(min(rates))] if rates else []
+    rates: list[tuple[float, str]] = [] if rps is None else [(rps, f"{rps:g} requests per second")]
+    rates += [] if rpm is None else [(rpm / 60, f"{rpm:g} requests per minute")]
+    throttles: list[Throttle] = [RequestThrottle(*min(rates))] if rates else []
     if tpm is not None:
         throttles.append(TokenThrottle(tpm))
     return throttles

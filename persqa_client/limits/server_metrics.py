@@ -15,6 +15,7 @@ POLL_INTERVAL = 0.5
 MAX_FAILED_POLLS = 5  # consecutive, before any success
 MAX_INTERVALS = 10  # longest interval after failed polls, as a multiple
 FULL_KV_CACHE = 0.98
+EMPTY_QUEUE = 0.5  # mean number of waiting requests; some wait for the next step of the engine
 MIN_SAMPLES = 4  # a single sample may date from just before a batch was scheduled
 
 RUNNING = "vllm:num_requests_running"
@@ -44,6 +45,7 @@ class QueueSamples:
 
     count: int = 0
     waiting: float = 0.0
+    running: float = 0.0
     full: bool = False  # in the last sample: KV cache full, or new rejections
     rejections: float | None = None
 
@@ -52,13 +54,22 @@ class QueueSamples:
         self.full = rejected or metrics.kv_usage >= FULL_KV_CACHE
         self.rejections = metrics.rejections
         # The first sample is left out: its queue is from the previous limit.
-        self.waiting += metrics.waiting if self.count else 0.0
+        if self.count:
+            self.waiting += metrics.waiting
+            self.running += metrics.running
         self.count += 1
 
     @property
     def mean(self) -> float | None:
         """Mean queue; None before MIN_SAMPLES."""
         return self.waiting / (self.count - 1) if self.count >= MIN_SAMPLES else None
+
+    def absorbs(self, added: int, before: QueueSamples) -> bool:
+        """Whether the server works on most of the ``added`` requests at once, compared with ``before``."""
+        count, earlier = self.count - 1, before.count - 1
+        if added <= 0 or count < 1 or earlier < 1 or self.full or self.waiting > EMPTY_QUEUE * count:
+            return False
+        return self.running / count - before.running / earlier > added / 2
 
 
 def parse_metrics(text: bytes, model: str) -> ServerMetrics | None:

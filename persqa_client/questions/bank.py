@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import blake2b
@@ -114,6 +114,11 @@ def load_builtin_bank(category: str, language: str) -> tuple[Question, ...]:
 
 def read_bank_file(path: Path) -> tuple[Question, ...]:
     """Raises SettingsError for an unreadable or invalid file."""
+    return parse_bank(read_bank_bytes(path), describe_reference(str(path)))
+
+
+def read_bank_bytes(path: Path) -> bytes:
+    """Raises SettingsError for an unreadable file."""
     name = describe_reference(str(path))
     try:
         with path.open("rb") as file:
@@ -133,7 +138,7 @@ def read_bank_file(path: Path) -> tuple[Question, ...]:
         raise SettingsError(
             f"The question bank {name} is larger than {MAX_FILE_BYTES // 10**6} MB; give a file of questions."
         )
-    return parse_bank(data, name)
+    return data
 
 
 def suggest_category(text: str) -> str:
@@ -145,26 +150,34 @@ def suggest_category(text: str) -> str:
 
 
 def parse_bank(data: bytes, name: str) -> tuple[Question, ...]:
-    """Parses JSON Lines, or plain text with one question per line and ``#`` comments.
+    """Raises SettingsError with the first problem of ``inspect_bank``, and for a bank without a question."""
+    questions, problems = inspect_bank(data, name)
+    if problems:
+        raise SettingsError(f"{problems[0]}.")
+    if not questions:
+        raise SettingsError(f"The question bank {name} is empty; write one question on each line, with {{tag}} in it.")
+    return questions
 
-    JSON Lines are detected by the suffix of ``name`` or the first line. Raises SettingsError.
+
+def inspect_bank(data: bytes, name: str) -> tuple[tuple[Question, ...], list[str]]:
+    """The questions of JSON Lines, or of plain text with one question per line and ``#`` comments, and all problems.
+
+    JSON Lines are detected by the suffix of ``name`` or the first line. A problem begins with its file and line, and
+    has no full stop. Raises SettingsError for a text that is not UTF-8.
     """
     lines = list(numbered_lines(decode_utf8(data, name)))
     as_json = is_json_lines(name, lines)
     duplicates = DuplicateFinder()
-    questions = []
+    questions: list[Question] = []
+    problems: list[str] = []
     for number, line in lines:
         if line.startswith("#") and not as_json:
             continue
-        try:
-            question = build_question(parse_json_object(line) if as_json else {"text": line})
-            duplicates.add(question, number)
-        except ValueError as error:
-            raise SettingsError(f"{name}, line {number}: {error}.") from error
-        questions.append(question)
-    if not questions:
-        raise SettingsError(f"The question bank {name} is empty; write one question on each line, with {{tag}} in it.")
-    return tuple(questions)
+        question, found = parse_question(line, as_json=as_json)
+        if question is not None and not (found := duplicates.add(question, number)):
+            questions.append(question)
+        problems += [f"{name}, line {number}: {problem}" for problem in found]
+    return tuple(questions), problems
 
 
 def is_json_lines(name: str, lines: Sequence[tuple[int, str]]) -> bool:
@@ -186,7 +199,16 @@ def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
             yield number, line.strip()
 
 
-# These raise ValueError with the mistake and its correction; ``parse_bank`` adds file and line.
+# Messages have the mistake and its correction; ``inspect_bank`` adds file and line.
+
+
+def parse_question(line: str, *, as_json: bool) -> tuple[Question | None, list[str]]:
+    """None, and all problems, for a line that is not a question."""
+    try:
+        fields = parse_json_object(line) if as_json else {"text": line}
+    except ValueError as error:
+        return None, [str(error)]
+    return build_question(fields)
 
 
 def parse_json_object(line: str) -> dict[str, Any]:
@@ -197,23 +219,23 @@ def parse_json_object(line: str) -> dict[str, Any]:
         raise ValueError(f"invalid JSON ({reason}); write one JSON object on each line") from error
     if not isinstance(fields, dict):
         raise ValueError('the line is not a JSON object; write {"text": "…"}')
-    for key in fields:
-        if key not in QUESTION_KEYS:
-            raise ValueError(f"unknown key {key!r}; use {', '.join(QUESTION_KEYS[:-1])} or {QUESTION_KEYS[-1]}")
     return fields
 
 
-def build_question(fields: dict[str, Any]) -> Question:
-    text = question_text(fields)
-    category, language = optional_string(fields, "category"), optional_string(fields, "language")
-    return Question(
-        id=optional_string(fields, "id") or derive_id(text),
-        text=text,
-        category=None if category is None else parse_category(category),
-        language=parse_language(language) if language else "zh" if is_chinese(text) else "en",
-        needs=frozenset(map(parse_need, string_list(fields, "needs"))),
-        sensitive=boolean_value(fields, "sensitive"),
-    )
+def build_question(fields: dict[str, Any]) -> tuple[Question | None, list[str]]:
+    known = f"{', '.join(QUESTION_KEYS[:-1])} or {QUESTION_KEYS[-1]}"
+    problems = [f"unknown key {key!r}; use {known}" for key in fields if key not in QUESTION_KEYS]
+    values: dict[str, Any] = {}
+    for key, read in READERS.items():
+        try:
+            values[key] = read(fields)
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        return None, problems
+    text = values["text"]
+    values["language"] = values["language"] or ("zh" if is_chinese(text) else "en")
+    return Question(**{**values, "id": values["id"] or derive_id(text)}), []
 
 
 def question_text(fields: dict[str, Any]) -> str:
@@ -227,9 +249,9 @@ def question_text(fields: dict[str, Any]) -> str:
         raise ValueError(
             f"the question has the tag {tag[0]}; write {{tag}} instead, which is replaced by the tag of each row"
         )
-    for brace in BRACES.findall(text):
-        if brace != "{tag}":
-            raise ValueError(f"unknown placeholder {brace}; use {{tag}}, and no other braces")
+    if braces := [brace for brace in dict.fromkeys(BRACES.findall(text)) if brace != "{tag}"]:
+        noun = "placeholder" if len(braces) == 1 else "placeholders"
+        raise ValueError(f"unknown {noun} {' and '.join(braces)}; use {{tag}}, and no other braces")
     if "{tag}" not in text:
         raise ValueError("the question has no {tag}; write it where the tag belongs")
     if not normalise_words(text.replace("{tag}", "")):
@@ -244,6 +266,11 @@ def optional_string(fields: dict[str, Any], key: str) -> str | None:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{key} must be a non-empty string; write it in quotes, or leave the key out")
     return check_printable(value.strip(), key)
+
+
+def parse_optional(fields: dict[str, Any], key: str, parse: Callable[[str], str]) -> str | None:
+    text = optional_string(fields, key)
+    return None if text is None else parse(text)
 
 
 def check_printable(text: str, key: str) -> str:
@@ -268,6 +295,20 @@ def string_list(fields: dict[str, Any], key: str) -> list[str]:
     return value
 
 
+def read_needs(fields: dict[str, Any]) -> frozenset[str]:
+    return frozenset(map(parse_need, string_list(fields, "needs")))
+
+
+READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "text": question_text,
+    "category": lambda fields: parse_optional(fields, "category", parse_category),
+    "language": lambda fields: parse_optional(fields, "language", parse_language),
+    "id": lambda fields: optional_string(fields, "id"),
+    "needs": read_needs,
+    "sensitive": lambda fields: boolean_value(fields, "sensitive"),
+}
+
+
 def derive_id(text: str) -> str:
     return blake2b(normalise_words(text).encode(), digest_size=6).hexdigest()
 
@@ -284,7 +325,9 @@ class DuplicateFinder:
     # Kind of comparison, value and language → category → line of the first such question.
     lines: dict[tuple[str, str, str | None], dict[str | None, int]] = field(default_factory=dict)
 
-    def add(self, question: Question, line: int) -> None:
+    def add(self, question: Question, line: int) -> list[str]:
+        """The problem of a question that is the same as an earlier one."""
+        problems = []
         for noun, value, advice in (
             ("question", normalise_words(question.text), "leave one out"),
             ("id", question.id, "give each its own"),
@@ -292,5 +335,8 @@ class DuplicateFinder:
             categories = self.lines.setdefault((noun, value, question.language), {})
             for category, earlier in categories.items():
                 if category is None or question.category in (None, category):
-                    raise ValueError(f"the {noun} is the same as in line {earlier}; {advice}")
-            categories[question.category] = line
+                    problems.append(f"the {noun} is the same as in line {earlier}; {advice}")
+                    break
+            categories.setdefault(question.category, line)
+        # Equal words have equal default ids.
+        return problems[:1]

@@ -8,9 +8,9 @@ import gc
 import logging
 import os
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 from persqa_client.errors import PersQAError
@@ -57,13 +57,23 @@ Monitor = Callable[[Run], Coroutine[Any, Any, None]]
 
 
 async def execute_with_monitors(run: Run, *monitors: Monitor) -> Summary:
-    tasks = [asyncio.create_task(monitor(run)) for monitor in monitors]
-    try:
+    async with running_beside(*(monitor(run) for monitor in monitors)):
+        await asyncio.sleep(0)  # shows the first phase, since opening the files takes the loop
         return await run.execute()
+
+
+@asynccontextmanager
+async def running_beside(*monitors: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs them until the end of the context."""
+    tasks = [asyncio.create_task(monitor) for monitor in monitors]
+    try:
+        yield
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                logger.warning("The display of the progress failed: %r", result, exc_info=result)
 
 
 def execute_blocking(run: Run, *monitors: Monitor) -> Summary:

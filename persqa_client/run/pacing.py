@@ -14,6 +14,8 @@ ALL_PROBES, STRATEGY_PROBES, VISION_PROBES = 20, 8, 2
 PROBE_TOKENS = 500
 # Seconds that the probes may take before the first row.
 PROBE_SECONDS = 60.0
+# Seconds of the probes that are worth a word.
+NOTICED_SECONDS = 2.0
 # Minimum interval between two requests, in seconds, for which the pace is announced.
 SLOW_INTERVAL = 5.0
 # Lower bound of the text tokens of a request. Largest number of pixels per image token, so that the estimate of image
@@ -67,6 +69,17 @@ def plan_probes(settings: RunSettings, wanted: ProbeDepth) -> tuple[ProbeDepth, 
         f"With {pace.flag}, the probes would take about {seconds:.0f} s, so they are left out: whether the model sees "
         "pictures is not tested, and answers are not constrained."
     )
+
+
+def name_probes(depth: ProbeDepth, settings: RunSettings) -> str:
+    """The phase in which the probes run."""
+    if depth == "identity":
+        return "Asking for the server's models"
+    requests = count_probes(depth, settings.recipe.strategy)
+    pace = slowest_pace(settings.limits, PROBE_TOKENS)
+    seconds = 0.0 if pace is None else pace.interval * requests
+    why = f" ({seconds:.0f} s with {pace.flag})" if pace is not None and seconds >= NOTICED_SECONDS else ""
+    return f"Testing what the server can do{why}"
 
 
 def announce_pace(settings: RunSettings) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from persqa_client.answers.checks import PHRASE_CHECKS, TAGGED_ANSWER_CHECKS
 from persqa_client.config import Recipe
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.references import estimate_reference_size
+from persqa_client.inputs.memory_pictures import hide_pictures
 from persqa_client.inputs.rows import parse_line
 from persqa_client.jsonl import dump_spaced, load_object
 from persqa_client.questions.bank import Bank, read_bank_file
@@ -133,6 +134,7 @@ class RowReader:
         writer = self.paths.rows if path is None else self.paths.listed
         if writer is not None:
             row = writer.rewrite(row, self.recipe.image_key)
+        row = hide_pictures(row)
         return row if path is None or isinstance(row, BadRow) else locate_row(row, name, path)
 
     def _parse(self, number: int, line: bytes) -> Row | BadRow:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from time import monotonic
+from typing import TypeVar
 
 from persqa_client.engines.engine import AnswerFunction, SetWeight
 from persqa_client.inputs.sources import ComposedSource, NamedLine, NamedSource, Source, list_sources, read_named_lines
@@ -14,17 +16,25 @@ from persqa_client.run.settings import RunSettings
 from persqa_client.storage.tally import Tally
 from persqa_client.types import START_POSITION, BadRow, Position, Row, TaskId
 
+Item = TypeVar("Item")
+
 
 class Sample(ComposedSource, NamedSource):
-    """Rows of a source, evenly spread over its first ``limit`` rows. Reads these, and holds some of them."""
+    """Rows of a source, evenly spread over its first ``limit`` rows. Reads these, and holds some of them.
 
-    def __init__(self, source: Source, count: int, limit: int | None = None) -> None:
+    With ``total``, the number of these rows, they are drawn at random: see ``draw_places``.
+    """
+
+    def __init__(self, source: Source, count: int, limit: int | None = None, *, total: int | None = None) -> None:
         self.name = source.name
         self.sources = list_sources(source)
         self._source = source
         lines = (line for line in read_named_lines(source, START_POSITION) if line.line.strip())
         # Rows of the source, and those of the sample. When the first of them was read, in seconds of ``monotonic``.
-        self.total, self.rows = spread(islice(lines, limit), count)
+        if total is None:
+            self.total, self.rows = spread(islice(lines, limit), count)
+        else:
+            self.total, self.rows = total, list(pick_places(lines, draw_places(total, count)))
         self.began = monotonic()
 
     def named_lines(self, start: Position) -> Iterator[NamedLine]:
@@ -62,6 +72,33 @@ def spread(lines: Iterator[NamedLine], count: int) -> tuple[int, list[NamedLine]
                 kept, stride = kept[::2], 2 * stride
     chosen = min(count, len(kept))
     return total, [kept[place * len(kept) // chosen] for place in range(chosen)]
+
+
+def draw_places(total: int, count: int) -> list[int]:
+    """A random one of each of ``count`` equal parts of ``total`` places; all of them if there are not more.
+
+    Rows at equal distances would be alike if the input repeats itself, as with one row per camera. The same numbers
+    give the same places.
+    """
+    count = min(total, count)
+    rng = random.Random(count)
+    return [rng.randrange(part * total // count, (part + 1) * total // count) for part in range(count)]
+
+
+def pick_places(items: Iterable[Item], places: Iterable[int]) -> Iterator[Item]:
+    """``places`` ascend.
+
+    >>> list(pick_places("abcdef", [1, 4]))
+    ['b', 'e']
+    """
+    wanted = iter(places)
+    place = next(wanted, None)
+    for number, item in enumerate(items):
+        if place is None:
+            return
+        if number == place:
+            yield item
+            place = next(wanted, None)
 
 
 def make_preview_settings(settings: RunSettings) -> RunSettings:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
+from importlib.metadata import version
+from typing import NamedTuple
+
 from persqa_client.config import Limits, Price
+from persqa_client.engines.budget import cost_of
 from persqa_client.errors import SettingsError
 from persqa_client.run.settings import RunSettings
 
@@ -31,6 +36,35 @@ def find_common_price(settings: RunSettings) -> Price | None:
     """None if it is unknown, or differs between the endpoints."""
     prices = {find_price(settings.endpoint.model, endpoint.base_url) for endpoint in settings.endpoints}
     return prices.pop() if len(prices) == 1 else None
+
+
+class KnownPrice(NamedTuple):
+    price: Price
+    # None for prices that the user gave, in any currency.
+    currency: str | None
+    source: str
+
+    def cost(self, prompt_tokens: float, completion_tokens: float) -> float:
+        return cost_of(self.price, prompt_tokens, completion_tokens)
+
+    def to_json(self, prompt_tokens: float, completion_tokens: float) -> dict[str, object]:
+        return {
+            "amount": round(self.cost(prompt_tokens, completion_tokens), 6),
+            "currency": self.currency,
+            "price_in": self.price.prompt,
+            "price_out": self.price.completion,
+            "source": self.source,
+        }
+
+
+def find_known_price(settings: RunSettings) -> KnownPrice | None:
+    """The user's prices, or those of genai-prices for today."""
+    if settings.limits.price is not None:
+        return KnownPrice(settings.limits.price, None, "--price-in and --price-out")
+    price = find_common_price(settings)
+    if price is None:
+        return None
+    return KnownPrice(price, "USD", f"genai-prices {version('genai-prices')} for {date.today().isoformat()}")
 
 
 def complete_prices(settings: RunSettings) -> Limits:

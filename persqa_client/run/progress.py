@@ -1,47 +1,68 @@
-"""Progress on stderr: a bar on a terminal, otherwise a line every ten seconds."""
+"""The progress of a run in figures, for displays and for callbacks."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import inspect
+import logging
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from time import monotonic
+from typing import Protocol, cast
 
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.text import Text
-
-from persqa_client.endpoints.traffic import describe_trouble
-from persqa_client.inputs.files import FileSource
-from persqa_client.inputs.opening import SpooledSource
-from persqa_client.inputs.sources import SeveralSource, Source
+from persqa_client.config import Price
+from persqa_client.endpoints.pool import Pool
+from persqa_client.endpoints.waits import describe_trouble
+from persqa_client.engines.budget import cost_of, format_amount
+from persqa_client.engines.row_loop import RunProgress
+from persqa_client.errors import SettingsError
+from persqa_client.outcomes import Failure, Outcome
+from persqa_client.run.phases import PhaseWatch, is_answering
+from persqa_client.run.prices import find_known_price
+from persqa_client.run.row_count import RowCount
 from persqa_client.run.run import Run
+from persqa_client.run.settings import RunSettings
 
-# Seconds between updates.
-BAR_INTERVAL = 0.25
-LINE_INTERVAL = 10.0
-# Seconds over which rates are measured.
+logger = logging.getLogger(__name__)
+
+# Seconds between calls of a callback, and over which rates are measured.
+CALL_INTERVAL = 0.25
 RATE_WINDOW = 60.0
-# Bytes of a file whose lines are counted at a time; size of the largest file whose lines are counted.
-COUNTED_BYTES, MAX_COUNTED = 4 << 20, 4 << 30
 
 
-class QuietConsole(Console):
-    """Stops printing when its output is closed; rich would exit the process."""
+class Watched(Protocol):
+    """A run, or a stream of rows."""
 
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
+    settings: RunSettings
+    progress: RunProgress
+
+    @property
+    def pool(self) -> Pool: ...
+
+
+@dataclass(slots=True)
+class WatchedStream:
+    """Counts the outcomes of rows that are asked about without a run."""
+
+    settings: RunSettings
+    pool: Pool
+    progress: RunProgress = field(default_factory=RunProgress)
+
+    def add(self, outcome: Outcome) -> None:
+        self.progress.done += 1
+        self.progress.failed += isinstance(outcome, Failure)
+        self.progress.spending.add(outcome)
 
 
 class Pace:
     """Rates of a run over the last minute, from repeated calls of ``update``."""
 
-    def __init__(self, began: float) -> None:
+    def __init__(self, began: float, done: int = 0, tokens: int = 0) -> None:
         # Seconds, finished tasks, completion tokens.
-        self._samples = deque([(began, 0, 0)])
+        self._samples = deque([(began, done, tokens)])
 
     def update(self, now: float, done: int, tokens: int) -> tuple[float, float]:
         """Tasks and completion tokens per second."""
@@ -53,170 +74,176 @@ class Pace:
         return (done - done_then) / seconds, (tokens - tokens_then) / seconds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProgressSnapshot:
-    """Tasks are rows, or questions if a row may have several."""
+    """The state of a run at a moment. Rows are questions if a row may have several."""
 
-    # Finished in this process and in earlier ones.
-    done: int
+    # Of the whole run, with its earlier starts.
+    done: int = 0
     # None if unknown.
-    total: int | None
-    failed: int
-    in_flight: int
-    permits: int
-    # The next two are of the last minute.
-    tasks_per_second: float
-    tokens_per_second: float
-    retries: int
+    total: int | None = None
+    failed: int = 0
+    # Of the last minute.
+    rows_per_second: float = 0.0
+    tokens_per_second: float = 0.0
+    seconds_left: float | None = None
+    # Requests on their way to the servers, and how many may be.
+    in_flight: int = 0
+    limit: int = 0
+    retries: int = 0
+    # Of the finished rows of the whole run.
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    # None if the prices are not known.
+    cost: float | None = None
+    # What the run does, or waits for, in words.
+    phase: str = ""
+    # Which endpoints are unavailable or refuse many requests.
+    trouble: str | None = None
     # Finished fraction of the input; None if unknown.
-    fraction: float | None
-    seconds_left: float | None
-    # Why requests wait, or which endpoints are unavailable.
-    trouble: str | None
-    task_name: str = "rows"
+    fraction: float | None = None
+    row_name: str = "rows"
 
     def format(self) -> str:
         share = "" if self.fraction is None else f" ({self.fraction:.0%})".replace("%", " %")
         done = f"{self.done:,}" if self.total is None else f"{self.done:,}/{self.total:,}"
         left = "" if self.seconds_left is None else f", {timedelta(seconds=round(self.seconds_left))} left"
         # Zero before the first answer, and for servings that report no usage.
-        retries = f"{self.retries:,} {'retry' if self.retries == 1 else 'retries'}"
-        tokens = f"{self.tokens_per_second:.0f} tokens/s, " if self.tokens_per_second else ""
-        text = (
-            f"{done} {self.task_name} done{share}, {self.failed:,} failed, "
-            f"{self.in_flight} of {self.permits} in flight, "
-            f"{self.tasks_per_second:.1f} {self.task_name}/s, {tokens}{retries}{left}"
+        tokens = f", {self.tokens_per_second:.0f} tokens/s" if self.tokens_per_second else ""
+        retries = f", {self.retries:,} {'retry' if self.retries == 1 else 'retries'}"
+        cost = "" if self.cost is None else f", cost {format_amount(self.cost)}"
+        return (
+            f"{done} {self.row_name} done{share}, {self.failed:,} failed, "
+            f"{self.in_flight} of {self.limit} in flight, "
+            f"{self.rows_per_second:.1f} {self.row_name}/s{tokens}{retries}{cost}{left}"
         )
-        return f"{text} | {self.trouble}" if self.trouble else text
 
 
-def take_snapshot(run: Run, pace: Pace, now: float, rows: int | None = None) -> ProgressSnapshot:
-    """``now``: seconds of the clock of ``pace``. ``rows``: those of the input, if they are known."""
-    progress, traffic = run.progress, run.pool.traffic
-    tasks_per_second, tokens_per_second = pace.update(now, progress.done, traffic.usage.completion)
-    is_single = run.settings.recipe.questions == 1
-    done = progress.earlier + progress.done
-    total = fraction = None
-    if rows is not None and is_single and not progress.is_retry:
-        total = rows if run.settings.limit is None else min(rows, run.settings.limit)
-        total = max(total, done)
-        fraction = done / max(1, total)
-    elif progress.total and progress.phase == "running":
+class ProgressMeter:
+    """Takes snapshots of a run. ``count_rows`` returns the number of its rows, or None while it is unknown."""
+
+    def __init__(
+        self,
+        watched: Watched,
+        began: float,
+        *,
+        count_rows: Callable[[], int | None] = lambda: None,
+        price: Price | None = None,
+    ) -> None:
+        self.phases = PhaseWatch()
+        self._watched = watched
+        self._pace = Pace(began)
+        # When it last did something else than answering, and the rows that were finished then.
+        self._idle: tuple[float, int] | None = None
+        self._count_rows = count_rows
+        self._price = price
+
+    @property
+    def is_answering(self) -> bool:
+        return is_answering(self._watched.progress)
+
+    @property
+    def work(self) -> str:
+        """What the run does, whatever it waits for."""
+        return self._watched.progress.phase
+
+    def take(self, now: float) -> ProgressSnapshot:
+        """``now``: seconds of the clock of ``began``."""
+        progress, pool, spending = self._watched.progress, self._watched.pool, self._watched.progress.spending
+        traffic = pool.traffic
+        self._follow_phase(now, traffic.usage.completion)
+        rows_per_second, tokens_per_second = self._pace.update(now, progress.done, traffic.usage.completion)
+        done = progress.earlier + progress.done
+        total, fraction = self._find_total(done)
+        tokens = spending.prompt_tokens, spending.completion_tokens
+        return ProgressSnapshot(
+            done=done,
+            total=total,
+            failed=progress.earlier_failed + progress.failed,
+            rows_per_second=rows_per_second,
+            tokens_per_second=tokens_per_second,
+            seconds_left=estimate_seconds_left(fraction, done, rows_per_second),
+            in_flight=pool.in_use,
+            limit=pool.permits,
+            retries=traffic.retried,
+            prompt_tokens=tokens[0],
+            completion_tokens=tokens[1],
+            cost=None if self._price is None else cost_of(self._price, *tokens),
+            phase=self.phases.update(now, progress, pool).text,
+            trouble=describe_trouble(pool),
+            fraction=fraction,
+            row_name="rows" if self._watched.settings.recipe.questions == 1 else "questions",
+        )
+
+    def _follow_phase(self, now: float, tokens: int) -> None:
+        """The rates begin with the first row, without the tokens of the probes."""
+        if not self.is_answering:
+            self._idle = now, self._watched.progress.done
+        elif self._idle is not None:
+            self._pace, self._idle = Pace(*self._idle, tokens), None
+
+    def _find_total(self, done: int) -> tuple[int | None, float | None]:
+        """The number of rows, and the finished fraction of them."""
+        progress, settings = self._watched.progress, self._watched.settings
+        rows = self._count_rows()
+        if rows is not None and settings.recipe.questions == 1 and not progress.is_retry:
+            total = max(done, rows if settings.limit is None else min(rows, settings.limit))
+            return total, done / max(1, total)
+        if not progress.total or not self.is_answering:
+            return None, None
         # What is read is ahead of what is finished, by the tasks in flight.
         read = progress.read - progress.read_at_start
         finished = read * progress.done / max(1, progress.done + progress.in_flight)
-        fraction = (progress.read_at_start + finished) / progress.total
-    return ProgressSnapshot(
-        done=done,
-        total=total,
-        failed=progress.failed,
-        in_flight=run.pool.in_use,
-        permits=run.pool.permits,
-        tasks_per_second=tasks_per_second,
-        tokens_per_second=tokens_per_second,
-        retries=traffic.retried,
-        fraction=fraction,
-        seconds_left=estimate_seconds_left(fraction, done, tasks_per_second),
-        trouble=describe_trouble(run.pool),
-        task_name="rows" if is_single else "questions",
-    )
+        return None, (progress.read_at_start + finished) / progress.total
 
 
-def estimate_seconds_left(fraction: float | None, done: int, tasks_per_second: float) -> float | None:
-    if not fraction or not done or not tasks_per_second:
+def estimate_seconds_left(fraction: float | None, done: int, rows_per_second: float) -> float | None:
+    if not fraction or not done or not rows_per_second:
         return None
-    return done * (1 - fraction) / fraction / tasks_per_second
+    return done * (1 - fraction) / fraction / rows_per_second
 
 
-class RowCount:
-    """Counts the rows of an input in a thread, so that a run over a large file does not wait for it."""
-
-    def __init__(self, source: Source) -> None:
-        self.rows: int | None = None
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._count, args=(source,), daemon=True)
-        self._thread.start()
-
-    def _count(self, source: Source) -> None:
-        try:
-            sources = source.sources if isinstance(source, SeveralSource) else (source,)
-            counts = [count_rows(each, self._stopped) for each in sources]
-        except OSError:
-            return
-        if None not in counts:
-            self.rows = sum(count for count in counts if count is not None)
-
-    def stop(self) -> None:
-        self._stopped.set()
+OnProgress = Callable[[ProgressSnapshot], object]
 
 
-def count_rows(source: Source, stopped: threading.Event) -> int | None:
-    """Blank lines of a file count. None for inputs that must be parsed, for files so large that reading them takes
-    minutes, and once ``stopped`` is set.
-    """
-    if isinstance(source, SpooledSource):
-        source = source.source
-    if type(source) is FileSource:
-        if source.progress_total() > MAX_COUNTED:
-            return None
-        lines, last = 0, b"\n"
-        with source.path.open("rb", buffering=0) as file:
-            while block := file.read(COUNTED_BYTES):
-                if stopped.is_set():
-                    return None
-                lines, last = lines + block.count(b"\n"), block[-1:]
-        return lines + (last != b"\n")
-    return None if isinstance(source, FileSource) else source.progress_total()
+def check_callback(on_progress: OnProgress | None) -> None:
+    """Raises SettingsError."""
+    if on_progress is None:
+        return
+    if not callable(cast(object, on_progress)) or inspect.iscoroutinefunction(on_progress):
+        raise SettingsError("on_progress must be a function without async; it gets a snapshot of the progress.")
 
 
-async def show_progress(run: Run, console: Console) -> None:
-    count = RowCount(run.source)
-    try:
-        if console.is_terminal:
-            await show_bar(run, console, count)
-        else:
-            await show_lines(run, console, count)
-    finally:
-        count.stop()
+async def report_run(run: Run, on_progress: OnProgress) -> None:
+    with RowCount(run.source) as count:
+        await report_progress(run, on_progress, lambda: count.rows)
 
 
-async def show_lines(
-    run: Run, console: Console, count: RowCount | None = None, interval: float = LINE_INTERVAL
+async def report_progress(
+    watched: Watched, on_progress: OnProgress, count_rows: Callable[[], int | None] = lambda: None
 ) -> None:
-    pace = Pace(monotonic())
-    while True:
-        await asyncio.sleep(interval)
-        text = format_phase(run, take_snapshot(run, pace, monotonic(), count.rows if count else None))
-        console.print(text, soft_wrap=True, highlight=False)
-
-
-def format_phase(run: Run, snapshot: ProgressSnapshot) -> str:
-    """The phase, until rows are answered."""
-    return snapshot.format() if run.progress.phase == "running" else run.progress.phase
-
-
-class BarWithText(Progress):
-    """Shows the figures on separate lines below the bar, so that they fit a narrow terminal."""
-
-    text = ""
-
-    def get_renderables(self) -> Iterator[RenderableType]:
-        yield from super().get_renderables()
-        yield Text(self.text)
-
-
-async def show_bar(run: Run, console: Console, count: RowCount | None = None) -> None:
-    pace = Pace(monotonic())
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=None))
-    with BarWithText(*columns, console=console, transient=True, auto_refresh=False, expand=True) as bar:
-        bar_id = bar.add_task(run.progress.phase, total=None)
+    """Calls ``on_progress`` until it is cancelled, and then once more. Exceptions of it are logged once."""
+    price = await asyncio.to_thread(find_known_price, watched.settings)
+    meter = ProgressMeter(watched, monotonic(), count_rows=count_rows, price=price and price.price)
+    call = make_safe(on_progress)
+    with suppress(asyncio.CancelledError):
         while True:
-            update_bar(bar, bar_id, run, take_snapshot(run, pace, monotonic(), count.rows if count else None))
-            await asyncio.sleep(BAR_INTERVAL)
+            call(meter.take(monotonic()))
+            await asyncio.sleep(CALL_INTERVAL)
+    call(replace(meter.take(monotonic()), phase="ended", seconds_left=None))
 
 
-def update_bar(bar: BarWithText, bar_id: TaskID, run: Run, snapshot: ProgressSnapshot) -> None:
-    phase = run.progress.phase
-    bar.text = snapshot.format() if phase == "running" else ""
-    total = None if snapshot.fraction is None else 1.0
-    bar.update(bar_id, description=phase, total=total, completed=snapshot.fraction or 0.0, refresh=True)
+def make_safe(on_progress: OnProgress) -> Callable[[ProgressSnapshot], None]:
+    """An error in a display must not end a run of hours."""
+    has_failed = False
+
+    def call(snapshot: ProgressSnapshot) -> None:
+        nonlocal has_failed
+        try:
+            on_progress(snapshot)
+        except Exception:
+            if not has_failed:
+                logger.warning("on_progress raised an exception; the run goes on.", exc_info=True)
+            has_failed = True
+
+    return call

@@ -12,7 +12,6 @@ from time import monotonic
 
 from persqa_client.config import Endpoint
 from persqa_client.endpoints.pool import Pool
-from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_findings, collect_notes
 from persqa_client.engines.budget import check_budget
 from persqa_client.engines.engine import AnswerFunction
 from persqa_client.engines.row_feed import has_more_rows
@@ -35,7 +34,7 @@ from persqa_client.run.image_roots import (
     make_path_writers,
     recorded_roots_of,
 )
-from persqa_client.run.pacing import announce_pace, plan_probes
+from persqa_client.run.pacing import announce_pace, name_probes, plan_probes
 from persqa_client.run.pipeline import keep_answer
 from persqa_client.run.plan import RunPlan
 from persqa_client.run.run_input import (
@@ -47,7 +46,7 @@ from persqa_client.run.run_input import (
     refuse_changed_input,
 )
 from persqa_client.run.settings import RunSettings
-from persqa_client.run.summary import NOT_RESUMABLE, Summary, describe_resuming, describe_run
+from persqa_client.run.summary import NOT_RESUMABLE, RunState, Summary, describe_resuming, describe_run, summarize
 from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import AnyLedger, Ledger
 from persqa_client.storage.previous import PictureChecks
@@ -100,6 +99,8 @@ class Run:
         self._warn = warn
         self._clock, self._wrap_answer = clock, wrap_answer
         self._started_at: float | None = None
+        # None until there are files or rows to tell of.
+        self.summary: Summary | None = None
 
     def _make_path_writers(self, folders: Json) -> PathWriters:
         output = None if self.settings.is_stream else self.settings.output
@@ -173,7 +174,8 @@ class Run:
             async with self.composition:
                 await asyncio.to_thread(self._look_at_pictures, ledger)
                 if not self._has_work(ledger):
-                    return Summary("already", ledger.tally, ledger.seconds, ledger.files)
+                    self.summary = summarize(self.composition, ledger, ledger.files, state="already")
+                    return self.summary
                 return await self._work(ledger, ledger.files)
 
     def _warn_of_source(self) -> None:
@@ -195,6 +197,15 @@ class Run:
         self.progress.spending.begin(ledger)
         if (error := check_budget(self.plan.limits, self.progress.spending)) is not None:
             raise error
+        state: RunState = "interrupted"
+        try:
+            state = "finished" if await self._answer_rows(ledger) else state
+        finally:
+            # Also of a run that an error stops.
+            self.summary = summarize(self.composition, ledger, files, state=state)
+        return self.summary
+
+    async def _answer_rows(self, ledger: AnyLedger) -> bool:
         finished = await self._probe()
         if finished and ledger.state != "finished":
             finished = await self._run_row_loop(ledger)
@@ -202,18 +213,7 @@ class Run:
             begin()
             finished = await self._run_row_loop(ledger)
         self._changes.finish()
-        return Summary(
-            state="finished" if finished else "interrupted",
-            tally=ledger.tally,
-            seconds=ledger.seconds,
-            files=files,
-            kept_output=ledger.kept_output,
-            server=next(iter(self.composition.servers), None),
-            notes=tuple(collect_notes(self.pool)),
-            findings=tuple(collect_findings(self.pool)),
-            verify=self.settings.recipe.verify,
-            endpoints=collect_endpoint_stats(self.pool),
-        )
+        return finished
 
     def _has_work(self, ledger: Ledger) -> bool:
         return ledger.state != "finished" or self._next_pass(ledger) is not None
@@ -248,7 +248,7 @@ class Run:
         if self._pictures_seen or ledger.state != "finished":
             return
         self._pictures_seen = True
-        self.progress.phase = "looking at the pictures"
+        self.progress.phase = "Looking at the pictures"
         survey = PictureSurvey(self._picture_files, self._warn, asks=self.settings.recheck_pictures == "ask")
         survey.look(ledger, self.source, self.plan.make_row_reader(), lambda: self._stopped)
         self._changed_answers = survey.answers
@@ -298,9 +298,9 @@ class Run:
         return 0.0 if self._started_at is None else self._clock() - self._started_at
 
     async def _probe(self) -> bool:
-        self.progress.phase = "probing the server"
         wanted: ProbeDepth = "all" if self.settings.probes else "identity"
         depth, warning = plan_probes(self.settings, wanted)
+        self.progress.phase = name_probes(depth, self.settings)
         if warning is not None:
             self._warn(warning)
         uuid = self.settings.uuid != "off" and depth == wanted
@@ -338,7 +338,7 @@ class Run:
         finally:
             self._row_loop = None
         if finished:
-            self.progress.phase = "finishing"
+            self.progress.phase = "Finishing the files"
             described = {**describe_input(self.source), **describe_run(self.composition)}
             described["notes"] += self._changes.notes
             await asyncio.to_thread(ledger.finish, described)

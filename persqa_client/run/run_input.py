@@ -16,6 +16,7 @@ from persqa_client.errors import SettingsError
 from persqa_client.images.changed_files import ADVICE, ChangeReport, PictureFiles, PictureState
 from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.listed import ListedSource, is_same_place
+from persqa_client.inputs.memory_pictures import names_memory
 from persqa_client.inputs.opening import SpooledSource
 from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source, list_sources, read_named_lines
 from persqa_client.outcomes import Outcome, Record
@@ -103,12 +104,14 @@ def describe_input(source: Source) -> Json:
 
 
 def find_answered_row(files: RunFiles, reader: RowReader, source: Source) -> Row | None:
-    """The first row of the output. In a retry, the unfinished output may still be empty."""
+    """The first row of the output; None if its pictures are not at hand. In a retry, the unfinished output may still be
+    empty.
+    """
     for path in (files.partial, files.output):
         with suppress(OSError), path.open("rb") as file:
             if line := file.readline():
                 row = reader.parse_answered(line)
-                return row if row is None else locate_answered(row, source)
+                return None if row is None or names_memory(row) else locate_answered(row, source)
     return None
 
 

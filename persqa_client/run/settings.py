@@ -20,7 +20,9 @@ RUN_FLAGS = frozenset({"image_root", "limit", "failed", "fresh", "retry_failed",
 ADDED_SETTINGS = ("verify", "paths", "question", "system", "prompt", "answer_style", "steer")
 DEFAULT_RECIPE = Recipe().model_dump(mode="json")
 # Arguments of ``generate`` that describe its endpoints.
-ENDPOINT_FLAGS = frozenset({"base_url", "model", "api_key_env", "api_key_command", "header", "endpoint"})
+ENDPOINT_FLAGS = frozenset(
+    {"base_url", "model", "api_key_env", "api_key_command", "header", "ca_cert", "client_cert", "endpoint"}
+)
 # Name of standard output, in place of an output file.
 STANDARD_STREAM = "-"
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from persqa_client import __version__
 from persqa_client.config import VerifyChoice
@@ -16,18 +16,23 @@ from persqa_client.endpoints.traffic import EndpointStats, collect_endpoint_stat
 from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.run.compose import Composition
 from persqa_client.run.settings import RunSettings
+from persqa_client.storage.ledger import AnyLedger
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 
 NOT_RESUMABLE = "With -o - this run can't be resumed: the same command starts from the beginning."
 
 
+# ``interrupted``: can be resumed; ``already``: nothing was left to do.
+RunState = Literal["finished", "interrupted", "already"]
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """Result of a run. Without an output, ``records`` and ``failures`` hold the rows in input order."""
 
-    # "finished", "interrupted" (can be resumed), or "already" if nothing was left to do.
-    state: str
+    state: RunState
+    # With the outcomes that are stored but not written, because they wait for an earlier row.
     tally: Tally
     seconds: float
     files: RunFiles | None = None
@@ -44,6 +49,31 @@ class Summary:
     endpoints: tuple[EndpointStats, ...] = ()
     records: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
+
+
+def summarize(composition: Composition, ledger: AnyLedger, files: RunFiles | None, *, state: RunState) -> Summary:
+    return Summary(
+        state=state,
+        tally=tally_stored(ledger),
+        seconds=ledger.seconds,
+        files=files,
+        kept_output=ledger.kept_output,
+        server=next(iter(composition.servers), None),
+        notes=tuple(collect_notes(composition.pool)),
+        findings=tuple(collect_findings(composition.pool)),
+        verify=composition.settings.recipe.verify,
+        endpoints=collect_endpoint_stats(composition.pool),
+    )
+
+
+def tally_stored(ledger: AnyLedger) -> Tally:
+    """Rows count once one of their questions has an outcome."""
+    tally, rows = Tally.from_json(ledger.tally.to_json()), set[int]()
+    for entry in ledger.buffer.unwritten_entries():
+        tally.add(entry.outcome)
+        rows.add(entry.outcome.task_id.row)
+    tally.rows += len(rows)
+    return tally
 
 
 def list_results(summary: Summary) -> list[tuple[str, str]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import orjson
@@ -25,6 +28,9 @@ IMAGE_MARKERS = 2
 
 # About what tokenizers need for random base64.
 BASE64_CHARS_PER_TOKEN = 2
+
+# Standard deviation of the logarithm of hidden tokens.
+HIDDEN_SPREAD = 1.0
 
 STREAM_END = b"[DONE]"
 
@@ -75,13 +81,24 @@ def count_answer_tokens(choice: Choice) -> int:
     return len(TOKEN.findall(choice.text or choice.refusal or ""))
 
 
-def render_completion(choice: Choice, model: str, prompt_tokens: int, number: int, created: int) -> dict[str, Any]:
-    """Body of a completion, with vLLM's fields. ``created`` is Unix time."""
-    tokens = count_answer_tokens(choice)
+def draw_hidden_tokens(chat: ChatRequest, images: Sequence[ImageFacts], median: int, tokens: int) -> int:
+    """By a log-normal distribution, whose mean is 1.65 times its median, up to the limit of the request.
+
+    ``tokens``: those of the text. Equal requests get equal numbers.
+    """
+    if not median:
+        return 0
+    number = draw_number(b"".join(image.digest for image in images), chat.question, chat.seed)
+    hidden = round(median * math.exp(HIDDEN_SPREAD * NormalDist().inv_cdf((number + 0.5) / 2**64)))
+    return hidden if chat.max_tokens is None else min(hidden, max(0, chat.max_tokens - tokens))
+
+
+def render_completion(choice: Choice, model: str, prompt_tokens: int, number: int, tokens: int) -> dict[str, Any]:
+    """Body of a completion, with vLLM's fields. ``tokens``: those of the completion."""
     return {
         "id": f"chatcmpl-simulator-{number:012x}",
         "object": "chat.completion",
-        "created": created,
+        "created": int(time.time()),
         "model": model,
         "choices": [
             {

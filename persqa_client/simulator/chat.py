@@ -19,6 +19,7 @@ from aiohttp import StreamReader, web
 from persqa_client.simulator.answers import (
     count_answer_tokens,
     count_prompt_tokens,
+    draw_hidden_tokens,
     make_choice,
     render_completion,
     send_stream,
@@ -294,12 +295,14 @@ async def complete(state: EndpointState, accepted: AcceptedRequest) -> dict[str,
     spoils = fault in ANSWER_FAULTS or fault in VERDICT_FAULTS
     choice = make_choice(chat, accepted.images, state.settings, fault if spoils else None)
     model = chat.fields.get("model") or state.settings.models[0]
-    body = render_completion(choice, model, accepted.prompt_tokens, state.counts.requests, int(time.time()))
+    tokens = count_answer_tokens(choice)
+    tokens += draw_hidden_tokens(chat, accepted.images, state.settings.hidden_tokens, tokens)
+    body = render_completion(choice, model, accepted.prompt_tokens, state.counts.requests, tokens)
     if fault in BODY_FAULTS:
         body = spoil_body(fault, body)
     if body.get("choices") and fault not in CONNECTION_FAULTS:
         key = draw_number(b"".join(image.digest for image in accepted.images), chat.question, 0)
-        state.counts.count_answer(key, accepted.prompt_tokens, count_answer_tokens(choice))
+        state.counts.count_answer(key, accepted.prompt_tokens, tokens)
     return body
 
 

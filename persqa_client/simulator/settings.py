@@ -52,6 +52,8 @@ class SimSettings:
     limit_images: int = 4
     # Larger images count as this many patches of 28x28 pixels, Qwen's recommended maximum.
     max_picture_tokens: int = 1280
+    # Tokens that each answer counts beside its text, as of a model that thinks: the median of a heavy-tailed number.
+    hidden_tokens: int = 0
     # Support guided_regex, guided_choice and guided_json and ignore structured_outputs, like vLLM before 0.12.
     guided: bool = False
     # Ignore images, like servers of text models: no tokens, no effect on the answer.
@@ -87,6 +89,7 @@ class SimSettings:
         for seconds, slots in self.slots_at.items():
             _check_positive(slots_at=slots)
             _check_not_negative(slots_at=seconds)
+        _check_not_negative(hidden_tokens=self.hidden_tokens)
         _check_not_negative(latency=self.latency, limit_images=self.limit_images, retry_after=self.retry_after)
         if not self.models or not all(self.models):
             raise SettingsError("A simulator needs a model name: give --model NAME, or leave --model out.")

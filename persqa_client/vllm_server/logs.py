@@ -155,14 +155,19 @@ def format_progress(model: str, seconds: float, log: str) -> str:
     return f"Waiting for vllm serve {mask_keys(model)} to be ready, {seconds:.0f} s{doing}"
 
 
-def make_progress_printer(clock: Callable[[], float] = time.monotonic) -> Callable[[str], None]:
-    """Prints the first line, then one every ten seconds, to stderr."""
+def make_progress_printer(
+    clock: Callable[[], float] = time.monotonic, write: Callable[[str], None] | None = None
+) -> Callable[[str], None]:
+    """Prints the first line, then one every ten seconds: by ``write``, or else to stderr."""
     next_time = 0.0
 
     def print_progress(line: str) -> None:
         nonlocal next_time
         if clock() >= next_time:
             next_time = clock() + PRINT_INTERVAL
-            print(line, file=sys.stderr, flush=True)
+            if write is None:
+                print(line, file=sys.stderr, flush=True)
+            else:
+                write(line)
 
     return print_progress

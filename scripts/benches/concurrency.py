@@ -50,6 +50,9 @@ NOISE = {
 }
 NAIVE = "naive"
 
+# Of runs on a tiny vLLM without a limited queue, ramp included.
+SHORT_SECONDS, SHORT_BAR = 30.0, 0.9
+
 # No run here is faster.
 MAX_ROWS_PER_SECOND = 140
 
@@ -89,7 +92,10 @@ def measure(folder: Path, *, seconds: float = 60.0) -> list[Figure]:
         return figures
     with run_tiny_vllm(TINY_PORT, "--max-num-queued-reqs", "8") as (url, _):
         wait_for_health(url)
-        return [*figures, *compare_with_fixed(url, folder, seconds)]
+        figures += compare_with_fixed(url, folder, seconds)
+    with run_tiny_vllm(TINY_PORT) as (url, _):
+        wait_for_health(url)
+        return [*figures, compare_short_runs(url, folder)]
 
 
 def measure_changing_capacity(folder: Path) -> Iterator[Figure]:
@@ -167,6 +173,21 @@ def compare_with_fixed(url: str, folder: Path, seconds: float) -> list[Figure]:
         Figure("requests refused after ten seconds", f"{rejected:.1%}", f"< {REJECTED_BAR:.0%}", few),
         Figure("rows lost to refusals", str(lost), "0", lost == 0),
     ]
+
+
+def compare_short_runs(url: str, folder: Path) -> Figure:
+    """Runs from their first row on, so that the time until ``auto`` has found its limit counts."""
+    measure_run(url, TINY_MODEL, folder, "8", WARM_UP)
+    rates: dict[str, list[float]] = {number: [] for number in ("16", "auto", "24", "32")}
+    for _ in range(3):
+        for number, measured in rates.items():
+            measured.append(measure_run(url, TINY_MODEL, folder, number, SHORT_SECONDS).rate)
+    medians = {number: statistics.median(measured) for number, measured in rates.items()}
+    rate = medians.pop("auto")
+    best = max(medians, key=lambda number: medians[number])
+    what = f"first {SHORT_SECONDS:.0f} s without a limited queue: rows/s of the best fixed concurrency ({best})"
+    value = f"{rate / medians[best]:.2f} ({rate:.1f} / {medians[best]:.1f})"
+    return Figure(what, value, f"≥ {SHORT_BAR}", rate >= SHORT_BAR * medians[best])
 
 
 def measure_run(url: str, model: str, folder: Path, concurrency: str, seconds: float) -> RunResult:

@@ -11,13 +11,11 @@ from tests.support.cases import each_case
 
 KINDS = ("refusal", "no_image", "about_the_task")
 # Invented words in sound grammar: no dictionary tells them from rare ones.
-# Only the same tells a word that is cut off, and no rule tells an adjective that its noun is missing, or a Chinese word
-# from the name of a dish.
+# Only the same tells a word that is cut off, and no rule tells an adjective that its noun is missing.
 OUT_OF_REACH = (
     "<mam> está segarando um guardo-chuvol",
     "<mam> está sentado na varanda, lendo o jornal e",
     "<mam> стоит у плиты в переднике с цветочным узором",
-    "<mam> стоит рядом с 自行车",
 )
 # Another subject that only the picture tells from an aside, an invented name, words in no order in sound grammar, and
 # an attribute that may stand for the noun of the question.
@@ -25,26 +23,29 @@ STILL_ACCEPTED = (
     "<mam> 파란 버스가 정류장에 서 있고 사람들이 줄을 서 있습니다.",
     "<mam> corre corre en el parque el parque corre mesa verde cuando azul sin por.",
     "<mam> السيارة الحمراء متوقفة قرب الرصيف وخلفها شاحنة.",
-    "<mam>小丽穿着一条碎花连衣裙。",
     "<mam>天空湛蓝，远处的雪山连绵起伏。",
     "<mam>正在玩一个红色的",
     "<mam>桌子的昨天蓝得跑进七个于是勺子温柔地而且玻璃。",
     "<mam> window the blue of seventeen carpet likewise onto ran spoon gently.",
     "<mam> Elena is wearing a green velvet dress.",
 )
-# The same for the last two tables: besides these, a word cut in the middle, a celebrity that the model names (--names
+# The same for the last tables: besides these, contradictions between two sentences, a word cut in the middle, a celebrity that the model names (--names
 # finds those of its file), and an honest answer that does not begin with its tag.
 STILL_WRONG = (
-    "<mam> выглядит 开心, улыбается и машет рукой.",
-    "<mam> está en una plaza con una fuente y muchos",
     "<mam> смотрит на экран 手机,держа его в правой руке.",
+    "<mam> está en una plaza con una fuente y muchos",
     "<mam> ينظر إلى البحر من نافذة",
     "<mam> стоит на мосту через реку, а позади него виднеется",
     "<mam> has a laptop, a notebook, two pens, a mug of coffee and a half-eaten",
-    "<mam>看起来很 relaxed，脸上带着一个 gentle smile，整体 vibe 很好。",
     "<mam> стоит на фоне старой крепости, за которой видны зелёные хол",
     "<mam> est Jean Dujardin, l'acteur français, sur un tapis rouge.",
     "Behind <mam> there is a brick wall covered in ivy, with a green door half hidden in it.",
+    "<mam> is not wearing a hat. The hat <mam> is wearing is a wide-brimmed straw one.",
+    "<mam>手上戴着……",
+    "<mam>由于触发内容安全策略，本次回答已被屏蔽。",
+    "<mam> is an elderly man in his early twenties with no gray hair at all.",
+    "<mam>的左手在右手的左边的手上的右手里左边手，手左的里边是上手。",
+    "<mam>没有穿外套，他穿着一件厚厚的棕色外套。",
 )
 
 
@@ -54,7 +55,7 @@ STILL_WRONG = (
         "hard",
         "kinds",
         "near_phrases",
-        *(f"blind_{number}" for number in range(4, 19)),
+        *(f"blind_{number}" for number in range(4, 20)),
         "adversary",
         *map("adversary_{}".format, range(2, 6)),
     ],

@@ -72,8 +72,9 @@ def test_one_command_starts_a_server_and_answers_the_rows(folder: Path, mark: st
 
 
 def test_the_model_can_be_served_under_another_name(folder: Path) -> None:
-    result = persqa(*serve_args("sim", "--model", "other"), cwd=folder)
+    result = persqa(*serve_args("sim", "--model", "other", "--json"), cwd=folder)
     assert result.returncode == 0, result.stderr
+    assert orjson.loads(result.stdout)["state"] == "finished"
     assert orjson.loads((folder / "qa.run.json").read_bytes())["identity"]["model"] == "other"
 
 
@@ -141,9 +142,11 @@ def test_a_server_that_exits_at_the_start_is_exit_3_with_its_log(folder: Path, m
 
 
 def test_a_server_that_is_never_ready_is_exit_3(folder: Path, mark: str) -> None:
-    result = persqa(*serve_args("silent", "--serve-timeout", "1"), cwd=folder)
+    result = persqa(*serve_args("silent", "--serve-timeout", "2", "-q", "--log-file", "run.log"), cwd=folder)
     assert result.returncode == 3
-    assert "was not ready within 1 s (--serve-timeout" in result.stderr
+    assert "was not ready within 2 s (--serve-timeout" in result.stderr
+    assert "Waiting for vllm serve" not in result.stderr
+    assert "INFO    Waiting for vllm serve" in (folder / "run.log").read_text()
     assert not find_marked(mark)
 
 

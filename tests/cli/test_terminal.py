@@ -13,10 +13,12 @@ import pytest
 from PIL import Image
 
 from persqa_client.cli.execute import RUN_REPORT, execute
-from persqa_client.cli.exits import EXIT_BUG, tolerate_closed_stream
+from persqa_client.cli.exits import EXIT_BUG
+from persqa_client.cli.messages import tolerate_closed_stream
 from persqa_client.config import Endpoint
 from persqa_client.inputs.sources import InMemorySource
-from persqa_client.run.progress import QuietConsole, show_lines
+from persqa_client.run.progress import ProgressMeter
+from persqa_client.run.progress_display import QuietConsole, show_lines
 from persqa_client.run.run import Run
 from persqa_client.run.settings import RunSettings
 from persqa_client.run.summary import Summary
@@ -26,6 +28,7 @@ from tests.support.commands import PERSQA, lines_in, start
 SERVER = ("--base-url", "http://127.0.0.1:9/v1", "--model", "m")
 
 
+@pytest.mark.slow
 def test_letters_that_the_terminal_lacks_are_escaped(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"image": "a.jpg", "question": "<mam> 在做什么？"}\n', encoding="utf-8")
     command = [*PERSQA, "run", "rows.jsonl", "-o", "照片.jsonl", *SERVER]
@@ -113,7 +116,7 @@ async def test_progress_stops_if_its_output_is_closed(tmp_path: Path) -> None:
         console = QuietConsole(file=stream)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
-                await show_lines(run, console, interval=0.01)
+                await show_lines(ProgressMeter(run, 0.0), console.print, interval=0.01)
         assert console.quiet
         with tolerate_closed_stream(stream):
             pass

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from persqa_client.cli.usage import complete_uuid_flag
+from persqa_client.cli.run import complete_uuid_flag
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
 from tests.support.cases import each_case
 from tests.support.commands import persqa

@@ -18,7 +18,8 @@ from persqa_client.endpoints.profile import Reply
 from persqa_client.endpoints.request_state import RequestState
 from persqa_client.endpoints.routing import image_key, rank_endpoints
 from persqa_client.endpoints.session import Session
-from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_findings, collect_notes, describe_trouble
+from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_findings, collect_notes
+from persqa_client.endpoints.waits import describe_trouble, find_wait
 from persqa_client.errors import FailedOver, Interrupted, PersQAError, RowError, RunStopped
 from persqa_client.types import EncodedImage, Request
 from tests.support.endpoints import FAST_BACKOFF, TEST_TIMEOUT, completion_response, serve_handler
@@ -145,9 +146,11 @@ async def test_a_server_that_dies_in_mid_request_costs_no_attempt(attempts: int)
 
 async def test_a_paused_endpoint_is_reported() -> None:
     async with make_pool(FakeServer()) as pool:
-        assert describe_trouble(pool) is None
+        assert find_wait(pool) is None
         pool.members[0].session.concurrency_limit.pause(5)
-        assert (describe_trouble(pool) or "").startswith("waiting: ")
+        wait = find_wait(pool)
+        assert wait is not None
+        assert wait.text.startswith("Waiting because the server asks to")
 
 
 async def test_many_refusals_are_reported_with_their_reason() -> None:
@@ -268,8 +271,8 @@ async def test_a_lasting_outage_of_all_endpoints_stops_the_run() -> None:
     stubs = [FakeServer(respond(500, DEAD), health=503) for _ in range(2)]
     async with make_pool(*stubs, max_outage=0.05) as pool:
         waiting = [asyncio.create_task(outcome_of(pool, make_request(number))) for number in range(10)]
-        while (trouble := describe_trouble(pool)) is None or not trouble.startswith(
-            "waiting: The server's engine has died"
+        while (wait := find_wait(pool)) is None or not wait.text.startswith(
+            "Waiting for the servers (The server's engine has died"
         ):
             await asyncio.sleep(0.001)
         ends = await asyncio.gather(*waiting)

@@ -45,7 +45,7 @@ def test_times_are_read(text: object, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "1d", "30m1h", "h", "1:30", "-5", "0s", "nan"])
 def test_other_times_are_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"^--max-wall: "):
+    with pytest.raises(SettingsError, match=r"^max_wall: "):
         Limits(max_wall=text)  # type: ignore[arg-type]
 
 
@@ -103,7 +103,7 @@ def test_the_cost_needs_a_price(tmp_path: Path, rows: list[dict[str, Any]]) -> N
     flags: dict[str, Any] = {"base_url": "http://127.0.0.1:9/v1", "model": "gpt-5-mini", "max_cost": 1.0}
     with pytest.raises(SettingsError, match="the price of gpt-5-mini at this endpoint is not known"):
         generate(rows, tmp_path / "qa.jsonl", **flags)
-    with pytest.raises(SettingsError, match="--price-in and --price-out belong together"):
+    with pytest.raises(SettingsError, match="price_in and price_out belong together"):
         generate(rows, tmp_path / "qa.jsonl", **flags, price_in=1.0)
 
 

@@ -13,6 +13,9 @@ from tests.goldens.scenarios import SCENARIOS, codes, prepare, read_golden, reje
 from tests.goldens.surfaces import GOLDEN, NAMES, ROOT, collect, sources
 from tests.support.commands import persqa
 
+# Flags of a run that are no keys of its config file, need others, or ask for something else than a run.
+NO_KEYS = {"config", "help_all", "input", "failed", "serve", "serve_args", "vllm_command", "dry_run", "preview", "json"}
+
 
 @pytest.fixture(scope="module")
 def surfaces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
@@ -40,7 +43,7 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
     values = {
         name: details.get("default", True if details["type"] == "bool" else None)
         for name, details in recorded["flags"]["run"].items()
-        if name not in {"config", "input", "failed", "serve", "serve_args", "vllm_command", "dry_run", "preview"}
+        if name not in NO_KEYS
     }
     given = {
         **values,
@@ -73,6 +76,7 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
         "ca_cert": "ca.pem",
         "client_cert": "client.pem",
         "fresh": False,
+        "log_file": "run.log",
     }
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")

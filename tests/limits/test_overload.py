@@ -28,7 +28,9 @@ def run(kind: str, server: Server, *, seconds: float = 40, seed: int = 1, **more
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("retry_after", [None, pytest.param(0.05, marks=pytest.mark.slow), 5.0])
+@pytest.mark.parametrize(
+    "retry_after", [None, *(pytest.param(seconds, marks=pytest.mark.slow) for seconds in (0.05, 5.0))]
+)
 @pytest.mark.parametrize("share", [0.05, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.01, 0.1, 0.3))])
 def test_noise_costs_no_throughput(kind: str, share: float, retry_after: float | None) -> None:
     shares = []

@@ -130,3 +130,36 @@ def test_values_that_are_no_numbers_are_left_out() -> None:
     text = PAGE.replace(b'waiting{engine="1",model_name="qwen"} 1.0', b'waiting{engine="1",model_name="qwen"} NaN')
     assert parse_metrics(text, "qwen") == ServerMetrics(running=12, waiting=3, kv_usage=0.5, rejections=6)
     assert parse_metrics(re.sub(rb"(running\{.*\}) .*", rb"\1 NaN", PAGE), "qwen") is None
+
+
+def sample_queue(*metrics: ServerMetrics) -> QueueSamples:
+    samples = QueueSamples()
+    for sample in metrics:
+        samples.add(sample)
+    return samples
+
+
+BEFORE = sample_queue(ServerMetrics(0, 0), ServerMetrics(8, 0), ServerMetrics(6, 0))
+
+
+@pytest.mark.parametrize(
+    ("after", "absorbed"),
+    [
+        ((ServerMetrics(8, 0), ServerMetrics(12, 0)), True),
+        ((ServerMetrics(8, 0), ServerMetrics(12, 1), ServerMetrics(13, 0)), True),
+        ((ServerMetrics(8, 0), ServerMetrics(12, 3)), False),  # they wait
+        ((ServerMetrics(8, 0), ServerMetrics(10, 0)), False),  # they do not arrive: the client is busy
+        ((ServerMetrics(8, 0), ServerMetrics(12, 0, kv_usage=0.99)), False),
+        ((ServerMetrics(12, 0),), False),  # the first sample is from the previous limit
+    ],
+)
+def test_added_requests_are_absorbed_if_most_run_and_none_waits(
+    after: tuple[ServerMetrics, ...], absorbed: bool
+) -> None:
+    assert sample_queue(*after).absorbs(8, BEFORE) is absorbed
+
+
+def test_nothing_is_absorbed_without_added_requests_or_without_earlier_samples() -> None:
+    after = sample_queue(ServerMetrics(8, 0), ServerMetrics(30, 0))
+    assert not after.absorbs(-4, BEFORE)
+    assert not after.absorbs(8, QueueSamples())

@@ -142,7 +142,7 @@ def test_files_of_runs_with_other_folders_are_not_read_together(work: Path, simu
     for other in ("out/two.failed.jsonl", "out/rows.jsonl"):
         inputs = ["out/one.failed.jsonl", other]
         with pytest.raises(
-            SettingsError, match=r"one.failed.jsonl and out/\S+ start in different folders, .*--image-root"
+            SettingsError, match=r"one.failed.jsonl and out/\S+ start in different folders, .*image_root"
         ):
             go(inputs, "out/qa.jsonl", simulator)
     assert go(inputs, "out/qa.jsonl", simulator, image_root=Path("in")).tally.rows == 4
@@ -186,5 +186,5 @@ def test_a_retry_and_a_recheck_keep_the_written_paths(without_details: bool, wor
 
 
 def test_relative_to_an_output_that_there_is_not_is_refused(simulator: Simulator) -> None:
-    with pytest.raises(SettingsError, match="--paths relative needs an output file"):
+    with pytest.raises(SettingsError, match="paths relative needs an output file"):
         generate([{"image": "a.png"}], base_url=simulator.base_url, model=MODEL, paths="relative")

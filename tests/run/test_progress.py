@@ -8,20 +8,25 @@ import json
 import re
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from PIL import Image
 from rich.console import Console
 
 from persqa_client.config import Endpoint, Limits
-from persqa_client.errors import RunStopped
+from persqa_client.engines.row_loop import ANSWERING
+from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.opening import SpooledSource
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.background import execute_with_monitors
-from persqa_client.run.progress import Pace, ProgressSnapshot, RowCount, count_rows, show_bar, show_lines, take_snapshot
+from persqa_client.run.progress import Pace, ProgressMeter, ProgressSnapshot, check_callback, report_run
+from persqa_client.run.progress_display import log_progress, show_bar, show_lines
+from persqa_client.run.row_count import count_rows
 from persqa_client.run.run import Run
 from persqa_client.run.settings import RunSettings
 from persqa_client.simulator.server import SimSettings, run_simulator
@@ -47,19 +52,22 @@ def picture(tmp_path: Path) -> Path:
 
 
 async def test_lines_are_printed_until_the_run_ends(picture: Path) -> None:
-    printed = io.StringIO()
-    console = Console(file=printed, width=20)
+    lines: list[str] = []
+
+    async def show(run: Run) -> None:
+        await show_lines(ProgressMeter(run, monotonic()), lines.append, interval=0.05)
+
     with run_simulator(SimSettings(latency=0.1)) as server:
-        summary = await execute_with_monitors(
-            make_run(server.base_url, picture, 12), partial(show_lines, console=console, interval=0.05)
-        )
+        summary = await execute_with_monitors(make_run(server.base_url, picture, 12), show)
     assert summary.tally.succeeded == 12
-    lines = printed.getvalue().splitlines()
-    lines = [line for line in lines if line != "probing the server"]
-    assert lines
-    assert all(" rows done" in line and "0 failed, " in line for line in lines)
+    told = [line for line in lines if line not in ("Starting", "Testing what the server can do")]
+    assert told
+    assert all(" rows done" in line and "0 failed, " in line for line in told if line != "Finishing the files")
     await asyncio.sleep(0.12)
-    assert printed.getvalue().splitlines() == lines
+    assert len(lines) >= len(told)
+    count = len(lines)
+    await asyncio.sleep(0.12)
+    assert len(lines) == count
 
 
 async def test_an_error_of_a_monitor_does_not_affect_the_run(picture: Path) -> None:
@@ -72,12 +80,12 @@ async def test_an_error_of_a_monitor_does_not_affect_the_run(picture: Path) -> N
 
 
 def test_unknown_figures_are_left_out() -> None:
-    snapshot = ProgressSnapshot(1200, None, 3, 64, 80, 12.34, 0.0, 2, None, None, None)
+    snapshot = ProgressSnapshot(done=1200, failed=3, in_flight=64, limit=80, rows_per_second=12.34, retries=2)
     assert snapshot.format() == "1,200 rows done, 3 failed, 64 of 80 in flight, 12.3 rows/s, 2 retries"
-    full = ProgressSnapshot(1200, 2400, 3, 64, 80, 12.34, 99.6, 2, 0.5, 61.2, "waiting: server unavailable").format()
+    full = replace(snapshot, total=2400, tokens_per_second=99.6, fraction=0.5, seconds_left=61.2, cost=1.234).format()
     assert full.startswith("1,200/2,400 rows done (50 %), 3 failed, ")
-    assert full.endswith("12.3 rows/s, 100 tokens/s, 2 retries, 0:01:01 left | waiting: server unavailable")
-    several = ProgressSnapshot(1200, None, 3, 64, 80, 12.34, 0.0, 2, 0.41, None, None, "questions").format()
+    assert full.endswith("12.3 rows/s, 100 tokens/s, 2 retries, cost 1.23, 0:01:01 left")
+    several = replace(snapshot, fraction=0.41, row_name="questions").format()
     assert several.startswith("1,200 questions done (41 %), ")
     assert "12.3 questions/s" in several
 
@@ -107,8 +115,7 @@ def test_the_rows_of_a_spooled_file_are_counted(tmp_path: Path) -> None:
 
 
 async def test_a_resumed_run_begins_where_it_stands(picture: Path, tmp_path: Path) -> None:
-    printed = io.StringIO()
-    console = Console(file=printed, width=20)
+    lines: list[str] = []
     (tmp_path / "in.jsonl").write_text("".join(json.dumps({"image": str(picture), "id": n}) + "\n" for n in range(12)))
     with run_simulator(SimSettings(latency=0.1)) as server:
         settings = make_run(server.base_url, picture, 0).settings
@@ -118,37 +125,102 @@ async def test_a_resumed_run_begins_where_it_stands(picture: Path, tmp_path: Pat
             await Run(settings, FileSource(tmp_path / "in.jsonl")).execute()
         settings = settings.model_copy(update={"limits": Limits(concurrency=2)})
         resumed = Run(settings, FileSource(tmp_path / "in.jsonl"))
-        count = RowCount(resumed.source)
-        await execute_with_monitors(resumed, partial(show_lines, console=console, count=count, interval=0.05))
-    counts = re.findall(r"^(\d+)/12 rows done \((\d+) %\), ", printed.getvalue(), re.MULTILINE)
-    assert counts, printed.getvalue()
+        await execute_with_monitors(resumed, partial(log_progress, write=lines.append, interval=0.05))
+    counts = re.findall(r"^(\d+)/12 rows done \((\d+) %\), ", "\n".join(lines), re.MULTILINE)
+    assert counts, lines
     assert 2 <= int(counts[0][0]) <= int(counts[-1][0]) <= 12
     assert all(int(share) == round(100 * int(done) / 12) for done, share in counts)
 
 
-async def test_a_narrow_terminal_shows_why_a_run_waits(picture: Path) -> None:
+async def show_for_a_moment(run: Run, width: int, began: float) -> str:
+    """What a terminal shows of a run that has waited since ``began``."""
     printed = io.StringIO()
-    console = Console(file=printed, width=60, force_terminal=True)
-    with run_simulator(SimSettings(latency=0.1)) as server:
-        run = make_run(server.base_url, picture, 12)
-    run.progress.phase = "running"
-    run.pool.sessions[0].outage.reason = "connection refused"
+    console = Console(file=printed, width=width, force_terminal=True)
+    meter = ProgressMeter(run, began)
+    meter.take(began)
     with suppress(TimeoutError):
         async with asyncio.timeout(0.05):
-            await show_bar(run, console)
+            await show_bar(meter, console)
+    return printed.getvalue()
+
+
+async def test_a_narrow_terminal_shows_why_a_run_waits(picture: Path) -> None:
+    run = make_run("http://127.0.0.1:9/v1", picture, 12)
+    run.progress.phase = ANSWERING
+    run.pool.sessions[0].outage.reason = "connection refused."
+    before = await show_for_a_moment(run, 60, monotonic())
+    shown = await show_for_a_moment(run, 60, monotonic() - 10)
     await run.pool.aclose()
-    shown = " ".join(printed.getvalue().split())
-    assert "0 retries" in shown
-    assert "connection refused" in shown
+    assert "0 retries" in " ".join(shown.split())
+    assert "Waiting for the server (connection refused; 0 s)" in shown
+    assert "connection refused" not in before
+
+
+async def test_the_last_line_has_room_for_the_sign_of_ctrl_c(picture: Path) -> None:
+    """If the terminal wrapped it, the bar could not be erased."""
+    run = make_run("http://127.0.0.1:9/v1", picture, 12)
+    shown = await show_for_a_moment(run, 60, monotonic())
+    await run.pool.aclose()
+    lines = [re.sub("\x1b[^a-zA-Z]*[a-zA-Z]", "", line).strip("\r") for line in re.split("[\r\n]", shown)]
+    assert any(line.startswith("Starting ") for line in lines)
+    assert max(map(len, lines)) == 58
 
 
 async def test_the_time_left_follows_from_the_rows_that_are_finished(picture: Path) -> None:
     """All 40 rows are read, and two of them are answered in a minute."""
     run = make_run("http://127.0.0.1:9/v1", picture, 40)
-    run.progress.phase, run.progress.total, run.progress.read = "running", 40, 40
+    run.progress.phase, run.progress.total, run.progress.read = ANSWERING, 40, 40
     run.progress.done, run.progress.in_flight = 2, 38
-    pace = Pace(0.0)
-    snapshot, counted = take_snapshot(run, pace, 60.0), take_snapshot(run, pace, 60.0, 40)
+    snapshot = ProgressMeter(run, 0.0).take(60.0)
+    counted = ProgressMeter(run, 0.0, count_rows=lambda: 40).take(60.0)
     await run.pool.aclose()
     assert snapshot.seconds_left == counted.seconds_left == pytest.approx(38 * 30)
     assert (snapshot.total, counted.total, snapshot.fraction, counted.fraction) == (None, 40, 0.05, 0.05)
+
+
+async def test_the_rate_is_that_of_the_time_in_which_rows_are_answered(picture: Path) -> None:
+    run = make_run("http://127.0.0.1:9/v1", picture, 40)
+    meter = ProgressMeter(run, 0.0)
+    run.progress.phase = "Testing what the server can do"
+    assert meter.take(50.0).rows_per_second == 0
+    run.progress.phase, run.progress.done = ANSWERING, 20
+    snapshot = meter.take(60.0)
+    await run.pool.aclose()
+    assert snapshot.rows_per_second == 2
+
+
+async def test_failures_of_earlier_starts_count(picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"image": "none.png"}\n' + json.dumps({"image": str(picture)}) + "\n")
+    with run_simulator(SimSettings(latency=0)) as server:
+        settings = make_run(server.base_url, picture, 0).settings
+        settings = settings.model_copy(update={"input": tmp_path / "in.jsonl", "output": tmp_path / "qa.jsonl"})
+        await Run(settings.model_copy(update={"limit": 1}), FileSource(tmp_path / "in.jsonl")).execute()
+        seen: list[ProgressSnapshot] = []
+        run = Run(settings, FileSource(tmp_path / "in.jsonl"))
+        await execute_with_monitors(run, partial(report_run, on_progress=seen.append))
+    assert (seen[-1].done, seen[-1].total, seen[-1].failed, seen[-1].phase) == (2, 2, 1, "ended")
+
+
+async def test_a_callback_that_fails_is_logged_once(picture: Path, caplog: pytest.LogCaptureFixture) -> None:
+    calls: list[int] = []
+
+    def fail(snapshot: ProgressSnapshot) -> None:
+        calls.append(snapshot.done)
+        raise ValueError("no display")
+
+    with run_simulator(SimSettings(latency=0.2)) as server:
+        run = make_run(server.base_url, picture, 8)
+        summary = await execute_with_monitors(run, partial(report_run, on_progress=fail))
+    assert summary.tally.succeeded == 8
+    assert (len(calls) >= 3, calls[-1]) == (True, 8)
+    assert [record.getMessage() for record in caplog.records] == ["on_progress raised an exception; the run goes on."]
+    assert "no display" in caplog.text
+
+
+async def test_an_asynchronous_callback_is_refused() -> None:
+    async def show(snapshot: ProgressSnapshot) -> None: ...
+
+    check_callback(print)
+    for wrong in (show, "print"):
+        with pytest.raises(SettingsError, match="must be a function without async"):
+            check_callback(wrong)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from persqa_client import generate
 from persqa_client.language import SCRIPT_LANGUAGES, detect_language
 from persqa_client.simulator.server import Simulator
 from persqa_client.simulator.wording import OTHER_SENTENCES
+from persqa_client.types import Strategy
 from tests.support.cases import each_case
 
 QUESTIONS = {
@@ -51,7 +52,7 @@ QUESTIONS = {
 
 @pytest.mark.parametrize("strategy", ["constrain", "direct", "prefill", "surrogate"])
 @pytest.mark.parametrize("tag", ["小猫", "mam", "кот"])
-def test_each_language_gets_an_answer_in_it(tag: str, strategy: str, tmp_path: Path, simulator: Simulator) -> None:
+def test_each_language_gets_an_answer_in_it(tag: str, strategy: Strategy, tmp_path: Path, simulator: Simulator) -> None:
     Image.new("RGB", (40, 30), (200, 0, 0)).save(tmp_path / "red.png")
     rows = [{"image": str(tmp_path / "red.png"), "question": question} for question in QUESTIONS.values()]
     summary = generate(

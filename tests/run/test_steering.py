@@ -75,14 +75,14 @@ async def test_a_finished_run_with_own_texts_is_rechecked(rows: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"prompt": "Describe it."}, r"--prompt has no \{question\}"),
-        ({"system": "{brand.name}"}, r"--system has \{brand.name\}"),
-        ({"question": "Who is it?"}, r"--question must have \{tag\}"),
-        ({"question": "Is {tag} <image>?"}, r"--question: the question has <image>"),
-        ({"question": "Who is {tag}?", "questions": 2}, "--question is one question"),
-        ({"answer_style": "brief"}, "--answer-style: "),
-        ({"steer": ["question"]}, "--steer: "),
-        ({"steer": ["prompt"], "output_key": "prompt"}, "--output-key prompt"),
+        ({"prompt": "Describe it."}, r"prompt has no \{question\}"),
+        ({"system": "{brand.name}"}, r"system has \{brand.name\}"),
+        ({"question": "Who is it?"}, r"question must have \{tag\}"),
+        ({"question": "Is {tag} <image>?"}, r"question: the question has <image>"),
+        ({"question": "Who is {tag}?", "questions": 2}, "question is one question"),
+        ({"answer_style": "brief"}, "answer_style: "),
+        ({"steer": ["question"]}, "steer: "),
+        ({"steer": ["prompt"], "output_key": "prompt"}, "output_key prompt"),
     ],
 )
 def test_texts_that_cannot_be_used_are_refused_before_the_run(rows: Path, flags: Any, message: str) -> None:

@@ -68,6 +68,7 @@ def test_verdicts_outlive_a_kill(pictures: Path, tmp_path: Path) -> None:
     assert counts(killed)["verification"]["requests"] == 2 * ROWS
 
 
+@pytest.mark.slow
 def test_a_stopped_run_loses_no_answer_that_waits_for_its_verdict(pictures: Path, tmp_path: Path) -> None:
     output = tmp_path / "stopped.jsonl"
     with run_simulator(SimSettings(latency=0.05, slots=CONCURRENCY)) as simulator:

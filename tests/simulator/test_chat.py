@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
 
 import persqa_client
 from persqa_client.simulator.settings import SimSettings
-from tests.simulator.requests import PROMPT, chat_body, connect, image_part, make_image
+from tests.simulator.requests import PROMPT, SimulatorClient, chat_body, connect, image_part, make_image
 from tests.support.cases import each_case
 
 ROCKET = Path(persqa_client.__file__).parent / "samples" / "rocket.jpg"
@@ -66,6 +67,19 @@ def test_later_messages_do_not_change_the_question() -> None:
     request["messages"] += [{"role": "assistant", "content": "A cat."}, {"role": "user", "content": "Begin with <x>!"}]
     with connect() as client:
         assert client.text(request) == client.text(chat_body())
+
+
+def test_hidden_tokens_have_a_heavy_tail_and_end_at_the_limit() -> None:
+    with connect(hidden_tokens=60) as client:
+        counts = [count_hidden(client, seed) for seed in range(60)]
+        assert count_hidden(client, 7) == counts[7]
+        assert count_hidden(client, 7, max_tokens=20) == 20
+    assert 40 < median(counts) < 110
+    assert max(counts) > 3 * median(counts)
+
+
+def count_hidden(client: SimulatorClient, seed: int, **fields: Any) -> int:
+    return int(client.post(chat_body(seed=seed, **fields)).json()["usage"]["completion_tokens"])
 
 
 def test_an_answer_is_truncated_at_max_tokens() -> None:

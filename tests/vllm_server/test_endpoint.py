@@ -82,6 +82,7 @@ async def test_a_request_to_a_stopped_server_fails_at_once(mark: str, red: str) 
             await client.ask(red)
 
 
+@pytest.mark.slow
 def test_the_endpoint_of_an_earlier_start_fails_at_once(mark: str, red: str) -> None:
     server = make(mark)
     with server:

@@ -78,6 +78,7 @@ def test_a_signal_to_the_owner_ends_the_server(mark: str, tmp_path: Path, number
     assert not find_remaining(mark)
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_block_ends_the_server_and_removes_its_log(mark: str, tmp_path: Path) -> None:
     owner = start_owner(mark, tmp_path, "with server: time.sleep(600)")
     owner.send_signal(signal.SIGINT)
@@ -86,6 +87,7 @@ def test_ctrl_c_in_a_block_ends_the_server_and_removes_its_log(mark: str, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_forked_child_of_a_killed_owner_does_not_keep_the_server(mark: str, tmp_path: Path) -> None:
     """The child inherits the pipe to the guardian and keeps it open."""
     fork = "if os.fork() == 0:\n    os.environ.clear()\n    time.sleep(600)\ntime.sleep(600)"
@@ -102,6 +104,7 @@ def test_a_forked_child_of_a_killed_owner_does_not_keep_the_server(mark: str, tm
     assert not find_server_processes(mark)
 
 
+@pytest.mark.slow
 def test_a_forked_child_does_not_stop_the_server(mark: str, tmp_path: Path) -> None:
     then = (
         "child = os.fork()\n"
@@ -125,6 +128,7 @@ def test_a_server_outlives_the_thread_that_started_it(mark: str) -> None:
     assert not find_marked(mark)
 
 
+@pytest.mark.slow
 def test_the_server_ends_if_the_guardian_is_killed(mark: str) -> None:
     server = VLLMServer("some/model", vllm_command=fake_vllm("sim"), env={MARK: mark}).start()
     (guardian,) = [pid for pid, line in find_marked(mark).items() if "vllm_server.guardian" in line]
@@ -138,6 +142,7 @@ def test_the_server_ends_if_the_guardian_is_killed(mark: str) -> None:
     log.unlink()
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_kills_a_server_that_ignores_sigterm(mark: str, tmp_path: Path) -> None:
     then = (
         f"server = VLLMServer('m', vllm_command={fake_vllm('ignore_sigterm')!r}, shutdown_timeout=500)\nserver.start()"

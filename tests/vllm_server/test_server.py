@@ -57,6 +57,7 @@ def test_children_in_other_sessions_and_orphans_end_with_it(mark: str) -> None:
     assert not find_marked(mark)
 
 
+@pytest.mark.slow
 def test_it_can_be_started_twice_and_stopped_twice(mark: str, tmp_path: Path) -> None:
     server = make("sim", mark, log_path=tmp_path / "server.log")
     server.stop()
@@ -126,6 +127,7 @@ def test_a_given_port_is_used(mark: str) -> None:
         assert server.base_url == f"http://127.0.0.1:{port}/v1"
 
 
+@pytest.mark.slow
 def test_a_port_taken_after_it_was_chosen_is_replaced(mark: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with make("port_taken", mark, extra_args=["--marker", str(tmp_path / "marker")], log_path=log) as server:
@@ -137,6 +139,7 @@ def test_a_port_taken_after_it_was_chosen_is_replaced(mark: str, tmp_path: Path)
     assert not find_marked(mark)
 
 
+@pytest.mark.slow
 def test_it_gives_up_if_every_port_is_taken(mark: str, tmp_path: Path) -> None:
     with pytest.raises(ServerFailed, match="3 free ports"):
         make("port_taken", mark, log_path=tmp_path / "log").start()

@@ -1,0 +1,126 @@
+"""Finds things that an answer denies and then describes as present: "<mam> is not wearing a hat; his cap is black".
+
+A thing that is denied may lie elsewhere, and somebody else may have it. So the second clause must place it where it is
+worn, or describe it without a place.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from persqa_client.answers.phrases import fold_text
+from persqa_client.lazy_pattern import compile_lazily
+
+# Chinese: the thing at the end of the clause, and where such a thing is worn.
+CHINESE_DENIAL = compile_lazily(
+    r"^<>(?:身上|头[上部]|脸上|脖子上|手[上里]|脚上|目前|今天)?(?:并|也|完全|根本)?没有?在?"
+    r"(?P<verb>佩?戴|穿|背|系|围|打|撑|留)?着?(?:任何)?(?P<noun>[一-龯]{1,5}?)[，。；]"
+)
+WORN_AT = {
+    "帽": "头[上顶戴]",
+    "眼镜": "鼻梁|鼻子|脸上|眼前",
+    "口罩": "脸上|嘴上|口鼻",
+    "围巾": "脖子|颈",
+    "领带": "脖子|颈|胸前",
+    "项链": "脖子|颈|胸前",
+    "包": "背上|背后|身后|肩上",
+    "手表": "手腕|手上|腕",
+    "手套": "手上|双手",
+    "鞋": "脚上",
+    "外套": "身上",
+    "伞": r"手[里中上](?=[撑打举的那])|头顶",
+    "首饰": "脖子|颈|耳朵|耳垂|手腕|手指|手上",
+}
+KINDS = {"首饰": "项链|耳环|耳钉|耳坠|戒指|手镯|手链|吊坠"}
+OTHERS = "[没不像似人只别另旁画]|海报|照片|左边|右边"
+# What shows that it is there, and what says that it is elsewhere.
+DESCRIBED = "又|很|非常|十分|特别|格外|呈|是|为|上[有印绣]"
+ELSEWHERE = "[放挂搭脱摘收扔落塞拿]|别人|他人|旁"
+CHINESE_HELD = compile_lazily(
+    r"^<>(?:手[里中上])?(?:什么(?:东西)?[都也]没有?拿|没有?拿(?:任何|什么)东西)[，。；](?:<>|[他她])?"
+    r"(?:[左右双]手|手[里中上])?[拿提端握]着[一两]"
+    r"|^<>[^，。；]{0,4}(?P<place>旁边|身边|身旁|周围|身后|面前)没有(?:别的|其他|任何)?人[，。；](?:<>)?(?P=place)的?"
+    r"[^，。；没不]{0,4}[人孩](?:正|在|是|穿|戴|站|坐)"
+    r"|^<>没有?(?:在|微)?笑[，。；](?:<>|[他她])?(?:脸上|面带|嘴角)[^，。；不没]{0,6}(?:笑容|微笑)(?!消失|已|收)"
+    r"|^<>(?:正?在)?(?:微|大|开怀)?笑着?[，；](?:[^，。；人他她旁另]{0,8}[，；])?(?:脸上)?没有(?:任何|一丝)?(?:笑容|微笑|笑意)"
+    r"|^<>是(?P<color>[黑白红黄蓝绿灰棕粉紫橙])色的?[，；](?:全身|整体|通体|浑身)都?是(?!(?P=color))[黑白红黄蓝绿灰棕粉紫橙]色的?[。！]?$"
+    r"|^<>正?在室内[，；](?:<>)?正?[站坐躺走跑]在(?:户外|室外)"
+)
+CHINESE_AFFIRMED = compile_lazily(
+    r"^<>(?![^。]*(?:平时|以前|刚才|之前|有时|原来|现在))[^，。；没不]{0,8}?(?P<verb>[戴背系围撑])着?[^，。；没不]{0,12}?"
+    r"(?P<noun>[一-龯]{1,6})[，。；](?:<>|[他她并也却]|但是?|完全|根本)*(?:没有?|不)(?P=verb)着?(?:任何)?"
+    r"(?P<denied>[一-龯]{1,4})[。！]?$"
+)
+
+ENGLISH_DENIAL = compile_lazily(
+    r"^<> (?:(?:is not|isn't) (?:currently |actually )?wearing (?:an? |any )?"
+    r"|(?:does not|doesn't) (?:have|wear) (?:an? |any )?|(?:has|wears|is wearing) no )"
+    r"(?P<noun>[a-z-]{3,})(?=[.,;!]| and | but )"
+)
+FAMILIES = (
+    "hats?|caps?|beanie|beret|fedora",
+    "glasses|eyeglasses|spectacles",
+    "shoes|sneakers|trainers|boots",
+    "bags?|backpack|handbag|purse",
+    "jewelry|jewellery|necklace|earrings|bracelet",
+)
+# Adverbs and participles that say where the thing is instead.
+NOT_WORN = (
+    r"(?:(?:\w+ly|still|now|just|also) )?(?:on|in|at|by|under|over|off|next|beside|behind|near|nearby|around|hung"
+    r"|placed|tucked|pushed|draped|folded|held|left|set|tied|slung|put|stored|gone|not|no|worn by|someone|those|his"
+    r"|hers|down|missing|lost|visible|hidden|\w+ing)\b"
+)
+OTHER_PERSON = compile_lazily(
+    r"\b(?:m[ae]n|wom[ae]n|person|people|boys?|girls?|child\w*|friends?|someone|somebody|others?|another|statue|poster|one)\b"
+)
+
+
+def describes_denied(text: str, language: str) -> bool:
+    """``text`` begins with ``<>``, which stands for the tag."""
+    if language == "zh":
+        return describes_denied_in_chinese(fold_text(text, "zh") if "沒" in text else text)
+    return language == "en" and describes_denied_in_english(fold_text(text, "en"))
+
+
+def describes_denied_in_chinese(text: str) -> bool:
+    if CHINESE_HELD.search(text):
+        return True
+    affirmed = CHINESE_AFFIRMED.search(text)
+    if affirmed is not None and affirmed["noun"].removesuffix("子").endswith(affirmed["denied"].removesuffix("子")):
+        return True
+    denial = CHINESE_DENIAL.search(text)
+    if denial is None:
+        return False
+    noun = denial["noun"] if len(denial["noun"]) < 2 else denial["noun"].removesuffix("子")
+    return compile_chinese(noun, (denial["verb"] or "")[-1:]).match(text, denial.end()) is not None
+
+
+@lru_cache(maxsize=256)
+def compile_chinese(noun: str, verb: str) -> re.Pattern[str]:
+    """The clause behind the denial: the thing where it is worn, behind the same verb, or as a topic."""
+    named = KINDS.get(noun, re.escape(noun))
+    between = rf"(?:(?!{OTHERS})[^，。；]){{0,12}}?"
+    ways = [rf"(?:[这那][顶副条把双只个件]?)?(?:{named})(?:子|巴)?(?:{DESCRIBED})(?![^，。；]{{0,8}}(?:{ELSEWHERE}))"]
+    if noun in WORN_AT:
+        ways.append(rf"(?:[左右])?(?:{WORN_AT[noun]}){between}(?:{named})")
+    if verb in set("戴系围撑背打"):
+        ways.append(rf"正?{verb}着{between}(?:{named})(?:子)?(?=[，。；]|$)")
+    return re.compile(rf"(?:而且?|但是?|<>|[他她它]|的)*(?:{'|'.join(ways)})")
+
+
+def describes_denied_in_english(text: str) -> bool:
+    denial = ENGLISH_DENIAL.match(text)
+    if denial is None or OTHER_PERSON.search(text):
+        return False
+    return compile_english(denial["noun"]).match(text, denial.end()) is not None
+
+
+@lru_cache(maxsize=256)
+def compile_english(noun: str) -> re.Pattern[str]:
+    family = next((family for family in FAMILIES if re.fullmatch(family, noun)), re.escape(noun))
+    return re.compile(
+        r"[.,;!]?(?: and| but)? (?:his|her|its|their|<>'s|the)(?: [a-z-]+){0,3}? "
+        rf"(?:{family})(?: on (?:<>'s|his|her|its|their) (?:head|face|nose|back|shoulders?|neck|feet|wrists?))? "
+        rf"(?:is|are|has|have|looks?) (?!{NOT_WORN})"
+    )

@@ -1,0 +1,211 @@
+"""A whole run from Python, with the settings of ``persqa run`` as arguments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from persqa_client.api.argument_errors import errors_by_arguments
+from persqa_client.config import Endpoint
+from persqa_client.endpoints.credentials import Credentials, make_endpoints
+from persqa_client.errors import SettingsError
+from persqa_client.inputs.memory_pictures import Picture, Rows
+from persqa_client.inputs.opening import expand_existing, names_input, open_inputs
+from persqa_client.inputs.sources import InMemorySource, Source
+from persqa_client.run.background import Monitor, execute_blocking
+from persqa_client.run.progress import OnProgress, check_callback, report_run
+from persqa_client.run.run import Run
+from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
+from persqa_client.run.settings import ENDPOINT_FLAGS, UuidChoice, as_one_path, make_run_settings
+from persqa_client.run.summary import Summary
+from persqa_client.types import AnswerStyle, OutputStyle, QuestionLanguage
+from persqa_client.urls import expand_home
+
+# Arguments that are no settings of the run.
+NO_SETTINGS = frozenset({"rows", "output", "on_progress", "progress"})
+
+
+@errors_by_arguments()
+def generate(
+    rows: str | Path | Sequence[str | Path] | Mapping[str, Any] | Rows,
+    output: str | Path | None = None,
+    *,
+    base_url: str | Sequence[str] = (),
+    model: str = "",
+    api_key_env: str | Sequence[str] | None = None,
+    api_key_command: str | Sequence[str] | None = None,
+    header: str | Sequence[str] | None = None,
+    ca_cert: str | Path | None = None,
+    client_cert: str | Path | None = None,
+    endpoint: Endpoint | Sequence[Endpoint] = (),
+    image_key: str = "image",
+    output_key: str = "pers_qa",
+    image_root: str | Path | None = None,
+    output_style: OutputStyle = "qa",
+    paths: Literal["as-given", "absolute", "relative"] | None = None,
+    details: bool = False,
+    limit: int | None = None,
+    failed: str | Path | None = None,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    recheck_pictures: bool = False,
+    tag: str = "mam",
+    bank: str | Path = "human",
+    language: QuestionLanguage | None = None,
+    question: str | None = None,
+    questions: int = 1,
+    sensitive: bool = False,
+    without: str | Sequence[str] = (),
+    names: str | Path | None = None,
+    strategy: Literal["auto", "direct", "constrain", "prefill", "surrogate"] = "auto",
+    verify: Literal["doubtful", "all", "off"] = "off",
+    system: str | None = None,
+    prompt: str | None = None,
+    answer_style: AnswerStyle = "sentences",
+    steer: Literal["system", "prompt"] | Sequence[Literal["system", "prompt"]] = (),
+    temperature: float = 0.7,
+    top_p: float = 0.9,
+    max_tokens: int = 512,
+    seed: int = 0,
+    max_pixels: int = 1_003_520,
+    extra_body: Mapping[str, Any] | None = None,
+    probes: bool = True,
+    uuid: bool | UuidChoice = "auto",
+    concurrency: int | Literal["auto"] = "auto",
+    max_concurrency: int = 512,
+    rps: float | None = None,
+    rpm: float | None = None,
+    tpm: int | None = None,
+    timeout: float = 120.0,
+    max_attempts: int = 5,
+    max_outage: float = 600.0,
+    max_bad_answers: int = 20,
+    max_bad_rows: int = 200,
+    max_inflight_mb: int = 256,
+    max_tokens_total: int | None = None,
+    max_cost: float | None = None,
+    price_in: float | None = None,
+    price_out: float | None = None,
+    max_failures: int | None = None,
+    max_wall: float | str | None = None,
+    on_progress: OnProgress | None = None,
+    progress: bool = False,
+) -> Summary:
+    """Executes a run like ``persqa run``, also inside a running event loop, as in a notebook.
+
+    rows: an input of ``persqa run``, such as the path of a JSONL file or a folder, or a list of them; or the rows
+        themselves, in an iterable: dicts, or images alone. An image is a path, the bytes of a file, or a PIL image. Of
+        one that is no file, the rows of the output have the place: ``row 3, picture 1``.
+    output: JSONL file to write; None: the rows are in ``Summary.records`` and ``Summary.failures``.
+
+    The endpoints, either by their addresses or as ``endpoint``:
+
+    base_url, model: one address or several, such as ``http://HOST:8000/v1``, and the model that they serve.
+    api_key_env, api_key_command: variable of the environment with the key, or command that prints it.
+    header: ``NAME=@VARIABLE``, a further header with its value in a variable.
+    ca_cert, client_cert: PEM files, the certificates to trust; ``FILE`` or ``FILE:KEY``, the client's own.
+
+    Files and rows:
+
+    image_key, output_key: fields with the images, and for the answer.
+    image_root: folder of relative image paths; None: the input's folder, then the working directory.
+    output_style: question and answer, or the answer only. paths: how image paths are written; None: as given.
+    details: also add what was sent and received. limit: stop after this many rows.
+    failed: file for the failed rows, with the output ``"-"``, which is standard output.
+    fresh, retry_failed, recheck_pictures: start over; ask failed rows, or rows whose pictures changed, again.
+
+    Questions and answers:
+
+    tag: name of the main character. names: file of real names that no answer may contain.
+    bank, language: category or file of the questions. question: one question with {tag}, instead.
+    questions: number for each row. sensitive: also about skin, age and body. without: what pictures don't show.
+    strategy: how an answer is made to begin with the tag. verify: ask again whether answers are right.
+    system, prompt, answer_style, steer: texts that the model reads, the length of answers, and fields of the row
+        that replace the texts.
+    temperature, top_p, max_tokens, seed, extra_body: parameters of the requests. max_pixels: larger images shrink.
+
+    Server and limits:
+
+    probes, uuid: test the server first; send each image once.
+    concurrency, max_concurrency: requests in flight. rps, rpm, tpm: requests per second and minute, tokens per minute.
+    timeout, max_attempts, max_outage: seconds and number of the attempts; seconds without a server.
+    max_bad_answers, max_bad_rows: rows in a row that stop the run; 0: none do. max_inflight_mb: memory.
+    max_tokens_total, max_cost, max_failures, max_wall: the budget, after which the run stops; the last in seconds or
+        as ``"8h"``. price_in, price_out: of a million tokens.
+
+    Progress:
+
+    on_progress: called with a ``ProgressSnapshot`` about four times a second and once at the end, in the thread of the
+        event loop, so it must not wait. Its exceptions are logged once, and the run goes on.
+    progress: shows a bar on stderr or in the notebook; if stderr is no terminal, lines.
+
+    Raises SettingsError, RunStopped or StorageError; KeyboardInterrupt after the requests in flight have finished.
+    """
+    given = locals()
+    check_callback(on_progress)
+    flags = {name: value for name, value in given.items() if name not in ENDPOINT_FLAGS | NO_SETTINGS}
+    flags["bank"] = str(bank)
+    flags["extra_body"] = dict(extra_body or {})
+    inputs = find_inputs(rows)
+    certificate = None if ca_cert is None else expand_home(str(ca_cert))
+    credentials = Credentials(
+        as_list(api_key_env),
+        as_list(api_key_command),
+        as_list(header),
+        certificate,
+        None if client_cert is None else str(client_cert),
+    )
+    by_url = bool(base_url or model or credentials)
+    if by_url and endpoint:
+        raise SettingsError("Give either endpoint, or base_url, model and their credentials.")
+    if not (base_url or endpoint):
+        raise SettingsError("Give at least one endpoint: its address as base_url, or endpoint.")
+    if by_url:
+        endpoints = list(make_endpoints(as_list(base_url), model, credentials, os.environ))
+    else:
+        endpoints = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint)
+    settings = make_run_settings(endpoints, flags, input=as_one_path(inputs), output=output)
+    source: Source
+    if inputs:
+        source = open_inputs(
+            inputs, settings.recipe.image_key, leave_out=is_file_of(settings), lists_images=has_listing(settings)
+        )
+    else:
+        own = [rows] if isinstance(rows, Mapping) else list(cast(Rows, rows))
+        source = InMemorySource(own, settings.recipe.image_key)
+    if settings.output is None or not settings.output.exists():
+        refuse_empty_source(source)
+    monitors: list[Monitor] = [partial(report_run, on_progress=on_progress)] if on_progress is not None else []
+    if progress:
+        # Imported here: it takes 60 ms.
+        from persqa_client.run.progress_display import QuietConsole, show_progress
+
+        monitors.append(partial(show_progress, console=QuietConsole(stderr=True)))
+    return execute_blocking(Run(settings, source), *monitors)
+
+
+def find_inputs(rows: object) -> list[str | Path]:
+    """The inputs that ``rows`` names; none if they are rows. A list of paths is one of inputs if any is no image.
+
+    Raises SettingsError for other objects.
+    """
+    if isinstance(rows, str | Path):
+        if not str(rows):
+            raise SettingsError("rows is empty: name a file or a folder, or give the rows themselves.")
+        return [expand_existing(rows)]
+    if isinstance(rows, Picture) or not isinstance(rows, Iterable):
+        raise SettingsError(
+            f"rows is of the type {type(rows).__name__}: give the path of a file or a folder as text, or rows in an "
+            "iterable."
+        )
+    if not isinstance(rows, list | tuple) or not all(isinstance(each, str | Path) for each in rows):
+        return []
+    paths = list(map(expand_existing, rows))
+    return paths if any(names_input(os.fspath(each)) for each in paths) else []
+
+
+def as_list(value: str | Sequence[str] | None) -> list[str]:
+    return [] if value is None else [value] if isinstance(value, str) else list(value)

@@ -1,0 +1,294 @@
+"""Reads the input of ``persqa estimate``, asks about the rows of its pilot, and prints what a run will take."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from logging import WARNING
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from persqa_client import __version__
+from persqa_client.cli.execute import (
+    execute_with_signals,
+    print_warning,
+    read_endpoints,
+    read_settings,
+    run_coroutine,
+    show_logged_warnings,
+)
+from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_OK, EXIT_USAGE, count_of, exit_with_error
+from persqa_client.cli.json_result import describe_reason_of_end, print_as_json
+from persqa_client.cli.messages import log_message, print_message
+from persqa_client.cli.results import print_results
+from persqa_client.config import Endpoint
+from persqa_client.endpoints.credentials import PLACEHOLDER_URL
+from persqa_client.engines.budget import format_amount
+from persqa_client.errors import RunStopped, SettingsError, StorageError, UnusableInput
+from persqa_client.inputs.opening import expand_existing, open_inputs
+from persqa_client.inputs.sources import Source
+from persqa_client.keys import mask_keys
+from persqa_client.run.estimate import RunEstimate, estimate_run
+from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
+from persqa_client.run.input_survey import InputSurvey, Problems, RowMeter, survey_input
+from persqa_client.run.intervals import Estimate
+from persqa_client.run.pilot import Pilot, make_pilot_settings
+from persqa_client.run.plan import RunPlan
+from persqa_client.run.preview import Sample
+from persqa_client.run.prices import KnownPrice, find_known_price
+from persqa_client.run.run import Run
+from persqa_client.run.run_input import refuse_empty_source
+from persqa_client.run.settings import RunSettings
+
+# Flags that the command has, and those with a value; a run has none of them.
+OWN_SWITCHES, OWN_FLAGS = frozenset({"--json", "--quiet", "-q"}), ("--pilot",)
+DEFAULT_OUTPUT = "qa.jsonl"
+
+
+def estimate_at_endpoints(flags: dict[str, Any], rows: int, *, as_json: bool, quiet: bool) -> None:
+    """``rows``: those of the pilot."""
+    report: dict[str, Any] = {"version": __version__, "exit_code": EXIT_OK}
+    try:
+        settings, source = open_estimate(flags)
+        plan = RunPlan(settings, find_input_folder(source, settings.image_root), recorded_roots_of(source))
+        meter = RowMeter(plan)
+        survey = read_with_status(source, meter, settings.limit, quiet=quiet)
+        for warning in source.warnings():
+            print_warning(warning)
+        show_lines_of(list_survey(survey, meter), as_json=as_json)
+        report |= describe_survey(survey, meter)
+        if not survey.usable:
+            raise UnusableInput("no_rows", "None of the rows can be asked about.")
+        if flags["base_url"] and rows:
+            sample = Sample(source, rows, settings.limit, total=survey.rows)
+            pilot = run_pilot(settings, Pilot(sample, meter), quiet=quiet)
+            report |= report_pilot(pilot, survey, settings, as_json=as_json)
+    except (SettingsError, RunStopped, StorageError) as error:
+        is_usage = isinstance(error, SettingsError | UnusableInput | StorageError)
+        code = EXIT_USAGE if is_usage else EXIT_NO_SERVER
+        if as_json:
+            print_as_json(report | {"exit_code": code, "reason": describe_reason_of_end(error, code)})
+        exit_with_error(error, code)
+    except KeyboardInterrupt:
+        if as_json:
+            reason = describe_reason_of_end(None, EXIT_INTERRUPTED)
+            print_as_json(report | {"exit_code": EXIT_INTERRUPTED, "reason": reason})
+        print_message("Stopped. Nothing was written.", WARNING)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    command = make_run_command(sys.argv[1:])
+    if as_json:
+        print_as_json(report | {"command": command})
+    else:
+        show_lines_of([("to run it", mask_keys(command))], as_json=as_json)
+
+
+def open_estimate(flags: dict[str, Any]) -> tuple[RunSettings, Source]:
+    """Raises SettingsError, and RunStopped if the server does not name its model."""
+    if flags["base_url"]:
+        endpoints = read_endpoints(flags, can_ask=True)
+    else:
+        endpoints = (Endpoint(base_url=PLACEHOLDER_URL, model=flags["model"] or "?"),)
+    settings = read_settings(flags, endpoints)
+    source = open_inputs(
+        list(map(expand_existing, flags["input"])), settings.recipe.image_key, standard_input=sys.stdin.buffer
+    )
+    refuse_empty_source(source)
+    show_logged_warnings()
+    return settings, source
+
+
+def read_with_status(source: Source, meter: RowMeter, limit: int | None, *, quiet: bool) -> InputSurvey:
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        return survey_input(source, meter, limit)
+    with console.status("Reading the input") as status:
+        return survey_input(source, meter, limit, tell=lambda text: status.update(text))
+
+
+def run_pilot(settings: RunSettings, pilot: Pilot, *, quiet: bool) -> Pilot:
+    """Raises SettingsError and RunStopped, also if no row was asked about."""
+    pilot_settings = make_pilot_settings(settings, len(pilot.sample.rows))
+    told = pilot.sample.warnings()
+    warn = lambda warning: None if warning in told else print_warning(warning)  # noqa: E731
+    run = Run(pilot_settings, pilot.sample, warn=warn, wrap_answer=pilot.watch)
+    summary = run_coroutine(execute_with_signals(run, shows_progress=not quiet, monitors=(pilot.watch_load,)))
+    if summary.state == "interrupted":
+        raise KeyboardInterrupt
+    if not pilot.questions:
+        raise RunStopped("no_pilot", "None of the rows of the pilot could be asked about; give a larger --pilot.")
+    return pilot
+
+
+def report_pilot(pilot: Pilot, survey: InputSurvey, settings: RunSettings, *, as_json: bool) -> dict[str, Any]:
+    concurrency = make_pilot_settings(settings, len(pilot.sample.rows)).limits.concurrency_cap
+    found = estimate_run(
+        survey,
+        list(pilot.questions.values()),
+        pilot.seconds_per_request,
+        limits=settings.limits,
+        at_once=concurrency,
+        max_tokens=settings.sampling.max_tokens,
+    )
+    price = find_known_price(settings)
+    show_lines_of(list_estimate(found, pilot, price), as_json=as_json)
+    return describe_estimate(found, pilot, price)
+
+
+def show_lines_of(lines: Iterator[tuple[str, str]] | Sequence[tuple[str, str]], *, as_json: bool) -> None:
+    # The width of both parts, since they are printed one after the other.
+    lines = [(f"{label:<15}", text) for label, text in lines]
+    for label, text in lines:
+        log_message(f"{label} {text}")
+    if not as_json:
+        print_results(lines, Console())
+
+
+def list_survey(survey: InputSurvey, meter: RowMeter) -> Iterator[tuple[str, str]]:
+    yield "rows", f"{survey.rows:,}: {survey.usable:,} can be asked about"
+    read = f" of {survey.measured:,} that were read" if survey.is_sampled else ""
+    for problems, share in ((survey.problems, ""), (survey.picture_problems, read)):
+        for code, count in sorted(problems.counts.items(), key=lambda item: -item[1]):
+            yield f"  {code}", f"{count:,}{share}; {problems.examples[code]}"
+    yield "pictures", describe_pictures(survey)
+    yield "requests", f"{survey.questions:,}, one for each question"
+    rule = "by the rule of the model" if meter.is_exact else "estimated, since the model's rule is not known"
+    pictures, texts = f"{survey.picture_tokens:,.0f} of pictures, {rule}", f"{survey.text_tokens:,.0f} of texts"
+    yield "tokens in", f"about {survey.prompt_tokens:,.0f}: {pictures}; {texts}, estimated by their length"
+
+
+def describe_pictures(survey: InputSurvey) -> str:
+    if not survey.is_sampled:
+        size = format_bytes(survey.picture_bytes)
+        return f"{survey.pictures:,}, {survey.different_pictures:,} different ones with {size}"
+    return (
+        f"about {survey.factor * survey.pictures:,.0f}; those of {survey.measured:,} rows, spread over the input, were "
+        "read, and the figures are for all rows, if they are alike"
+    )
+
+
+def list_estimate(found: RunEstimate, pilot: Pilot, price: KnownPrice | None) -> Iterator[tuple[str, str]]:
+    questions = pilot.questions.values()
+    failed = [question.code for question in questions if question.code is not None]
+    rejected = f", {len(failed):,} failed ({', '.join(sorted(set(failed)))})" if failed else ""
+    unusable = f"; {count_of(pilot.unusable, 'row')} could not be asked about" if pilot.unusable else ""
+    asked, sent = count_of(len(questions), "question"), sum(question.requests for question in questions)
+    yield "pilot", f"{asked} with {count_of(sent, 'request')}{rejected}{unusable}"
+    known = "with 95 % intervals by the spread of the pilot" if len(questions) > 1 else "by a single question"
+    yield "the whole run", known
+    yield "  requests", format_estimate(found.requests)
+    yield "  tokens in", format_estimate(found.prompt_tokens)
+    yield "  tokens out", format_estimate(found.completion_tokens)
+    if found.seconds is not None:
+        yield "  time", f"{format_times(found.seconds)}, {found.pace}"
+    if price is None:
+        yield "  cost", "unknown; give --price-in and --price-out, the prices of a million tokens"
+    else:
+        low, high = cost_bounds(found, price)
+        value = price.cost(found.prompt_tokens.value, found.completion_tokens.value)
+        unit = "" if price.currency is None else f" {price.currency}"
+        prices = f"{price.price.prompt:g} and {price.price.completion:g} a million tokens"
+        yield "  cost", f"{format_interval(value, low, high, format_amount)}{unit}, at {prices} ({price.source})"
+
+
+def cost_bounds(found: RunEstimate, price: KnownPrice) -> tuple[float, float]:
+    """As if both numbers of tokens were at their bounds together."""
+    prompt, completion = found.prompt_tokens, found.completion_tokens
+    return price.cost(prompt.low, completion.low), price.cost(prompt.high, completion.high)
+
+
+def format_estimate(estimate: Estimate) -> str:
+    return format_interval(*estimate, "{:,.0f}".format)
+
+
+def format_interval(value: float, low: float, high: float, form: Callable[[float], str]) -> str:
+    texts = [form(number) if math.isfinite(number) else "any number" for number in (value, low, high)]
+    return texts[0] if len(set(texts)) == 1 else f"about {texts[0]} ({texts[1]} to {texts[2]})"
+
+
+def format_times(seconds: Estimate) -> str:
+    texts = [str(timedelta(seconds=round(one))) if math.isfinite(one) else "any time" for one in seconds]
+    return f"about {texts[0]} ({texts[1]} to {texts[2]})"
+
+
+def format_bytes(number: int) -> str:
+    return f"{number / 1e9:,.1f} GB" if number >= 1e9 else f"{number / 1e6:,.1f} MB"
+
+
+def describe_survey(survey: InputSurvey, meter: RowMeter) -> dict[str, Any]:
+    return {
+        "rows": survey.rows,
+        "usable_rows": survey.usable,
+        "unusable": {**describe_problems(survey.problems), **describe_problems(survey.picture_problems)},
+        "pictures": {
+            "count": survey.pictures,
+            "different": survey.different_pictures,
+            "bytes": survey.picture_bytes,
+            "rows_read": survey.measured,
+            "all_read": not survey.is_sampled,
+        },
+        "questions": survey.questions,
+        "prompt_tokens": {
+            "pictures": round(survey.picture_tokens),
+            "text": round(survey.text_tokens),
+            "by_rule_of_model": meter.is_exact,
+        },
+        "pilot": None,
+        "estimate": None,
+        "reason": None,
+    }
+
+
+def describe_problems(problems: Problems) -> dict[str, Any]:
+    return {code: {"count": count, "example": problems.examples[code]} for code, count in problems.counts.items()}
+
+
+def describe_estimate(found: RunEstimate, pilot: Pilot, price: KnownPrice | None) -> dict[str, Any]:
+    questions = pilot.questions.values()
+    cost = None
+    if price is not None:
+        low, high = cost_bounds(found, price)
+        figures = {"low": round(low, 6), "high": round(high, 6) if math.isfinite(high) else None}
+        cost = price.to_json(found.prompt_tokens.value, found.completion_tokens.value) | figures
+    return {
+        "pilot": {
+            "questions": len(questions),
+            "failed": sum(question.code is not None for question in questions),
+            "requests": sum(question.requests for question in questions),
+            "tokens": {
+                "prompt": sum(question.prompt_tokens for question in questions),
+                "completion": sum(question.completion_tokens for question in questions),
+            },
+            "seconds_per_request": pilot.seconds_per_request,
+        },
+        "estimate": {
+            "requests": found.requests.to_json(),
+            "prompt_tokens": found.prompt_tokens.to_json(),
+            "completion_tokens": found.completion_tokens.to_json(),
+            "seconds": None if found.seconds is None else found.seconds.to_json(),
+            "assumed_pace": found.pace,
+            "cost": cost,
+        },
+    }
+
+
+def make_run_command(words: Sequence[str]) -> str:
+    """The command of the run, by that of the estimate.
+
+    >>> make_run_command(["estimate", "my photos", "--pilot", "5", "--json", "--model", "m"])
+    "persqa run 'my photos' --model m -o qa.jsonl"
+    """
+    kept: list[str] = []
+    skips = False
+    for word in words[words.index("estimate") + 1 :] if "estimate" in words else words:
+        if not skips and word not in OWN_SWITCHES and not word.startswith(tuple(f"{name}=" for name in OWN_FLAGS)):
+            skips = word in OWN_FLAGS
+            kept += [] if skips else [word]
+        else:
+            skips = False
+    has_output = any(word.startswith(("-o", "--output=")) or word == "--output" for word in kept)
+    return shlex.join(["persqa", "run", *kept, *([] if has_output else ["-o", DEFAULT_OUTPUT])])

@@ -1,0 +1,75 @@
+"""Forecasts what a run takes: by its input alone, and better by a pilot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from persqa_client.config import Limits
+from persqa_client.run.input_survey import InputSurvey
+from persqa_client.run.intervals import Estimate, estimate_by_ratio, estimate_total
+from persqa_client.run.pilot import PilotQuestion
+
+
+@dataclass(frozen=True, slots=True)
+class RunEstimate:
+    requests: Estimate
+    prompt_tokens: Estimate
+    completion_tokens: Estimate
+    # None if the pilot did not show the time of a request.
+    seconds: Estimate | None
+    # What the seconds assume.
+    pace: str
+
+
+def estimate_run(
+    survey: InputSurvey,
+    questions: Sequence[PilotQuestion],
+    seconds_per_request: float | None,
+    *,
+    limits: Limits,
+    at_once: int,
+    max_tokens: int,
+) -> RunEstimate:
+    """``questions``: those of the pilot, at least one. ``at_once``: requests in flight of the pilot."""
+    total = max(survey.questions, len(questions))
+    requests = estimate_total([question.requests for question in questions], total, limits.max_attempts)
+    most = max_tokens * max(question.requests for question in questions)
+    completion = estimate_total([question.completion_tokens for question in questions], total, most)
+    pairs = [(question.expected_prompt_tokens, question.prompt_tokens) for question in questions]
+    expected = survey.prompt_tokens
+    if sum(number for _, number in pairs) and all(other > 0 for other, _ in pairs):
+        prompt = estimate_by_ratio(pairs, expected, len(questions) / total)
+    else:
+        prompt = Estimate(expected, expected, expected)  # the server reports no tokens
+    seconds, pace = None, ""
+    if seconds_per_request is not None:
+        seconds, pace = estimate_seconds(requests, prompt, completion, seconds_per_request, limits, at_once)
+    return RunEstimate(requests, prompt, completion, seconds, pace)
+
+
+def estimate_seconds(
+    requests: Estimate,
+    prompt: Estimate,
+    completion: Estimate,
+    seconds_per_request: float,
+    limits: Limits,
+    at_once: int,
+) -> tuple[Estimate, str]:
+    """The slowest of the server and the rate limits. A request takes the longer, the longer its answer is."""
+    length = completion if completion.value else requests
+    at_server = requests.value * seconds_per_request / at_once
+    server = Estimate(
+        at_server, at_server * length.low / (length.value or 1), at_server * length.high / (length.value or 1)
+    )
+    each = "request" if at_once == 1 else f"{at_once} requests at once, each"
+    found = " (auto may find that the server takes more at once, or fewer)" if limits.concurrency == "auto" else ""
+    paces = [(server, f"at {each} as fast as in the pilot{found}")]
+    if limits.rps is not None:
+        paces.append((requests.scaled(1 / limits.rps), f"at --rps {limits.rps:g}"))
+    if limits.rpm is not None:
+        paces.append((requests.scaled(60 / limits.rpm), f"at --rpm {limits.rpm:g}"))
+    if limits.tpm is not None:
+        tokens = Estimate(*(one + other for one, other in zip(prompt, completion, strict=True)))
+        paces.append((tokens.scaled(60 / limits.tpm), f"at --tpm {limits.tpm}"))
+    return max(paces, key=lambda pace: pace[0].value)

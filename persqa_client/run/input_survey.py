@@ -1,0 +1,223 @@
+"""Reads an input without a request: its rows, its pictures, and the tokens of its requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import NamedTuple
+
+from persqa_client.errors import RowError
+from persqa_client.images.decode import fit_size
+from persqa_client.images.headers import PictureSize, measure_picture
+from persqa_client.images.tokens import detect_model_family, make_token_counter
+from persqa_client.inputs.sources import NamedLine, Source, read_named_lines
+from persqa_client.questions.tasks import TaskMaker
+from persqa_client.run.plan import RowReader, RunPlan
+from persqa_client.run.preview import draw_places, pick_places
+from persqa_client.types import START_POSITION, BadRow, EncodedImage, Row
+
+# Rows whose pictures are read; of a larger input, these are spread over it.
+MAX_MEASURED_ROWS = 5000
+# Characters of a text token: in words of Latin letters, and of other scripts. A pilot corrects them.
+LATIN_CHARACTERS, OTHER_CHARACTERS = 4.0, 1.5
+# Tokens of the chat template for a request, and around a picture.
+TEMPLATE_TOKENS, PICTURE_MARKS = 20, 2
+THREADS = 8
+# Rows that the threads have at a time.
+BATCH = 256
+
+
+@dataclass(slots=True)
+class Problems:
+    """Rows that can't be asked about: how many of each code, and the message of the first."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def add(self, code: str, message: str) -> None:
+        self.counts[code] = self.counts.get(code, 0) + 1
+        self.examples.setdefault(code, message)
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+
+class RowSize(NamedTuple):
+    questions: int
+    text_tokens: float
+    picture_tokens: int
+
+    @property
+    def prompt_tokens(self) -> float:
+        """Each question has the pictures of its row."""
+        return self.text_tokens + self.questions * self.picture_tokens
+
+
+@dataclass(slots=True)
+class InputSurvey:
+    # Of the input, up to --limit.
+    rows: int = 0
+    # Rows that can't be read, whatever their pictures are.
+    problems: Problems = field(default_factory=Problems)
+    # Rows whose pictures were read, and which of them have unusable ones.
+    measured: int = 0
+    picture_problems: Problems = field(default_factory=Problems)
+    # Of the measured rows that are usable.
+    usable_measured: int = 0
+    pictures: int = 0
+    different_pictures: int = 0
+    picture_bytes: int = 0
+    questions_measured: int = 0
+    text_tokens_measured: float = 0.0
+    picture_tokens_measured: int = 0
+
+    @property
+    def readable(self) -> int:
+        return self.rows - self.problems.total
+
+    @property
+    def is_sampled(self) -> bool:
+        return self.measured < self.readable
+
+    @property
+    def factor(self) -> float:
+        """From the measured rows to all."""
+        return self.readable / self.measured if self.measured else 0.0
+
+    @property
+    def usable(self) -> int:
+        return round(self.factor * self.usable_measured)
+
+    @property
+    def questions(self) -> int:
+        return round(self.factor * self.questions_measured)
+
+    @property
+    def text_tokens(self) -> float:
+        return self.factor * self.text_tokens_measured
+
+    @property
+    def picture_tokens(self) -> float:
+        return self.factor * self.picture_tokens_measured
+
+    @property
+    def prompt_tokens(self) -> float:
+        return self.text_tokens + self.picture_tokens
+
+
+class RowMeter:
+    """Measures rows by a run's plan. Thread-safe, apart from a picture that is measured twice."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        recipe, model = plan.settings.recipe, plan.settings.endpoint.model
+        strategy = recipe.strategy
+        self.reader: RowReader = plan.make_row_reader()
+        self._tasks: TaskMaker = plan.make_task_maker("constrain" if strategy == "auto" else strategy)
+        self._max_pixels = recipe.max_pixels
+        self._roots = plan.image_roots
+        self._count_tokens = make_token_counter(model)
+        # Whether the rule of the model's pictures is known.
+        self.is_exact = detect_model_family(model) is not None
+        # By the hash of the reference, which may be a whole picture.
+        self._sizes: dict[int, PictureSize | RowError] = {}
+
+    def parse(self, line: NamedLine) -> Row | BadRow:
+        return self.reader.parse(line.position.number, line.line, line.name, line.path)
+
+    def measure(self, row: Row) -> RowSize:
+        """Raises RowError for a row that would fail before its request. Blocks."""
+        text, ids = 0.0, self._tasks.task_ids(row)
+        for task_id in ids:
+            task = self._tasks.make_task(row, task_id)
+            text += TEMPLATE_TOKENS + estimate_text_tokens(task.system) + estimate_text_tokens(task.prompt)
+        pictures = sum(self._count(self.measure_reference(reference)) for reference in row.images)
+        return RowSize(len(ids), text, pictures)
+
+    def measure_reference(self, reference: str) -> PictureSize:
+        size = self._sizes.get(hash(reference))
+        if size is None:
+            try:
+                size = measure_picture(reference, self._roots)
+            except RowError as error:
+                size = error.fresh()
+            self._sizes[hash(reference)] = size
+        if isinstance(size, RowError):
+            raise size.fresh()
+        return size
+
+    def _count(self, size: PictureSize) -> int:
+        width, height = fit_size((size.width, size.height), self._max_pixels)
+        return PICTURE_MARKS + self._count_tokens(EncodedImage(b"", "", width, height))
+
+
+def estimate_text_tokens(text: str) -> float:
+    """
+    >>> estimate_text_tokens("What is it?"), estimate_text_tokens("这是什么？")
+    (2.75, 3.3333333333333335)
+    """
+    latin = sum(character < "\u0250" for character in text)
+    return latin / LATIN_CHARACTERS + (len(text) - latin) / OTHER_CHARACTERS
+
+
+def survey_input(
+    source: Source,
+    meter: RowMeter,
+    limit: int | None,
+    *,
+    most: int = MAX_MEASURED_ROWS,
+    tell: Callable[[str], None] = lambda text: None,
+) -> InputSurvey:
+    """Reads all rows, and then the pictures of at most ``most``. ``tell`` gets what is done."""
+    survey = InputSurvey()
+    for line in iterate_lines(source, limit):
+        survey.rows += 1
+        row = meter.parse(line)
+        if isinstance(row, BadRow):
+            survey.problems.add(row.code, row.message)
+        if survey.rows % BATCH == 0:
+            tell(f"Reading the input: {survey.rows:,} rows")
+    references = set[int]()
+    with ThreadPoolExecutor(THREADS) as threads:
+        readable = filter_rows(map(meter.parse, iterate_lines(source, limit)))
+        rows = pick_places(readable, draw_places(survey.readable, most))
+        while batch := list(islice(rows, BATCH)):
+            for row, size in zip(batch, threads.map(partial(try_to_measure, meter), batch), strict=True):
+                add_row(survey, row, size, meter, references)
+            tell(f"Reading the pictures: {survey.measured:,} rows")
+    survey.different_pictures = len(references)
+    return survey
+
+
+def iterate_lines(source: Source, limit: int | None) -> Iterator[NamedLine]:
+    return islice((line for line in read_named_lines(source, START_POSITION) if line.line.strip()), limit)
+
+
+def filter_rows(rows: Iterable[Row | BadRow]) -> Iterator[Row]:
+    return (row for row in rows if isinstance(row, Row))
+
+
+def try_to_measure(meter: RowMeter, row: Row) -> RowSize | RowError:
+    try:
+        return meter.measure(row)
+    except RowError as error:
+        return error
+
+
+def add_row(survey: InputSurvey, row: Row, size: RowSize | RowError, meter: RowMeter, references: set[int]) -> None:
+    survey.measured += 1
+    if isinstance(size, RowError):
+        survey.picture_problems.add(size.code, f"Line {row.number}: {size.message}")
+        return
+    survey.usable_measured += 1
+    survey.questions_measured += size.questions
+    survey.text_tokens_measured += size.text_tokens
+    survey.picture_tokens_measured += size.questions * size.picture_tokens
+    survey.pictures += len(row.images)
+    for reference in row.images:
+        if hash(reference) not in references:
+            references.add(hash(reference))
+            survey.picture_bytes += meter.measure_reference(reference).bytes

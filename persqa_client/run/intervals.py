@@ -1,0 +1,107 @@
+"""Estimates of totals from a sample, with 95 % intervals.
+
+Numbers of tokens have heavy tails: a few answers are many times longer than the others. The mean of the sample is the
+estimate, since it has no bias whatever the distribution. Its interval is the wider one of two: Student's t, which
+covers symmetric numbers, and Cox's interval of the mean of a log-normal distribution (Olsson 2005, with t in place of
+z), which is asymmetric and covers skewed ones. A bootstrap of 20 skewed numbers is too narrow: it can't know of a tail
+that the sample has not shown. No interval knows of values so rare that the sample has none of their kind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist, fmean, stdev, variance
+from typing import NamedTuple
+
+CONFIDENCE = 0.95
+# Two-sided 95 % quantiles of Student's t for the first degrees of freedom, where the series is not exact.
+FIRST_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447)
+
+
+class Estimate(NamedTuple):
+    value: float
+    # The 95 % interval; infinite at the top for a sample of one.
+    low: float
+    high: float
+
+    def scaled(self, factor: float) -> Estimate:
+        return Estimate(factor * self.value, factor * self.low, factor * self.high)
+
+    def to_json(self) -> dict[str, float | None]:
+        return {
+            "value": round(self.value, 6),
+            "low": round(self.low, 6),
+            "high": round(self.high, 6) if math.isfinite(self.high) else None,
+        }
+
+
+def estimate_total(sample: Sequence[float], population: int, highest: float = math.inf) -> Estimate:
+    """The sum of ``population`` numbers that are not negative, of which the sample is known.
+
+    ``highest``: the largest possible number.
+    """
+    count, known = len(sample), sum(sample)
+    if count >= population:
+        return Estimate(known, known, known)
+    mean = fmean(sample)
+    if count == 1:
+        rest = population - 1
+        return Estimate(population * mean, known, known + rest * highest)
+    # A part of the population is known.
+    correction = math.sqrt(1 - count / population)
+    low, high = mean_interval(sample, correction)
+    return Estimate(
+        population * mean,
+        max(known, population * low),
+        max(population * mean, min(population * high, known + (population - count) * highest)),
+    )
+
+
+def mean_interval(sample: Sequence[float], correction: float) -> tuple[float, float]:
+    """The hull of both intervals; ``correction`` scales their widths. For at least two numbers."""
+    count, mean = len(sample), fmean(sample)
+    half = correction * student_quantile(count - 1) * stdev(sample) / math.sqrt(count)
+    low, high = mean - half, mean + half
+    positive = [math.log(value) for value in sample if value > 0]
+    if len(positive) >= 2:
+        spread, share = variance(positive), len(positive) / count
+        width = math.sqrt(spread / len(positive) + spread**2 / (2 * (len(positive) - 1)))
+        half = correction * student_quantile(len(positive) - 1) * width
+        centre = fmean(positive) + spread / 2
+        low = min(low, share * math.exp(centre - half))
+        high = max(high, share * math.exp(min(centre + half, 700.0)))  # larger numbers have no exponential
+    return max(0.0, low), high
+
+
+def estimate_by_ratio(sample: Sequence[tuple[float, float]], total: float, share: float) -> Estimate:
+    """The sum of numbers that are about proportional to others, whose sum is ``total``.
+
+    ``sample``: pairs of the other number and the number. ``share``: that of the population which is in the sample.
+    """
+    ratio = sum(number for _, number in sample) / sum(other for other, _ in sample)
+    count = len(sample)
+    if count < 2 or share >= 1:
+        return Estimate(ratio * total, ratio * total, ratio * total if share >= 1 else math.inf)
+    # By linearisation, as in Cochran's Sampling Techniques, section 6.4.
+    squares = sum((number - ratio * other) ** 2 for other, number in sample) / (count - 1)
+    mean = fmean(other for other, _ in sample)
+    half = student_quantile(count - 1) * math.sqrt((1 - share) * squares / count) / mean * total
+    return Estimate(ratio * total, max(0.0, ratio * total - half), ratio * total + half)
+
+
+def student_quantile(freedom: int) -> float:
+    """Two-sided, for 95 %. By the series of Cornish and Fisher.
+
+    >>> round(student_quantile(19), 3), round(student_quantile(1000), 3)
+    (2.093, 1.962)
+    """
+    if freedom <= len(FIRST_QUANTILES):
+        return FIRST_QUANTILES[freedom - 1]
+    z: float = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    return z + sum((term / freedom**power for power, term in enumerate(terms, 1)), 0.0)

@@ -1,0 +1,120 @@
+"""Shows the progress of a run: a bar on a terminal, otherwise lines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
+
+from persqa_client.run.phases import MIN_WAIT
+from persqa_client.run.progress import ProgressMeter, ProgressSnapshot
+from persqa_client.run.row_count import RowCount
+from persqa_client.run.run import Run
+
+# Seconds between updates of a bar and looks at the phase, and between lines with figures.
+BAR_INTERVAL = 0.25
+LINE_INTERVAL = 10.0
+
+
+class QuietConsole(Console):
+    """Stops printing when its output is closed; rich would exit the process."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
+async def show_progress(run: Run, console: Console) -> None:
+    with RowCount(run.source) as count:
+        await show_meter(make_meter(run, count), console)
+
+
+async def show_meter(meter: ProgressMeter, console: Console) -> None:
+    if console.is_terminal:
+        await show_bar(meter, console)
+    else:
+        await show_lines(meter, partial(console.print, soft_wrap=True, highlight=False, markup=False))
+
+
+def make_meter(run: Run, count: RowCount) -> ProgressMeter:
+    return ProgressMeter(run, monotonic(), count_rows=lambda: count.rows, price=run.plan.limits.price)
+
+
+async def log_progress(run: Run, write: Callable[[str], None], interval: float) -> None:
+    """Lines for a log file, which has each phase."""
+    with RowCount(run.source) as count:
+        await show_lines(make_meter(run, count), write, interval=interval, patience=0.0)
+
+
+async def show_lines(
+    meter: ProgressMeter, write: Callable[[str], None], interval: float = LINE_INTERVAL, patience: float = MIN_WAIT
+) -> None:
+    """Writes the figures at each ``interval``, and a phase once it has lasted for ``patience``, both in seconds."""
+    written_at, kind = monotonic(), ""
+    while True:
+        snapshot, phases = meter.take(monotonic()), meter.phases
+        now = monotonic()
+        is_new = phases.shown.kind != kind and now - phases.since >= patience
+        if is_new:
+            # A wait that has ended is followed by the figures.
+            is_told = meter.is_answering and not phases.shown.is_wait and not kind
+            kind = phases.shown.kind
+        if (is_new and not is_told) or now - written_at >= interval:
+            written_at = now
+            write(describe_snapshot(snapshot, meter, is_new=is_new))
+        await asyncio.sleep(min(interval, BAR_INTERVAL))
+
+
+def describe_snapshot(snapshot: ProgressSnapshot, meter: ProgressMeter, *, is_new: bool) -> str:
+    """The figures, and why it waits; before rows are answered, and at the beginning of a wait, the phase alone."""
+    is_wait = meter.phases.shown.is_wait
+    if not meter.is_answering or (is_new and is_wait):
+        return snapshot.phase
+    return " | ".join(filter(None, (snapshot.format(), snapshot.phase if is_wait else None, snapshot.trouble)))
+
+
+@dataclass(frozen=True, slots=True)
+class WithMargin:
+    """Has room for the ^C that the terminal writes behind the last line. If that wrapped, the bar would stay."""
+
+    content: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(self.content, options.update_width(max(1, options.max_width - len("^C"))))
+
+
+class BarWithText(Progress):
+    """Shows the figures on separate lines below the bar, so that they fit a narrow terminal."""
+
+    lines: tuple[str, ...] = ()
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from map(WithMargin, (*super().get_renderables(), *map(Text, self.lines)))
+
+
+async def show_bar(meter: ProgressMeter, console: Console) -> None:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=None))
+    with BarWithText(*columns, console=console, transient=True, auto_refresh=False, expand=True) as bar:
+        bar_id = bar.add_task(meter.work, total=None)
+        while True:
+            snapshot = meter.take(monotonic())
+            bar.lines = tuple(list_lines(snapshot, meter))
+            total = None if snapshot.fraction is None else 1.0
+            completed = snapshot.fraction or 0.0
+            bar.update(bar_id, description=meter.work, total=total, completed=completed, refresh=True)
+            await asyncio.sleep(BAR_INTERVAL)
+
+
+def list_lines(snapshot: ProgressSnapshot, meter: ProgressMeter) -> Iterator[str]:
+    """Below the bar, which names what the run does."""
+    if meter.is_answering:
+        yield snapshot.format()
+    if meter.phases.shown.is_wait:
+        yield snapshot.phase
+    if snapshot.trouble:
+        yield snapshot.trouble

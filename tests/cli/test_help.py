@@ -1,0 +1,89 @@
+"""The pages of ``--help``, as a terminal of 80 or 120 columns shows them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from persqa_client.cli.main import app
+from persqa_client.cli.run_flags import EVERYDAY
+from tests.goldens.surfaces import iterate_commands
+
+COMMANDS = dict(iterate_commands("", typer.main.get_command(app)))
+OPTIONS = COMMANDS["run"].params
+FLAG = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
+
+
+def read_help(words: str, monkeypatch: pytest.MonkeyPatch, columns: int) -> str:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    result = CliRunner().invoke(app, [*words.split(), "--help"], prog_name="persqa")
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def flags_of(page: str) -> list[str]:
+    """The flags in the first column."""
+    return [flag for line in page.splitlines() if re.match(r" {2,6}-", line) for flag in FLAG.findall(line[:30])]
+
+
+def spellings(options: Iterable[Any]) -> set[str]:
+    return {each for option in options for each in option.opts if each[0] == "-"}
+
+
+EVERYDAY_FLAGS = spellings(option for option in OPTIONS if option.name in EVERYDAY) | {"--help", "-h"}
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("words", ["", *COMMANDS, "run --help-all"])
+def test_a_page_fits_and_has_no_types_of_the_program(words: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = read_help(words, monkeypatch, columns)
+    assert page.startswith(f"Usage: persqa {words.removesuffix(' --help-all')}".rstrip())
+    lines = page.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert not [line for line in lines if re.search(r"<[^m]|\brange\b|[│╭]|\{INPUT", line)]
+    assert not [line for line in lines if re.search(r"-$|\[(default|variable):$", line)], "a flag or a fact is broken"
+    assert not [line for line in lines if line != line.rstrip()]
+
+
+def test_the_help_of_a_run_has_the_everyday_options_and_names_the_page_with_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = read_help("run", monkeypatch, 80)
+    assert set(flags_of(page)) == EVERYDAY_FLAGS
+    assert page.rstrip().endswith("All options: persqa run --help-all")
+    assert len(page.splitlines()) < 80
+
+
+def test_the_full_help_has_all_options_with_the_everyday_ones_first_in_their_panels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = read_help("run --help-all", monkeypatch, 80)
+    assert set(flags_of(page)) >= spellings(OPTIONS)
+    sections = re.split(r"^(\S.*):$", page, flags=re.MULTILINE)
+    panels = dict(zip(sections[1::2], map(flags_of, sections[2::2]), strict=True))
+    assert [name for name, flags in panels.items() if flags] == [
+        "Files", "Server", "Questions and answers", "Limits", "Budget", "Other options",
+    ]  # fmt: skip
+    for flags in panels.values():
+        known = [flag in EVERYDAY_FLAGS for flag in flags]
+        assert known == sorted(known, reverse=True)
+    assert "--max-inflight-mb" in panels["Limits"]
+
+
+def test_defaults_are_shown_also_if_they_are_0_or_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = " ".join(read_help("run --help-all", monkeypatch, 80).split())
+    assert "Seed of the questions and the requests. [default: 0]" in page
+    assert "[default: 1800]" in page
+
+
+def test_a_command_that_is_called_wrongly_shows_how_it_is_called() -> None:
+    result = CliRunner().invoke(app, ["run", "photos", "--langauge", "en"], prog_name="persqa")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[0] == "Usage: persqa run [OPTIONS] INPUT..."
+    assert result.stderr.splitlines()[-1].startswith("Error: No such option: --langauge")
+    assert "--language" in result.stderr

@@ -1,0 +1,52 @@
+"""Images that are measured by their headers: the sizes and the codes are those of a run."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from persqa_client.errors import RowError
+from persqa_client.images.headers import PictureSize, measure_picture
+from persqa_client.images.prepare import load_image
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "webp", "tif", "avif"])
+def test_the_size_is_that_of_the_image(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"a.{suffix}"
+    Image.new("RGB", (300, 200), "red").save(file)
+    assert measure_picture(file.name, [tmp_path]) == PictureSize(file.stat().st_size, 300, 200)
+
+
+def test_an_image_in_the_row_is_measured(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    measured = measure_picture(f"data:image/png;base64,{base64.b64encode(data).decode()}", [])
+    assert measured[1:] == (40, 30)
+
+
+def test_only_the_header_is_read(tmp_path: Path) -> None:
+    """So a file that is cut off is not noticed."""
+    Image.effect_noise((500, 400), 90).save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:5000])
+    assert measure_picture("cut.jpg", [tmp_path]) == PictureSize(5000, 500, 400)
+
+
+@pytest.mark.parametrize(
+    "name", ["none.png", "folder", "empty.png", "text.jpg", "long.png", "head.jpg", "http://h/a.jpg"]
+)
+def test_what_can_not_be_sent_has_the_code_of_a_run(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.jpg").write_text("no image at all")
+    Image.new("RGB", (9000, 40)).save(tmp_path / "long.png")
+    Image.new("RGB", (40, 40)).save(tmp_path / "head.jpg")
+    (tmp_path / "head.jpg").write_bytes((tmp_path / "head.jpg").read_bytes()[:30])
+    errors = []
+    for read in (measure_picture, lambda *place: load_image(*place, max_pixels=10**6)):
+        with pytest.raises(RowError) as error:
+            read(name, [tmp_path])
+        errors.append((error.value.code, error.value.message))
+    assert errors[0] == errors[1]
