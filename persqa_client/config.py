@@ -10,29 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 import orjson
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 
 from persqa_client.errors import RunStopped
-from persqa_client.types import AnswerStyle, OutputStyle, QuestionLanguage, SteeringText
+from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, SteeringText
 from persqa_client.urls import add_query, expand_home, parse_base_url
 from persqa_client.validation import Settings as Settings
 from persqa_client.validation import build_settings as build_settings
+from persqa_client.validation import check_header_name, check_header_value
 from persqa_client.validation import describe_reason as describe_reason
 
-HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
-# Headers that say how the request and its response are framed and encoded.
-OWN_HEADERS = frozenset(
-    {"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host"}
-    | {"keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
-)
 # Row fields that affect the question.
 STEERING_FIELDS = frozenset({"id", "question", "tag", "category", "language"})
 # Request fields that --extra-body must not set.
@@ -40,20 +27,6 @@ RESERVED_REQUEST_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"}
 # 1,280 image tokens of 28x28 pixels, the maximum that Qwen's model cards recommend.
 DEFAULT_MAX_PIXELS = 1280 * 28 * 28
 CONCURRENCY_CEILING = 4096
-
-
-def check_header_name(name: str) -> str:
-    if not HEADER_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is not the name of a header")
-    if name.lower() in OWN_HEADERS:
-        raise ValueError(f"{name} is set by the client itself")
-    return name
-
-
-def check_header_value(value: SecretStr) -> SecretStr:
-    if not HEADER_VALUE.fullmatch(value.get_secret_value()):
-        raise ValueError("the value is empty, or contains a line break or a non-ASCII character")
-    return value
 
 
 def read_path(value: object) -> object:
@@ -251,6 +224,7 @@ class Limits(Settings):
 
 
 OwnText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+FieldName = Annotated[str, Field(min_length=1)]
 VerifyChoice = Literal["doubtful", "all", "off"]
 if TYPE_CHECKING:  # one is accepted in place of a list
     SteeringTexts = SteeringText | Sequence[SteeringText]
@@ -293,6 +267,37 @@ class Recipe(Settings):
     details: bool = False
     # Which accepted answers the model is asked about again, with the picture: those with a doubt, all, or none.
     verify: VerifyChoice = "off"
+    # Field of a row's own tag. Where the tag of a row without one comes from; None: from ``tag``.
+    tag_key: FieldName = "tag"
+    tag_from: Literal["folder"] | None = None
+    # Who the main character is: a template, and the field of a row with its own words.
+    describe: OwnText | None = None
+    describe_key: FieldName | None = None
+    # An image that shows the main character, and the field of a row with its own one.
+    reference: UserPath | None = None
+    reference_key: FieldName | None = None
+    # What is done with the box around the main character, which each row has; None: boxes are not read.
+    box: BoxMode | None = None
+    box_key: FieldName = "box"
+    box_format: BoxFormat = "xyxy"
+
+    @property
+    def subject_fields(self) -> dict[str, str]:
+        """The fields of rows that say who the main character is, by flag."""
+        fields = {"tag-key": self.tag_key, "describe-key": self.describe_key, "reference-key": self.reference_key}
+        fields["box-key"] = None if self.box is None else self.box_key
+        return {flag: name for flag, name in fields.items() if name is not None}
+
+    @property
+    def introduces(self) -> bool:
+        """Whether the prompt says who the main character is."""
+        given = (self.describe, self.describe_key, self.reference, self.reference_key)
+        return self.box == "drawn" or any(each is not None for each in given)
+
+    @property
+    def row_fields(self) -> frozenset[str]:
+        """The fields of rows that are read, besides the images."""
+        return STEERING_FIELDS | {*self.steer, *self.subject_fields.values()}
 
     @model_validator(mode="after")
     def check_one_question(self) -> Self:
@@ -304,7 +309,7 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def check_output_key(self) -> Self:
-        taken = {self.image_key, "error", "line", "conversation", *STEERING_FIELDS, *self.steer}
+        taken = {self.image_key, "error", "line", "conversation", *self.row_fields}
         if self.output_key in taken:
             raise ValueError(f"--output-key {self.output_key} is a field of the input rows; choose another name")
         if self.details and self.image_key == f"{self.output_key}_meta":
@@ -312,10 +317,27 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
+    def check_box_is_used(self) -> Self:
+        flag = "--box-key" if self.box_key != "box" else "--box-format" if self.box_format != "xyxy" else None
+        if self.box is None and flag is not None:
+            raise ValueError(f"{flag} says how the box of a row is read; say with --box whether it is drawn or cropped")
+        return self
+
+    @model_validator(mode="after")
+    def check_subject_fields(self) -> Self:
+        taken = {self.image_key: "--image-key", "error": "the failure file"}
+        taken |= {name: "something else" for name in (*STEERING_FIELDS, *self.steer) if name != "tag"}
+        for flag, name in self.subject_fields.items():
+            if name in taken:
+                raise ValueError(f"--{flag} {name} is a field for {taken[name]}; name another field of the rows")
+            taken[name] = f"--{flag}"
+        return self
+
+    @model_validator(mode="after")
     def check_image_key(self) -> Self:
         if self.image_key == "error":
             raise ValueError("--image-key error: the failure file has its reasons in error; rename the rows' field")
-        if self.image_key in {*STEERING_FIELDS, *self.steer}:
+        if self.image_key in self.row_fields:
             raise ValueError(
                 f"--image-key {self.image_key} is the field of a row's {self.image_key}; name the field with the images"
             )

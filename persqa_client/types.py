@@ -28,6 +28,22 @@ class Position:
 START_POSITION = Position(0, 0, "")
 
 
+# How rows write the box around the main character, and how the image that is sent shows it.
+BoxFormat = Literal["xyxy", "xywh", "normalized"]
+BoxMode = Literal["drawn", "cropped"]
+
+
+class BoxMark(NamedTuple):
+    """A box in an image, and what is done with it. ``is_relative``: from 0 to 1, otherwise in pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    is_relative: bool
+    mode: BoxMode
+
+
 class Row(NamedTuple):
     """``line`` has no line break and no ``error`` member of a failure file."""
 
@@ -45,6 +61,22 @@ class Row(NamedTuple):
     names: tuple[str, ...] = ()
     # The line before its paths were replaced (--paths); None for the same line.
     given: bytes | None = None
+    # An image that shows the main character; it is sent first.
+    reference: str | None = None
+    # Of each of ``images``; empty for none.
+    marks: tuple[BoxMark | None, ...] = ()
+
+    @property
+    def views(self) -> tuple[tuple[str, BoxMark | None], ...]:
+        """All images that are sent, with their marks."""
+        marks = self.marks or (None,) * len(self.images)
+        first = () if self.reference is None else ((self.reference, None),)
+        return (*first, *zip(self.images, marks, strict=True))
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """All images that are sent, in their order."""
+        return self.images if self.reference is None else (self.reference, *self.images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +232,11 @@ class Task:
     category: str | None = None
     # Whether the answer is to be a word or a phrase.
     wants_phrase: bool = False
+    # Sentences of the prompt that say who the main character is, and those of them that the user wrote.
+    introduction: str = ""
+    description: str = ""
+    # Whether a box around the main character was drawn into a picture.
+    has_drawn_box: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,19 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from persqa_client.argument_names import name_arguments
 from persqa_client.errors import SettingsError
 from persqa_client.suggestions import find_similar_name
 
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+# Headers that say how the request and its response are framed and encoded.
+OWN_HEADERS = frozenset(
+    {"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host"}
+    | {"keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 # How pydantic begins its sentences, and how usage errors say the same.
 DEMAND = re.compile(r"^(input|value|string|list|tuple|dictionary) should (be|have|match)\b", re.IGNORECASE)
 
@@ -108,3 +115,17 @@ def build_settings(kind: type[Kind], **values: Any) -> Kind:
     else:
         return made
     raise SettingsError(message)
+
+
+def check_header_name(name: str) -> str:
+    if not HEADER_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not the name of a header")
+    if name.lower() in OWN_HEADERS:
+        raise ValueError(f"{name} is set by the client itself")
+    return name
+
+
+def check_header_value(value: SecretStr) -> SecretStr:
+    if not HEADER_VALUE.fullmatch(value.get_secret_value()):
+        raise ValueError("the value is empty, or contains a line break or a non-ASCII character")
+    return value

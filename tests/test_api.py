@@ -333,6 +333,7 @@ async def test_a_stream_tells_its_progress(red: Path, capsys: pytest.CaptureFixt
         assert last.cost == last.prompt_tokens > 0
         assert {snapshot.phase for snapshot in seen} <= {"Testing what the server can do", "Answering", "ended"}
         assert threads == {threading.current_thread().name}
+        seen.clear()
         summary = generate(rows, endpoint=endpoint(server), probes=False, on_progress=watch, progress=True)
     assert (seen[-1].done, seen[-1].failed, summary.tally.rows) == (4, 1, 4)
     assert threads == {threading.current_thread().name, "persqa"}

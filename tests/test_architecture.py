@@ -51,8 +51,10 @@ LOWER = frozenset(MAY_IMPORT)
 MAY_IMPORT["run"] = LOWER - {"simulator"}
 MAY_IMPORT["api"] = MAY_IMPORT["run"] | {"run"}
 MAY_IMPORT["report"] = frozenset({"root", "images", "inputs", "storage", "run"})
+MAY_IMPORT["records"] = frozenset({"root", "storage", "run", "report"})
+MAY_IMPORT["formats"] = frozenset({"root", "images", "inputs", "storage", "records"})
 MAY_IMPORT["dataflow"] = MAY_IMPORT["run"] | {"run", "api"}
-MAY_IMPORT["cli"] = LOWER | {"run", "api", "report"}
+MAY_IMPORT["cli"] = LOWER | {"run", "api", "report", "formats"}
 MAY_IMPORT["entry"] = MAY_IMPORT["cli"] | {"cli", "dataflow"}
 
 

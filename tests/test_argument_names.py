@@ -25,6 +25,9 @@ PARAMETERS = inspect.signature(generate).parameters
 # The flags of a server that a run starts; ``VLLMServer`` has them as arguments.
 SERVER_FLAGS = {"serve", "serve_args", "serve_timeout", "device", "vllm_command"}
 
+# What a caller in Python has in place of a terminal.
+PROGRESS = {"on_progress", "progress"}
+
 
 @pytest.mark.parametrize(
     ("message", "named"),
@@ -42,7 +45,7 @@ def test_flags_become_arguments_and_words_of_others_stay(message: str, named: st
 
 
 def test_generate_has_the_settings_of_a_run_with_their_defaults() -> None:
-    own = PARAMETERS.keys() - {"rows", "output"}
+    own = PARAMETERS.keys() - {"rows", "output"} - PROGRESS
     assert own - ENDPOINT_FLAGS == FIELDS.keys()
     assert own >= ENDPOINT_FLAGS
     for name, field in FIELDS.items():
@@ -54,7 +57,7 @@ def test_generate_has_the_settings_of_a_run_with_their_defaults() -> None:
 
 def test_generate_has_the_flags_of_the_command() -> None:
     flags = {each.name for each in dict(iterate_commands("", typer.main.get_command(app)))["run"].params}
-    assert flags - MODES - SERVER_FLAGS - {"input"} == PARAMETERS.keys() - {"rows", "endpoint"}
+    assert flags - MODES - SERVER_FLAGS - {"input"} == PARAMETERS.keys() - {"rows", "endpoint"} - PROGRESS
 
 
 def test_choices_are_those_of_the_settings() -> None:
@@ -80,8 +83,9 @@ def test_each_argument_is_documented() -> None:
 
 def test_a_stream_takes_what_a_client_takes() -> None:
     ours = dict(inspect.signature(stream).parameters)
-    del ours["rows"]
-    theirs = inspect.signature(PersQAClient).parameters
+    per_stream = inspect.signature(PersQAClient.stream).parameters
+    assert ours.keys() >= per_stream.keys() - {"self"}
+    theirs = inspect.signature(PersQAClient).parameters | {name: per_stream[name] for name in ("rows", *PROGRESS)}
     assert {name: (each.default, each.annotation) for name, each in ours.items()} == {
         name: (each.default, each.annotation) for name, each in theirs.items()
     }

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from persqa_client.config import Endpoint, Limits, Recipe, Sampling, Settings, build_settings
+from persqa_client.config import Endpoint, Limits, Recipe, Sampling, build_settings
 from persqa_client.endpoints.credentials import find_api_key
 from persqa_client.errors import SettingsError
 from persqa_client.run.settings import RunSettings
+from persqa_client.validation import Settings
 from tests.support.cases import each_case
 
 URL = "http://127.0.0.1:8000/v1"

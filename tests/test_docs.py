@@ -45,6 +45,7 @@ OTHER_NAMES = {
     "counts.doubtful",
     "counts.doubts",
     "counts.verification",
+    "datasets.Image",
     "error.metadata.raw",
     "line.encode",
     "serving.failures",

@@ -6,6 +6,7 @@ import re
 
 from persqa_client.answers.answer_language import check_language
 from persqa_client.answers.clean import TEMPLATE_TOKEN
+from persqa_client.answers.drawn_boxes import check_no_drawn_box
 from persqa_client.answers.echo import check_no_echo
 from persqa_client.answers.loops import check_no_loop
 from persqa_client.answers.names import check_no_real_name
@@ -111,6 +112,7 @@ TAGGED_ANSWER_CHECKS: tuple[Check, ...] = (
     check_no_residue,
     check_no_echo,
     check_not_about_task,
+    check_no_drawn_box,
     check_no_placeholder,
     check_no_markup,
     check_no_unknown_tag,

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from persqa_client.answers.bare_names import find_bare_name
+from persqa_client.answers.descriptions import without_description
 from persqa_client.answers.phrases import any_phrase
 from persqa_client.answers.short_answers import is_denied, is_short_answer
 from persqa_client.jsonl import load_value
@@ -163,7 +164,7 @@ def begins_with_name(text: str, task: Task) -> bool:
 
 
 def prompt_sentences(task: Task) -> tuple[str, ...]:
-    return split_prompt(task.prompt, task.question, task.tag, task.surrogate)
+    return split_prompt(without_description(task), task.question, task.tag, task.surrogate)
 
 
 @lru_cache(maxsize=256)

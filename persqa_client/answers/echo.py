@@ -9,6 +9,7 @@ from functools import lru_cache
 from persqa_client.answers.clean import is_reported, prompt_sentences
 from persqa_client.answers.comparisons import compares_both_ways
 from persqa_client.answers.contradictions import affirms_and_denies
+from persqa_client.answers.descriptions import repeats_description
 from persqa_client.answers.phrases import choose_language, phrase_pattern
 from persqa_client.answers.plain import is_plain
 from persqa_client.lazy_pattern import compile_lazily
@@ -87,6 +88,8 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
         return Problem("echo", "repetition of the question")
     if any(map(text.__contains__, prompt_sentences(task))):
         return Problem("echo", "repetition of the prompt", "prompt")
+    if repeats_description(text, task):
+        return Problem("echo", "repetition of the description", "prompt")
     if affirms_and_denies(text, task.tag, task.question) or compares_both_ways(text, task.tag, task.question):
         return Problem("about_the_task", "an answer that contradicts itself")
     if is_plain(text, task.tag):

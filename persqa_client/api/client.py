@@ -194,7 +194,8 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         depth, warning = plan_probes(settings, "strategy")
         if warning is not None:
             logger.warning(warning)
-        uuid = settings.uuid != "off" and settings.recipe.questions > 1 and depth == "strategy"
+        sends_again = settings.recipe.questions > 1 or settings.recipe.reference is not None
+        uuid = settings.uuid != "off" and sends_again and depth == "strategy"
         await self._composition.probe(depth, uuid=uuid)
         for problem in filter(None, map(explain_unusable_vision, self._composition.servers)):
             logger.warning(problem)

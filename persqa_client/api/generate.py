@@ -21,7 +21,7 @@ from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
 from persqa_client.run.settings import ENDPOINT_FLAGS, UuidChoice, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
-from persqa_client.types import AnswerStyle, OutputStyle, QuestionLanguage
+from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage
 from persqa_client.urls import expand_home
 
 # Arguments that are no settings of the run.
@@ -53,6 +53,15 @@ def generate(
     retry_failed: bool = False,
     recheck_pictures: bool = False,
     tag: str = "mam",
+    tag_from: Literal["folder"] | None = None,
+    tag_key: str = "tag",
+    describe: str | None = None,
+    describe_key: str | None = None,
+    reference: str | Path | None = None,
+    reference_key: str | None = None,
+    box: BoxMode | None = None,
+    box_key: str = "box",
+    box_format: BoxFormat = "xyxy",
     bank: str | Path = "human",
     language: QuestionLanguage | None = None,
     question: str | None = None,
@@ -85,6 +94,7 @@ def generate(
     max_bad_answers: int = 20,
     max_bad_rows: int = 200,
     max_inflight_mb: int = 256,
+    metrics_port: int | None = None,
     max_tokens_total: int | None = None,
     max_cost: float | None = None,
     price_in: float | None = None,
@@ -119,7 +129,10 @@ def generate(
 
     Questions and answers:
 
-    tag: name of the main character. names: file of real names that no answer may contain.
+    tag, tag_from, tag_key: name of the main character; from where it comes, and the rows' field for it.
+    describe, describe_key: who it is, in words. reference, reference_key: a picture that shows it. The keys are fields
+        of the rows. box, box_key, box_format: whether the box of a row is drawn or cut out, its field and form.
+    names: file of real names that no answer may contain.
     bank, language: category or file of the questions. question: one question with {tag}, instead.
     questions: number for each row. sensitive: also about skin, age and body. without: what pictures don't show.
     strategy: how an answer is made to begin with the tag. verify: ask again whether answers are right.
@@ -133,6 +146,7 @@ def generate(
     concurrency, max_concurrency: requests in flight. rps, rpm, tpm: requests per second and minute, tokens per minute.
     timeout, max_attempts, max_outage: seconds and number of the attempts; seconds without a server.
     max_bad_answers, max_bad_rows: rows in a row that stop the run; 0: none do. max_inflight_mb: memory.
+    metrics_port: where Prometheus finds the counts of the run, on this machine alone; 0: a free port.
     max_tokens_total, max_cost, max_failures, max_wall: the budget, after which the run stops; the last in seconds or
         as ``"8h"``. price_in, price_out: of a million tokens.
 

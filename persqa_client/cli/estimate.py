@@ -20,7 +20,9 @@ PilotRows = Annotated[
 
 Output = Annotated[
     Path | None,
-    flag.files_option("--output", "-o", parser=path, help="Only for the command of the run, which is printed."),
+    flag.files_option(
+        "--output", "-o", metavar="FILE.jsonl", parser=path, help="Only for the command of the run, which is printed."
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 

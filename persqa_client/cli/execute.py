@@ -46,6 +46,7 @@ from persqa_client.probing.probe import identify_server
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, Monitor, execute_with_monitors, tune_gc
 from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
+from persqa_client.run.metrics import check_metrics_port
 from persqa_client.run.plan import RunPlan
 from persqa_client.run.preview import Preview, Sample, make_preview_settings
 from persqa_client.run.progress_display import QuietConsole, log_progress, show_progress
@@ -163,6 +164,7 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode
             refuse_empty_source(source)
         if mode.dry_run:
             raise typer.Exit(EXIT_OK if print_requests(settings, source) else EXIT_USAGE)
+        check_metrics_port(settings.metrics_port)
         show_logged_warnings()
         prepared = prepare_work(settings, source, mode)
     except SettingsError as error:
@@ -263,7 +265,8 @@ def render_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMak
     settings = plan.settings
     task = task_maker.make_task(row, task_id)
     images = tuple(
-        load_image(reference, plan.image_roots, max_pixels=settings.recipe.max_pixels) for reference in row.images
+        load_image(reference, plan.image_roots, max_pixels=settings.recipe.max_pixels, mark=mark)
+        for reference, mark in row.views
     )
     return render_preview(
         Request(task.system, images, task.prompt, task.seed, task.pattern, task.prefill),
@@ -317,4 +320,4 @@ async def execute_with_signals(run: Run, *, shows_progress: bool, monitors: Sequ
         monitors = (*monitors, partial(show_progress, console=QuietConsole(stderr=True)))
     if has_log_file():
         monitors = (*monitors, partial(log_progress, write=log_message, interval=LOG_INTERVAL))
-    return await execute_with_monitors(run, *monitors)
+    return await execute_with_monitors(run, *monitors, announce=print_message)

@@ -30,6 +30,7 @@ EXAMPLES: dict[str, object] = {
     "client_cert": "client.pem",
     "names": "names.txt",
     "failed": "failed.jsonl",
+    "log_file": "persqa.log",
     "serve_args": "--max-model-len 8192",
     "vllm_command": "vllm",
     "api_key_env": "MY_KEY",

@@ -11,6 +11,7 @@ from persqa_client import __version__
 from persqa_client.cli.bank import app as bank_app
 from persqa_client.cli.estimate import estimate
 from persqa_client.cli.exits import prepare_process
+from persqa_client.cli.export import export_outputs
 from persqa_client.cli.init import make_config
 from persqa_client.cli.prompt import app as prompt_app
 from persqa_client.cli.recheck import recheck_output
@@ -99,3 +100,4 @@ app.add_typer(prompt_app, name="prompt")
 app.command("recheck", cls=Command)(recheck_output)
 app.command("report", cls=Command)(make_report)
 app.command("view", cls=Command)(view_output)
+app.command("export", cls=Command)(export_outputs)

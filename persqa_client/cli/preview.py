@@ -26,7 +26,7 @@ from persqa_client.run.preview import Preview
 from persqa_client.run.prices import find_common_price
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
-from persqa_client.types import BadRow
+from persqa_client.types import BadRow, Row
 
 # Cells of a picture.
 MAX_COLUMNS, MAX_ROWS = 40, 14
@@ -64,7 +64,7 @@ def print_rows(run: Run, preview: Preview) -> None:
         console.print(Text(f"{number}/{len(preview.sample.rows)}  line {line.position.number}", style="bold"))
         if not isinstance(row, BadRow):
             pictures = own[0].pictures if own else ()
-            print_pictures(row.images, pictures, run.plan.image_roots, protocol, console)
+            print_pictures(row, pictures, run.plan.image_roots, protocol, console)
         for outcome in own:
             console.print(describe_outcome(outcome))
         if not own:
@@ -73,23 +73,24 @@ def print_rows(run: Run, preview: Preview) -> None:
 
 
 def print_pictures(
-    references: Sequence[str],
+    row: Row,
     pictures: Sequence[SentPicture],
     roots: Sequence[Path],
     protocol: Protocol | None,
     console: Console,
 ) -> None:
-    for index, reference in enumerate(references):
+    for index, (reference, mark) in enumerate(row.views):
         sent = ""
         if index < len(pictures):
             picture = pictures[index]
             tokens = "" if picture.tokens is None else f", {picture.tokens:,} tokens"
             sent = f"  ({picture.width} x {picture.height}, {picture.bytes / 1000:,.0f} KB{tokens})"
-        console.print(Text(f"picture   {describe_reference(reference)}{sent}"))
+        name = "reference" if index < len(row.pictures) - len(row.images) else "picture  "
+        console.print(Text(f"{name} {describe_reference(reference)}{sent}"))
         if protocol is None:
             continue
         try:
-            image = load_image(reference, roots, max_pixels=SHOWN_PIXELS)
+            image = load_image(reference, roots, max_pixels=SHOWN_PIXELS, mark=mark)
         except RowError:
             continue  # its message is the row's outcome
         columns = min(MAX_COLUMNS, shutil.get_terminal_size().columns)

@@ -10,10 +10,22 @@ import typer
 
 from persqa_client.cli.bank import LANGUAGE_NAMES
 from persqa_client.cli.exits import EXIT_USAGE, exit_with_error
-from persqa_client.cli.run_flags import AnswerLength, Bank, Config, Language, Prompt, Question, System, Tag
+from persqa_client.cli.run_flags import (
+    AnswerLength,
+    Bank,
+    Box,
+    Config,
+    Describe,
+    Language,
+    Prompt,
+    Question,
+    Reference,
+    System,
+    Tag,
+)
 from persqa_client.cli.usage import Command, Group
 from persqa_client.errors import RowError, SettingsError
-from persqa_client.types import Problem, Row, Strategy, Task, TaskId
+from persqa_client.types import BoxMark, Problem, Row, Strategy, Task, TaskId
 
 if TYPE_CHECKING:
     from persqa_client.run.plan import RunPlan
@@ -30,6 +42,9 @@ def show_prompts(
     system: System = None,
     prompt: Prompt = None,
     answer_style: AnswerLength = "sentences",
+    describe: Describe = None,
+    reference: Reference = None,
+    box: Box = None,
     strategy: Annotated[
         Strategy | None, typer.Option(help="Show one strategy; default: all of them.", rich_help_panel=None)
     ] = None,
@@ -57,6 +72,9 @@ def show_prompts(
             system=system,
             prompt=prompt,
             answer_style=answer_style,
+            describe=describe,
+            reference=reference,
+            box=box,
         )
         endpoint = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model="-")
         plan = RunPlan(make_run_settings([endpoint], {}, recipe=recipe))
@@ -73,9 +91,11 @@ def describe_prompts(plan: RunPlan, language: str | None, strategies: tuple[Stra
     """Raises SettingsError."""
     from persqa_client.questions.prompts import build_reask_prompt
 
-    templates = filter(None, (plan.steering.system, plan.steering.prompt))
+    templates = filter(None, (plan.steering.system, plan.steering.prompt, plan.steering.description))
     names = {name for template in templates for name in template.fields}
     row = Row(1, json.dumps({name: f"{{{name}}}" for name in names}).encode(), ("image.jpg",), language=language)
+    box = plan.settings.recipe.box
+    row = row._replace(reference=plan.reference, marks=() if box is None else (BoxMark(0, 0, 1, 1, True, box),))
     if language is not None:
         yield f"==== {LANGUAGE_NAMES.get(language, language)}\n"
     shown: tuple[str, str] | None = None

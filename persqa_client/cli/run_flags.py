@@ -12,7 +12,7 @@ from persqa_client.cli.completion import complete_category, complete_need, compl
 from persqa_client.cli.config_file import load_config
 from persqa_client.cli.help_pages import make_page
 from persqa_client.cli.usage import path, text_or_file
-from persqa_client.types import AnswerStyle, OutputStyle, QuestionLanguage
+from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage
 
 VARIABLES = {"base_url": "PERSQA_BASE_URL", "model": "PERSQA_MODEL"}
 # The flags that --help shows; --help-all shows the others, too.
@@ -117,6 +117,40 @@ RecheckPictures = Annotated[
 
 question_option = partial(typer.Option, rich_help_panel="Questions and answers")
 Tag = Annotated[str, question_option(metavar="NAME", help="Name of the main character; mam becomes the tag <mam>.")]
+TagFrom = Annotated[
+    Literal["folder"] | None,
+    question_option(help="The folder of an image names its main character. Equal names in other places are the same."),
+]
+TagKey = Annotated[str, question_option(metavar="FIELD", help="Field of a row's own tag.")]
+Describe = Annotated[
+    str | None,
+    question_option(
+        metavar="TEXT|@FILE",
+        parser=text_or_file,
+        help="Who the main character is, such as 'the woman with the red scarf'; may name fields of the rows.",
+    ),
+]
+DescribeKey = Annotated[
+    str | None, question_option(metavar="FIELD", help="Field of a row with its own words for --describe.")
+]
+Reference = Annotated[
+    Path | None,
+    question_option(
+        metavar="FILE", parser=path, help="Image that shows the main character; it is sent before those of each row."
+    ),
+]
+ReferenceKey = Annotated[
+    str | None, question_option(metavar="FIELD", help="Field of a row with its own image for --reference.")
+]
+Box = Annotated[
+    BoxMode | None,
+    question_option(help="Show the box of a row: drawn into its image in red, or the image cropped to it."),
+]
+BoxKey = Annotated[str, question_option(metavar="FIELD", help="Field of a row's box, or of a list of one per image.")]
+BoxForm = Annotated[
+    BoxFormat,
+    question_option("--box-format", help="x1 y1 x2 y2 or x y width height in pixels, or x1 y1 x2 y2 from 0 to 1."),
+]
 Temperature = Annotated[
     float, question_option(min=0, max=2, metavar="X", help="Randomness of the answers, from 0 to 2.")
 ]
@@ -303,4 +337,8 @@ PriceOut = Annotated[float | None, budget_option(metavar="X", help="Price of a m
 MaxFailures = Annotated[int | None, budget_option(min=1, metavar="N", help="Stop after N failed rows or questions.")]
 MaxWall = Annotated[
     str | None, budget_option(metavar="N|8h", help="Stop after this time, in seconds, or such as 8h and 1h30m.")
+]
+MetricsPort = Annotated[
+    int | None,
+    server_option(min=0, max=65_535, metavar="N", help="Serve metrics for Prometheus on 127.0.0.1; 0 for a free port."),
 ]

@@ -59,7 +59,7 @@ class Command(TyperCommand):
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
             # Imported here to keep --help fast (cli/run.py).
-            from persqa_client.config import describe_reason
+            from persqa_client.validation import describe_reason
 
             error.message = describe_reason(error.message)
             if (similar := find_similar_choice(error.message)) is not None:

@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from persqa_client.client.retry import Backoff
-from persqa_client.config import HEADER_VALUE
 from persqa_client.errors import SettingsError
 from persqa_client.keys import may_be_key
 from persqa_client.task_groups import loop_time
+from persqa_client.validation import HEADER_VALUE
 
 
 class Authentication(NamedTuple):

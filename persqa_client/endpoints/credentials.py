@@ -12,10 +12,11 @@ from pydantic import SecretStr
 
 from persqa_client.client.aiohttp_transport import make_tls_context
 from persqa_client.client.authentication import run_key_command
-from persqa_client.config import HEADER_VALUE, Endpoint, build_settings
+from persqa_client.config import Endpoint, build_settings
 from persqa_client.errors import SettingsError
 from persqa_client.keys import may_be_key
 from persqa_client.urls import is_loopback, parse_base_url
+from persqa_client.validation import HEADER_VALUE
 
 KEY = re.compile(r"[\x21-\x7e]+")
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -10,10 +10,11 @@ from functools import partial
 
 from cachetools import LRUCache
 
-from persqa_client.endpoints.profile import Reply, TrafficCounts
+from persqa_client.endpoints.profile import Reply
 from persqa_client.endpoints.request_state import RequestState
 from persqa_client.endpoints.routing import EndpointLoad, HealthState, choose_endpoint, image_key, rank_endpoints
 from persqa_client.endpoints.session import Session
+from persqa_client.endpoints.traffic_counts import TrafficCounts
 from persqa_client.errors import FailedOver, RowError, RunStopped, ServerFailed
 from persqa_client.task_groups import wait_first
 from persqa_client.types import Request
@@ -258,11 +259,8 @@ class Pool(AbstractAsyncContextManager["Pool"]):
     @property
     def traffic(self) -> TrafficCounts:
         total = TrafficCounts()
-        for traffic in (session.traffic for session in self.sessions):
-            total.sent += traffic.sent
-            total.answered += traffic.answered
-            total.retried += traffic.retried
-            total.usage += traffic.usage
+        for session in self.sessions:
+            total.merge(session.traffic)
         return total
 
     @property

@@ -1,4 +1,4 @@
-"""Profile of the requests to an endpoint, one request with its images as it is sent, replies, and counts."""
+"""Profile of the requests to an endpoint, one request with its images as it is sent, and replies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from persqa_client.client.image_uploads import ImageUpload, ImageUploads
 from persqa_client.client.response import restore_answer
 from persqa_client.config import Sampling
 from persqa_client.endpoints.request_state import RequestState
-from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request, Usage
+from persqa_client.endpoints.traffic_counts import TrafficCounts
+from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request
 
 # Factor for max_tokens, applied once, if a model's reasoning leaves no room for the answer.
 ROOM_FACTOR = 4
@@ -41,17 +42,6 @@ class Reply:
     unusable: ErrorDecision | None = None  # why the answer is incomplete, if the endpoint may be the cause
     source: AnswerSource | None = None  # None for a single endpoint
     traffic: TrafficCounts | None = field(default=None, compare=False)  # counts of the endpoint
-
-
-@dataclass(slots=True)
-class TrafficCounts:
-    sent: int = 0
-    answered: int = 0
-    retried: int = 0
-    trials: int = 0  # answered trials, which belong to no row
-    in_flight: int = 0  # on their way to the server, without trials
-    failed_rows: int = 0  # rows whose last attempt was at this endpoint
-    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(slots=True)

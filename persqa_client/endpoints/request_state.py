@@ -8,6 +8,9 @@ from typing import NamedTuple, Protocol
 
 from persqa_client.types import ErrorDecision, RetryAction
 
+# In place of the code of an attempt that did not fail, for example if the answer is incomplete.
+RESENT = "resent"
+
 
 class Outage(NamedTuple):
     """State at the start of an outage: the number of answers by then, and the latest request that was answered."""
@@ -141,6 +144,7 @@ class RequestState:
     number: int = field(default_factory=itertools.count().__next__)
     tolerated_crashes: int = 0  # with several endpoints, one crash is weak evidence against the request
     sent: int = 0  # requests, including those that cost no attempt
+    latest_code: str = RESENT  # code of the latest attempt, if it failed
     attempts: Attempts = field(default_factory=Attempts)  # at all endpoints
     attempts_elsewhere: int = 0  # number of ``attempts`` at earlier endpoints; these come first
     waits: int = 0

@@ -27,13 +27,13 @@ from persqa_client.endpoints.profile import (
     PreparedRequest,
     Reply,
     RequestProfile,
-    TrafficCounts,
     has_no_room,
     make_reply,
     word_request,
 )
-from persqa_client.endpoints.request_state import RequestState
+from persqa_client.endpoints.request_state import RESENT, RequestState
 from persqa_client.endpoints.suspects import CrashSuspects
+from persqa_client.endpoints.traffic_counts import TrafficCounts
 from persqa_client.errors import AttemptError, FailedOver, RunStopped
 from persqa_client.images.loader import ImageConverter
 from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
@@ -43,7 +43,7 @@ from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.limits.controllers import Permit
 from persqa_client.limits.rate_limit import RateLimiter
 from persqa_client.limits.server_metrics import MetricsPoller
-from persqa_client.task_groups import wait_first
+from persqa_client.task_groups import loop_time, wait_first
 from persqa_client.types import ErrorDecision, Request, RetryAction
 
 
@@ -223,15 +223,16 @@ class Session(AbstractAsyncContextManager["Session"]):
         worded = word_request(prepared, dialect, known)
         body = render_body(worded, model=self.endpoint.model, sampling=sampling, dialect=dialect)
         upload.count_sent(known)
-        self.traffic.sent += 1
-        self.traffic.in_flight += 1
-        self.traffic.retried += state.sent > 0
-        state.sent += 1
+        self.traffic.record_sent(state.latest_code if state.sent else None)
+        state.sent, state.latest_code, began = state.sent + 1, RESENT, loop_time()
         number = state.latest_number = self.breaker.start_request()
         try:
             completion = await self.client.send(body, upload.mark_arrived if upload.carried else None)
         except AttemptError as error:
             decision = error.decision = upload.reclassify(error.decision, known)
+            state.latest_code = decision.code
+            if decision.action is RetryAction.WAIT:
+                self.traffic.refusals[decision.code] += 1
             if decision.usage is not None:
                 self.traffic.usage += decision.usage
             if prepared.is_row and prepared.images.is_form_refused(decision, state.attempts_used):
@@ -248,6 +249,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         finally:
             self.traffic.in_flight -= 1
             self.breaker.end_request(number)
+        self.traffic.durations.add(loop_time() - began)
         upload.record_answer()
         return Answer(completion, number, dialect, sampling, used_uuids=bool(known))
 

@@ -78,7 +78,7 @@ class RowFeed:
     def _register_row(self, named: NamedLine) -> Iterator[Job]:
         line, position, name, path = named
         row = self._plan.parse(position.number, line, name, path)
-        images = row.images if isinstance(row, Row) else ()
+        images = row.pictures if isinstance(row, Row) else ()
         # The key is the line as read. The parsed line can differ between versions; it is accepted as ``former_key``.
         key, former_key = (line, row.given or row.line) if name is None else (encode_name(name), None)
         task_ids = self._plan.task_ids(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -55,6 +56,8 @@ class RunProgress:
     earlier: int = 0
     failed: int = 0
     earlier_failed: int = 0
+    # Of this process: failures by code, and ``accepted``.
+    outcomes: Counter[str] = field(default_factory=Counter)
     # Whether failed rows are asked again.
     is_retry: bool = False
     in_flight: int = 0
@@ -233,6 +236,7 @@ class RowLoop:
             self._ledger.store_outcome(outcome)
             self._progress.done += 1
             self._progress.failed += isinstance(outcome, Failure)
+            self._progress.outcomes[outcome.code if isinstance(outcome, Failure) else "accepted"] += 1
             self._progress.spending.add(outcome)
 
     def _check_budget(self) -> None:

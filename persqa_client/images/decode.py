@@ -22,14 +22,15 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, COLORMAP, COMPRESSION_INFO, PLANA
 from PIL.WebPImagePlugin import WebPImageFile
 
 from persqa_client.errors import RowError
+from persqa_client.images.boxes import add_margin, draw_box, locate_box, scale_box
 from persqa_client.images.colour import convert_lab_to_srgb, convert_to_srgb, flatten_to_8_bit, profile_mode
 from persqa_client.images.containers import COMPRESSION, UNCOMPRESSED, TiffDirectory
 from persqa_client.images.heif import find_crop, unlink_metadata
-from persqa_client.images.orientation import apply_orientation, read_orientation
+from persqa_client.images.orientation import UPRIGHT, apply_orientation, read_orientation, upright_size
 from persqa_client.images.references import NamedErrors
 from persqa_client.images.tokens import MAX_RATIO, MIN_SIDE
 from persqa_client.images.webp import is_lossless_webp
-from persqa_client.types import EncodedImage
+from persqa_client.types import BoxMark, EncodedImage
 
 MAX_DECODED_PIXELS = 200_000_000
 JPEG_QUALITY = 90
@@ -82,13 +83,21 @@ UNSUPPORTED_KIND = re.compile(
 )
 
 
-def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, profile: bytes = b"") -> EncodedImage:
+def reencode_image(
+    data: bytes,
+    format: str,
+    orientation: int,
+    max_pixels: int,
+    profile: bytes = b"",
+    mark: BoxMark | None = None,
+) -> EncodedImage:
     """Re-encodes the first frame as JPEG in sRGB, or as PNG if it is a small drawing or too long for JPEG.
 
-    ``profile``: the ICC profile of a format that is stripped of its metadata.
+    ``profile``: the ICC profile of a format that is stripped of its metadata. ``mark``: a box that is drawn into the
+    upright image, or to which it is cut.
 
-    Raises RowError ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or ``image_bomb``, without the
-    image's name.
+    Raises RowError ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio``, ``image_bomb`` or
+    ``box_invalid``, without the image's name.
     """
     find_unsupported = partial(describe_missing_codec, format, data)
     with decoder_errors(format, find_unsupported):
@@ -103,8 +112,10 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, 
         orientation = read_orientation(opened.info.get("exif", b""), opened.info.get("xmp", b""))
     crop = find_crop(data, opened.size) if format == "AVIF" else None
     target = fit_size(opened.size, max_pixels)
+    is_cut = mark is not None and mark.mode == "cropped"
+    whole = opened.size
     with decoder_errors(format, find_unsupported):
-        if format == "JPEG":
+        if format == "JPEG" and not is_cut:
             # Decodes at 1/2, 1/4 or 1/8 size if that is at least the target size.
             opened.draft(None, target)
         opened.load()
@@ -122,12 +133,21 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, 
     else:
         image = opened if has_inks else flatten_to_8_bit(opened, data)
     image = image if crop is None else image.crop(crop)
+    whole = whole if format == "JPEG" else image.size
+    if mark is not None and is_cut:
+        # Cut before it is reduced, so that a small part of a large photo stays sharp.
+        image, orientation = apply_orientation(image, orientation), UPRIGHT
+        image = image.crop(add_margin(locate_box(mark, image.size), image.size))
+        target = fit_size(image.size, max_pixels)
     is_small = max(min(image.size, target)) < SMALL_SIDE and format in DRAWING_FORMATS
     is_lossless = format in LOSSLESS_FORMATS or (format == "WEBP" and is_lossless_webp(data))
     is_graphic = is_lossless and has_few_colours(opened.mode, image)
     # Converted at the smaller size, which is faster.
     image = convert_to_srgb(resize(image, target), profile)
     image = apply_orientation(image, orientation)
+    if mark is not None and not is_cut:
+        whole = upright_size(whole, orientation)
+        image = draw_box(image, scale_box(locate_box(mark, whole), whole, image.size))
     if is_graphic and not is_small:
         return encode_graphic(image)
     return encode_image(image, lossless=is_small, quality=choose_quality(image), subsampling=FULL_COLOUR)

@@ -46,7 +46,7 @@ def strip_jpeg(data: bytes) -> StrippedImage:
         elif APP1 <= code <= APP2:
             content = data[start + 4 : end]
             if code == APP2:
-                if content.startswith(ICC_SIGNATURE):
+                if content.startswith(ICC_SIGNATURE) and len(content) >= ICC_HEADER:
                     profile_parts.setdefault(content[len(ICC_SIGNATURE)], content[ICC_HEADER:])
             elif not exif and content.startswith(b"Exif\0\0"):
                 exif = content[6:]

@@ -19,9 +19,19 @@ from persqa_client.errors import RowError
 from persqa_client.images.decode import convert_image
 from persqa_client.images.prepare import SourceImage, parse_image, read_image
 from persqa_client.images.references import FileVersion, get_file_version, read_cached_file
-from persqa_client.types import EncodedImage, FileStamp, LoadedImage
+from persqa_client.types import BoxMark, EncodedImage, FileStamp, LoadedImage
 
 MAX_KNOWN_FILES = 8_192
+
+
+# A digest of the file's content, and the box that is drawn or cut.
+ImageKey = tuple[bytes, BoxMark | None]
+MarkedVersion = tuple[FileVersion, BoxMark | None]
+
+
+def make_image_key(source: SourceImage, max_pixels: int, mark: BoxMark | None) -> ImageKey:
+    """``max_pixels`` is the same for all images of a cache."""
+    return source.digest, mark
 
 
 class ImageCache:
@@ -35,13 +45,11 @@ class ImageCache:
         self._roots = roots
         self._max_pixels = max_pixels
         self._lock = threading.Condition()
-        self._reencoded: LRUCache[bytes, EncodedImage] = LRUCache(max_bytes, getsizeof=lambda image: len(image.data))
-        self._reencode = cached(self._reencoded, key=lambda source, _: source.digest, condition=self._lock)(
-            SourceImage.reencoded
-        )
+        self._reencoded: LRUCache[ImageKey, EncodedImage] = LRUCache(max_bytes, getsizeof=lambda image: len(image.data))
+        self._reencode = cached(self._reencoded, key=make_image_key, condition=self._lock)(SourceImage.reencoded)
         # An unchanged file is not read again while its image is in the cache or in use.
-        self._digests: LRUCache[FileVersion, bytes] = LRUCache(MAX_KNOWN_FILES)
-        self._in_use: WeakValueDictionary[FileVersion, EncodedImage] = WeakValueDictionary()
+        self._keys: LRUCache[MarkedVersion, ImageKey] = LRUCache(MAX_KNOWN_FILES)
+        self._in_use: WeakValueDictionary[MarkedVersion, EncodedImage] = WeakValueDictionary()
 
     @property
     def size(self) -> int:
@@ -50,28 +58,30 @@ class ImageCache:
     def find_version(self, reference: str) -> FileVersion | None:
         return get_file_version(reference, self._roots)
 
-    def load(self, reference: str, version: FileVersion | None = None) -> EncodedImage:
+    def load(self, reference: str, version: FileVersion | None = None, mark: BoxMark | None = None) -> EncodedImage:
         """Blocks. Raises like load_image. ``version``: the current one, if the caller has it."""
         version = version or self.find_version(reference)
-        image = self._find(version)
+        image = self._find(version, mark)
         if image is not None:
             return image
         source = read_image(reference, self._roots)
-        image = source.as_is(self._max_pixels)
+        image = source.as_is(self._max_pixels) if mark is None else None
         if image is None:
-            image = self._reencode(source, self._max_pixels)
+            image = self._reencode(source, self._max_pixels, mark)
             if version is not None:
                 with self._lock:
-                    self._digests[version] = source.digest
+                    self._keys[version, mark] = make_image_key(source, self._max_pixels, mark)
         if version is not None:
-            self._in_use[version] = image
+            self._in_use[version, mark] = image
         return image
 
-    def load_at_once(self, reference: str, version: FileVersion | None = None) -> EncodedImage | None:
+    def load_at_once(
+        self, reference: str, version: FileVersion | None = None, mark: BoxMark | None = None
+    ) -> EncodedImage | None:
         """Like ``load``, but None if that would wait for a disk, re-encode the image or raise an error."""
         version = version or self.find_version(reference)
-        image = self._find(version)
-        if image is not None or version is None:
+        image = self._find(version, mark)
+        if image is not None or version is None or mark is not None:
             return image
         data = read_cached_file(version.path, version.size)
         if data is None:
@@ -81,16 +91,16 @@ class ImageCache:
         except RowError:
             return None
         if image is not None:
-            self._in_use[version] = image
+            self._in_use[version, None] = image
         return image
 
-    def _find(self, version: FileVersion | None) -> EncodedImage | None:
+    def _find(self, version: FileVersion | None, mark: BoxMark | None) -> EncodedImage | None:
         if version is None:
             return None
         with self._lock:
-            digest = self._digests.get(version)
-            image = self._reencoded.get(digest) if digest is not None else None
-        return image or self._in_use.get(version)
+            key = self._keys.get((version, mark))
+            image = self._reencoded.get(key) if key is not None else None
+        return image or self._in_use.get((version, mark))
 
 
 # Request fields that change how a server processes the image.
@@ -110,10 +120,13 @@ def add_image_uuid(image: EncodedImage, fields: Mapping[str, Any]) -> EncodedIma
     return replace(image, uuid=f"persqa-{digest.hexdigest()}")
 
 
+LoadKey = tuple[str, FileVersion | None, BoxMark | None]
+
+
 class ImageLoader:
     """``fields``: additional fields of the requests. ``share_all`` shares all images, ``share_repeated`` only those
-    loaded a second time. A shared image has a uuid, and concurrent requests use one copy. Others have none, because the
-    digest is expensive.
+    loaded a second time and, from the first time on, those in ``shared``. A shared image has a uuid, and concurrent
+    requests use one copy. Others have none, because the digest is expensive.
     """
 
     def __init__(
@@ -124,6 +137,7 @@ class ImageLoader:
         *,
         share_all: bool,
         share_repeated: bool,
+        shared: Collection[str] = (),
         max_known: int = MAX_KNOWN_REFERENCES,
     ) -> None:
         self._cache = cache
@@ -131,53 +145,54 @@ class ImageLoader:
         self._fields = fields
         self._share_all = share_all
         self._share_repeated = share_repeated
+        self._always_shared = frozenset(shared)
         self._seen: FIFOCache[int, None] = FIFOCache(max_known)
-        # By reference and version: a file that was replaced is another image.
-        self._loading: dict[tuple[str, FileVersion | None], asyncio.Task[EncodedImage]] = {}
-        self._shared: WeakValueDictionary[tuple[str, FileVersion | None], EncodedImage] = WeakValueDictionary()
+        # By reference, version and mark: a file that was replaced is another image.
+        self._loading: dict[LoadKey, asyncio.Task[EncodedImage]] = {}
+        self._shared: WeakValueDictionary[LoadKey, EncodedImage] = WeakValueDictionary()
 
-    async def load(self, reference: str) -> LoadedImage:
+    async def load(self, reference: str, mark: BoxMark | None = None) -> LoadedImage:
         """Raises RowError as load_image does."""
         # The version is read before the content. If the file is replaced in between, a later run compares digests.
         version = self._cache.find_version(reference)
-        image = await self._load(reference, version)
+        image = await self._load((reference, version, mark))
         if version is None or image.source_digest is None:
             return LoadedImage(image)
         return LoadedImage(image, FileStamp(version.size, version.modified_ns, image.source_digest))
 
-    async def _load(self, reference: str, version: FileVersion | None) -> EncodedImage:
+    async def _load(self, key: LoadKey) -> EncodedImage:
+        reference, _, mark = key
         is_shared = self._share_all
         if self._share_repeated and not is_shared:
             # Only the hash is kept, since a reference may be a data: URI. A collision costs one digest.
-            key = hash(reference)
-            is_shared = key in self._seen
-            self._seen.setdefault(key)
+            known = hash((reference, mark))
+            is_shared = known in self._seen or reference in self._always_shared
+            self._seen.setdefault(known)
         if is_shared:
-            return self._shared.get((reference, version)) or await self._load_shared(reference, version)
+            return self._shared.get(key) or await self._load_shared(key)
         # A thread costs 0.3 ms of CPU time per image (scripts/bench.py hot-path), more than the rest of the loading.
-        image = self._cache.load_at_once(reference, version)
+        image = self._cache.load_at_once(*key)
         if image is not None:
             return image
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._cache.load, reference, version)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._cache.load, *key)
 
-    async def _load_shared(self, reference: str, version: FileVersion | None) -> EncodedImage:
-        key = (reference, version)
+    async def _load_shared(self, key: LoadKey) -> EncodedImage:
         task = self._loading.get(key)
         if task is None:
-            task = self._loading[key] = asyncio.create_task(self._load_with_uuid(reference, version))
+            task = self._loading[key] = asyncio.create_task(self._load_with_uuid(key))
         # Shielded: other requests may wait for the same image if this one is cancelled.
         return await asyncio.shield(task)
 
-    async def _load_with_uuid(self, reference: str, version: FileVersion | None) -> EncodedImage:
+    async def _load_with_uuid(self, key: LoadKey) -> EncodedImage:
         def load() -> EncodedImage:
-            return add_image_uuid(self._cache.load(reference, version), self._fields)
+            return add_image_uuid(self._cache.load(*key), self._fields)
 
         try:
             image = await asyncio.get_running_loop().run_in_executor(self._threads, load)
-            self._shared[reference, version] = image
+            self._shared[key] = image
             return image
         finally:
-            del self._loading[reference, version]
+            del self._loading[key]
 
 
 @dataclass(frozen=True, slots=True)

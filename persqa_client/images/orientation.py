@@ -23,6 +23,8 @@ TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Of these, width and height change places.
+SIDEWAYS = frozenset({5, 6, 7, 8})
 
 
 def read_orientation(exif: bytes, xmp: bytes = b"") -> int:
@@ -51,3 +53,7 @@ def find_exif_orientation(exif: bytes) -> int | None:
 
 def apply_orientation(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(TRANSPOSITIONS[orientation]) if orientation in TRANSPOSITIONS else image
+
+
+def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    return size[::-1] if orientation in SIDEWAYS else size

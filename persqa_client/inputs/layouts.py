@@ -11,6 +11,7 @@ from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.references import ANY_URL, DATA_URI, describe_reference, parse_local_path
 from persqa_client.inputs.rows import find_wrapped_line, parse_images, parse_json, parse_line
 from persqa_client.inputs.sources import BrokenLine, Source
+from persqa_client.inputs.subjects import NO_FIELDS
 from persqa_client.types import START_POSITION, BadRow
 
 # Rows that are looked at; those after the first are only read while none has the key.
@@ -117,8 +118,8 @@ def iter_first_lines(source: Source) -> Iterator[tuple[int, bytes]]:
 
 
 def find_problem(number: int, line: bytes, image_key: str) -> str | None:
-    """Why the row fails because of its fields."""
-    row = parse_line(number, line, image_key=image_key, output_key=NO_KEY)
+    """Why the row fails because of its fields, those aside that say who the main character is."""
+    row = parse_line(number, line, image_key=image_key, output_key=NO_KEY, subject=NO_FIELDS)
     if isinstance(row, BadRow):
         return None if row.code in ("bad_line", "no_image") else row.message
     for reference in row.images:

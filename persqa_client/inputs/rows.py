@@ -9,6 +9,7 @@ from typing import Any
 
 from persqa_client.errors import RowError
 from persqa_client.inputs.sources import BrokenLine
+from persqa_client.inputs.subjects import TAG_FIELD, SubjectFields
 from persqa_client.jsonl import (
     MAX_DEPTH,
     cut_last_member,
@@ -27,8 +28,8 @@ from persqa_client.types import BadRow, Row
 # Keys of ``error`` in a failure file. A user's ``error`` field without them is kept.
 ERROR_KEYS = frozenset({"code", "message", "attempts", "raw"})
 WRAPPED_KEYS = frozenset({"line", "error"})
-# Fields that are read, besides the images.
-ROW_FIELDS = ("question", "tag", "id", "category", "language")
+# Fields that are read, besides the images and those that say who the main character is.
+ROW_FIELDS = ("question", "id", "category", "language")
 MAX_QUESTIONS = 1000
 # Longer lines are read in part only, and fail. No server takes a request of this size.
 MAX_LINE_BYTES = 256 << 20
@@ -36,7 +37,15 @@ MAX_LINE_BYTES = 256 << 20
 KEPT_BYTES = 64 << 10
 
 
-def parse_line(number: int, line: bytes, *, image_key: str, output_key: str, details: bool = False) -> Row | BadRow:
+def parse_line(
+    number: int,
+    line: bytes,
+    *,
+    image_key: str,
+    output_key: str,
+    details: bool = False,
+    subject: SubjectFields = TAG_FIELD,
+) -> Row | BadRow:
     """Parses a line without its line end; returns a BadRow if it is invalid.
 
     A line of a failure file becomes the row that failed. A Row can be read and written by every later step.
@@ -57,7 +66,7 @@ def parse_line(number: int, line: bytes, *, image_key: str, output_key: str, det
             line = dump_spaced(fields)
         elif not isinstance(fields, dict):
             raise RowError("bad_line", f"a row must be a JSON object or a string, not {type(fields).__name__}")
-        check_is_unambiguous(line, fields, image_key)
+        check_is_unambiguous(line, fields, (image_key, *ROW_FIELDS, *subject.names))
         only_question = None
         if "error" in fields and is_failure_error(fields["error"]):
             only_question = parse_question_number(fields.pop("error"))
@@ -65,16 +74,19 @@ def parse_line(number: int, line: bytes, *, image_key: str, output_key: str, det
         if output_key in fields or (details and f"{output_key}_meta" in fields):
             key = output_key if output_key in fields else f"{output_key}_meta"
             raise RowError("output_key_taken", f"the row already has a field {key!r}; choose another --output-key")
+        images = parse_images(fields, image_key)
         return Row(
             number=number,
             line=line,
-            images=parse_images(fields, image_key),
+            images=images,
             question=parse_text(fields, "question") if "question" in fields else None,
-            tag=parse_tag_field(fields) if "tag" in fields else None,
+            tag=parse_tag_field(fields, subject.tag) if subject.tag is not None and subject.tag in fields else None,
             id=parse_id(fields, line) if "id" in fields else None,
             category=parse_choice(fields, "category", parse_category) if "category" in fields else None,
             language=parse_choice(fields, "language", parse_language) if "language" in fields else None,
             only_question=only_question,
+            reference=parse_reference(fields, subject.reference) if subject.reference in fields else None,
+            marks=subject.parse_marks(fields, len(images)),
         )
     except RowError as error:
         # What is no row is kept byte for byte.
@@ -106,11 +118,11 @@ def is_failure_error(error: object) -> bool:
     return isinstance(error, dict) and error.keys() >= ERROR_KEYS
 
 
-def check_is_unambiguous(line: bytes, fields: dict[str, Any], image_key: str) -> None:
+def check_is_unambiguous(line: bytes, fields: dict[str, Any], names: tuple[str, ...]) -> None:
     """Raises RowError for a row that other programs, or other parts of this one, read differently or not at all."""
     if is_too_deep(line):
         raise RowError("bad_line", f"nested more than {MAX_DEPTH} deep, which other programs can't read")
-    if (key := find_repeated_key(line, fields, (image_key, *ROW_FIELDS))) is not None:
+    if (key := find_repeated_key(line, fields, names)) is not None:
         raise RowError("bad_line", f"the field {key!r} is in the row twice; keep one of them")
 
 
@@ -138,12 +150,19 @@ def parse_text(fields: dict[str, Any], name: str) -> str | None:
     return value.strip() or None if value else None
 
 
-def parse_tag_field(fields: dict[str, Any]) -> str | None:
-    name = parse_text(fields, "tag")
+def parse_tag_field(fields: dict[str, Any], key: str) -> str | None:
+    name = parse_text(fields, key)
     try:
         return None if name is None else parse_tag(name)
     except ValueError as error:
         raise RowError("bad_tag", str(error)) from error
+
+
+def parse_reference(fields: dict[str, Any], key: str | None) -> str | None:
+    value = fields.get(key) if key is not None else None
+    if value is not None and not isinstance(value, str):
+        raise RowError("bad_image_field", f"the field {key!r} must be the path of one image")
+    return value if value and value.strip() else None
 
 
 def parse_choice(fields: dict[str, Any], name: str, parse: Callable[[str], str]) -> str | None:

@@ -39,19 +39,24 @@ class PathWriter:
     roots: tuple[Path, ...]
     folder: str
 
-    def rewrite(self, row: Row | BadRow, image_key: str) -> Row | BadRow:
-        """Replaces only the paths in the line; the other bytes stay, and so does the row's ``images``."""
+    def rewrite(self, row: Row | BadRow, image_key: str, reference_key: str | None = None) -> Row | BadRow:
+        """Replaces only the paths in the line; the other bytes stay, and so do the row's own values."""
+        row = self._rewrite_field(row, image_key, row.images if isinstance(row, Row) else None)
+        if reference_key is None or (isinstance(row, Row) and row.reference is None):
+            return row
+        return self._rewrite_field(row, reference_key, None)
+
+    def _rewrite_field(self, row: Row | BadRow, key: str, references: Sequence[str] | None) -> Row | BadRow:
         try:
-            references = row.images if isinstance(row, Row) else parse_images(load_object(row.line), image_key)
+            references = references or parse_images(load_object(row.line), key)
             written = [self.write(reference) for reference in references]
             if written == list(references):
                 return row
-            line = replace_texts(row.line, image_key, references, written)
+            line = replace_texts(row.line, key, references, written)
         except (RowError, ValueError):
             return row  # nothing in it can be read as a path
-        if isinstance(row, BadRow):
-            return replace(row, line=line, given=row.line)
-        return row._replace(line=line, given=row.line)
+        given = row.line if row.given is None else row.given
+        return replace(row, line=line, given=given) if isinstance(row, BadRow) else row._replace(line=line, given=given)
 
     def write(self, reference: str) -> str:
         """A path that does not exist is taken to be in the first root. Data and URLs stay."""

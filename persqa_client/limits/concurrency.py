@@ -61,6 +61,8 @@ class WaitQueue:
 # between the questions about an image, it is encoded again. Half a batch (8,192 tokens by default on an H100) leaves
 # room for images in use.
 IMAGE_TOKEN_LIMIT = 4096
+# Seconds after which what a server reported of its queue is out of date.
+METRICS_AGE = 5.0
 
 
 class ImageTokenLimit:
@@ -97,6 +99,7 @@ class ConcurrencyLimit:
         self._alarm: asyncio.TimerHandle | None = None
         self._queue = WaitQueue()
         self._closing = asyncio.Event()
+        self._metrics: tuple[ServerMetrics, float] | None = None  # latest ones, and their time
 
     @property
     def controller(self) -> LimitController:
@@ -208,7 +211,15 @@ class ConcurrencyLimit:
     def record_outage(self) -> None:
         self.admission.record_outage(loop_time())
 
+    @property
+    def server_metrics(self) -> ServerMetrics | None:
+        """What the server reported last; None if it reports nothing, or nothing recently."""
+        if self._metrics is None or loop_time() - self._metrics[1] > METRICS_AGE:
+            return None
+        return self._metrics[0]
+
     def record_metrics(self, metrics: ServerMetrics) -> None:
+        self._metrics = metrics, loop_time()
         self.admission.record_metrics(metrics, loop_time())
         self.wake_waiters()
 

@@ -16,6 +16,7 @@ from hashlib import blake2b
 from persqa_client.language import is_chinese
 from persqa_client.outcomes import AnswerVerdict
 from persqa_client.questions.constraints import FORMS, SentenceForm, list_patterns
+from persqa_client.questions.introductions import join_sentences
 from persqa_client.questions.tags import SURROGATE_NAMES
 from persqa_client.types import AnswerStyle, Problem, Task, Turn
 
@@ -157,13 +158,17 @@ LENGTHS: Mapping[str, Mapping[AnswerStyle, str]] = {
 
 @lru_cache(maxsize=1024)
 def build_prompt(
-    question: str, name: str, category: str = "human", answer_style: AnswerStyle = "sentences"
+    question: str,
+    name: str,
+    category: str = "human",
+    answer_style: AnswerStyle = "sentences",
+    introduction: str = "",
 ) -> tuple[str, str]:
-    """System text and prompt."""
+    """System text and prompt. ``introduction``: sentences about who the main character is."""
     wording = choose_wording(question)
     lengths = LENGTHS["zh" if wording is CHINESE else "en"]
     template = wording.prompt.replace(lengths["sentences"], lengths[answer_style])
-    subject = wording.subjects[category].format(name=name)
+    subject = join_sentences(wording.subjects[category].format(name=name), introduction, question=question)
     return wording.system, template.format(subject=subject, name=name, question=question)
 
 
@@ -229,6 +234,7 @@ def build_verification_prompt(task: Task, answer: str) -> tuple[str, str]:
     question, answer = task.question.replace(task.tag, name), answer.replace(task.tag, name)
     wording = CHINESE_VERIFICATION if is_chinese(task.question) else ENGLISH_VERIFICATION
     subject = choose_wording(task.question).subjects[task.category or "human"].format(name=name)
+    subject = join_sentences(subject, task.introduction, question=task.question)
     return wording.prompt.format(subject=subject, name=name, question=question, answer=answer), wording.pattern
 
 

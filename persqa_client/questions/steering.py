@@ -102,14 +102,36 @@ class Steering:
     # Whether a row's field of this name replaces the run's text.
     row_system: bool = False
     row_prompt: bool = False
+    # Who the main character is, in words that are put into a sentence, and the row's field that replaces them.
+    description: Template | None = None
+    description_key: str | None = None
 
-    def build(self, question: str, tag: str, name: str, category: str, line: bytes | None) -> tuple[str, str]:
-        """System text and prompt, with ``name`` in place of the tag: the tag itself, or a surrogate. ``line``: the row
-        as JSON; None if it is unknown, so that its fields are left empty.
+    def describe(self, question: str, tag: str, category: str, line: bytes | None) -> str:
+        """The description of the main character, with the tag; empty if there is none, or if ``line`` is None and it
+        depends on the row.
 
         Raises RowError (``bad_field`` or ``bad_prompt``).
         """
-        system, prompt = build_prompt(question, name, category, self.answer_style)
+        values = {"question": question, "tag": tag, "category": category}
+        if line is None and (self.description_key is not None or self._needs_row(values)):
+            return ""
+        fields = _Fields(values, line)
+        if self.description_key is not None and (own := fields.text(self.description_key)) is not None:
+            return fields.check(own, f"field {self.description_key!r}")
+        return "" if self.description is None else fields.render(self.description, "description")
+
+    def _needs_row(self, values: Collection[str]) -> bool:
+        return self.description is not None and not set(self.description.fields) <= set(values)
+
+    def build(
+        self, question: str, tag: str, name: str, category: str, line: bytes | None, introduction: str = ""
+    ) -> tuple[str, str]:
+        """System text and prompt, with ``name`` in place of the tag: the tag itself, or a surrogate. ``line``: the row
+        as JSON; None if it is unknown, so that its fields are left empty. ``introduction`` begins an own prompt.
+
+        Raises RowError (``bad_field`` or ``bad_prompt``).
+        """
+        system, prompt = build_prompt(question, name, category, self.answer_style, introduction)
         if self.system is self.prompt is None and not (self.row_system or self.row_prompt):
             return system, prompt
         fields = _Fields({"question": question, "tag": name, "category": category}, line)
@@ -118,7 +140,8 @@ class Steering:
         if (template := own_system or self.system) is not None:
             system = fields.render(template, "system text").replace(tag, name)
         if (template := own_prompt or self.prompt) is not None:
-            prompt = fields.render(template, "prompt").replace(tag, name)
+            own = fields.render(template, "prompt").replace(tag, name)
+            prompt = f"{introduction}\n{own}" if introduction else own
         return system, prompt
 
 
@@ -126,21 +149,36 @@ DEFAULT_STEERING = Steering()
 
 
 def make_steering(
-    system: str | None, prompt: str | None, answer_style: AnswerStyle, row_fields: Collection[str]
+    system: str | None,
+    prompt: str | None,
+    answer_style: AnswerStyle,
+    row_fields: Collection[str],
+    description: str | None = None,
+    description_key: str | None = None,
 ) -> Steering:
     """Raises ValueError, with the name of the flag, for a text that can't be used."""
-    templates: dict[str, Template | None] = {"system": None, "prompt": None}
-    for name, text in (("system", system), ("prompt", prompt)):
-        if text is not None:
-            try:
-                templates[name] = parse_template(text.strip())
-                if name == "prompt":
-                    check_prompt(parse_template(text.strip()))
-            except ValueError as error:
-                raise ValueError(f"--{name} {error}") from error
+    own_prompt = parse_flag("prompt", prompt)
+    if own_prompt is not None:
+        try:
+            check_prompt(own_prompt)
+        except ValueError as error:
+            raise ValueError(f"--prompt {error}") from error
     return Steering(
-        **templates, answer_style=answer_style, row_system="system" in row_fields, row_prompt="prompt" in row_fields
+        parse_flag("system", system),
+        own_prompt,
+        answer_style,
+        row_system="system" in row_fields,
+        row_prompt="prompt" in row_fields,
+        description=parse_flag("describe", description),
+        description_key=description_key,
     )
+
+
+def parse_flag(name: str, text: str | None) -> Template | None:
+    try:
+        return None if text is None else parse_template(text.strip())
+    except ValueError as error:
+        raise ValueError(f"--{name} {error}") from error
 
 
 class _Fields:
@@ -154,13 +192,19 @@ class _Fields:
     def _row(self) -> dict[str, Any]:
         return load_object(self._line) if self._line is not None else {}
 
-    def template(self, name: str) -> Template | None:
-        """The row's own text, if it has one."""
+    def text(self, name: str) -> str | None:
         text = self._row.get(name)
         if text is None or text == "":
             return None
         if not isinstance(text, str):
             raise RowError("bad_field", f"the field {name!r} must be text")
+        return text
+
+    def template(self, name: str) -> Template | None:
+        """The row's own text, if it has one."""
+        text = self.text(name)
+        if text is None:
+            return None
         try:
             template = parse_template(text.strip())
             if name == "prompt":
@@ -170,7 +214,9 @@ class _Fields:
         return template
 
     def render(self, template: Template, user: str) -> str:
-        text = template.render(lambda name: self._value(name, user))
+        return self.check(template.render(lambda name: self._value(name, user)), user)
+
+    def check(self, text: str, user: str) -> str:
         try:
             check_text(text)
         except ValueError as error:

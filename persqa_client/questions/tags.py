@@ -12,7 +12,8 @@ from persqa_client.errors import RowError, SettingsError
 from persqa_client.language import UNSPACED, is_chinese
 
 # Only characters without a meaning in regular expressions and chat templates.
-TAG_NAME = re.compile(r"[^\W_](?:[\w.\-]{0,38}[^\W_])?")
+MAX_TAG_LENGTH = 40
+TAG_NAME = re.compile(rf"[^\W_](?:[\w.\-]{{0,{MAX_TAG_LENGTH - 2}}}[^\W_])?")
 # Names used by tokenizers, chat templates and training layouts.
 RESERVED_NAMES = frozenset(
     {"image", "video", "audio", "s", "unk", "pad", "bos", "eos", "mask", "cls", "sep", "think", "answer", "tool_call"}

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from persqa_client.errors import RowError
 from persqa_client.questions.bank import RANK_MODULUS, Bank, Question
 from persqa_client.questions.constraints import choose_form, sentence_pattern, word_answer_pattern
+from persqa_client.questions.introductions import introduce
 from persqa_client.questions.steering import DEFAULT_STEERING, Steering, check_text
 from persqa_client.questions.tags import can_repair_bare_name, choose_surrogate, parse_tag
 from persqa_client.types import Check, Row, Strategy, Task, TaskId
@@ -68,6 +69,9 @@ class TaskMaker:
     names: tuple[str, ...] = ()  # Real names that answers must not contain.
     steering: Steering = DEFAULT_STEERING
     question: str | None = None  # Asked about each row that has none of its own, instead of the bank's.
+    # Whether the rows have an image of the main character, or a drawn box, if the row does not say it.
+    may_have_reference: bool = False
+    may_have_drawn_box: bool = False
     asked_before: bool = False  # Whether the rows' questions were asked by an earlier run, which has checked them.
 
     def task_ids(self, row: Row) -> tuple[TaskId, ...]:
@@ -88,11 +92,22 @@ class TaskMaker:
         question = text.replace("{tag}", tag)
         if question_id is None and not self.asked_before:
             check_row_question(question, tag)
-        surrogate = choose_surrogate(question, tag, self.names) if self.strategy == "surrogate" else None
-        asked = question if surrogate is None else question.replace(tag, surrogate)
+        line = None if self.asked_before else row.line
+        description = self.steering.describe(question, tag, category, line)
+        taken = (*self.names, description)
+        surrogate = choose_surrogate(question, tag, taken) if self.strategy == "surrogate" else None
         constrained = self.strategy in STRATEGIES_WITH_PATTERN
         name = surrogate or tag
-        system, prompt = self.steering.build(asked, tag, name, category, None if self.asked_before else row.line)
+        asked = question.replace(tag, name)
+        has_drawn_box = self.may_have_drawn_box if self.asked_before else is_box_drawn(row)
+        introduction = introduce(
+            question,
+            name,
+            description.replace(tag, name),
+            has_reference=self.may_have_reference if self.asked_before else row.reference is not None,
+            has_drawn_box=has_drawn_box,
+        )
+        system, prompt = self.steering.build(asked, tag, name, category, line, introduction.text)
         return Task(
             task_id=task_id,
             kind="attribute",
@@ -111,12 +126,19 @@ class TaskMaker:
             question_id=question_id,
             category=category,
             wants_phrase=self.steering.answer_style == "word",
+            introduction=introduction.text,
+            description=introduction.description,
+            has_drawn_box=has_drawn_box,
         )
 
     def _make_pattern(self, name: str, question: str) -> str:
         if self.steering.answer_style == "word":
             return word_answer_pattern(name)
         return sentence_pattern(name, choose_form(question))
+
+
+def is_box_drawn(row: Row) -> bool:
+    return any(mark is not None and mark.mode == "drawn" for mark in row.marks)
 
 
 def check_row_question(question: str, tag: str) -> None:

@@ -12,6 +12,9 @@ from persqa_client.images.references import describe_reference
 from persqa_client.jsonl import dump_compact
 from persqa_client.language import detect_language
 from persqa_client.outcomes import Failure, RawAnswer, Record
+from persqa_client.report.matching import match_rows
+from persqa_client.report.near_duplicates import ComparedAnswer, group_answers, list_group_sizes
+from persqa_client.report.plots import make_timeline_json
 from persqa_client.report.row_reader import ReportRow
 from persqa_client.report.rows import ReportedRun, RunState
 from persqa_client.report.thumbnails import MAX_THUMBNAILS, Picture, Thumbnail, make_thumbnails, sample_evenly
@@ -36,6 +39,20 @@ class ReportData:
                 for reference in row.images:
                     self._pictures.setdefault(Picture(reference, run.roots), len(self._pictures))
         self._sample = sample_evenly(len(self._pictures), max_thumbnails)
+        self._groups = group_answers(self._list_answers())
+        self._matches = match_rows([run.rows for run in runs]) if len(runs) > 1 else None
+
+    def _list_answers(self) -> Iterator[ComparedAnswer | None]:
+        questions: dict[str, int] = {}
+        for index, run in enumerate(self._runs):
+            for row in run.rows:
+                outcome = row.outcome
+                if isinstance(outcome, Failure):
+                    yield None
+                    continue
+                question = questions.setdefault(outcome.question, len(questions))
+                pictures = tuple(self._pictures[Picture(reference, run.roots)] for reference in row.images)
+                yield ComparedAnswer(index, question, pictures, outcome.answer.replace(outcome.tag, ""))
 
     @property
     def row_count(self) -> int:
@@ -56,6 +73,8 @@ class ReportData:
             "rows": self.row_count,
             "pictures": self.picture_count,
             "thumbnails": self.thumbnail_count,
+            "group_sizes": list_group_sizes(self._groups),
+            "is_matched": self._matches is not None,
             "runs": [make_run_json(run, name) for run, name in zip(self._runs, names, strict=True)],
         }
 
@@ -65,10 +84,11 @@ class ReportData:
         thumbnails = make_thumbnails([pictures[number] for number in self._sample])
         sampled = frozenset(self._sample)
         questions: dict[str, int] = {}
+        groups = iter(self._groups)
         described = 0
         part: Json = {"rows": [], "questions": [], "pictures": []}
         for index, run in enumerate(self._runs):
-            for row in run.rows:
+            for place, row in enumerate(run.rows):
                 numbers = [self._pictures[Picture(reference, run.roots)] for reference in row.images]
                 while described <= max(numbers, default=-1):
                     thumbnail = next(thumbnails) if described in sampled else Thumbnail()
@@ -80,6 +100,9 @@ class ReportData:
                     part["questions"].append([cut_text(text), detect_language(text) or ""])
                 name = make_row_name(row, index, len(self._runs), numbers_questions=run.numbers_questions)
                 fields = {"id": name, "run": index, "pictures": numbers, "question": questions[text]}
+                fields["group"] = next(groups)
+                if self._matches is not None:
+                    fields["match"] = self._matches[index][place]
                 part["rows"].append(drop_empty(fields | make_row_json(row, run.identity)))
                 if len(part["rows"]) == ROWS_PER_PART:
                     yield part
@@ -110,6 +133,7 @@ def make_run_json(run: ReportedRun, name: str) -> Json:
         "rows": len(run.rows),
         "without_details": run.without_details,
         "waiting": sum(row.is_waiting for row in run.rows),
+        "timeline": make_timeline_json(run.timeline),
     }
 
 
@@ -195,11 +219,11 @@ def make_picture_json(picture: Picture, thumbnail: Thumbnail) -> list[str]:
 
 
 def drop_empty(fields: Json) -> Json:
-    """Zero stays where it is a number of something: a run or a question."""
+    """Zero stays where it is a number of something: a run, a question or a match."""
     return {
         name: value
         for name, value in fields.items()
-        if name in ("run", "question") or value not in (None, "", 0, False, [])
+        if name in ("run", "question", "match") or value not in (None, "", 0, False, [])
     }
 
 

@@ -231,13 +231,13 @@ class FollowedRun:
                 return  # its details are not read, or not written yet
             taken = None
             if record is not None and (is_whole or contains_answer(line, record)):
-                row = run.reader.read_output_line(number, line, record)
+                row = run.reader.read_output_line(number, line, record).row
                 place = taken = record.task_id
                 record = next(accepted, None)
             elif run.details is not None and not (has_all or run.is_growing):
                 return  # whether it was edited is known when the details are read
             else:
-                row = run.reader.read_output_line(number, line, None)
+                row = run.reader.read_output_line(number, line, None).row
             row = row.with_decision(self.decisions.decisions)
             where = RowPlace(self._number, *place, number, row.task_id is not None, False, start, len(line))
             yield ReadRow(IndexedRow(where, row), start + len(line), taken)

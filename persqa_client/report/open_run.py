@@ -102,7 +102,7 @@ class OpenRun:
         outcome = self.read_details(details)
         if place.is_failed:
             return self.reader.read_failure_line(place.line, line, outcome)
-        return self.reader.read_output_line(place.line, line, outcome if isinstance(outcome, Record) else None)
+        return self.reader.read_output_line(place.line, line, outcome if isinstance(outcome, Record) else None).row
 
     def read_details(self, places: list[tuple[int, int]]) -> Outcome | None:
         file = self.details

@@ -24,8 +24,8 @@ TEMPLATE = "page.html.jinja"
 STYLE = "report.css"
 # In the order in which they are joined to one script: that of a file, and that of a page that is served.
 SCRIPTS = (
-    *("texts.js", "rows.js", "figures.js", "gallery.js", "decisions.js", "filters.js", "growing.js"),
-    "report.js",
+    *("texts.js", "rows.js", "figures.js", "plots.js", "gallery.js", "decisions.js", "compare.js"),
+    *("filters.js", "growing.js", "report.js"),
 )
 SERVED_SCRIPTS = tuple("served.js" if name == "rows.js" else name for name in SCRIPTS)
 # Near the beginning of each report, so that it may be replaced by the next one.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.inputs.rows import parse_images
@@ -18,7 +18,7 @@ from persqa_client.types import Json, TaskId
 # Of an output whose run file is lost.
 DEFAULT_IDENTITY: Json = {"image-key": "image", "output-key": "pers_qa", "tag": "mam"}
 # Ends of names of files that are beside an output.
-OTHER_FILES = (".failed.jsonl", ".details.jsonl", ".listing.jsonl", ".decisions.jsonl", ".run.json")
+OTHER_FILES = (".failed.jsonl", ".details.jsonl", ".listing.jsonl", ".decisions.jsonl", ".timeline.jsonl", ".run.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,14 @@ class ReportRow:
         return self if found is None else replace(self, decision=found)
 
 
+class AcceptedRow(NamedTuple):
+    """A line of the output as it is, its members, and what the run knows of it."""
+
+    line: bytes
+    fields: Json
+    row: ReportRow
+
+
 class RowReader:
     """``output`` and ``failed`` are the paths in messages."""
 
@@ -75,16 +83,17 @@ class RowReader:
         self._output_key: str = identity["output-key"]
         self._default_tag = f"<{identity['tag']}>"
 
-    def read_output_line(self, number: int, line: bytes, record: Record | None) -> ReportRow:
+    def read_output_line(self, number: int, line: bytes, record: Record | None) -> AcceptedRow:
         """``record``: what the details say of the answer. Raises SettingsError for a line that no run wrote."""
         fields = self._load_row(number, line)
         images = self._find_images(fields)
         if record is None:
-            return ReportRow(None, number, images, self._read_written(fields), has_details=False)
+            row = ReportRow(None, number, images, self._read_written(fields), has_details=False)
+            return AcceptedRow(line, fields, row)
         is_same = contains_answer(line, record)
         if not is_same:
             record = replace(record, answer=self._read_answer(fields, record.tag, record.question)[1])
-        return ReportRow(record.task_id, number, images, record, edited=not is_same)
+        return AcceptedRow(line, fields, ReportRow(record.task_id, number, images, record, edited=not is_same))
 
     def read_failure_line(self, number: int, line: bytes, outcome: Outcome | None) -> ReportRow:
         """``outcome``: the one of the details. Raises SettingsError for a line that no run wrote."""

@@ -14,6 +14,7 @@ from persqa_client.errors import SettingsError
 from persqa_client.outcomes import Outcome, Record
 from persqa_client.report.row_reader import (
     DEFAULT_IDENTITY,
+    AcceptedRow,
     ReportRow,
     RowReader,
     contains_answer,
@@ -22,9 +23,10 @@ from persqa_client.report.row_reader import (
     read_outcome,
 )
 from persqa_client.run.image_roots import find_image_roots
+from persqa_client.run.timeline import TimelineStart, read_timeline
 from persqa_client.storage.checkpoint import find_recorded_roots, read_checkpoint, read_run_file
 from persqa_client.storage.decisions import read_decisions
-from persqa_client.storage.details import open_file, parse_place
+from persqa_client.storage.details import DetailsIndex, is_answered_line, open_file, parse_place
 from persqa_client.storage.journal import read_journal
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json, TaskId
@@ -44,6 +46,7 @@ class ReportedRun:
     without_details: int
     # Whether an input line has several questions.
     numbers_questions: bool
+    timeline: Sequence[TimelineStart] = ()
 
 
 def read_run(output: Path) -> ReportedRun:
@@ -75,7 +78,12 @@ def _read_run(output: Path) -> ReportedRun:
     roots = find_image_roots(None, output.parent, find_recorded_roots(output))
     numbers_questions = any(row.task_id is not None and row.task_id.question for row in rows)
     without_details = sum(not row.has_details for row in rows)
-    return ReportedRun(output, state, identity, rows, roots, without_details, numbers_questions)
+    timeline = read_timeline(find_timeline(files, state))
+    return ReportedRun(output, state, identity, rows, roots, without_details, numbers_questions, timeline)
+
+
+def find_timeline(files: RunFiles, state: RunState) -> Path:
+    return files.timeline_partial if state == "unfinished" else files.timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +165,29 @@ class RunReader:
         for task_id in sorted(found):
             yield task_id, tuple(found[task_id])
 
+    def iter_accepted(self) -> Iterator[AcceptedRow]:
+        """The rows of the output, one at a time: memory does not grow with the run."""
+        if not self._paths.details.exists():
+            yield from self._join_output(iter(()), is_whole=False)
+            return
+        index = DetailsIndex(self._paths.details)
+        count = sum(is_answered_line(line) for line in index.iter_latest())
+        lines = sum(1 for _ in iter_lines(self._paths.output))
+        outcomes = (read_outcome(details) for _, details in index.read())
+        records = (each for each in outcomes if isinstance(each, Record))
+        yield from self._join_output(records, is_whole=lines == count)
+
     def _read_output(self, records: Sequence[Record]) -> Iterator[ReportRow]:
-        lines = list(iter_lines(self._paths.output))
-        # If no details are missing, the answers are in the same order, also those that were edited since.
-        is_whole = len(lines) == len(records)
-        waiting = iter(records)
-        record = next(waiting, None)
-        for number, line in lines:
+        lines = sum(1 for _ in iter_lines(self._paths.output))
+        return (each.row for each in self._join_output(iter(records), is_whole=lines == len(records)))
+
+    def _join_output(self, records: Iterator[Record], *, is_whole: bool) -> Iterator[AcceptedRow]:
+        """``is_whole``: no details are missing, so the answers are in the same order, also those edited since."""
+        record = next(records, None)
+        for number, line in iter_lines(self._paths.output):
             if record is not None and (is_whole or contains_answer(line, record)):
                 yield self._reader.read_output_line(number, line, record)
-                record = next(waiting, None)
+                record = next(records, None)
             else:
                 yield self._reader.read_output_line(number, line, None)
 

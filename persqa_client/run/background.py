@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 from persqa_client.errors import PersQAError
+from persqa_client.run.metrics import serve_metrics
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
 
@@ -56,15 +57,21 @@ STOPPING_MESSAGE = "Stopping after the requests in flight. Press Ctrl-C again to
 Monitor = Callable[[Run], Coroutine[Any, Any, None]]
 
 
-async def execute_with_monitors(run: Run, *monitors: Monitor) -> Summary:
-    async with running_beside(*(monitor(run) for monitor in monitors)):
-        await asyncio.sleep(0)  # shows the first phase, since opening the files takes the loop
-        return await run.execute()
+async def execute_with_monitors(run: Run, *monitors: Monitor, announce: Callable[[str], None] = logger.info) -> Summary:
+    """``announce`` gets the address of the metrics, if they are served. Raises like ``Run.execute``."""
+    with serve_metrics(run, announce):
+        async with running_beside(*(monitor(run) for monitor in monitors)):
+            await asyncio.sleep(0)  # shows the first phase, since opening the files takes the loop
+            return await run.execute()
 
 
 @asynccontextmanager
 async def running_beside(*monitors: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Runs them until the end of the context."""
+    if not monitors:
+        # A stream that nothing watches may be closed after its loop, where nothing can be awaited.
+        yield
+        return
     tasks = [asyncio.create_task(monitor) for monitor in monitors]
     try:
         yield

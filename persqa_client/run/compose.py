@@ -113,6 +113,7 @@ class Composition(AbstractAsyncContextManager["Composition"]):
             settings.sampling.extra_body,
             share_all=settings.recipe.questions > 1,
             share_repeated=share_images,
+            shared=() if self.plan.reference is None else (self.plan.reference,),
         )
         patches = (server.picture_patch for server in self.servers if server.picture_patch in FAMILY_BY_PATCH)
         patch = next(patches, None)
@@ -124,6 +125,7 @@ class Composition(AbstractAsyncContextManager["Composition"]):
             max_tokens=settings.sampling.max_tokens,
             context=shortest_context(self.servers),
             model_family=family,
+            shared_reference=self.plan.reference,
             share_images=share_images,
             verify=settings.recipe.verify,
             note_question=self._note_question,

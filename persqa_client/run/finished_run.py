@@ -34,7 +34,7 @@ from persqa_client.storage.details import outcome_from_details
 from persqa_client.storage.finished import FinishedResults, KeptQuestion
 from persqa_client.storage.listing import is_listed
 from persqa_client.storage.numbered_files import OwnFiles
-from persqa_client.types import START_POSITION, BadRow, Json, ProblemCode, Row, Task, TaskId
+from persqa_client.types import START_POSITION, BadRow, Json, ProblemCode, Row, Strategy, Task, TaskId
 
 # What is missing of a question: the raw text of an accepted answer, earlier rejected answers, or what a check needs.
 Lack = Literal["raw", "earlier", "question", "ending"]
@@ -60,13 +60,22 @@ class FinishedPlan:
         # The run's token limit, for answers that were stored without their own limit.
         self.max_tokens = settings.sampling.max_tokens
         # Makes tasks without a surrogate; the surrogate that was asked about is added.
-        self.direct_maker = replace(self._plan.make_task_maker("direct"), asked_before=True)
+        self.direct_maker = self._make_task_maker("direct")
         self._lines = WrittenLineReader(
-            replace(self._plan.make_task_maker(members.get("strategy", "direct")), asked_before=True),
+            self._make_task_maker(members.get("strategy", "direct")),
             self.recipe.output_key,
             answer_only=self.recipe.output_style == "answer",
             has_meta=self.recipe.details,
             has_bank=not has_own_bank and run.identity.get("bank-digest") in (None, self._plan.bank.digest),
+        )
+
+    def _make_task_maker(self, strategy: Strategy) -> TaskMaker:
+        had_reference = bool({"reference", "reference-key"} & self._run.identity.keys())
+        return replace(
+            self._plan.make_task_maker(strategy),
+            asked_before=True,
+            may_have_reference=had_reference,
+            may_have_drawn_box=self.recipe.box == "drawn",
         )
 
     def iter_tasks(self, results: FinishedResults) -> Iterator[tuple[TaskId, Row | None]]:
@@ -116,7 +125,8 @@ class FinishedPlan:
 def restore_settings(identity: Json, names: Path | None) -> RunSettings:
     """The settings of a run from its identity, with a placeholder endpoint."""
     flags = {name: identity[key] for name in Recipe.model_fields if (key := name.replace("_", "-")) in identity}
-    flags |= {"names": names, "max_tokens": identity["max-tokens"], "seed": identity["seed"]}
+    # The files of the names and of the reference image are not stored.
+    flags |= {"names": names, "reference": None, "max_tokens": identity["max-tokens"], "seed": identity["seed"]}
     if flags["bank"] not in CATEGORIES:
         flags["bank"] = "human"
     endpoint = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=identity["model"])

@@ -17,7 +17,19 @@ from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Recor
 from persqa_client.questions.prompts import build_reask_prompt
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.verification import DOUBTS, NOT_VERIFIED, add_cost, needs_verification, verify_answer
-from persqa_client.types import BadRow, EncodedImage, FileStamp, LoadedImage, Problem, Request, Row, Task, TaskId, Usage
+from persqa_client.types import (
+    BadRow,
+    BoxMark,
+    EncodedImage,
+    FileStamp,
+    LoadedImage,
+    Problem,
+    Request,
+    Row,
+    Task,
+    TaskId,
+    Usage,
+)
 
 # A rejected answer is asked for once more, and then once at another endpoint, if there is one.
 MAX_ASKS = 2
@@ -27,6 +39,10 @@ class Completer(Protocol):
     """Interface of a session or a pool."""
 
     async def complete(self, request: Request) -> Reply: ...
+
+
+class LoadImage(Protocol):
+    def __call__(self, reference: str, mark: BoxMark | None = None) -> Awaitable[LoadedImage]: ...
 
 
 @dataclass(slots=True)
@@ -72,10 +88,10 @@ def ignore_weight(weight: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Answers the tasks of a run. ``load`` loads an image reference, or raises RowError."""
+    """Answers the tasks of a run. ``load`` loads an image reference with its mark, or raises RowError."""
 
     completer: Completer
-    load: Callable[[str], Awaitable[LoadedImage]]
+    load: LoadImage
     task_maker: TaskMaker
     # Maximum tokens of an answer.
     max_tokens: int = 512
@@ -83,6 +99,8 @@ class Pipeline:
     context: int | None = None
     # Model family for counting image tokens; None if unknown.
     model_family: ModelFamily | None = None
+    # The image of the main character that all rows share, and that is in memory once.
+    shared_reference: str | None = None
     # Whether each image is sent once for all its questions.
     share_images: bool = False
     # Which accepted answers the model is asked about again.
@@ -102,16 +120,16 @@ class Pipeline:
         task: Task | None = None
         try:
             task = self.task_maker.make_task(row, task_id)
-            loaded = [await self.load(reference) for reference in row.images]
+            loaded = [await self.load(reference, mark) for reference, mark in row.views]
         except RowError as error:
             asked = None if task is None else describe_task(task)
             return Failure(task_id, error.code, f"Line {task_id.row}: {error.message}", task=asked)
         self.note_question(task.question)
         images, files = tuple([each.image for each in loaded]), tuple([each.file for each in loaded])
         held = len(row.line)
-        for reference, image, file in zip(row.images, images, files, strict=True):
+        for reference, image, file in zip(row.pictures, images, files, strict=True):
             self.note_image(row.number, reference, file)
-            held += len(image.data)
+            held += 0 if reference == self.shared_reference else len(image.data)
         # The first question's weight includes the images that the others share.
         set_weight(0 if self.share_images and task_id.question > 0 else held)
         return await self._ask(task, images, files)

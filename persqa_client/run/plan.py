@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -13,12 +14,15 @@ from typing import Any
 from persqa_client.answers.checks import PHRASE_CHECKS, TAGGED_ANSWER_CHECKS
 from persqa_client.config import Recipe
 from persqa_client.errors import RowError, SettingsError
-from persqa_client.images.references import estimate_reference_size
+from persqa_client.images.prepare import read_image
+from persqa_client.images.references import estimate_reference_size, make_reference
 from persqa_client.inputs.memory_pictures import hide_pictures
 from persqa_client.inputs.rows import parse_line
+from persqa_client.inputs.subjects import SubjectFields, find_folder_tag
 from persqa_client.jsonl import dump_spaced, load_object
 from persqa_client.questions.bank import Bank, read_bank_file
 from persqa_client.questions.categories import CATEGORIES, parse_need
+from persqa_client.questions.introductions import introductions_digest
 from persqa_client.questions.prompts import lengths_digest, prompts_digest, verification_digest
 from persqa_client.questions.steering import Steering, make_steering
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
@@ -56,6 +60,7 @@ class RunPlan:
         self.tag = make_tag(recipe.tag)
         self.limits = complete_prices(settings)
         self.steering = make_recipe_steering(recipe)
+        self.reference = None if recipe.reference is None else check_reference(recipe.reference)
 
     def with_settings(self, settings: RunSettings) -> RunPlan:
         """The plan for other endpoints. The files of the bank and of the names are not read again."""
@@ -80,7 +85,8 @@ class RunPlan:
         )
 
     def make_row_reader(self, *, share_images: bool = False, paths: PathWriters = AS_GIVEN) -> RowReader:
-        return RowReader(self.settings.recipe, self.image_roots, self.make_task_maker("direct"), share_images, paths)
+        maker = self.make_task_maker("direct")
+        return RowReader(self.settings.recipe, self.image_roots, maker, share_images, paths, self.reference)
 
     def identity(self) -> dict[str, Any]:
         """The settings that affect the data, by flag name; files are represented by digests."""
@@ -90,6 +96,8 @@ class RunPlan:
             identity["bank"] = f"a file with the digest {digest_file(Path(recipe.bank))}"
         if recipe.names is not None:
             identity["names"] = f"a file with the digest {digest_file(recipe.names)}"
+        if recipe.reference is not None:
+            identity["reference"] = f"a file with the digest {digest_file(recipe.reference)}"
         return identity
 
     def digests(self) -> dict[str, str]:
@@ -99,6 +107,8 @@ class RunPlan:
             digests["verify-digest"] = verification_digest()
         if self.settings.recipe.answer_style != "sentences":
             digests["lengths-digest"] = lengths_digest()
+        if self.settings.recipe.introduces:
+            digests["introductions-digest"] = introductions_digest()
         return digests
 
     def warnings(self) -> tuple[str, ...]:
@@ -122,6 +132,8 @@ class RowReader:
     task_maker: TaskMaker
     share_images: bool = False
     paths: PathWriters = AS_GIVEN
+    # The image of the main character that rows without their own have.
+    reference: str | None = None
 
     @property
     def jobs_per_permit(self) -> int:
@@ -133,14 +145,39 @@ class RowReader:
         row = self._parse(number, line)
         writer = self.paths.rows if path is None else self.paths.listed
         if writer is not None:
-            row = writer.rewrite(row, self.recipe.image_key)
+            row = writer.rewrite(row, self.recipe.image_key, self.recipe.reference_key)
         row = hide_pictures(row)
-        return row if path is None or isinstance(row, BadRow) else locate_row(row, name, path)
+        if isinstance(row, BadRow):
+            return row
+        return self._add_folder_tag(self._add_reference(row if path is None else locate_row(row, name, path)))
+
+    def _add_reference(self, row: Row) -> Row:
+        return row._replace(reference=self.reference) if row.reference is None and self.reference is not None else row
+
+    def _add_folder_tag(self, row: Row) -> Row | BadRow:
+        if self.recipe.tag_from is None or row.tag is not None:
+            return row
+        try:
+            return row._replace(tag=find_folder_tag(row.images[0], self.image_roots))
+        except RowError as error:
+            return BadRow(row.number, row.line, error.code, f"Line {row.number}: {error.message}.", row.given)
 
     def _parse(self, number: int, line: bytes) -> Row | BadRow:
         recipe = self.recipe
         return parse_line(
-            number, line, image_key=recipe.image_key, output_key=recipe.output_key, details=recipe.details
+            number,
+            line,
+            image_key=recipe.image_key,
+            output_key=recipe.output_key,
+            details=recipe.details,
+            subject=SubjectFields(
+                recipe.tag_key,
+                recipe.describe_key,
+                recipe.reference_key,
+                None if recipe.box is None else recipe.box_key,
+                recipe.box_format,
+                recipe.box or "drawn",
+            ),
         )
 
     def parse_answered(self, line: bytes) -> Row | None:
@@ -154,7 +191,11 @@ class RowReader:
         if isinstance(row, BadRow):
             return None
         writer = self.paths.rows or self.paths.listed
-        return row if writer is None else row._replace(images=writer.resolve(row.images))
+        if writer is not None:
+            own = None if row.reference is None else writer.resolve((row.reference,))[0]
+            row = row._replace(images=writer.resolve(row.images), reference=own)
+        tagged = self._add_folder_tag(self._add_reference(row))
+        return None if isinstance(tagged, BadRow) else tagged
 
     def task_ids(self, row: Row | BadRow) -> tuple[TaskId, ...]:
         return (TaskId(row.number),) if isinstance(row, BadRow) else self.task_maker.task_ids(row)
@@ -163,7 +204,9 @@ class RowReader:
         shares = self.share_images and task_id.question > 0
         if isinstance(row, BadRow) or (shares and row.only_question is None):
             return len(row.line)
-        images = sum([estimate_reference_size(reference, self.image_roots) for reference in row.images])
+        # The image that all rows share is in memory once.
+        own = row.images if row.reference == self.reference else row.pictures
+        images = sum([estimate_reference_size(reference, self.image_roots) for reference in own])
         return len(row.line) + BYTES_PER_IMAGE_BYTE * images
 
 
@@ -182,7 +225,9 @@ def make_tag(name: str) -> str:
 def make_recipe_steering(recipe: Recipe) -> Steering:
     """Raises SettingsError for a text that can't be used, and for a question about another tag."""
     try:
-        steering = make_steering(recipe.system, recipe.prompt, recipe.answer_style, recipe.steer)
+        steering = make_steering(
+            recipe.system, recipe.prompt, recipe.answer_style, recipe.steer, recipe.describe, recipe.describe_key
+        )
         if recipe.question is not None:
             check_row_question(recipe.question.replace("{tag}", make_tag(recipe.tag)), make_tag(recipe.tag))
     except ValueError as error:
@@ -190,6 +235,16 @@ def make_recipe_steering(recipe: Recipe) -> Steering:
     except RowError as error:
         raise SettingsError(f"--question: {error.message}.") from error
     return steering
+
+
+def check_reference(path: Path) -> str:
+    """The path for the rows, whose relative paths start elsewhere. Raises SettingsError if it is no usable image."""
+    reference = make_reference(os.path.abspath(path))
+    try:
+        read_image(reference, ())
+    except RowError as error:
+        raise SettingsError(f"--reference: {error.message}") from error
+    return reference
 
 
 def make_bank(recipe: Recipe) -> Bank:

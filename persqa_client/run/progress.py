@@ -136,7 +136,7 @@ class ProgressMeter:
         # When it last did something else than answering, and the rows that were finished then.
         self._idle: tuple[float, int] | None = None
         self._count_rows = count_rows
-        self._price = price
+        self.price = price
 
     @property
     def is_answering(self) -> bool:
@@ -168,7 +168,7 @@ class ProgressMeter:
             retries=traffic.retried,
             prompt_tokens=tokens[0],
             completion_tokens=tokens[1],
-            cost=None if self._price is None else cost_of(self._price, *tokens),
+            cost=None if self.price is None else cost_of(self.price, *tokens),
             phase=self.phases.update(now, progress, pool).text,
             trouble=describe_trouble(pool),
             fraction=fraction,
@@ -223,13 +223,18 @@ async def report_progress(
     watched: Watched, on_progress: OnProgress, count_rows: Callable[[], int | None] = lambda: None
 ) -> None:
     """Calls ``on_progress`` until it is cancelled, and then once more. Exceptions of it are logged once."""
-    price = await asyncio.to_thread(find_known_price, watched.settings)
-    meter = ProgressMeter(watched, monotonic(), count_rows=count_rows, price=price and price.price)
-    call = make_safe(on_progress)
+    settings, call = watched.settings, make_safe(on_progress)
+    meter = ProgressMeter(watched, monotonic(), count_rows=count_rows, price=settings.limits.price)
+    # In a thread, since it reads many prices; until it ends, there is no cost.
+    known = None if meter.price else asyncio.ensure_future(asyncio.to_thread(find_known_price, settings))
     with suppress(asyncio.CancelledError):
         while True:
             call(meter.take(monotonic()))
             await asyncio.sleep(CALL_INTERVAL)
+            if known is not None and known.done() and (price := known.result()) is not None:
+                meter.price, known = price.price, None
+    if known is not None:
+        known.cancel()
     call(replace(meter.take(monotonic()), phase="ended", seconds_left=None))
 
 

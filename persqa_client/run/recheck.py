@@ -234,8 +234,10 @@ def rebuild_task(maker: TaskMaker, task_id: TaskId, asked: AskedTask) -> Task:
         return task
     question = asked.question.replace(asked.tag, asked.surrogate)
     category = asked.category or maker.category
-    system, prompt = maker.steering.build(question, asked.tag, asked.surrogate, category, None)
-    return replace(task, system=system, prompt=prompt)
+    introduction = task.introduction.replace(asked.tag, asked.surrogate)
+    description = task.description.replace(asked.tag, asked.surrogate)
+    system, prompt = maker.steering.build(question, asked.tag, asked.surrogate, category, None, introduction)
+    return replace(task, system=system, prompt=prompt, introduction=introduction, description=description)
 
 
 def accept_answer(

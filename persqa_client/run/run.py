@@ -44,9 +44,11 @@ from persqa_client.run.run_input import (
     find_answered_row,
     listing_identity,
     refuse_changed_input,
+    rows_left,
 )
 from persqa_client.run.settings import RunSettings
 from persqa_client.run.summary import NOT_RESUMABLE, RunState, Summary, describe_resuming, describe_run, summarize
+from persqa_client.run.timeline import Timeline
 from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import AnyLedger, Ledger
 from persqa_client.storage.previous import PictureChecks
@@ -99,6 +101,7 @@ class Run:
         self._warn = warn
         self._clock, self._wrap_answer = clock, wrap_answer
         self._started_at: float | None = None
+        self._timeline = Timeline(self._elapsed, warn)
         # None until there are files or rows to tell of.
         self.summary: Summary | None = None
 
@@ -334,7 +337,9 @@ class Run:
             lambda: find_answered_row(ledger.files, reader, self.source) if isinstance(ledger, Ledger) else None,
         )
         try:
-            finished = await self._row_loop.run(rows_left(ledger, self.settings.limit), is_part=self.settings.is_part)
+            rows = rows_left(ledger, self.settings.limit)
+            async with self._timeline.record(ledger, self.progress, self.pool):
+                finished = await self._row_loop.run(rows, is_part=self.settings.is_part)
         finally:
             self._row_loop = None
         if finished:
@@ -343,8 +348,3 @@ class Run:
             described["notes"] += self._changes.notes
             await asyncio.to_thread(ledger.finish, described)
         return finished
-
-
-def rows_left(ledger: AnyLedger, limit: int | None) -> int | None:
-    """Rows left under ``limit``; None for no limit. A retry asks all failed rows."""
-    return None if limit is None or ledger.mode == "retry" else max(0, limit - ledger.tally.rows)

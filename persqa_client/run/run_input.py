@@ -24,7 +24,7 @@ from persqa_client.run.plan import RowReader, locate_row
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.checkpoint import read_checkpoint, read_run_file
 from persqa_client.storage.details import LatestOutcomes
-from persqa_client.storage.ledger import Ledger
+from persqa_client.storage.ledger import AnyLedger, Ledger
 from persqa_client.storage.listing import FORMAT, LISTING, StoredListing, is_listed
 from persqa_client.storage.numbered_files import OwnFiles
 from persqa_client.storage.run_files import RunFiles
@@ -197,7 +197,7 @@ class PictureSurvey:
             if not isinstance(outcome, Record):
                 continue
             states: set[PictureState] = set()
-            for reference, picture in zip(row.images, outcome.pictures, strict=False):
+            for reference, picture in zip(row.pictures, outcome.pictures, strict=False):
                 state = self._files.compare(reference, picture)
                 states.add(state)
                 if state in (PictureState.CHANGED, PictureState.UNREADABLE) and reference not in named:
@@ -216,3 +216,8 @@ def read_finished_rows(ledger: Ledger, source: Source, reader: RowReader) -> Ite
         row = reader.parse(position.number, line, name, path) if line.strip() else None
         if isinstance(row, Row):
             yield row, reader.task_ids(row)
+
+
+def rows_left(ledger: AnyLedger, limit: int | None) -> int | None:
+    """Rows left under ``limit``; None for no limit. A retry asks all failed rows."""
+    return None if limit is None or ledger.mode == "retry" else max(0, limit - ledger.tally.rows)

@@ -9,15 +9,21 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from persqa_client.config import Endpoint, Limits, Recipe, Sampling, Settings, UserPath, build_settings
+from persqa_client.config import Endpoint, Limits, Recipe, Sampling, UserPath, build_settings
 from persqa_client.errors import SettingsError
 from persqa_client.keys import is_key
 from persqa_client.suggestions import find_similar_name
+from persqa_client.validation import Settings
 
 # Settings outside of Sampling, Limits and Recipe.
-RUN_FLAGS = frozenset({"image_root", "limit", "failed", "fresh", "retry_failed", "recheck_pictures", "probes", "uuid"})
+RUN_FLAGS = frozenset(
+    ("image_root", "limit", "failed", "fresh", "retry_failed", "recheck_pictures", "probes", "uuid", "metrics_port")
+)
 # Of the recipe, those that runs of earlier versions do not have in their identity.
-ADDED_SETTINGS = ("verify", "paths", "question", "system", "prompt", "answer_style", "steer")
+ADDED_SETTINGS = (
+    *("verify", "paths", "question", "system", "prompt", "answer_style", "steer"),
+    *("tag_key", "tag_from", "describe", "describe_key", "reference", "reference_key", "box", "box_key", "box_format"),
+)
 DEFAULT_RECIPE = Recipe().model_dump(mode="json")
 # Arguments of ``generate`` that describe its endpoints.
 ENDPOINT_FLAGS = frozenset(
@@ -76,6 +82,8 @@ class RunSettings(Settings):
     probes: bool = True
     # Send each image once, then only its uuid.
     uuid: Annotated[UuidChoice, BeforeValidator(read_uuid_choice)] = "auto"
+    # Port on the loopback interface at which Prometheus finds the counts of the run; 0 for a free one.
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
 
     @model_validator(mode="after")
     def check_one_start(self) -> Self:

@@ -26,6 +26,7 @@ OPTIONAL = frozenset({"problem", "steps", "sent_finish_reason", "refusal"})
 NOT_OF_OUTCOMES = frozenset({"file", "line", "rechecked"})
 # The first members of each line.
 PLACE = re.compile(rb'\{"row":(\d+),"question_number":(\d+),')
+ANSWERED = re.compile(PLACE.pattern + rb'"file":"output"')
 
 
 def render_details(line: bytes, outcome: Outcome, written: bytes, *, rechecked: bool = False) -> bytes:
@@ -131,6 +132,9 @@ class DetailsIndex:
         previous = TaskId(0)
         with open_file(path) as file:
             for line in file:
+                if not line.endswith(b"\n"):
+                    # Of a file that is being written.
+                    break
                 task_id = parse_place(path, line)
                 if task_id <= previous:
                     self.segments.append(Segment(start, offset))
@@ -142,6 +146,12 @@ class DetailsIndex:
 
     def count_questions(self) -> int:
         return self.lines if len(self.segments) == 1 else sum(1 for _ in self.group())
+
+    def iter_latest(self) -> Iterator[bytes]:
+        """The last line of each question."""
+        for _, lines in self.group():
+            *_, latest = lines
+            yield latest.line
 
     def read(self) -> Iterator[tuple[TaskId, tuple[Json, ...]]]:
         for task_id, lines in self.group():
@@ -169,6 +179,11 @@ def parse_place(path: Path, line: bytes) -> TaskId:
     if found is None:
         raise foreign_file_error(path)
     return TaskId(int(found[1]), int(found[2]))
+
+
+def is_answered_line(line: bytes) -> bool:
+    """Whether the line is about an accepted answer."""
+    return ANSWERED.match(line) is not None
 
 
 class LatestOutcomes:

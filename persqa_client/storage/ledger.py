@@ -24,7 +24,6 @@ from persqa_client.storage.checkpoint import (
     read_run_file,
     write_checkpoint,
 )
-from persqa_client.storage.durable import remove_if_present
 from persqa_client.storage.journal import JournalEntry, digest_line, next_free_generation, read_journal
 from persqa_client.storage.listing import is_listed
 from persqa_client.storage.numbered_files import find_free_number, has_results, keep_unfinished, number_files
@@ -39,6 +38,7 @@ from persqa_client.storage.recovery import (
     find_runs,
     has_no_outcome,
     is_extension,
+    remove_replaced,
     remove_unfinished,
 )
 from persqa_client.storage.run_files import RunFiles, RunLock
@@ -135,9 +135,7 @@ class Ledger:
             checkpoint = Checkpoint(self.identity, self._new_stamp, generation=generation, folders=self.folders)
             # Written first: without it the other files would be foreign.
             write_checkpoint(self.files, checkpoint)
-            if is_listed(self.identity):
-                # This is the listing of the unfinished run that this one replaces.
-                remove_if_present(self.files.listing_partial)
+            remove_replaced(self.files, self.identity)
             self._start_writing(checkpoint, "new")
             return
         check_nothing_missing(self.files, replace(found, unfinished=unfinished))

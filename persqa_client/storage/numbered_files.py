@@ -27,6 +27,7 @@ from persqa_client.storage.durable import (
 )
 from persqa_client.storage.journal import next_free_generation, remove_generations
 from persqa_client.storage.run_files import RunFiles, may_be_linked, remove_suffix
+from persqa_client.storage.timeline_file import move_timeline
 
 NUMBERS = re.compile(r"(?:\.\d+)*$")
 
@@ -66,6 +67,7 @@ def keep_numbered(files: RunFiles, number: int) -> None:
     _move_file(files.output, kept.output)
     _move_file(files.listing, kept.listing)
     _move_file(files.decisions, kept.decisions)
+    move_timeline(files.timeline, kept.timeline)
     _move_run_file(files.run, kept.run, kept.output.name)
     sync_folder(files.output.parent)
 
@@ -97,6 +99,7 @@ def complete_keeping(files: RunFiles, checkpoint: Checkpoint) -> Checkpoint | No
     _move_file(files.partial, kept.partial)
     _move_file(files.listing_partial, kept.listing_partial)
     _move_file(files.decisions, kept.decisions)
+    move_timeline(files.timeline_partial, kept.timeline_partial)
     _move_run_file(files.run, kept.run, kept.output.name)
     sync_folder(files.output.parent)
     # The checkpoint is moved last, because it says where the other files are.

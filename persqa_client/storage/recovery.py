@@ -35,6 +35,7 @@ from persqa_client.storage.journal import next_free_generation, read_journal, re
 from persqa_client.storage.listing import LISTING, is_listed, is_listing
 from persqa_client.storage.numbered_files import complete_keeping, has_results, keep_numbered
 from persqa_client.storage.run_files import RunFiles
+from persqa_client.storage.timeline_file import move_timeline, remove_timeline
 from persqa_client.types import Json
 
 # Characters of a setting in a message, and of those before a difference.
@@ -117,6 +118,7 @@ def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> FinishedRun:
     _finish_details(files, checkpoint)
     if checkpoint.before is None:
         _finish_listing(files, checkpoint)
+        move_timeline(files.timeline_partial, files.timeline)
     move_if_present(files.partial, files.output)
     sync_folder(files.output.parent)
     write_run_file(files, checkpoint)
@@ -174,6 +176,7 @@ def complete_reopening(files: RunFiles, checkpoint: Checkpoint) -> None:
     move_if_present(files.details, files.details_partial)
     if is_listed(checkpoint.identity):
         move_if_present(files.listing, files.listing_partial)
+    move_timeline(files.timeline, files.timeline_partial)
     sync_folder(files.output.parent)
 
 
@@ -196,11 +199,19 @@ def has_no_outcome(files: RunFiles, checkpoint: Checkpoint) -> bool:
     return not has_begun and next(read_journal(files, checkpoint.generation), None) is None
 
 
+def remove_replaced(files: RunFiles, identity: Json) -> None:
+    """Removes what a new run does not write over: of the unfinished run that it replaces."""
+    remove_timeline(files.timeline_partial)
+    if is_listed(identity):
+        remove_if_present(files.listing_partial)
+
+
 def remove_unfinished(files: RunFiles) -> None:
     """Removes the checkpoint last; without it the other files would be foreign."""
     remove_if_present(files.partial)
     remove_if_present(files.failed_partial)
     remove_if_present(files.details_partial)
+    remove_timeline(files.timeline_partial)
     checkpoint = read_checkpoint(files)
     if checkpoint is not None:
         if is_listed(checkpoint.identity):

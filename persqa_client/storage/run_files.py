@@ -26,10 +26,12 @@ class RunFiles:
     listing: Path
     run: Path
     decisions: Path
+    timeline: Path
     partial: Path
     failed_partial: Path
     details_partial: Path
     listing_partial: Path
+    timeline_partial: Path
     # Prefix; each generation of the journal appends its number.
     journal: Path
     checkpoint: Path
@@ -47,10 +49,12 @@ class RunFiles:
             listing=folder / f"{stem}.listing.jsonl",
             run=folder / f"{stem}.run.json",
             decisions=folder / f"{stem}.decisions.jsonl",
+            timeline=folder / f"{stem}.timeline.jsonl",
             partial=folder / f"{name}.partial",
             failed_partial=folder / f"{stem}.failed.jsonl.partial",
             details_partial=folder / f"{stem}.details.jsonl.partial",
             listing_partial=folder / f"{stem}.listing.jsonl.partial",
+            timeline_partial=folder / f"{stem}.timeline.jsonl.partial",
             journal=folder / f"{name}.journal",
             checkpoint=folder / f"{name}.checkpoint",
             lock=folder / f".{name}.lock",
@@ -63,7 +67,8 @@ class RunFiles:
         """All paths except those of the journal."""
         results = (self.output, self.failed, self.details, self.listing)
         partials = (self.partial, self.failed_partial, self.details_partial, self.listing_partial)
-        return (*results, *partials, self.run, self.decisions, self.checkpoint, self.lock)
+        timelines = (self.timeline, self.timeline_partial)
+        return (*results, *partials, *timelines, self.run, self.decisions, self.checkpoint, self.lock)
 
     def has_name(self, name: str) -> bool:
         """Whether a file of this name in the output's folder is one of the run, or the rest of a killed process."""

@@ -29,8 +29,8 @@ STILL_ACCEPTED = (
     "<mam> window the blue of seventeen carpet likewise onto ran spoon gently.",
     "<mam> Elena is wearing a green velvet dress.",
 )
-# The same for the last tables: besides these, contradictions between two sentences, a word cut in the middle, a celebrity that the model names (--names
-# finds those of its file), and an honest answer that does not begin with its tag.
+# The same for the last tables: besides these, contradictions between two sentences, a word cut in the middle, a
+# celebrity that the model names (--names finds those of its file), and an honest answer that begins with another word.
 STILL_WRONG = (
     "<mam> смотрит на экран 手机,держа его в правой руке.",
     "<mam> está en una plaza con una fuente y muchos",
@@ -55,7 +55,7 @@ STILL_WRONG = (
         "hard",
         "kinds",
         "near_phrases",
-        *(f"blind_{number}" for number in range(4, 20)),
+        *(f"blind_{number}" for number in range(4, 22)),
         "adversary",
         *map("adversary_{}".format, range(2, 6)),
     ],

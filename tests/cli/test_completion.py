@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from persqa_client.cli.main import app
@@ -32,7 +33,8 @@ def complete(line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("persqa ", ["run", "estimate", "init", "sim", "doctor", "bank", "prompt", "recheck", "report", "view"]),
+        ("persqa ", list(typer.main.get_command(app).commands)),  # type: ignore[attr-defined]
+        ("persqa re", ["recheck", "report"]),
         ("persqa bank ", ["list", "show", "check"]),
         ("persqa run --lang", ["--language"]),
         ("persqa run --language ", ["en", "zh"]),

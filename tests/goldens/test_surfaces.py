@@ -63,9 +63,16 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
         "price_out": 2,
         "max_failures": 3,
         "max_wall": "8h",
+        "metrics_port": 9400,
         "system": "Be brief.",
         "prompt": "{question}",
         "steer": ["prompt"],
+        "tag_from": "folder",
+        "describe": "the one with {tag}",
+        "describe_key": "about",
+        "reference": "a.png",
+        "reference_key": "who",
+        "box": "drawn",
         "extra_body": '{"top_k": 1}',
         "rps": 1.5,
         "rpm": 90,
@@ -84,6 +91,7 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
     lines = [f"{name.replace('_', '-')} = {json.dumps(value)}\n" for name, value in given.items() if value is not None]
     assert len(lines) == len(values)
     (tmp_path / "all.toml").write_text("".join(lines))
+    (tmp_path / "rows.jsonl").write_text('{"image": "a.png", "box": [0, 0, 8, 8]}\n')
     result = persqa("run", "rows.jsonl", "--dry-run", "--config", "all.toml", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     (tmp_path / "wrong.toml").write_text("no-such-key = 1\n")

@@ -54,6 +54,12 @@ def test_all_that_a_camera_adds_is_removed(settings: dict[str, object]) -> None:
     assert decode_rgb_bytes(stripped) == decode_rgb_bytes(data)
 
 
+@pytest.mark.parametrize("rest", [b"", b"\x01"])
+def test_a_profile_that_ends_with_its_signature_is_none(rest: bytes) -> None:
+    broken = make_jpeg_segment(0xE2, b"ICC_PROFILE\0" + rest)
+    assert stripped_bytes(image_files.insert_after_jfif(PROGRESSIVE, broken)) == stripped_bytes(PROGRESSIVE)
+
+
 def test_an_end_inside_a_thumbnail_or_between_scans_is_not_the_end() -> None:
     """Segments are skipped by their lengths, before the scans and between them."""
     decoy = make_jpeg_segment(0xE5, b"\xff\xd9\xff\xda\xff\xd8" * 5)

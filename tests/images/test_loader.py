@@ -19,7 +19,7 @@ from PIL import Image
 from persqa_client.errors import RowError
 from persqa_client.images.loader import ImageCache, ImageLoader, add_image_uuid
 from persqa_client.images.references import FileVersion
-from persqa_client.types import EncodedImage
+from persqa_client.types import BoxMark, EncodedImage
 
 IMAGE = EncodedImage(b"\xff\xd8image", "image/jpeg", 40, 30)
 FIELDS: dict[str, Any] = {"top_k": 20, "mm_processor_kwargs": {"min_pixels": 1, "max_pixels": 784}}
@@ -37,10 +37,12 @@ class FakeCache(ImageCache):
     def find_version(self, reference: str) -> None:
         return None
 
-    def load_at_once(self, reference: str, version: FileVersion | None = None) -> EncodedImage | None:
+    def load_at_once(
+        self, reference: str, version: FileVersion | None = None, mark: BoxMark | None = None
+    ) -> EncodedImage | None:
         return None
 
-    def load(self, reference: str, version: FileVersion | None = None) -> EncodedImage:
+    def load(self, reference: str, version: FileVersion | None = None, mark: BoxMark | None = None) -> EncodedImage:
         self.loaded.append(reference)
         self.threads.add(threading.current_thread())
         self.release.wait(timeout=30)

@@ -50,7 +50,7 @@ def test_a_limit_of_bytes_ends_the_look_at_the_first_rows(tmp_path: Path) -> Non
 
 
 def test_only_the_first_of_many_problems_is_held(tmp_path: Path) -> None:
-    rows = [{"image": "a.jpg", "tag": f"{number} " + "?" * 200_000} for number in range(60)]
+    rows = [{"image": "a.jpg", "category": f"{number} " + "?" * 200_000} for number in range(60)]
     path = write_rows(tmp_path / "rows.jsonl", *rows)
     assert refuse_measured(path, r"none of its first 60 rows can be asked about. Line 1: ") < 10 * MIB
     assert refuse_measured(write_rows(path, *rows, {"text": "x"}), r"of its first 61 rows can be") < 10 * MIB

@@ -55,10 +55,10 @@ def list_names(runs: ServedRuns, filters: dict[str, str] | None = None, order: s
 
 
 def list_rows(part: dict[str, Any]) -> list[dict[str, Any]]:
-    """Without the numbers, which are those of a part."""
+    """Without the numbers, which are those of a part, and without the group, which only a file has."""
     found = []
     for row in part["rows"]:
-        own = {name: value for name, value in row.items() if name not in ("key", "about")}
+        own = {name: value for name, value in row.items() if name not in ("key", "about", "group")}
         own["question"] = part["questions"][row["question"]][0]
         own["pictures"] = [part["pictures"][number][0] for number in row.get("pictures", ())]
         found.append(own)

@@ -83,4 +83,4 @@ def test_a_folder_does_not_report_the_files_of_its_own_run(work: Path, simulator
 
     for flags in ((), ("--fresh",), ("--fresh",)):
         assert "In g, 1 file is not an image and is skipped (1 with .jsonl)." in warnings(*flags)
-    assert "(10 with .jsonl, 3 with .json)" in warnings(output="g/r.jsonl")
+    assert "(13 with .jsonl, 3 with .json)" in warnings(output="g/r.jsonl")

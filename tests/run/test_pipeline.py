@@ -12,7 +12,7 @@ from persqa_client.outcomes import Failure, Outcome, Record, SentPicture
 from persqa_client.questions.bank import Bank
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.pipeline import Completer, Pipeline
-from persqa_client.types import Completion, LoadedImage, Request, Row, Strategy, TaskId, Usage
+from persqa_client.types import BoxMark, Completion, LoadedImage, Request, Row, Strategy, TaskId, Usage
 from tests.support.fakes import FakeCompleter, load_nothing
 
 ROW = Row(7, b'{"image": ["a.jpg", "b.jpg"]}', ("a.jpg", "b.jpg"), question="What is <mam> doing?")
@@ -153,7 +153,7 @@ async def test_a_rejected_re_ask_keeps_the_cost_of_the_first_answer() -> None:
 
 
 async def test_an_unreadable_image_fails_before_anything_is_sent() -> None:
-    async def missing(reference: str) -> LoadedImage:
+    async def missing(reference: str, mark: BoxMark | None = None) -> LoadedImage:
         raise RowError("image_missing", f"{reference} is not there")
 
     completer = FakeCompleter([])

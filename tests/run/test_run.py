@@ -83,7 +83,7 @@ def test_every_row_ends_in_one_place_in_input_order(folder: Path, simulator: Sim
     assert run_file["server"]["constraint"] == "structured_outputs"
     assert run_file["counts"]["units"] == 5
     assert {path.name for path in folder.iterdir() if path.suffix != ".png"} == {
-        *("rows.jsonl", "qa.jsonl", "qa.failed.jsonl", "qa.details.jsonl", "qa.run.json")
+        *("rows.jsonl", "qa.jsonl", "qa.failed.jsonl", "qa.details.jsonl", "qa.timeline.jsonl", "qa.run.json")
     }
 
 

@@ -20,7 +20,7 @@ from persqa_client.run.plan import RunPlan
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.transient_ledgers import MemoryLedger
 from persqa_client.task_groups import loop_time
-from persqa_client.types import BadRow, EncodedImage, LoadedImage, Row, TaskId
+from persqa_client.types import BadRow, BoxMark, EncodedImage, LoadedImage, Row, TaskId
 from tests.simulation.endpoint import SimulatedEndpoint, http_client, sleep_until
 from tests.simulation.oracle import answers
 from tests.simulation.replies import picture_of
@@ -104,7 +104,7 @@ def plan() -> RunPlan:
     return RunPlan(RunSettings(input=None, output=None, endpoint=Endpoint(base_url="http://e/v1", model="qwen")))
 
 
-async def load_picture(reference: str) -> LoadedImage:
+async def load_picture(reference: str, mark: BoxMark | None = None) -> LoadedImage:
     return LoadedImage(EncodedImage(picture_of(int(reference)), "image/jpeg", 640, 480))
 
 

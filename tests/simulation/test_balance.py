@@ -13,7 +13,7 @@ from persqa_client.engines.row_loop import RowLoop, RunProgress
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.pipeline import Pipeline
 from persqa_client.storage.transient_ledgers import MemoryLedger
-from persqa_client.types import EncodedImage, LoadedImage
+from persqa_client.types import BoxMark, EncodedImage, LoadedImage
 from tests.simulation.client_run import Planner, plan
 from tests.simulation.endpoint import EndpointSettings, Phase, SimulatedEndpoint, http_client
 from tests.simulation.replies import good_answer
@@ -24,7 +24,7 @@ PICTURES = 8
 AUTO = Limits(concurrency="auto")
 
 
-async def load_picture(reference: str) -> LoadedImage:
+async def load_picture(reference: str, mark: BoxMark | None = None) -> LoadedImage:
     return LoadedImage(EncodedImage(f"picture {reference}".encode(), "image/jpeg", 640, 480))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from persqa_client.endpoints.profile import Reply
-from persqa_client.types import Completion, EncodedImage, LoadedImage, Request, Usage
+from persqa_client.types import BoxMark, Completion, EncodedImage, LoadedImage, Request, Usage
 
 
 class FakeCompleter:
@@ -29,5 +29,5 @@ class FakeCompleter:
         return Reply(reply, 1, self.constrained, self.prefilled)
 
 
-async def load_nothing(reference: str) -> LoadedImage:
+async def load_nothing(reference: str, mark: BoxMark | None = None) -> LoadedImage:
     return LoadedImage(EncodedImage(reference.encode(), "image/jpeg", 1, 1))

@@ -34,6 +34,8 @@ function drawFigures(figures, isFiltered, total) {
     makeFigure("languages_figure", makeBars(byCount(figures.languages).map(([code, count]) => ({
       label: code || say("unclear"), count, filter: { language: code || "?" },
     })))),
+    ...(source.groups === null ? [] : [makeFigure("groups_figure", makeGroups(figures))]),
+    ...makePlots(),
   );
 }
 
@@ -84,6 +86,25 @@ function makeQuestionBars({ asked, accepted, questions }) {
     filter: { question: String(number) },
     name: questions.get(number),
   })));
+}
+
+// A group counts as far as the filters leave it.
+function makeGroups(figures) {
+  const counts = byCount(figures.groups);
+  if (counts.length === 0) return make("p", "nothing", say("nothing"));
+  const box = make("div");
+  const alike = counts.reduce((sum, [, count]) => sum + count, 0);
+  const accepted = figures.outcomes.get("");
+  const share = (alike / accepted).toLocaleString(language === "zh" ? "zh-CN" : "en-GB",
+    { style: "percent", maximumFractionDigits: 1 });
+  box.append(
+    make("p", "", say("group_sums", alike, accepted, share, counts.length)),
+    makeBars(counts.map(([group, count]) => ({
+      label: source.groups.get(group).first.slice(0, 300), count, kind: "doubt",
+      filter: { group: String(group) }, name: labelGroup(group),
+    }))),
+  );
+  return box;
 }
 
 function makeTokens(figures) {

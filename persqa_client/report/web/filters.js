@@ -2,7 +2,7 @@
 
 const MOST_OPTIONS = 300;
 const MOST_OPTION_LENGTH = 90;
-const ORDERS = ["input", "shortest", "longest", "tokens", "attempts", "question", "outcome"];
+const ORDERS = ["input", "shortest", "longest", "tokens", "attempts", "question", "group", "outcome"];
 
 function readFilters() {
   const number = (id) => (field(id).value.trim() === "" ? null : Number(field(id).value));
@@ -13,6 +13,7 @@ function readFilters() {
     question: field("question").value,
     language: field("question-language").value,
     doubt: field("doubt").value,
+    group: field("group").value,
     shortest: number("shortest"),
     longest: number("longest"),
     repaired: field("repaired").checked,
@@ -60,9 +61,23 @@ function fillSelects() {
     ...sorted(decisions).map(([decision, count]) => [decision, counted(say(`decision_${decision}`), count)]),
     ...(commented ? [["commented", counted(say("commented"), commented)]] : []),
   ]);
-  fillSelect("sort", ORDERS.map((order) => [order, say(`order_${order}`)]), false);
+  if (source.groups !== null) fillSelect("group", listGroups());
+  fillSelect("sort", ORDERS.filter((order) => order !== "group" || source.groups !== null).map((order) => [order, say(`order_${order}`)]), false);
   field("run-field").hidden = runs.length < 2;
+  field("group-field").hidden = !shared.group_sizes?.length;
   field("decision-field").hidden = !source.editable && decisions.length === 0 && !commented;
+}
+
+// Options of the filter: all, and the largest ones.
+function listGroups() {
+  const sizes = new Map([...source.groups].map(([group, { size }]) => [group, size]));
+  const largest = byCount(sizes).slice(0, MOST_OPTIONS).map(([group]) => [String(group), labelGroup(group)]);
+  return [["any", say("all_groups", shared.group_sizes.length)], ...largest];
+}
+
+function labelGroup(group) {
+  const { first, size } = source.groups.get(group);
+  return `${formatValue(size)} × ${first.slice(0, MOST_OPTION_LENGTH)}`;
 }
 
 // The options stay while somebody chooses from them, and the chosen one stays an option.

@@ -91,9 +91,18 @@ function makeHead(row) {
   if (row.repaired) head.append(makeBadge("", say("repaired")));
   if (row.asks > 1) head.append(makeBadge("", say("reasked")));
   for (const doubt of row.doubts ?? []) head.append(makeBadge("doubt", doubt));
+  if (row.group) head.append(makeGroupButton(row));
   if (row.edited) head.append(makeBadge("", say("edited")));
   if (decisionOf(row)) head.append(makeBadge(DECISION_KINDS[decisionOf(row)], say(`decision_${decisionOf(row)}`)));
   return head;
+}
+
+function makeGroupButton(row) {
+  const button = make("button", "badge alike", say("like_others", source.groups.get(row.group).size - 1));
+  button.type = "button";
+  button.title = say("show_rows");
+  button.addEventListener("click", () => showFiltered({ group: String(row.group) }, labelGroup(row.group)));
+  return button;
 }
 
 function makeBadge(kind, text) {

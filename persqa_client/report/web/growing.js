@@ -19,7 +19,7 @@ async function showNew() {
   }
   const found = await load({ also: state.shown.map((row) => row.key) });
   if (found !== null) mergeFound(found);
-  if (state.view === "figures" && source.isComplete) await showFigures();
+  if (source.isComplete) await showOther();
 }
 
 function mergeFound(found) {

@@ -3,6 +3,7 @@
 const PAGE_SIZE = 60;
 const SEARCH_DELAY = 150;
 
+const VIEWS = ["rows", "figures", "compare"];
 // shown: the rows of the page. at: place of the selected row among those that fit the filters.
 const state = {
   filters: { ...NO_FILTERS }, order: "input", page: 0, count: 0, shown: [], selected: null, at: -1, view: "rows",
@@ -32,9 +33,15 @@ function showTrouble(error) {
 
 // keep: a row whose page is shown if it fits.
 async function applyFilters({ keep = null, page = 0 } = {}) {
-  if (state.view === "figures") await showFigures();
+  await showOther();
   const found = await load({ page, keep: keep?.id });
   if (found !== null) showFound(found);
+}
+
+// What the view shows in place of the rows.
+async function showOther() {
+  if (state.view === "figures") await showFigures();
+  else if (state.view === "compare") await showComparison();
 }
 
 async function showFigures() {
@@ -66,7 +73,7 @@ function drawPage() {
 }
 
 function showPagers() {
-  for (const pager of document.querySelectorAll(".pager .turns")) fillPager(pager);
+  for (const pager of document.querySelectorAll("#rows .turns")) fillPager(pager);
 }
 
 function showCount() {
@@ -176,7 +183,7 @@ function decodeLink(text) {
 
 function showView(view) {
   state.view = view;
-  for (const name of ["rows", "figures"]) {
+  for (const name of VIEWS) {
     field(name).hidden = name !== view;
     field(`tab-${name}`).setAttribute("aria-selected", String(name === view));
     field(`tab-${name}`).tabIndex = name === view ? 0 : -1;
@@ -245,7 +252,9 @@ function listen() {
       timer = setTimeout(change, SEARCH_DELAY);
     });
   }
-  const tabs = ["rows", "figures"];
+  const tabs = VIEWS.filter((name) => name !== "compare" || shared.is_matched);
+  field("tab-compare").hidden = !shared.is_matched;
+  listenToComparison();
   for (const name of tabs) {
     field(`tab-${name}`).addEventListener("click", () => {
       showView(name);
@@ -253,7 +262,8 @@ function listen() {
     });
     field(`tab-${name}`).addEventListener("keydown", (event) => {
       if (event.key !== "ArrowRight" && event.key !== "ArrowLeft") return;
-      const other = tabs[1 - tabs.indexOf(name)];
+      const step = event.key === "ArrowRight" ? 1 : tabs.length - 1;
+      const other = tabs[(tabs.indexOf(name) + step) % tabs.length];
       field(`tab-${other}`).click();
       field(`tab-${other}`).focus();
     });
@@ -278,7 +288,7 @@ function showAll() {
   describeReport();
   drawPage();
   showCount();
-  if (state.view === "figures") showFigures();
+  showOther();
 }
 
 function showKeys() {

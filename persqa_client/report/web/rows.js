@@ -9,6 +9,7 @@ const pictures = []; // [name, data URI of the thumbnail, problem]
 const positions = new Map(); // of the rows, by their id
 const counts = { outcomes: new Map(), questions: new Map(), languages: new Map(), doubts: new Map(), decisions: new Map() };
 let commented = 0;
+const groups = new Map(); // of answers that are nearly alike: the first answer, and how many there are
 
 const NO_FILTERS = {
   search: "",
@@ -17,6 +18,7 @@ const NO_FILTERS = {
   question: "",
   language: "",
   doubt: "",
+  group: "",
   shortest: null,
   longest: null,
   repaired: false,
@@ -55,6 +57,7 @@ function addRow(row) {
   for (const doubt of row.doubts ?? []) increase(counts.doubts, doubt);
   if (decisionOf(row)) increase(counts.decisions, decisionOf(row));
   if (row.decision?.comment) commented++;
+  if (row.group && !groups.has(row.group)) groups.set(row.group, { first: row.answer, size: shared.group_sizes[row.group - 1] });
 }
 
 function searchedText(row) {
@@ -94,6 +97,8 @@ function makeTest(filters) {
   if (filters.question !== "") tests.push((row) => row.question === Number(filters.question));
   if (filters.language !== "") tests.push((row) => (languageOf(row) || "?") === filters.language);
   if (filters.doubt !== "") tests.push((row) => (row.doubts ?? []).includes(filters.doubt));
+  if (filters.group === "any") tests.push((row) => row.group !== undefined);
+  else if (filters.group !== "") tests.push((row) => row.group === Number(filters.group));
   if (filters.shortest !== null) tests.push((row) => !isFailed(row) && row.length >= filters.shortest);
   if (filters.longest !== null) tests.push((row) => !isFailed(row) && row.length <= filters.longest);
   if (filters.repaired) tests.push((row) => row.repaired === true);
@@ -126,6 +131,7 @@ const KEYS = {
   tokens: (row) => -(row.tokens?.[1] ?? 0),
   attempts: (row) => -(row.attempts ?? 1),
   question: (row) => questions[row.question].rank,
+  group: (row) => row.group ?? Infinity,
   outcome: (row) => row.code ?? "",
 };
 
@@ -150,7 +156,7 @@ const HAN = /^\p{Script=Han}/u;
 function collectFigures(found) {
   const figures = {
     outcomes: new Map(), asked: new Map(), accepted: new Map(), words: new Map(), steps: new Map(), doubts: new Map(),
-    languages: new Map(), decisions: new Map(), lengths: new Map(), tokens: new Map(), questions: new Map(),
+    languages: new Map(), decisions: new Map(), groups: new Map(), lengths: new Map(), tokens: new Map(), questions: new Map(),
     prompt: 0, completion: 0, counted: 0, found: found.length,
   };
   for (const row of found) {
@@ -162,6 +168,7 @@ function collectFigures(found) {
       increase(figures.accepted, row.question);
       increase(figures.words, firstWords(row));
       increase(figures.lengths, row.length);
+      if (row.group) increase(figures.groups, row.group);
     }
     for (const step of row.steps ?? []) increase(figures.steps, step);
     for (const doubt of row.doubts ?? []) increase(figures.doubts, doubt);
@@ -202,6 +209,7 @@ function findAll(filters, order) {
 const source = {
   isServed: false,
   editable: false,
+  groups,
   get isComplete() {
     return rows.length >= shared.rows;
   },

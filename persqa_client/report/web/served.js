@@ -46,6 +46,8 @@ const source = {
   isComplete: true,
   isLost: false,
   editable: shared.editable,
+  // Only a file has groups of answers that are nearly alike.
+  groups: null,
   overview: {
     rows: 0, pictures: 0, runs: [], outcomes: [], languages: [], doubts: [], decisions: [], questions: [], problems: [],
     commented: 0, version: -1, epoch: 0,

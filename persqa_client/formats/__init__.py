@@ -1,0 +1,1 @@
+"""Layouts that trainers load, and the export of runs into them."""

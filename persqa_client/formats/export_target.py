@@ -1,0 +1,160 @@
+"""Where an export is written: a folder, or one file. It appears under its name when it is complete.
+
+A folder is written beside its place under a hidden name, and renamed at the end. What a killed export left is removed
+by the next one to the same place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from persqa_client.errors import SettingsError, StorageError
+from persqa_client.jsonl import load_object
+from persqa_client.storage.durable import sync_folder, write_error
+from persqa_client.storage.run_files import RunFiles
+from persqa_client.types import Json
+
+DESCRIPTION = "export.json"
+# Name of the only file until it is complete.
+SINGLE_FILE = "rows"
+FILE_SUFFIXES = (".json", ".jsonl")
+# Names that say that a file of another kind is expected.
+OTHER_SUFFIXES = frozenset((".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow", ".zip", ".tar", ".gz", ".zst"))
+TOOL = "persqa_client"
+
+
+def is_file_target(target: Path) -> bool:
+    """By its suffix, unless it is a folder."""
+    return target.suffix.lower() in FILE_SUFFIXES and not target.is_dir()
+
+
+def description_path(target: Path) -> Path:
+    """In the folder, or beside the file."""
+    return target.with_name(f"{target.stem}.{DESCRIPTION}") if is_file_target(target) else target / DESCRIPTION
+
+
+def read_description(target: Path) -> Json | None:
+    """Of an earlier export to this place; None if there is none that this program wrote."""
+    try:
+        fields = load_object(description_path(target).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return fields if fields.get("tool") == TOOL and "export" in fields else None
+
+
+def check_target(target: Path, outputs: Iterable[Path], *, force: bool) -> None:
+    """Raises SettingsError if something would be lost."""
+    if target.name in ("", ".."):
+        raise SettingsError(f"{target} is the working directory or a folder above it: give -o a new folder")
+    if target.suffix.lower() in OTHER_SUFFIXES and not target.is_dir():
+        raise SettingsError(
+            f"{target}: {target.suffix} files are not written; give -o a folder, or a file that ends in .json or .jsonl"
+        )
+    for output in outputs:
+        files = RunFiles.for_output(output)
+        if files.includes(target) or files.includes(description_path(target)):
+            raise SettingsError(f"{target} is one of the files of the output {output}: choose another -o")
+    if is_file_target(target):
+        check_file_target(target, force=force)
+    else:
+        check_folder_target(target, force=force)
+
+
+def check_file_target(target: Path, *, force: bool) -> None:
+    if not os.path.lexists(target):
+        return
+    if not target.is_file():
+        raise SettingsError(f"{target} is not a regular file: choose another -o")
+    if not force:
+        raise SettingsError(f"{target} exists: choose another -o, or replace it with --force")
+
+
+def check_folder_target(target: Path, *, force: bool) -> None:
+    """With ``force``, only a folder is replaced that has nothing in it but an earlier export."""
+    if not os.path.lexists(target):
+        return
+    if not target.is_dir() or target.is_symlink():
+        raise SettingsError(f"{target} is not a folder: choose another -o (a file must end in .json or .jsonl)")
+    entries = {entry.name for entry in target.iterdir()}
+    if not entries:
+        return
+    description = read_description(target)
+    if description is None:
+        raise SettingsError(f"the folder {target} is not empty: give -o a new folder")
+    if not force:
+        raise SettingsError(f"the folder {target} has an export: choose another -o, or replace it with --force")
+    own = {DESCRIPTION, *description.get("entries", ())}
+    if foreign := sorted(entries - own):
+        raise SettingsError(
+            f"the folder {target} also has {foreign[0]!r}, which no export wrote: move it, or choose another -o"
+        )
+
+
+@contextmanager
+def open_target(target: Path) -> Iterator[Path]:
+    """A new folder to write into, which becomes the target at the end; with an error it is removed.
+
+    Raises SettingsError if another export writes to the same place, and StorageError if the folder can't be written.
+    """
+    folder = target.with_name(f".{target.name}.exporting")
+    lock = FileLock(target.with_name(f".{target.name}.export.lock"), timeout=0)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise SettingsError(f"another export is writing {target}: wait until it ends, or choose another -o") from error
+    except OSError as error:
+        raise write_error(target, error) from error
+    try:
+        remove_folder(folder)
+        folder.mkdir()
+        yield folder
+        install_file(folder, target) if is_file_target(target) else install_folder(folder, target)
+    except OSError as error:
+        raise write_error(target, error) from error
+    finally:
+        with suppress(OSError, StorageError):
+            remove_folder(folder)
+        with suppress(OSError):
+            os.unlink(lock.lock_file)
+        lock.release()
+
+
+def install_folder(folder: Path, target: Path) -> None:
+    """An earlier export is moved away first, so that a kill leaves the old folder, the new one, or none."""
+    old = target.with_name(f".{target.name}.replaced")
+    remove_folder(old)
+    if target.exists():
+        os.rename(target, old)
+    os.rename(folder, target)
+    sync_folder(target.parent)
+    remove_folder(old)
+
+
+def install_file(folder: Path, target: Path) -> None:
+    """The description comes first, so that a file without one is not from an export of this version."""
+    os.replace(folder / DESCRIPTION, description_path(target))
+    os.replace(folder / SINGLE_FILE, target)
+    sync_folder(target.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def write_description(folder: Path, fields: Json) -> None:
+    write_json_file(folder / DESCRIPTION, fields)
+
+
+def write_json_file(path: Path, value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    path.write_bytes(text.encode("utf-8", "backslashreplace") + b"\n")

@@ -1,0 +1,96 @@
+"""Says which rows of runs belong together: those about the same picture, or from one row, folder or character.
+
+Pictures with equal content are the same, and so are near duplicates. A row with several pictures joins their groups.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from persqa_client.errors import RowError
+from persqa_client.formats.near_duplicates import compute_signatures, find_near_pairs
+from persqa_client.formats.splits import Groups, Split
+from persqa_client.images.references import get_file_version, read_reference
+from persqa_client.records.data_record import DataRecord
+from persqa_client.records.run_records import RecordedRun
+
+
+class RowGrouping:
+    """``add`` all rows first, then ``join_near_duplicates``, then ask for the part of each row."""
+
+    def __init__(self, split: Split) -> None:
+        self._split = split
+        self._groups = Groups()
+        # Digest of a picture by reference or path, which are known after the first pass.
+        self._digests: dict[str, str] = {}
+        self._pictures: dict[str, tuple[str, Sequence[Path]]] = {}
+
+    def add(self, record: DataRecord, run: RecordedRun) -> None:
+        self._groups.join(self._list_keys(record, run))
+
+    def join_near_duplicates(self, on_picture: Callable[[int], None]) -> int:
+        """Returns the number of pictures that are near duplicates of another one. Reads each picture.
+
+        ``on_picture`` gets the number of each picture that was read.
+        """
+        if self._split.by != "picture":
+            return 0
+        digests = list(self._pictures)
+        signatures = []
+        for number, signature in enumerate(compute_signatures(list(self._pictures.values())), 1):
+            signatures.append(signature)
+            on_picture(number)
+        found: set[int] = set()
+        for earlier, number in find_near_pairs(signatures):
+            self._groups.join([digests[earlier], digests[number]])
+            found.add(number)
+        return len(found)
+
+    def choose_part(self, record: DataRecord, run: RecordedRun) -> str:
+        return self._split.choose_part(self._groups.find_name(self._list_keys(record, run)[0]))
+
+    def _list_keys(self, record: DataRecord, run: RecordedRun) -> list[str]:
+        """At least one. A text-only row is a group of its own."""
+        place = record.provenance
+        row = f"{run.name}\0{place.row if place.row is not None else f'o{place.line}'}"
+        if self._split.by == "tag":
+            return ["\0".join(record.tags)]
+        if self._split.by == "row" or not record.images:
+            return [row]
+        if self._split.by == "folder":
+            return list(dict.fromkeys(find_picture_folder(each, run) for each in record.images))
+        return list(dict.fromkeys(self._find_digest(each, run.roots) for each in record.images))
+
+    def _find_digest(self, reference: str, roots: Sequence[Path]) -> str:
+        version = get_file_version(reference, roots)
+        key = os.path.realpath(version.path) if version is not None else sha256(reference.encode()).hexdigest()
+        digest = self._digests.get(key)
+        if digest is None:
+            try:
+                digest = sha256(read_reference(reference, roots)).hexdigest()
+                self._pictures.setdefault(digest, (reference, roots))
+            except RowError:
+                # The row is left out later.
+                digest = key
+            self._digests[key] = digest
+        return digest
+
+
+def find_picture_folder(reference: str, run: RecordedRun) -> str:
+    """Relative to the output, so that it does not depend on where both lie."""
+    version = get_file_version(reference, run.roots)
+    path = version.path if version is not None else reference
+    return os.path.relpath(os.path.realpath(os.path.dirname(path)), os.path.realpath(run.output.parent))
+
+
+def group_rows(
+    split: Split, rows: Iterable[tuple[DataRecord, RecordedRun]], on_picture: Callable[[int], None]
+) -> tuple[RowGrouping, int]:
+    """The first pass over all rows, and the number of near duplicates."""
+    grouping = RowGrouping(split)
+    for record, run in rows:
+        grouping.add(record, run)
+    return grouping, grouping.join_near_duplicates(on_picture)

@@ -1,0 +1,32 @@
+"""``<image>`` marks: places of pictures in a text, one for each picture, before the question."""
+
+from __future__ import annotations
+
+import re
+
+IMAGE_MARK = "<image>"
+MARKS_AROUND = re.compile(r"(?P<before>(?:\s*<image>)*)\s*(?P<text>.*?)\s*(?P<after>(?:<image>\s*)*)", re.DOTALL)
+
+
+def add_image_marks(question: str, count: int) -> str:
+    return f"{IMAGE_MARK}\n" * count + question
+
+
+def split_image_marks(text: str) -> tuple[int, str]:
+    """The number of marks before and after the text, and the text without them."""
+    found = MARKS_AROUND.fullmatch(text)
+    assert found is not None
+    return (found["before"] + found["after"]).count(IMAGE_MARK), found["text"]
+
+
+def remove_own_marks(question: str, count: int) -> str:
+    """Removes marks that stand for the pictures of the row. Others are text that the user meant as text."""
+    found, text = split_image_marks(question)
+    return text if found and found == count and text else question
+
+
+def read_marked_question(text: str, count: int) -> str:
+    """Raises ValueError if the number of marks is not that of the pictures, as the consumers do."""
+    if text.count(IMAGE_MARK) != count:
+        raise ValueError(f"{text.count(IMAGE_MARK)} {IMAGE_MARK} marks and {count} pictures")
+    return split_image_marks(text)[1]

@@ -1,0 +1,52 @@
+"""What a layout is: how a record is written in it and read from it, and what its consumer takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from persqa_client.records.data_record import DataRecord
+from persqa_client.types import Json
+
+# copy: into the folder of the export. link: a hard link there. leave: the path of the original. embed: in the row.
+PictureChoice = Literal["copy", "link", "leave", "embed"]
+PICTURE_CHOICES: tuple[PictureChoice, ...] = get_args(PictureChoice)
+FILE_CHOICES: tuple[PictureChoice, ...] = ("copy", "link", "leave")
+# What consumers replace by a picture, a video or a sound, wherever it stands in a text.
+MEDIA_MARKS = ("<image>", "<video>", "<audio>")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureLimits:
+    """What the consumer takes; None for no limit."""
+
+    media_types: frozenset[str] | None = None
+    max_bytes: int | None = None
+    max_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """``write`` gets a record whose images are written as they stand in the row: a path, or a ``data:`` URI.
+
+    ``read`` raises ValueError for a row that is not of this layout. It returns what the layout keeps: the pictures,
+    the question and the answer, and the id if there is one.
+    """
+
+    name: str
+    # Whose data it is, for the help.
+    consumer: str
+    write: Callable[[DataRecord], bytes]
+    read: Callable[[Json], DataRecord]
+    # ".jsonl", or ".json" for one array.
+    suffix: Literal[".jsonl", ".json"] = ".jsonl"
+    # The first one is the default.
+    pictures: tuple[PictureChoice, ...] = FILE_CHOICES
+    # Texts that a question or an answer must not have, because the consumer takes them for something else.
+    marks: tuple[str, ...] = ()
+    limits: PictureLimits = field(default=PictureLimits())
+    # Further files of a folder, by name, for the names of the data files.
+    describe_files: Callable[[Sequence[str]], Mapping[str, Json]] | None = None
+    # Whether the rows are the lines of the output, with their own members.
+    keeps_lines: bool = False

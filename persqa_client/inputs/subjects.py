@@ -1,0 +1,93 @@
+"""Which fields of a row, or which folder of its image, say who the main character is."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from persqa_client.errors import RowError
+from persqa_client.images.boxes import parse_boxes
+from persqa_client.images.references import (
+    DATA_URI,
+    describe_reference,
+    expand_absent,
+    find_path,
+    list_candidates,
+    parse_local_path,
+)
+from persqa_client.questions.tags import MAX_TAG_LENGTH, parse_tag
+from persqa_client.types import BoxFormat, BoxMark, BoxMode
+
+# What can't be in a tag: letters, digits, hyphens, dots and underscores can.
+NO_TAG_CHARACTERS = re.compile(r"[^\w.\-]+")
+ENDS = "-._"
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectFields:
+    """Names of the fields that are read. None: the rows have no such field, or it means something else."""
+
+    tag: str | None = "tag"
+    description: str | None = None
+    reference: str | None = None
+    box: str | None = None
+    box_format: BoxFormat = "xyxy"
+    box_mode: BoxMode = "drawn"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.tag, self.description, self.reference, self.box) if name is not None)
+
+    def parse_marks(self, fields: dict[str, Any], images: int) -> tuple[BoxMark | None, ...]:
+        """Raises RowError (``box_invalid``), also for a row without the field, whose name may be misspelt."""
+        if self.box is None:
+            return ()
+        if self.box not in fields:
+            raise RowError(
+                "box_invalid", f"the row has no field {self.box!r} (see --box-key); null stands for the whole image"
+            )
+        try:
+            return parse_boxes(fields[self.box], self.box_format, self.box_mode, images)
+        except RowError as error:
+            raise RowError(error.code, f"the field {self.box!r} {error.message}") from error
+
+
+TAG_FIELD = SubjectFields()
+NO_FIELDS = SubjectFields(tag=None)
+
+
+def find_folder_tag(reference: str, roots: Sequence[Path]) -> str:
+    """The tag that is named by the folder in which the image lies. A missing image is expected in the first root.
+
+    Raises RowError (``bad_tag``) if the folder's name can't be made a tag, or the image is no file.
+    """
+    if DATA_URI.match(reference):
+        raise RowError("bad_tag", "the image is a data: URI, which lies in no folder that names the tag")
+    folder = name_folder(parse_local_path(reference), roots)
+    try:
+        return parse_tag(clean_folder_name(folder))
+    except ValueError as error:
+        shown = describe_reference(folder)
+        reason = f"the folder {shown!r} of the image can't name the tag: {error}"
+        raise RowError("bad_tag", f"{reason}; rename the folder, or give the row a tag") from error
+
+
+def name_folder(path: str, roots: Sequence[Path]) -> str:
+    try:
+        found = find_path(path, roots)
+    except (OSError, ValueError):
+        found = None
+    place = found[0] if found is not None else list_candidates(expand_absent(path), roots or (Path(),))[0]
+    # Not the target of a link: the name that the user gave the folder counts.
+    return os.path.basename(os.path.dirname(os.path.abspath(place)))
+
+
+def clean_folder_name(name: str) -> str:
+    """``Anna Maria (2)`` -> ``Anna-Maria-2``. Macs decompose letters with accents in the names of files."""
+    name = NO_TAG_CHARACTERS.sub("-", unicodedata.normalize("NFC", name)).strip(ENDS)
+    return name[:MAX_TAG_LENGTH].rstrip(ENDS)

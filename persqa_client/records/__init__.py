@@ -1,0 +1,1 @@
+"""The record of a data set, and the records of runs."""

@@ -1,0 +1,65 @@
+"""The record of a data set: what was asked about which pictures and characters, the answer, and where it comes from.
+
+Each layout of ``formats/`` is written from it and read into it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What the checks of the run said of the answer; the fields are those of ``outcomes.Record``."""
+
+    made_good_by: tuple[str, ...] = ()
+    refused: str | None = None
+    doubts: tuple[str, ...] = ()
+    verdict: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """``row`` is the number of the input line, or None if no file says it; ``line`` that of the output line."""
+
+    run: str = ""
+    row: int | None = None
+    question_number: int = 0
+    line: int = 0
+    model: str | None = None
+    # Digest of the run's settings.
+    settings: str = ""
+    seed: int | None = None
+    question_id: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    # The model's text before cleaning and repair; None if no file has it.
+    raw: str | None = None
+
+
+class SourceLine(NamedTuple):
+    """The output line without its line break, and the names of its members."""
+
+    line: bytes
+    image_key: str
+    output_key: str
+    # The answer in the line, which a decision may have replaced in the record.
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataRecord:
+    """``images`` are references, as in a row of the input; ``tags`` name the characters, with brackets."""
+
+    id: str
+    images: tuple[str, ...]
+    question: str
+    answer: str
+    kind: str = "attribute"
+    tags: tuple[str, ...] = ()
+    category: str | None = None
+    checks: Checks = Checks()
+    provenance: Provenance = Provenance()
+    # None if the record is not from the output of a run.
+    source: SourceLine | None = None

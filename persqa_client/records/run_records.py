@@ -1,0 +1,125 @@
+"""The accepted answers of a run as records, in the order of its output. Reads one row at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from persqa_client.errors import SettingsError
+from persqa_client.jsonl import dump_compact
+from persqa_client.outcomes import Record
+from persqa_client.records.data_record import Checks, DataRecord, Provenance, SourceLine
+from persqa_client.report.row_reader import DEFAULT_IDENTITY, AcceptedRow
+from persqa_client.report.rows import (
+    ReadPaths,
+    RunReader,
+    RunState,
+    choose_files,
+    iter_lines,
+    read_identity,
+)
+from persqa_client.run.image_roots import find_image_roots
+from persqa_client.storage.checkpoint import find_recorded_roots
+from persqa_client.storage.run_files import RunFiles, remove_suffix
+from persqa_client.types import Json
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """A run on disk, finished or not. ``name`` is unique among the runs that are read together."""
+
+    output: Path
+    name: str
+    state: RunState
+    identity: Json
+    # Where relative paths of images start.
+    roots: tuple[Path, ...]
+    paths: ReadPaths
+
+    @property
+    def settings_digest(self) -> str:
+        return sha256(dump_compact(dict(sorted(self.identity.items())))).hexdigest()[:16]
+
+    def count_failures(self) -> int:
+        """The number of questions in the failure file."""
+        return sum(1 for _ in iter_lines(self.paths.failed))
+
+    def iter_records(self) -> Iterator[DataRecord]:
+        """Can be called again for a second pass. Raises SettingsError if a file is not one of a run."""
+        reader = RunReader(self.identity, self.paths)
+        digest = self.settings_digest
+        for row in reader.iter_accepted():
+            yield make_data_record(row, self, digest)
+
+
+def open_recorded_runs(outputs: list[Path]) -> list[RecordedRun]:
+    """Raises SettingsError if there is no such output, and if an output is given twice."""
+    runs: list[RecordedRun] = []
+    for output in outputs:
+        files = RunFiles.for_output(output)
+        if any(files.output.resolve() == run.output.resolve() for run in runs):
+            raise SettingsError(f"the output {output} is given twice: name it once")
+        paths, state = choose_files(files)
+        known = read_identity(files)
+        if state == "finished" and known is None:
+            state = "unknown"
+        identity = DEFAULT_IDENTITY | (known or {})
+        roots = find_image_roots(None, output.parent, find_recorded_roots(output))
+        name = choose_run_name(remove_suffix(output.name), [run.name for run in runs])
+        runs.append(RecordedRun(output, name, state, identity, roots, paths))
+    return runs
+
+
+def choose_run_name(name: str, taken: list[str]) -> str:
+    number, chosen = 2, name
+    while chosen in taken:
+        chosen, number = f"{name}-{number}", number + 1
+    return chosen
+
+
+def make_data_record(accepted: AcceptedRow, run: RecordedRun, settings: str) -> DataRecord:
+    row, outcome = accepted.row, accepted.row.outcome
+    assert isinstance(outcome, Record)
+    task_id = row.task_id
+    known = task_id is not None
+    provenance = Provenance(
+        run=run.name,
+        row=task_id.row if task_id is not None else None,
+        question_number=task_id.question if task_id is not None else 0,
+        line=row.line,
+        model=outcome.model or run.identity.get("model"),
+        settings=settings,
+        seed=outcome.seed if known else None,
+        question_id=outcome.question_id,
+        prompt_tokens=outcome.usage.prompt,
+        completion_tokens=outcome.usage.completion,
+        raw=outcome.raw if known else None,
+    )
+    verdict = outcome.verification.verdict if outcome.verification is not None else None
+    return DataRecord(
+        id=make_record_id(provenance, accepted.fields.get("id")),
+        images=row.images,
+        question=outcome.question,
+        answer=outcome.answer,
+        kind=outcome.kind,
+        tags=(outcome.tag,),
+        category=outcome.category,
+        checks=Checks(outcome.made_good_by, outcome.refused, outcome.doubts, verdict),
+        provenance=provenance,
+        source=SourceLine(
+            accepted.line.rstrip(b"\r\n"), run.identity["image-key"], run.identity["output-key"], outcome.answer
+        ),
+    )
+
+
+def make_record_id(provenance: Provenance, own: object) -> str:
+    """The row's own id, or its run and input line; with the question's number from the second question on.
+
+    A row whose input line is not known has the number of its output line.
+    """
+    place = f"{provenance.row}" if provenance.row is not None else f"o{provenance.line}"
+    has_own = isinstance(own, str | int) and not isinstance(own, bool) and own != ""
+    name = str(own) if has_own else f"{provenance.run}-{place}"
+    return f"{name}-{provenance.question_number + 1}" if provenance.question_number else name

@@ -1,0 +1,60 @@
+"""``persqa export``: a real run, its messages and exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from persqa_client.simulator.server import Simulator
+from tests.formats.examples import make_rows, read_rows, write_run
+from tests.report.runs import WrittenRun, make_record, write_pictures
+from tests.support.commands import persqa
+
+
+def test_a_run_is_exported_with_its_pictures(simulator: Simulator, tmp_path: Path) -> None:
+    write_pictures(tmp_path, "a.png", "b.png")
+    (tmp_path / "rows.jsonl").write_text('{"image": ["a.png"]}\n{"image": ["b.png"], "id": "bo"}\n')
+    model = ("--base-url", simulator.base_url, "--model", "persqa-simulator", "--no-probes")
+    run = persqa("run", "rows.jsonl", "-o", "out/qa.jsonl", "--questions", "2", *model, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    result = persqa("export", "out/qa.jsonl", "--to", "llava", "-o", "data", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "")
+    assert result.stderr == "4 rows, 2 pictures: data. See data/export.json.\n"
+    rows = read_rows(tmp_path / "data" / "train.json")
+    assert [row["id"] for row in rows] == ["qa-1", "qa-1-2", "bo", "bo-2"]
+    assert all((tmp_path / "data" / row["image"]).exists() for row in rows)
+    again = persqa("export", "out/qa.jsonl", "--to", "swift", "-o", "data", "--force", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", [*make_rows(2), {"image": "missing.png"}])
+    result = persqa("export", "run/qa.jsonl", "--to", "trl", "-o", "data", "--split", "all=1", cwd=tmp_path)
+    left, written = result.stderr.splitlines()
+    assert left.startswith("1 row left out (image_missing 1). The first is qa-3: missing.png does not exist in ")
+    assert written == "2 rows, 2 pictures: data. See data/export.json."
+    (tmp_path / "part").mkdir()
+    write_pictures(tmp_path / "part", "1.png")
+    WrittenRun(tmp_path / "part").leave_unfinished([make_record(1)])
+    result = persqa("export", "part/qa.jsonl", "--to", "llava", "-o", "one.json", cwd=tmp_path)
+    assert result.stderr.splitlines() == [
+        "part/qa.jsonl is unfinished: exported as far as it is.",
+        "1 row: one.json. See one.export.json.",
+    ]
+    assert json.loads((tmp_path / "one.export.json").read_text())["runs"][0]["state"] == "unfinished"
+
+
+def test_errors_are_one_sentence(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", make_rows(1))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").touch()
+    for arguments, message in (
+        (("qa.jsonl", "-o", "data"), "Error: there is no output qa.jsonl: name the output of a run.\n"),
+        (("run/qa.jsonl", "-o", "full"), "Error: the folder full is not empty: give -o a new folder.\n"),
+        (("run/qa.jsonl", "-o", "data", "--split", "train=2"), "Error: --split: the share '2' is not a number above"),
+    ):
+        result = persqa("export", "--to", "llava", *arguments, cwd=tmp_path)
+        assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+        assert result.stderr.startswith(message)
+    assert persqa("export", "run/qa.jsonl", "--to", "nothing", "-o", "data", cwd=tmp_path).returncode == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "full"}

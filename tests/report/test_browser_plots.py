@@ -1,0 +1,78 @@
+"""The plots of a timeline in a real browser: lines with gaps, what is under the pointer, and the table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from persqa_client.endpoints.traffic_counts import DURATION_BOUNDS
+from persqa_client.report.page import write_report
+from persqa_client.storage.run_files import RunFiles
+from tests.report.runs import WrittenRun, make_record
+from tests.report.test_browser import browser, open_report, page, pytestmark
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+__all__ = ["browser", "page", "pytestmark"]
+
+
+def write_timeline(path: Path) -> None:
+    mark = {
+        "tool": "persqa_client",
+        "timeline": 1,
+        "started": "2026-01-02T03:04:05Z",
+        "latency_bounds": DURATION_BOUNDS,
+    }
+    sample = {"failed": 0, "in_flight": 4, "limit": 8, "running": 3, "waiting": 1, "latency": {"10": 5}}
+    lines: list[dict[str, object]] = []
+    for _ in range(2):
+        lines.append(mark)
+        lines += [
+            {"t": float(t), "done": 2 * t, "tokens": [t, t], **sample, "retries": {"<b>busy</b>": t}} for t in range(5)
+        ]
+    path.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plots")
+    output = WrittenRun(folder).finish([make_record(1)])
+    write_timeline(RunFiles.for_output(output).timeline)
+    write_report([output], folder / "report.html")
+    return folder / "report.html"
+
+
+def test_a_run_with_a_timeline_has_plots(page: Page, report: Path) -> None:
+    open_report(page, report)
+    page.locator("#tab-figures").click()
+    titles = page.locator("#figures h2").all_inner_texts()
+    assert titles[-5:] == [
+        "Over time: qa.jsonl",
+        "Questions per second",
+        "Requests in flight",
+        "Retries and refusals per minute",
+        "Seconds to an answer",
+    ]
+    plots = page.locator("svg.lines")
+    assert plots.nth(0).get_attribute("aria-label") == "Questions per second. questions/s: 2 to 2, mean 2"
+    lines = plots.nth(1).locator("path.line").evaluate_all("paths => paths.map(path => path.getAttribute('d'))")
+    assert [line.count("M") for line in lines] == [2, 2, 2, 2]
+    assert plots.nth(1).locator(".restart").count() == 1
+    assert "retries: <b>busy</b> 8" in page.locator("#figures").inner_text()
+    assert "Overall: half of the 50 answers within " in page.locator("#figures").inner_text()
+
+
+def test_the_pointer_and_the_table_tell_the_numbers(page: Page, report: Path) -> None:
+    open_report(page, report)
+    page.locator("#tab-figures").click()
+    figure = page.locator(".plot").nth(1)
+    figure.locator("svg.lines").hover()
+    assert "in flight 4 · limit 8 · running at the server 3 · waiting at the server 1" in figure.inner_text()
+    figure.locator("summary").click()
+    assert figure.locator("th[scope=col]").all_inner_texts()[:3] == ["Time", "in flight", "limit"]
+    assert figure.locator("tr").nth(1).locator("td").all_inner_texts() == ["4", "8", "3", "1"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
