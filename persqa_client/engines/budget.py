@@ -68,14 +68,13 @@ def within_budget(limits: Limits, spending: Spending, warn: Callable[[str], None
     Requests in flight end after a stop. So the error names what has been used at the end, and ``warn`` gets it if all
     rows were done by then.
     """
-    if (error := check_budget(limits, spending)) is not None:
-        raise error
+    if (before := check_budget(limits, spending)) is not None:
+        raise before
     try:
         yield
     except RunStopped as error:
-        if error.code == BUDGET:
-            error = check_budget(limits, spending) or error
-        raise error from None
+        final = check_budget(limits, spending) if error.code == BUDGET else None
+        raise (final or error) from None
     for fact, _ in iterate_reached(limits, spending, monotonic() - spending.began):
         warn(f"{fact} The last rows were in flight when that was reached.")
 
