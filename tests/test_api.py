@@ -379,3 +379,11 @@ def test_a_forked_child_has_a_loop_of_its_own(simulator: Simulator, red: Path) -
     )
     result = python(code)
     assert result.stdout.split() == ["1", "1"], result.stderr
+
+
+@pytest.mark.parametrize("rows", ["photos", Path("photos"), {"image": "a.png"}, b"data", 5], ids=repr)
+async def test_what_is_no_iterable_of_rows_is_refused(rows: Any) -> None:
+    """The characters of a name would be taken for rows."""
+    async with PersQAClient(Endpoint(base_url="http://127.0.0.1:9/v1", model="m")) as client:
+        with pytest.raises(SettingsError, match="give an iterable of rows or pictures"):
+            client.stream(rows)

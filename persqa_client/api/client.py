@@ -20,7 +20,7 @@ from persqa_client.config import Endpoint, Limits, Recipe, Sampling
 from persqa_client.engines.engine import Job, SetWeight
 from persqa_client.engines.local_engine import LocalEngine, task_limit
 from persqa_client.engines.row_loop import ANSWERING
-from persqa_client.errors import Interrupted, RowError, RunStopped
+from persqa_client.errors import Interrupted, RowError, RunStopped, SettingsError
 from persqa_client.inputs.memory_pictures import Picture, Rows, name_pictures
 from persqa_client.inputs.sources import InMemorySource, write_row
 from persqa_client.outcomes import Failure, Outcome, Record
@@ -125,8 +125,10 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             iterable is read lazily.
         on_progress, progress: as for ``generate``.
 
-        Raises RunStopped if the endpoint rejects all requests; the client can still be used afterwards.
+        Raises RunStopped if the endpoint rejects all requests; the client can still be used afterwards. Raises
+        SettingsError for a single picture, row or name of a file in place of rows.
         """
+        check_rows(rows)
         check_callback(on_progress)
         stream = self._stream(rows, on_progress, shows_bar=progress)
         self._streams.add(stream)
@@ -222,6 +224,15 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
+
+
+def check_rows(rows: object) -> None:
+    """The characters of a name, the keys of a row and the numbers of bytes would be taken for rows."""
+    if isinstance(rows, str | Path | Mapping | bytes | bytearray) or not hasattr(rows, "__iter__"):
+        raise SettingsError(
+            f"rows is of the type {type(rows).__name__}: give an iterable of rows or pictures, such as a list. "
+            "generate reads files and folders, and ask takes one picture."
+        )
 
 
 def make_jobs(rows: Rows, reader: RowReader, image_key: str) -> Iterator[Job]:

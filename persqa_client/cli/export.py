@@ -73,7 +73,8 @@ def export_outputs(
     """Write the accepted answers of runs in the format that a trainer loads. Sends nothing.
 
     DIR has the rows (train.json or train.jsonl, or a file for each part of --split), the pictures, and export.json,
-    which says where the rows come from. An unfinished run is exported as far as it got.
+    which says where the rows come from. An unfinished run is exported as far as it got. What was decided with
+    persqa view --edit applies: rejected answers are left out, and edited ones have their new text.
 
     Exit codes: 0 written, 2 invalid usage or files, 130 stopped.
 
@@ -120,7 +121,7 @@ def show_steps() -> Iterator[Callable[[Stage, int], None]]:
 def describe_report_lines(report: ExportReport) -> list[str]:
     from persqa_client.formats.export_target import description_path
 
-    lines = []
+    lines = describe_decisions(report.decisions)
     for run in report.runs:
         if run.state == "unfinished":
             lines.append(f"{run.output} is unfinished: exported as far as it is.")
@@ -136,4 +137,17 @@ def describe_report_lines(report: ExportReport) -> list[str]:
     rows = " + ".join(f"{number:,}" for number in report.files.values())
     noun = "row" if report.row_count == 1 else "rows"
     lines.append(f"{rows} {noun}{pictures}: {report.target}. See {description_path(report.target)}.")
+    return lines
+
+
+def describe_decisions(counts: dict[str, int]) -> list[str]:
+    lines = []
+    names = {"accept": "accepted", "edit": "edited", "reject": "rejected"}
+    applied = [f"{name} {counts[kind]:,}" for kind, name in names.items() if kind in counts]
+    if applied:
+        lines.append(f"Decided by hand: {', '.join(applied)}.")
+    if stale := counts.get("stale"):
+        lines.append(f"{count_of(stale, 'stale decision')} not applied: the answers are others by now.")
+    if left := counts.get("not_accepted"):
+        lines.append(f"{count_of(left, 'decision')} not applied: an export has no answers of failed questions.")
     return lines

@@ -20,6 +20,7 @@ from persqa_client.cli.run import RunCommand, run
 from persqa_client.cli.run_flags import VARIABLES
 from persqa_client.cli.sim import sim
 from persqa_client.cli.usage import Command, Group, path
+from persqa_client.cli.view import view_output
 
 
 def doctor(
@@ -98,4 +99,5 @@ app.add_typer(bank_app, name="bank")
 app.add_typer(prompt_app, name="prompt")
 app.command("recheck", cls=Command)(recheck_output)
 app.command("report", cls=Command)(make_report)
+app.command("view", cls=Command)(view_output)
 app.command("export", cls=Command)(export_outputs)

@@ -137,6 +137,10 @@ def format_report(report: RecheckReport) -> list[str]:
             lines += [f"    {format_example(example)}" for example in report.examples[kind, code]]
     lines.append(f"{'answered':<13} {report.tally.succeeded:,}")
     lines.append(f"{'failed':<13} {report.tally.failed_total:,}")
+    if report.applied_decisions or report.stale_decisions:
+        stale = f", {report.stale_decisions:,} stale: their answers changed" if report.stale_decisions else ""
+        verb = "applies" if report.applied_decisions == 1 else "apply"
+        lines.append(f"{'decisions':<13} {report.applied_decisions:,} {verb}{stale}")
     lines += [f"{'not kept':<13} {describe_lack(lack, count)}" for lack, count in sorted(report.lacks.items())]
     return lines
 

@@ -84,8 +84,7 @@ def list_results_with_examples(summary: Summary, recipe: Recipe) -> Iterator[tup
         reason = reasons.get(label.strip()) if label.startswith("  ") else None
         yield label, f"{text}; {shorten(reason, MAX_REASON)}" if reason else text
     if files is not None:
-        page = files.output.with_suffix(".html")
-        yield "to look at it", f"persqa report {shlex.quote(str(files.output))} -o {shlex.quote(str(page))}"
+        yield "to look at it", f"persqa view {shlex.quote(str(files.output))}"
 
 
 def find_reasons(failed: Path, codes: set[str]) -> dict[str, str]:

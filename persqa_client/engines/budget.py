@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
@@ -13,7 +14,7 @@ from persqa_client.outcomes import Failure, Outcome
 from persqa_client.storage.ledger import AnyLedger
 
 # How to go on.
-RAISE_IT = "raise it, and run the same command again."
+RAISE_IT = "Raise it, and run the same command again."
 GOES_ON = "The same command goes on."
 # Code of the error.
 BUDGET = "budget"
@@ -60,25 +61,45 @@ class Spending:
         self.failed += isinstance(outcome, Failure)
 
 
+@contextmanager
+def within_budget(limits: Limits, spending: Spending, warn: Callable[[str], None]) -> Iterator[None]:
+    """Raises RunStopped before the work if a limit is reached.
+
+    Requests in flight end after a stop. So the error names what has been used at the end, and ``warn`` gets it if all
+    rows were done by then.
+    """
+    if (before := check_budget(limits, spending)) is not None:
+        raise before
+    try:
+        yield
+    except RunStopped as error:
+        final = check_budget(limits, spending) if error.code == BUDGET else None
+        raise (final or error) from None
+    for fact, _ in iterate_reached(limits, spending, monotonic() - spending.began):
+        warn(f"{fact} The last rows were in flight when that was reached.")
+
+
 def check_budget(limits: Limits, spending: Spending) -> RunStopped | None:
     """The error that stops the run, if a limit is reached."""
-    reached = next(iterate_reached(limits, spending, monotonic() - spending.began), None)
-    return None if reached is None else RunStopped(BUDGET, f"{reached} Nothing is lost.")
+    for fact, advice in iterate_reached(limits, spending, monotonic() - spending.began):
+        return RunStopped(BUDGET, f"{fact} {advice} Nothing is lost.")
+    return None
 
 
-def iterate_reached(limits: Limits, spending: Spending, seconds: float) -> Iterator[str]:
+def iterate_reached(limits: Limits, spending: Spending, seconds: float) -> Iterator[tuple[str, str]]:
+    """What has been used of which limit, and how to go on."""
     tokens = spending.prompt_tokens + spending.completion_tokens
     if limits.max_tokens_total is not None and tokens >= limits.max_tokens_total:
-        yield f"The run has used {tokens:,} tokens, and --max-tokens-total is {limits.max_tokens_total:,}: {RAISE_IT}"
+        yield f"The run has used {tokens:,} tokens, and --max-tokens-total is {limits.max_tokens_total:,}.", RAISE_IT
     if limits.max_cost is not None and limits.price is not None:
         cost = cost_of(limits.price, spending.prompt_tokens, spending.completion_tokens)
         if cost >= limits.max_cost:
-            yield f"The run has cost {cost:,.4g}, and --max-cost is {limits.max_cost:g}: {RAISE_IT}"
+            yield f"The run has cost {cost:,.4g}, and --max-cost is {limits.max_cost:g}.", RAISE_IT
     if limits.max_failures is not None and spending.failed >= limits.max_failures:
-        yield f"{spending.failed:,} failed, and --max-failures is {limits.max_failures:,}. {GOES_ON}"
+        yield f"{spending.failed:,} failed, and --max-failures is {limits.max_failures:,}.", GOES_ON
     if limits.max_wall is not None and seconds >= limits.max_wall:
         limit = format_seconds(limits.max_wall)
-        yield f"The run has taken {format_seconds(seconds)}, and --max-wall is {limit}. {GOES_ON}"
+        yield f"The run has taken {format_seconds(seconds)}, and --max-wall is {limit}.", GOES_ON
 
 
 def format_seconds(seconds: float) -> str:

@@ -34,6 +34,7 @@ from persqa_client.formats.registry import LAYOUTS
 from persqa_client.formats.sent_pictures import find_sent_form, remove_box
 from persqa_client.formats.splits import Split
 from persqa_client.records.data_record import DataRecord
+from persqa_client.records.record_decisions import RecordDecisions
 from persqa_client.records.run_records import RecordedRun, open_recorded_runs
 from persqa_client.types import Json
 
@@ -49,10 +50,6 @@ Stage = Literal["group", "compare", "write"]
 RunRows = Iterator[tuple[DataRecord, RecordedRun]]
 # Gets a record and the output that it is from. Returns the record, another one in its place, or None to leave it out.
 Decide = Callable[[DataRecord, Path], DataRecord | None]
-
-
-def keep_record(record: DataRecord, output: Path) -> DataRecord | None:
-    return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +104,8 @@ class ExportReport:
     examples: list[LeftOut] = field(default_factory=list)
     picture_files: int = 0
     near_duplicates: int = 0
+    # Of people: those that were applied by kind, and those that were not.
+    decisions: dict[str, int] = field(default_factory=dict)
     # Questions without an accepted answer.
     failed: int = 0
 
@@ -123,10 +122,12 @@ class ExportReport:
 def export_runs(
     outputs: Sequence[Path],
     settings: ExportSettings,
-    decide: Decide = keep_record,
+    decide: Decide | None = None,
     on_step: Callable[[Stage, int], None] = lambda stage, number: None,
 ) -> ExportReport:
-    """``on_step`` gets the stage and the number of each row, or of each picture that is compared.
+    """``decide``: instead of the decisions of people about the answers, in the files beside the outputs.
+
+    ``on_step`` gets the stage and the number of each row, or of each picture that is compared.
 
     Raises SettingsError if a run can't be read, nothing is left to write, or something would be replaced.
 
@@ -138,6 +139,7 @@ def export_runs(
     check_target(settings.target, outputs, force=settings.force)
     runs = open_recorded_runs(list(outputs))
     report = ExportReport(settings.target, runs, failed=sum(run.count_failures() for run in runs))
+    decisions = RecordDecisions([run.output for run in runs] if decide is None else [])
     grouping = None
     if settings.split is not None:
         rows = number_rows(iter_rows(runs), "group", on_step)
@@ -148,7 +150,8 @@ def export_runs(
             PictureSettings(choice, settings.target, layout.limits, settings.sent, settings.absolute), folder
         )
         rows = number_rows(iter_rows(runs), "write", on_step)
-        write_data_rows(folder, rows, settings, RowMaker(layout, pictures, decide, report), grouping)
+        write_data_rows(folder, rows, settings, RowMaker(layout, pictures, decide or decisions.apply, report), grouping)
+        report.decisions = decisions.count()
         if not report.row_count:
             raise SettingsError(describe_nothing(report))
         report.picture_files = pictures.file_count
@@ -203,7 +206,7 @@ class RowMaker:
         """None for a row that is left out, with its pictures."""
         decided = self.decide(record, run.output)
         if decided is None:
-            self.report.leave_out(record, DECIDED, "a decision leaves it out")
+            self.report.leave_out(record, DECIDED, "a decision rejects it")
             return None
         if not self.layout.keeps_lines:
             question = remove_own_marks(decided.question, len(decided.images))
@@ -275,6 +278,7 @@ def describe_export(settings: ExportSettings, choice: PictureChoice, report: Exp
             "failed": report.failed,
             "left_out": dict(sorted(report.left_out.items())),
         },
+        "decisions": report.decisions,
         "left_out": [example._asdict() for example in report.examples],
         "runs": [
             {

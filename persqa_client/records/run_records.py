@@ -14,9 +14,8 @@ from persqa_client.errors import SettingsError
 from persqa_client.jsonl import dump_compact
 from persqa_client.outcomes import Record
 from persqa_client.records.data_record import Checks, DataRecord, Provenance, SourceLine
+from persqa_client.report.row_reader import DEFAULT_IDENTITY, AcceptedRow
 from persqa_client.report.rows import (
-    DEFAULT_IDENTITY,
-    AcceptedRow,
     ReadPaths,
     RunReader,
     RunState,

@@ -6,6 +6,7 @@ Members without a value are left out. ``web/rows.js`` reads what is written here
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from persqa_client.images.references import describe_reference
 from persqa_client.jsonl import dump_compact
@@ -14,7 +15,8 @@ from persqa_client.outcomes import Failure, RawAnswer, Record
 from persqa_client.report.matching import match_rows
 from persqa_client.report.near_duplicates import ComparedAnswer, group_answers, list_group_sizes
 from persqa_client.report.plots import make_timeline_json
-from persqa_client.report.rows import ReportedRun, ReportRow
+from persqa_client.report.row_reader import ReportRow
+from persqa_client.report.rows import ReportedRun, RunState
 from persqa_client.report.thumbnails import MAX_THUMBNAILS, Picture, Thumbnail, make_thumbnails, sample_evenly
 from persqa_client.types import NO_USAGE, Json
 
@@ -65,6 +67,7 @@ class ReportData:
         return len(self._sample)
 
     def describe(self) -> Json:
+        names = name_outputs([run.output for run in self._runs])
         return {
             "format": FORMAT,
             "rows": self.row_count,
@@ -72,7 +75,7 @@ class ReportData:
             "thumbnails": self.thumbnail_count,
             "group_sizes": list_group_sizes(self._groups),
             "is_matched": self._matches is not None,
-            "runs": [make_run_json(run, name) for run, name in zip(self._runs, name_runs(self._runs), strict=True)],
+            "runs": [make_run_json(run, name) for run, name in zip(self._runs, names, strict=True)],
         }
 
     def iter_parts(self) -> Iterator[Json]:
@@ -91,15 +94,16 @@ class ReportData:
                     thumbnail = next(thumbnails) if described in sampled else Thumbnail()
                     part["pictures"].append(make_picture_json(pictures[described], thumbnail))
                     described += 1
-                text = question_of(row)
+                text = row.question
                 if text not in questions:
                     questions[text] = len(questions)
                     part["questions"].append([cut_text(text), detect_language(text) or ""])
-                fields = {"id": make_row_id(row, run, index, len(self._runs)), "run": index, "pictures": numbers}
+                name = make_row_name(row, index, len(self._runs), numbers_questions=run.numbers_questions)
+                fields = {"id": name, "run": index, "pictures": numbers, "question": questions[text]}
                 fields["group"] = next(groups)
                 if self._matches is not None:
                     fields["match"] = self._matches[index][place]
-                part["rows"].append(drop_empty(fields | {"question": questions[text]} | make_row_json(row, run)))
+                part["rows"].append(drop_empty(fields | make_row_json(row, run.identity)))
                 if len(part["rows"]) == ROWS_PER_PART:
                     yield part
                     part = {"rows": [], "questions": [], "pictures": []}
@@ -107,19 +111,25 @@ class ReportData:
             yield part
 
 
-def name_runs(runs: Sequence[ReportedRun]) -> list[str]:
-    """The names of their outputs, or their paths if several have one name."""
-    names = [run.output.name for run in runs]
-    return names if len(set(names)) == len(names) else [str(run.output) for run in runs]
+def name_outputs(outputs: Sequence[Path]) -> list[str]:
+    """Their names, or their paths if several have one name."""
+    names = [output.name for output in outputs]
+    return names if len(set(names)) == len(names) else [str(output) for output in outputs]
+
+
+def describe_output(output: Path, name: str, state: RunState, identity: Json) -> Json:
+    return {
+        "name": name,
+        "file": str(output),
+        "state": state,
+        "model": identity.get("model"),
+        "tag": f"<{identity['tag']}>",
+    }
 
 
 def make_run_json(run: ReportedRun, name: str) -> Json:
     return {
-        "name": name,
-        "file": str(run.output),
-        "state": run.state,
-        "model": run.identity.get("model"),
-        "tag": f"<{run.identity['tag']}>",
+        **describe_output(run.output, name, run.state, run.identity),
         "rows": len(run.rows),
         "without_details": run.without_details,
         "waiting": sum(row.is_waiting for row in run.rows),
@@ -127,26 +137,18 @@ def make_run_json(run: ReportedRun, name: str) -> Json:
     }
 
 
-def make_row_id(row: ReportRow, run: ReportedRun, index: int, count: int) -> str:
+def make_row_name(row: ReportRow, index: int, count: int, *, numbers_questions: bool) -> str:
     """Stays the same when the report is made again: number of the input line, and of its question if it has several.
     Several runs have numbers, too.
     """
     if row.task_id is None:
         own = f"o{row.line}"
     else:
-        own = f"{row.task_id.row}.{row.task_id.question + 1}" if run.numbers_questions else f"{row.task_id.row}"
+        own = f"{row.task_id.row}.{row.task_id.question + 1}" if numbers_questions else f"{row.task_id.row}"
     return own if count == 1 else f"{index + 1}-{own}"
 
 
-def question_of(row: ReportRow) -> str:
-    if isinstance(row.outcome, Record):
-        return row.outcome.question
-    if row.outcome.task is not None:
-        return row.outcome.task.question
-    return (row.text or "") if row.outcome.code != "bad_line" else ""
-
-
-def make_row_json(row: ReportRow, run: ReportedRun) -> Json:
+def make_row_json(row: ReportRow, identity: Json) -> Json:
     outcome, usage = row.outcome, row.outcome.usage
     fields: Json = {
         "attempts": outcome.attempts if outcome.attempts > 1 else 0,
@@ -157,6 +159,7 @@ def make_row_json(row: ReportRow, run: ReportedRun) -> Json:
         "verdict": outcome.verification.verdict if outcome.verification is not None else None,
         "edited": row.edited,
         "waiting": row.is_waiting,
+        "decision": make_decision_json(row),
     }
     if isinstance(outcome, Failure):
         tag = outcome.task.tag if outcome.task is not None else ""
@@ -175,7 +178,24 @@ def make_row_json(row: ReportRow, run: ReportedRun) -> Json:
         }
         if not outcome.raws and outcome.raw != outcome.answer:
             fields["raws"] = [{"text": cut_text(outcome.raw)}]
-    return fields | {"tag": tag if tag != f"<{run.identity['tag']}>" else None}
+    return fields | {"tag": tag if tag != f"<{identity['tag']}>" else None}
+
+
+def make_decision_json(row: ReportRow) -> Json | None:
+    """``about``: the text that a stale decision is about."""
+    decision = row.decision
+    if decision is None:
+        return None
+    is_stale = decision.answer != row.decided_text
+    fields = {
+        "kind": decision.kind,
+        "text": None if decision.text is None else cut_text(decision.text),
+        "comment": cut_text(decision.comment),
+        "time": decision.time,
+        "stale": is_stale,
+        "about": cut_text(decision.answer) if is_stale else None,
+    }
+    return drop_empty(fields)
 
 
 def make_raw_json(raw: RawAnswer, outcome: Record | Failure) -> Json:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import PurePath
 
 from persqa_client.outcomes import AskedTask, Outcome, Record
-from persqa_client.report.rows import ReportRow
+from persqa_client.report.row_reader import ReportRow
 
 MakeKey = Callable[[ReportRow], Hashable]
 

@@ -10,11 +10,11 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from persqa_client.errors import SettingsError
-from persqa_client.report.data import ReportData, escape_json, name_runs
+from persqa_client.report.data import ReportData, escape_json, name_outputs
 from persqa_client.report.rows import ReportedRun, read_run
 from persqa_client.storage.durable import temporary_path, write_error
 from persqa_client.storage.run_files import RunFiles
@@ -22,8 +22,12 @@ from persqa_client.storage.run_files import RunFiles
 WEB = Path(__file__).with_name("web")
 TEMPLATE = "page.html.jinja"
 STYLE = "report.css"
-# In the order in which they are joined to one script.
-SCRIPTS = ("texts.js", "rows.js", "figures.js", "plots.js", "gallery.js", "compare.js", "report.js")
+# In the order in which they are joined to one script: that of a file, and that of a page that is served.
+SCRIPTS = (
+    *("texts.js", "rows.js", "figures.js", "plots.js", "gallery.js", "decisions.js", "compare.js"),
+    *("filters.js", "growing.js", "report.js"),
+)
+SERVED_SCRIPTS = tuple("served.js" if name == "rows.js" else name for name in SCRIPTS)
 # Near the beginning of each report, so that it may be replaced by the next one.
 GENERATOR = "persqa_client report"
 SEARCHED_BYTES = 2048
@@ -85,6 +89,40 @@ def is_report(page: Path) -> bool:
 
 def render_page(runs: Sequence[ReportedRun], data: ReportData) -> Iterator[str]:
     """In pieces, so that the page is never in memory as a whole."""
+    style, script = read_style(), read_script(SCRIPTS)
+    policy = make_policy(style, script, "img-src data:")
+    parts = (Markup(escape_json(part)) for part in data.iter_parts())
+    names = name_outputs([run.output for run in runs])
+    yield from load_template().generate(
+        generator=GENERATOR,
+        policy=policy,
+        title=", ".join(names),
+        style=Markup(style),
+        script=Markup(script),
+        shared=Markup(escape_json(data.describe())),
+        is_served=False,
+        parts=parts,
+    )
+
+
+def render_served_page(names: Sequence[str], *, editable: bool) -> tuple[str, str]:
+    """The page without rows, which it asks its server for, and its policy."""
+    style, script = read_style(), read_script(SERVED_SCRIPTS)
+    policy = make_policy(style, script, "img-src 'self' data:; connect-src 'self'")
+    page = load_template().render(
+        generator=GENERATOR,
+        policy=policy,
+        title=", ".join(names),
+        style=Markup(style),
+        script=Markup(script),
+        shared=Markup(escape_json({"editable": editable})),
+        is_served=True,
+        parts=(),
+    )
+    return page, policy
+
+
+def load_template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(WEB),
         autoescape=True,
@@ -93,34 +131,25 @@ def render_page(runs: Sequence[ReportedRun], data: ReportData) -> Iterator[str]:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    style, script = read_style(), read_script()
-    yield from environment.get_template(TEMPLATE).generate(
-        generator=GENERATOR,
-        policy=make_policy(style, script),
-        title=", ".join(name_runs(runs)),
-        style=Markup(style),
-        script=Markup(script),
-        shared=Markup(escape_json(data.describe())),
-        parts=(Markup(escape_json(part)) for part in data.iter_parts()),
-    )
+    return environment.get_template(TEMPLATE)
 
 
 def read_style() -> str:
     return (WEB / STYLE).read_text(encoding="utf-8")
 
 
-def read_script() -> str:
-    return "\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)
+def read_script(names: Sequence[str]) -> str:
+    return "\n".join((WEB / name).read_text(encoding="utf-8") for name in names)
 
 
-def make_policy(style: str, script: str) -> str:
-    """No request leaves the page, and no text in it can become style or script."""
+def make_policy(style: str, script: str, sources: str) -> str:
+    """No request leaves the page but to its own server, and no text in it can become style or script."""
     return "; ".join(
         (
             "default-src 'none'",
             f"script-src '{hash_source(script)}'",
             f"style-src '{hash_source(style)}'",
-            "img-src data:",
+            sources,
             "base-uri 'none'",
             "form-action 'none'",
             "require-trusted-types-for 'script'",

@@ -6,54 +6,32 @@ The files are neither locked nor changed. Those of an unfinished run are read as
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
-from persqa_client.errors import RowError, SettingsError
-from persqa_client.inputs.rows import parse_images
-from persqa_client.jsonl import dump_compact, load_object
-from persqa_client.outcomes import Failure, Outcome, Record
-from persqa_client.run.finished_run import ANSWER_CODES, read_details, split_answer
+from persqa_client.errors import SettingsError
+from persqa_client.outcomes import Outcome, Record
+from persqa_client.report.row_reader import (
+    DEFAULT_IDENTITY,
+    AcceptedRow,
+    ReportRow,
+    RowReader,
+    contains_answer,
+    load_own_line,
+    read_failed_place,
+    read_outcome,
+)
 from persqa_client.run.image_roots import find_image_roots
 from persqa_client.run.timeline import TimelineStart, read_timeline
 from persqa_client.storage.checkpoint import find_recorded_roots, read_checkpoint, read_run_file
+from persqa_client.storage.decisions import read_decisions
 from persqa_client.storage.details import DetailsIndex, is_answered_line, open_file, parse_place
 from persqa_client.storage.journal import read_journal
-from persqa_client.storage.records import NO_ROW, outcome_from_json, parse_failure_line
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json, TaskId
 
 RunState = Literal["finished", "unfinished", "unknown"]
-# Of an output whose run file is lost.
-DEFAULT_IDENTITY: Json = {"image-key": "image", "output-key": "pers_qa", "tag": "mam"}
-# Ends of names of files that are beside an output.
-OTHER_FILES = (".failed.jsonl", ".details.jsonl", ".listing.jsonl", ".timeline.jsonl", ".run.json")
-
-
-@dataclass(frozen=True, slots=True)
-class ReportRow:
-    """One question. ``task_id`` is None if no file says which input line it belongs to."""
-
-    task_id: TaskId | None
-    # Number of the line in the output or the failure file, from 1.
-    line: int
-    images: tuple[str, ...]
-    outcome: Outcome
-    # Text of an input line that is not a row.
-    text: str | None = None
-    # Whether the output has another answer than the run stored.
-    edited: bool = False
-    # Only the journal has the outcome, because its row or an earlier one is open. Its images are then not known.
-    is_waiting: bool = False
-
-
-class AcceptedRow(NamedTuple):
-    """A line of the output as it is, its members, and what the run knows of it."""
-
-    line: bytes
-    fields: Json
-    row: ReportRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +54,13 @@ def read_run(output: Path) -> ReportedRun:
     try:
         return _read_run(output)
     except SettingsError as error:
-        problem, colon, advice = str(error).rpartition(": ")
-        # Advice of the storage, which is for a run.
-        raise SettingsError(problem if colon and advice.endswith("choose another -o") else str(error)) from error
+        raise leave_out_advice(error) from error
+
+
+def leave_out_advice(error: SettingsError) -> SettingsError:
+    """Without the advice of the storage, which is for a run."""
+    problem, colon, advice = str(error).rpartition(": ")
+    return SettingsError(problem if colon and advice.endswith("choose another -o") else str(error))
 
 
 def _read_run(output: Path) -> ReportedRun:
@@ -87,16 +69,17 @@ def _read_run(output: Path) -> ReportedRun:
     identity = DEFAULT_IDENTITY | (read_identity(files) or {})
     if state == "finished" and not files.run.exists():
         state = "unknown"
-    reader = RunReader(identity, paths)
-    rows = list(reader.read_rows())
+    decisions = read_decisions(output)
+    rows = [row.with_decision(decisions) for row in RunReader(identity, paths).read_rows()]
     if state == "unfinished":
         rows = add_waiting(rows, files)
     if not rows:
         raise SettingsError(f"{paths.output} has no rows: wait until the run has answered some")
     roots = find_image_roots(None, output.parent, find_recorded_roots(output))
     numbers_questions = any(row.task_id is not None and row.task_id.question for row in rows)
+    without_details = sum(not row.has_details for row in rows)
     timeline = read_timeline(find_timeline(files, state))
-    return ReportedRun(output, state, identity, rows, roots, reader.without_details, numbers_questions, timeline)
+    return ReportedRun(output, state, identity, rows, roots, without_details, numbers_questions, timeline)
 
 
 def find_timeline(files: RunFiles, state: RunState) -> Path:
@@ -121,6 +104,14 @@ def choose_files(files: RunFiles) -> tuple[ReadPaths, RunState]:
     if files.output.exists():
         return ReadPaths(files.output, files.failed, files.details), "finished"
     if files.partial.exists():
+        checkpoint = read_checkpoint(files)
+        if checkpoint is not None and checkpoint.phase == "finishing":
+            # The output gets its name after the others.
+            failed, details = (
+                partial if partial.exists() else finished
+                for partial, finished in ((files.failed_partial, files.failed), (files.details_partial, files.details))
+            )
+            return ReadPaths(files.partial, failed, details), "unfinished"
         return ReadPaths(files.partial, files.failed_partial, files.details_partial), "unfinished"
     raise SettingsError(f"there is no output {files.output}: name the output of a run")
 
@@ -149,10 +140,7 @@ def add_waiting(rows: list[ReportRow], files: RunFiles) -> list[ReportRow]:
 class RunReader:
     def __init__(self, identity: Json, paths: ReadPaths) -> None:
         self._paths = paths
-        self._image_key: str = identity["image-key"]
-        self._output_key: str = identity["output-key"]
-        self._default_tag = f"<{identity['tag']}>"
-        self.without_details = 0
+        self._reader = RowReader(identity, paths.output, paths.failed)
 
     def read_rows(self) -> Iterator[ReportRow]:
         """Accepted and failed rows, merged as in the input."""
@@ -171,8 +159,9 @@ class RunReader:
     def _read_details(self) -> Iterator[tuple[TaskId, tuple[Json, ...]]]:
         """Sorted, because a retry appends its lines. All are in memory, as the rows of the page are."""
         found: dict[TaskId, list[Json]] = {}
-        for _, line in iter_lines(self._paths.details):
-            found.setdefault(parse_place(self._paths.details, line), []).append(load_line(self._paths.details, line))
+        path = self._paths.details
+        for _, line in iter_lines(path):
+            found.setdefault(parse_place(path, line), []).append(load_own_line(path, line))
         for task_id in sorted(found):
             yield task_id, tuple(found[task_id])
 
@@ -196,107 +185,17 @@ class RunReader:
         """``is_whole``: no details are missing, so the answers are in the same order, also those edited since."""
         record = next(records, None)
         for number, line in iter_lines(self._paths.output):
-            fields = self._load_row(number, line)
             if record is not None and (is_whole or contains_answer(line, record)):
-                yield AcceptedRow(line, fields, self._make_described_row(number, line, fields, record))
+                yield self._reader.read_output_line(number, line, record)
                 record = next(records, None)
             else:
-                self.without_details += 1
-                yield AcceptedRow(line, fields, self._make_written_row(number, fields))
-
-    def _load_row(self, number: int, line: bytes) -> Json:
-        try:
-            fields = load_object(line)
-        except ValueError as error:
-            raise self._foreign_error(number, str(error)) from error
-        if not isinstance(fields.get(self._output_key), str):
-            raise self._foreign_error(number, f"it has no text {self._output_key!r}")
-        return fields
-
-    def _foreign_error(self, number: int, reason: str) -> SettingsError:
-        path = self._paths.output
-        suffix = next((each for each in OTHER_FILES if path.name.endswith(each)), None)
-        advice = f": name {path.name.removesuffix(suffix)}.jsonl" if suffix else ""
-        return SettingsError(f"{path} is not the output of a run (line {number}: {reason}){advice}")
-
-    def _make_described_row(self, number: int, line: bytes, fields: Json, record: Record) -> ReportRow:
-        is_same = contains_answer(line, record)
-        if not is_same:
-            record = replace(record, answer=self._read_answer(fields, record.tag, record.question)[1])
-        return ReportRow(record.task_id, number, self._find_images(fields), record, edited=not is_same)
-
-    def _make_written_row(self, number: int, fields: Json) -> ReportRow:
-        """What the output itself says; with ``--details`` that is nearly everything."""
-        record = self._read_meta(fields)
-        if record is None:
-            tag = fields.get("tag")
-            tag = f"<{tag.strip('<> ')}>" if isinstance(tag, str) and tag.strip("<> ") else self._default_tag
-            question, answer = self._read_answer(fields, tag, None)
-            record = Record(TaskId(0), "attribute", tag, question, answer, answer, 0)
-        return ReportRow(None, number, self._find_images(fields), record)
-
-    def _read_meta(self, fields: Json) -> Record | None:
-        meta = fields.get(f"{self._output_key}_meta")
-        if not isinstance(meta, dict) or not isinstance(usage := meta.get("usage"), dict):
-            return None
-        pictures = [tuple(picture.values()) for picture in meta.get("pictures", ())]
-        shared = {"row": 0, "question_number": 0, "usage": tuple(usage.values()), "pictures": pictures}
-        try:
-            record = outcome_from_json(meta | shared)
-        except ValueError:
-            return None
-        return record if isinstance(record, Record) else None
-
-    def _read_answer(self, fields: Json, tag: str, question: str | None) -> tuple[str, str]:
-        text: str = fields[self._output_key]
-        try:
-            return split_answer(text, tag, question)
-        except ValueError:
-            own = fields.get("question")
-            return question or (own if isinstance(own, str) else ""), text
+                yield self._reader.read_output_line(number, line, None)
 
     def _read_failures(self, details: dict[TaskId, Outcome]) -> Iterator[ReportRow]:
         path = self._paths.failed
         for number, line in iter_lines(path):
-            fields = load_line(path, line)
-            try:
-                task_id, code = parse_failure_line(line)
-            except ValueError as error:
-                raise SettingsError(f"{path} is not the failure file of a run (line {number}: {error})") from error
-            outcome = details.get(task_id)
-            if not isinstance(outcome, Failure):
-                self.without_details += outcome is None and code in ANSWER_CODES
-                error_fields = fields["error"]
-                outcome = Failure(
-                    task_id,
-                    code,
-                    str(error_fields["message"]),
-                    "answer" if code in ANSWER_CODES else "input",
-                    int(error_fields["attempts"]),
-                    error_fields["raw"],
-                )
-            text = fields.get("line") if code == NO_ROW else fields.get("question")
-            yield ReportRow(
-                task_id, number, self._find_images(fields), outcome, text if isinstance(text, str) else None
-            )
-
-    def _find_images(self, fields: Json) -> tuple[str, ...]:
-        try:
-            return parse_images(fields, self._image_key)
-        except RowError:
-            return ()
-
-
-def read_outcome(lines: tuple[Json, ...]) -> Outcome:
-    """With the raw answers of all lines of the question, as far as they are about the present picture."""
-    try:
-        return read_details(lines).outcome
-    except ValueError as error:
-        raise SettingsError(f"the details of row {lines[-1].get('row')} can't be read: {error}") from error
-
-
-def contains_answer(line: bytes, record: Record) -> bool:
-    return dump_compact(record.answer)[1:-1] in line
+            task_id, _ = read_failed_place(path, number, line)
+            yield self._reader.read_failure_line(number, line, details.get(task_id))
 
 
 def is_before(failure: ReportRow, row: ReportRow) -> bool:
@@ -311,10 +210,3 @@ def iter_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         for number, line in enumerate(file, 1):
             if line.strip() and (line.endswith(b"\n") or not path.name.endswith(".partial")):
                 yield number, line
-
-
-def load_line(path: Path, line: bytes) -> dict[str, Any]:
-    try:
-        return load_object(line)
-    except ValueError as error:
-        raise SettingsError(f"{path} was not written by a run, or was changed since: {error}") from error

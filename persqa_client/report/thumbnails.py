@@ -1,27 +1,33 @@
-"""Makes small JPEG thumbnails of pictures, as data: URIs. Reads files."""
+"""Makes small JPEG thumbnails of pictures: as data: URIs, or as files that are kept for a while. Reads files."""
 
 from __future__ import annotations
 
 import base64
 import io
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from cachetools import LRUCache
 from PIL import Image
 
 from persqa_client.errors import RowError
-from persqa_client.images.prepare import read_image
+from persqa_client.images.prepare import SourceImage, read_image
+from persqa_client.images.references import FileVersion, get_file_version
 
 MAX_THUMBNAILS = 2000
 # The longest side. A card shows it at about this width, so a denser screen sees it softly.
 MAX_SIDE = 160
 QUALITY = 72
-# For the first reduction, which keeps enough pixels of long pictures; the second one is exact.
-MAX_PIXELS = (4 * MAX_SIDE) ** 2
+# Of a picture that is looked at alone.
+LARGE_SIDE = 1280
 MAX_THREADS = 8
+MAX_CACHE_BYTES = 32 << 20
+MAX_KNOWN_FILES = 8_192
 
 
 class Picture(NamedTuple):
@@ -53,12 +59,48 @@ def make_thumbnails(pictures: Sequence[Picture]) -> Iterator[Thumbnail]:
 def make_thumbnail(picture: Picture) -> Thumbnail:
     """Upright, in sRGB and without metadata, as the picture was sent."""
     try:
-        encoded = read_image(picture.reference, picture.roots).reencoded(MAX_PIXELS)
+        data = shrink_image(read_image(picture.reference, picture.roots), MAX_SIDE)
     except RowError as error:
         return Thumbnail(problem=error.message)
+    return Thumbnail(f"data:image/jpeg;base64,{base64.b64encode(data).decode()}")
+
+
+def shrink_image(source: SourceImage, side: int) -> bytes:
+    """A JPEG file whose longest side is at most ``side``. Raises RowError."""
+    # The first reduction keeps enough pixels of long pictures; the second one is exact.
+    encoded = source.reencoded((4 * side) ** 2)
     with Image.open(io.BytesIO(encoded.data)) as image:
         small = image.convert("RGB")
-    small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=QUALITY, optimize=True)
-    return Thumbnail(f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}")
+    return buffer.getvalue()
+
+
+class ThumbnailCache:
+    """Thumbnails by the content of their pictures, the least recently used first out. Thread-safe."""
+
+    def __init__(self, max_bytes: int = MAX_CACHE_BYTES) -> None:
+        self._lock = threading.Lock()
+        self._made: LRUCache[tuple[bytes, int], bytes] = LRUCache(max_bytes, getsizeof=len)
+        # An unchanged file is not read again.
+        self._digests: LRUCache[FileVersion, bytes] = LRUCache(MAX_KNOWN_FILES)
+
+    def make(self, picture: Picture, side: int) -> bytes:
+        """A JPEG file. Blocks. Raises RowError like read_image."""
+        version = get_file_version(*picture)
+        with self._lock:
+            digest = self._digests.get(version) if version is not None else None
+            found = self._made.get((digest, side)) if digest is not None else None
+        if found is not None:
+            return found
+        source = read_image(*picture)
+        with self._lock:
+            if version is not None:
+                self._digests[version] = source.digest
+            found = self._made.get((source.digest, side))
+        if found is None:
+            found = shrink_image(source, side)
+            with self._lock, suppress(ValueError):  # larger than the cache
+                self._made[source.digest, side] = found
+        return found

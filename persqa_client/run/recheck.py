@@ -12,13 +12,15 @@ from typing import Literal, NamedTuple
 from persqa_client.answers.doubts import find_doubts
 from persqa_client.answers.parse import check_answer, parse_answer
 from persqa_client.config import VerifyChoice
-from persqa_client.errors import SettingsError
-from persqa_client.jsonl import dump_compact
+from persqa_client.errors import RowError, SettingsError
+from persqa_client.inputs.rows import parse_images
+from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.finished_run import FinishedPlan, KeptAnswers, Lack
 from persqa_client.run.pipeline import Cost, make_answer_failure
 from persqa_client.run.verification import DOUBTS, NOT_VERIFIED, needs_verification
+from persqa_client.storage.decisions import Decisions, Subject, get_decided_text, read_decisions
 from persqa_client.storage.finished import FinishedResults, KeptQuestion, ResultsRewriter
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
@@ -63,6 +65,9 @@ class RecheckReport:
     changes: Counter[tuple[ChangeKind, str]] = field(default_factory=Counter)
     examples: dict[tuple[ChangeKind, str], list[Example]] = field(default_factory=dict)
     lacks: Counter[Lack] = field(default_factory=Counter)
+    # Decisions of people about the answers: those about the present text, and those about another one.
+    applied_decisions: int = 0
+    stale_decisions: int = 0
 
     def add(self, change: Change, row: int, before: Outcome, after: Outcome) -> None:
         key = (change.kind, change.code)
@@ -78,11 +83,15 @@ def recheck_run(output: Path, *, names: Path | None = None, dry_run: bool = Fals
     with FinishedResults(RunFiles.for_output(output)) as results:
         plan = FinishedPlan(results.run, results.members, names)
         report = RecheckReport(Tally.from_json(results.run.tally))
+        decisions = read_decisions(output)
+        has_decisions = len(decisions) > 0
         opened: AbstractContextManager[ResultsRewriter | None]
         opened = nullcontext() if dry_run else ResultsRewriter(results)
         with opened as files:
             for kept, row in iter_questions(results, plan):
-                judge_question(kept, row, plan, report, files, results.files)
+                after = judge_question(kept, row, plan, report, files, results.files)
+                if has_decisions:
+                    count_decisions(decisions, kept, after, plan.recipe.image_key, report)
             if files is not None and report.changes:
                 files.finish()
         return report
@@ -95,7 +104,8 @@ def judge_question(
     report: RecheckReport,
     files: ResultsRewriter | None,
     paths: RunFiles,
-) -> None:
+) -> Outcome:
+    """The outcome now. Writes it if ``files`` are given."""
     answers = plan.read_answers(kept, row)
     if isinstance(answers.outcome, Record) and dump_compact(answers.outcome.answer)[1:-1] not in kept.line:
         raise SettingsError(
@@ -112,14 +122,31 @@ def judge_question(
     if change is None:
         if files is not None:
             files.keep(kept)
-        return
+        return answers.outcome
     report.add(change, kept.task_id.row, answers.outcome, after)
     if files is None:
         report.tally.replace(answers.outcome, after)
-        return
+        return after
     line = plan.restore_line(kept)
     files.replace(answers.outcome, after, line, plan.render(line, after))
     report.tally = files.tally
+    return after
+
+
+def count_decisions(
+    decisions: Decisions, kept: KeptQuestion, outcome: Outcome, image_key: str, report: RecheckReport
+) -> None:
+    """A decision about a text that the question no longer has stays in its file, and does not apply."""
+    try:
+        images = parse_images(load_object(kept.line), image_key)
+    except (RowError, ValueError):
+        images = ()
+    asked = outcome if isinstance(outcome, Record) else outcome.task
+    subject = Subject(kept.task_id, images, asked.question if asked is not None else "")
+    text = get_decided_text(outcome)
+    found = decisions.find(subject, text)
+    report.applied_decisions += found is not None and not found.is_empty
+    report.stale_decisions += found is None and decisions.find_stale(subject, text) is not None
 
 
 def compare_outcomes(before: Outcome, after: Outcome) -> Change | None:

@@ -12,7 +12,7 @@ from time import monotonic
 
 from persqa_client.config import Endpoint
 from persqa_client.endpoints.pool import Pool
-from persqa_client.engines.budget import check_budget
+from persqa_client.engines.budget import within_budget
 from persqa_client.engines.engine import AnswerFunction
 from persqa_client.engines.row_feed import has_more_rows
 from persqa_client.engines.row_loop import RowLoop, RunProgress
@@ -198,11 +198,10 @@ class Run:
 
     async def _work(self, ledger: AnyLedger, files: RunFiles | None) -> Summary:
         self.progress.spending.begin(ledger)
-        if (error := check_budget(self.plan.limits, self.progress.spending)) is not None:
-            raise error
         state: RunState = "interrupted"
         try:
-            state = "finished" if await self._answer_rows(ledger) else state
+            with within_budget(self.plan.limits, self.progress.spending, self._warn):
+                state = "finished" if await self._answer_rows(ledger) else state
         finally:
             # Also of a run that an error stops.
             self.summary = summarize(self.composition, ledger, files, state=state)

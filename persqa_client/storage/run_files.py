@@ -25,6 +25,7 @@ class RunFiles:
     details: Path
     listing: Path
     run: Path
+    decisions: Path
     timeline: Path
     partial: Path
     failed_partial: Path
@@ -47,6 +48,7 @@ class RunFiles:
             details=folder / f"{stem}.details.jsonl",
             listing=folder / f"{stem}.listing.jsonl",
             run=folder / f"{stem}.run.json",
+            decisions=folder / f"{stem}.decisions.jsonl",
             timeline=folder / f"{stem}.timeline.jsonl",
             partial=folder / f"{name}.partial",
             failed_partial=folder / f"{stem}.failed.jsonl.partial",
@@ -66,7 +68,7 @@ class RunFiles:
         results = (self.output, self.failed, self.details, self.listing)
         partials = (self.partial, self.failed_partial, self.details_partial, self.listing_partial)
         timelines = (self.timeline, self.timeline_partial)
-        return (*results, *partials, *timelines, self.run, self.checkpoint, self.lock)
+        return (*results, *partials, *timelines, self.run, self.decisions, self.checkpoint, self.lock)
 
     def has_name(self, name: str) -> bool:
         """Whether a file of this name in the output's folder is one of the run, or the rest of a killed process."""

@@ -55,7 +55,7 @@ def test_choices_are_completed(line: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     "line",
     ["persqa run ", "persqa run photos -o ", "persqa run --config ", "persqa run --bank mine", "persqa bank check ",
-     "persqa report ", "persqa init "],
+     "persqa report ", "persqa view ", "persqa init "],
 )  # fmt: skip
 def test_files_are_left_to_the_shell(line: str) -> None:
     """A shell completes files if it is given nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 from persqa_client.cli.results import describe_sample, find_reasons, read_samples
 from persqa_client.config import Recipe
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
-from tests.support.commands import persqa
+from tests.support.commands import persqa, start
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,9 @@ def test_the_result_names_reasons_and_rows_and_how_to_look(tmp_path: Path) -> No
     samples = [line for line in shown if line.startswith("sample")]
     assert len(samples) == 3
     assert all(re.match(r"sample +a\.png: Question: .+, Answer: <mam> ", line) for line in samples)
-    assert shown[-1] == "to look at it persqa report 'my answers.jsonl' -o 'my answers.html'"
-    looked = persqa("report", "my answers.jsonl", "-o", "my answers.html", cwd=tmp_path)
+    assert shown[-1] == "to look at it persqa view 'my answers.jsonl'"
+    looked = start("view", "my answers.jsonl", cwd=tmp_path)
+    assert looked.stdout.readline().startswith("http://127.0.0.1:")
+    looked.send_signal(signal.SIGINT)
+    looked.communicate(20)
     assert looked.returncode == 0

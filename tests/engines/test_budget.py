@@ -12,7 +12,7 @@ from PIL import Image
 
 from persqa_client import RunStopped, SettingsError, generate
 from persqa_client.config import Limits, Price
-from persqa_client.engines.budget import Spending, check_budget, cost_of
+from persqa_client.engines.budget import Spending, check_budget, cost_of, within_budget
 from persqa_client.run.prices import find_price
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 
@@ -33,6 +33,36 @@ def test_each_limit_is_reached_exactly() -> None:
     assert (reached(max_cost=1.11, **prices), reached(max_cost=1.1, **prices)) == ("", "max-cost")
     assert (reached(2, max_failures=3), reached(3, max_failures=3)) == ("", "max-failures")
     assert (reached(seconds=50, max_wall=60), reached(seconds=61, max_wall=60)) == ("", "max-wall")
+
+
+def test_a_stop_names_what_was_used_at_the_end() -> None:
+    spending, limits, warnings = Spending(), Limits(max_tokens_total=1000), list[str]()
+
+    def work() -> None:
+        with within_budget(limits, spending, warnings.append):
+            spending.prompt_tokens = 1000
+            error = check_budget(limits, spending)
+            assert error is not None
+            spending.prompt_tokens += 500  # requests in flight
+            raise error
+
+    with pytest.raises(RunStopped, match="has used 1,500 tokens"):
+        work()
+    with pytest.raises(RunStopped, match="has used 1,500 tokens"):
+        work()
+    assert spending.prompt_tokens == 1500  # a used budget allows nothing
+    assert warnings == []
+
+
+def test_a_run_that_ends_beyond_its_budget_says_so() -> None:
+    spending, warnings = Spending(), list[str]()
+    with within_budget(Limits(max_tokens_total=1000), spending, warnings.append):
+        spending.prompt_tokens = 999
+    assert warnings == []
+    with within_budget(Limits(max_tokens_total=1000), spending, warnings.append):
+        spending.prompt_tokens = 1500
+    (warning,) = warnings
+    assert warning.startswith("The run has used 1,500 tokens, and --max-tokens-total is 1,000. ")
 
 
 @pytest.mark.parametrize(

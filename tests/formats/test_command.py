@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from persqa_client.formats.registry import LAYOUTS
+from persqa_client.outcomes import Outcome
 from persqa_client.simulator.server import Simulator
 from tests.formats.examples import make_rows, read_rows, write_run
-from tests.report.runs import WrittenRun, make_record, write_pictures
+from tests.records.test_record_decisions import CUP, PLATE, decide_on
+from tests.report.runs import WrittenRun, make_failure, make_record, write_pictures
 from tests.support.commands import persqa
 
 
@@ -58,3 +61,21 @@ def test_errors_are_one_sentence(tmp_path: Path) -> None:
         assert result.stderr.startswith(message)
     assert persqa("export", "run/qa.jsonl", "--to", "nothing", "-o", "data", cwd=tmp_path).returncode == 2
     assert {path.name for path in tmp_path.iterdir()} == {"run", "full"}
+
+
+def test_decisions_of_people_apply_and_are_said(tmp_path: Path) -> None:
+    outcomes: list[Outcome] = [make_record(1), make_record(2), make_record(3), make_failure(4)]
+    output = write_run(tmp_path, make_rows(4), outcomes=outcomes)
+    decide_on(output, {1: "reject", 2: "edit", 3: "accept", 4: "accept"})
+    for name in ("llava", "jsonl"):
+        result = persqa("export", "qa.jsonl", "--to", name, "-o", f"{name}.jsonl", cwd=tmp_path)
+        assert result.stderr.splitlines() == [
+            "Decided by hand: accepted 1, edited 1, rejected 1.",
+            "1 decision not applied: an export has no answers of failed questions.",
+            "1 row left out (decision 1). The first is qa-1: a decision rejects it.",
+            f"2 rows: {name}.jsonl. See {name}.export.json.",
+        ]
+        rows = [LAYOUTS[name].read(row) for row in read_rows(tmp_path / f"{name}.jsonl")]
+        assert [row.answer for row in rows] == [PLATE, CUP]
+    counts = {"accept": 1, "edit": 1, "not_accepted": 1, "reject": 1}
+    assert json.loads((tmp_path / "llava.export.json").read_text())["decisions"] == counts

@@ -9,8 +9,9 @@ import pytest
 
 from persqa_client.outcomes import Outcome
 from persqa_client.report.page import write_report
+from tests.records.test_record_decisions import CUP, decide_on
 from tests.report.runs import WrittenRun, make_failure, make_record
-from tests.report.test_browser import axe_violations, browser, expect_rows, open_report, page, pytestmark
+from tests.report.test_browser import browser, expect_rows, find_serious, open_report, page, pytestmark
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -95,6 +96,17 @@ def test_the_sums_stand_side_by_side(page: Page, report: Path) -> None:
     assert page.locator("#compared-kind option").all_inner_texts()[1] == "changed (0)"
 
 
+def test_answers_are_compared_as_the_runs_gave_them(page: Page, tmp_path: Path) -> None:
+    outputs = [WrittenRun(tmp_path, name).finish([make_record(1)]) for name in ("a.jsonl", "b.jsonl")]
+    decide_on(outputs[0], {1: "edit"})
+    write_report(outputs, tmp_path / "report.html")
+    open_report(page, tmp_path / "report.html")
+    page.locator("#tab-compare").click()
+    page.locator("#compared-kind").select_option("same")
+    assert page.locator(".pair .answer").all_inner_texts() == [CUP, CUP]
+    assert page.locator(".pair .was").count() == 0
+
+
 def test_the_filters_of_the_page_apply_to_pairs(page: Page, report: Path) -> None:
     open_report(page, report)
     page.locator("#tab-compare").click()
@@ -134,5 +146,5 @@ def test_the_comparison_is_accessible_and_fits_the_window(browser: Browser, repo
     open_report(page, report)
     page.locator("#tab-compare").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert axe_violations(page) == []
+    assert find_serious(page) == []
     context.close()

@@ -6,7 +6,7 @@ from typing import Any
 
 from persqa_client.outcomes import Outcome
 from persqa_client.report.matching import match_rows
-from persqa_client.report.rows import ReportRow
+from persqa_client.report.row_reader import ReportRow
 from persqa_client.types import TaskId
 from tests.report.runs import make_failure, make_input_failure, make_record
 

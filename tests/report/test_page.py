@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from persqa_client.errors import SettingsError, StorageError
-from persqa_client.report.data import ReportData, escape_json, name_runs
+from persqa_client.report.data import ReportData, escape_json, name_outputs
 from persqa_client.report.page import SCRIPTS, WEB, render_page, write_report
-from persqa_client.report.rows import ReportedRun, ReportRow, read_run
+from persqa_client.report.row_reader import ReportRow
+from persqa_client.report.rows import ReportedRun, read_run
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import TaskId
 from tests.report.runs import IDENTITY, WrittenRun, make_failure, make_input_failure, make_record, write_pictures
@@ -191,8 +192,8 @@ def test_several_runs_are_in_one_page(tmp_path: Path) -> None:
 
 def test_runs_of_one_name_have_their_paths(tmp_path: Path) -> None:
     runs = [ReportedRun(Path(name), "finished", IDENTITY, [], (), 0, False) for name in ("a/qa.jsonl", "b/qa.jsonl")]
-    assert name_runs(runs) == ["a/qa.jsonl", "b/qa.jsonl"]
-    assert name_runs(runs[:1]) == ["qa.jsonl"]
+    assert name_outputs([run.output for run in runs]) == ["a/qa.jsonl", "b/qa.jsonl"]
+    assert name_outputs([runs[0].output]) == ["qa.jsonl"]
 
 
 def test_at_most_some_pictures_have_thumbnails(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from persqa_client.errors import SettingsError
 from persqa_client.outcomes import Failure, Outcome, RawAnswer, Record
-from persqa_client.report.rows import ReportRow, read_run
+from persqa_client.report.row_reader import ReportRow
+from persqa_client.report.rows import read_run
 from persqa_client.storage.journal import Journal, JournalEntry
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import TaskId

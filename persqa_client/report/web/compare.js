@@ -199,10 +199,11 @@ function makePair({ one, other, kind }) {
     sides.append(makeSide(row, run, words === null ? null : words[part]));
   }
   body.append(sides);
-  item.append(makePictures(one?.pictures.length ? one : other ?? one), body);
+  item.append(makePictures(one?.shown.length ? one : other ?? one), body);
   return item;
 }
 
+// As the run answered: what people decided about the answer is not compared.
 function makeSide(row, run, words) {
   const side = make("div", "side");
   const head = make("p", "badges");
@@ -218,7 +219,7 @@ function makeSide(row, run, words) {
   link.setAttribute("aria-label", say("link", row.id));
   head.append(link, name);
   if (isFailed(row)) head.append(makeBadge("bad", row.code));
-  side.append(head, words === null ? makeAnswer(row) : makeMarked(words, tagOf(row)), makeRejected(row));
+  side.append(head, ...(words === null ? makeAnswer({ ...row, decision: undefined }) : [makeMarked(words, tagOf(row))]), makeRejected(row));
   return side;
 }
 

@@ -2,14 +2,12 @@
 
 const MOST_BARS = 25;
 const BINS = 24;
-const HAN = /^\p{Script=Han}/u;
 
-function drawFigures(found, isFiltered) {
+function drawFigures(figures, isFiltered, total) {
   const panel = document.getElementById("figures");
-  const figures = collectFigures(found);
   const heading = make("p", "of", isFiltered
-    ? say("of_filtered", say("n_rows", found.length), say("n_rows", rows.length))
-    : say("of_rows", say("n_rows", found.length)));
+    ? say("of_filtered", say("n_rows", figures.found), say("n_rows", total))
+    : say("of_rows", say("n_rows", figures.found)));
   panel.replaceChildren(
     heading,
     makeFigure("outcomes_figure", makeBars(byCount(figures.outcomes).map(([code, count]) => ({
@@ -30,47 +28,15 @@ function drawFigures(found, isFiltered) {
     makeFigure("doubts_figure", makeBars(byCount(figures.doubts).map(([doubt, count]) => ({
       label: doubt, count, kind: "doubt", filter: { doubt },
     })))),
+    ...(figures.decisions.size > 0 ? [makeFigure("decisions_figure", makeBars(byCount(figures.decisions).map(
+      ([decision, count]) => ({ label: say(`decision_${decision}`), count, kind: DECISION_KINDS[decision], filter: { decision } }),
+    )))] : []),
     makeFigure("languages_figure", makeBars(byCount(figures.languages).map(([code, count]) => ({
       label: code || say("unclear"), count, filter: { language: code || "?" },
     })))),
-    makeFigure("groups_figure", makeGroups(figures)),
+    ...(source.groups === null ? [] : [makeFigure("groups_figure", makeGroups(figures))]),
     ...makePlots(),
   );
-}
-
-function collectFigures(found) {
-  const figures = {
-    outcomes: new Map(), asked: new Map(), accepted: new Map(), words: new Map(), steps: new Map(), doubts: new Map(),
-    languages: new Map(), groups: new Map(), lengths: [], tokens: [], prompt: 0, completion: 0, counted: 0,
-  };
-  for (const row of found) {
-    increase(figures.outcomes, row.code ?? "");
-    increase(figures.asked, row.question);
-    increase(figures.languages, languageOf(row));
-    if (!isFailed(row)) {
-      increase(figures.accepted, row.question);
-      increase(figures.words, firstWords(row));
-      figures.lengths.push(row.length);
-      if (row.group) increase(figures.groups, row.group);
-    }
-    for (const step of row.steps ?? []) increase(figures.steps, step);
-    for (const doubt of row.doubts ?? []) increase(figures.doubts, doubt);
-    if (row.tokens !== undefined) {
-      figures.prompt += row.tokens[0];
-      figures.completion += row.tokens[1];
-      figures.tokens.push(row.tokens[1]);
-      figures.counted++;
-    }
-  }
-  return figures;
-}
-
-// Two words, or two Chinese characters.
-function firstWords(row) {
-  const tag = tagOf(row);
-  const start = (row.answer.startsWith(tag) ? row.answer.slice(tag.length) : row.answer).slice(0, 80).trimStart();
-  if (HAN.test(start)) return [...start].slice(0, 2).join("");
-  return start.split(/\s+/, 2).join(" ").replace(/[.,;:!?]+$/, "").toLowerCase();
 }
 
 function makeFigure(title, content) {
@@ -104,20 +70,21 @@ function makeBar(bar, most) {
   if (bar.filter) {
     line.type = "button";
     line.title = `${bar.label}\n${say("show_rows")}`;
-    line.addEventListener("click", () => showFiltered(bar.filter));
+    line.addEventListener("click", () => showFiltered(bar.filter, bar.name ?? bar.label));
   }
   item.append(line);
   return item;
 }
 
-function makeQuestionBars({ asked, accepted }) {
+function makeQuestionBars({ asked, accepted, questions }) {
   return makeBars(byCount(asked).map(([number, of]) => ({
-    label: questions[number][0] || say("no_question"),
+    label: questions.get(number) || say("no_question"),
     count: accepted.get(number) ?? 0,
     of,
     kind: "good",
     text: say("accepted_of", accepted.get(number) ?? 0, of),
     filter: { question: String(number) },
+    name: questions.get(number),
   })));
 }
 
@@ -127,12 +94,14 @@ function makeGroups(figures) {
   if (counts.length === 0) return make("p", "nothing", say("nothing"));
   const box = make("div");
   const alike = counts.reduce((sum, [, count]) => sum + count, 0);
-  const share = (alike / figures.lengths.length).toLocaleString(language === "zh" ? "zh-CN" : "en-GB",
+  const accepted = figures.outcomes.get("");
+  const share = (alike / accepted).toLocaleString(language === "zh" ? "zh-CN" : "en-GB",
     { style: "percent", maximumFractionDigits: 1 });
   box.append(
-    make("p", "", say("group_sums", alike, figures.lengths.length, share, counts.length)),
+    make("p", "", say("group_sums", alike, accepted, share, counts.length)),
     makeBars(counts.map(([group, count]) => ({
-      label: groups.get(group).slice(0, 300), count, kind: "doubt", filter: { group: String(group) },
+      label: source.groups.get(group).first.slice(0, 300), count, kind: "doubt",
+      filter: { group: String(group) }, name: labelGroup(group),
     }))),
   );
   return box;
@@ -150,23 +119,30 @@ function makeTokens(figures) {
   return box;
 }
 
-// Values beyond the 99th percentile are in the last column, so that a single long answer does not squeeze the others.
+// Values with their numbers. Those beyond the 99th percentile are in the last column, so that a single long answer does
+// not squeeze the others.
 function makeHistogram(values, title, filterOf) {
-  if (values.length === 0) return make("p", "nothing", say("nothing"));
-  const sorted = Float64Array.from(values).sort();
-  const low = sorted[0];
-  const high = Math.max(low + 1, sorted[Math.floor((sorted.length - 1) * 0.99)]);
+  if (values.size === 0) return make("p", "nothing", say("nothing"));
+  const sorted = [...values].sort((one, other) => one[0] - other[0]);
+  const low = sorted[0][0];
+  const high = Math.max(low + 1, findPercentile(sorted, 0.99));
   const width = niceStep((high - low) / BINS);
   const start = Math.floor(low / width) * width;
   const bins = new Array(Math.floor((high - start) / width) + 1).fill(0);
-  for (const value of sorted) bins[Math.min(bins.length - 1, Math.floor((value - start) / width))]++;
-  const last = sorted[sorted.length - 1];
+  for (const [value, count] of sorted) bins[Math.min(bins.length - 1, Math.floor((value - start) / width))] += count;
+  const last = sorted.at(-1)[0];
   const ranges = bins.map((count, number) => ({
     count,
     from: start + number * width,
     to: number === bins.length - 1 ? Math.max(last, start + (number + 1) * width - 1) : start + (number + 1) * width - 1,
   }));
   return drawColumns(ranges, title, filterOf);
+}
+
+function findPercentile(sorted, part) {
+  const total = sorted.reduce((sum, [, count]) => sum + count, 0);
+  let seen = 0;
+  return sorted.find(([, count]) => (seen += count) > Math.floor((total - 1) * part))[0];
 }
 
 function niceStep(step) {

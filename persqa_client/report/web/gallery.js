@@ -12,6 +12,22 @@ const MOST_PICTURES = 4;
 const PLAIN_STEPS = new Set(["constraint", "prefill", "re-ask"]);
 const SHOWN_LENGTH = 160;
 
+function increase(map, key, by = 1) {
+  map.set(key, (map.get(key) ?? 0) + by);
+}
+
+function byCount(map) {
+  return [...map].sort((one, other) => other[1] - one[1] || (String(one[0]) < String(other[0]) ? -1 : 1));
+}
+
+function isFailed(row) {
+  return row.code !== undefined;
+}
+
+function tagOf(row) {
+  return row.tag ?? source.overview.runs[row.run].tag;
+}
+
 function make(name, className = "", text = null) {
   const element = document.createElement(name);
   if (className) element.className = className;
@@ -50,13 +66,15 @@ function appendMarked(fragment, text, tag) {
 
 function makeCard(row) {
   const card = make("li", isFailed(row) ? "card bad" : "card");
-  card.id = `row-${row.position}`;
+  card.id = `row-${row.key}`;
   card.tabIndex = -1;
   const body = make("div", "body");
-  body.append(makeHead(row), makeQuestion(row), makeAnswer(row), makeRejected(row));
+  body.append(makeHead(row), makeQuestion(row), ...makeAnswer(row), makeRejected(row), ...makeRemarks(row));
   const facts = makeFacts(row);
   if (facts !== null) body.append(facts);
-  body.append(makeRawToggle(row, card));
+  const tools = make("div", "tools");
+  tools.append(makeRawToggle(row, card), ...makeDecisionTools(row, card));
+  body.append(tools);
   card.append(makePictures(row), body);
   return card;
 }
@@ -67,21 +85,23 @@ function makeHead(row) {
   link.href = `#row=${row.id}`;
   link.setAttribute("aria-label", say("link", row.id));
   head.append(link);
-  if (shared.runs.length > 1) head.append(make("span", "badge", shared.runs[row.run].name));
+  const { runs } = source.overview;
+  if (runs.length > 1) head.append(make("span", "badge", runs[row.run].name));
   head.append(isFailed(row) ? makeBadge("bad", row.code) : makeBadge("good", say("accepted")));
   if (row.repaired) head.append(makeBadge("", say("repaired")));
   if (row.asks > 1) head.append(makeBadge("", say("reasked")));
   for (const doubt of row.doubts ?? []) head.append(makeBadge("doubt", doubt));
   if (row.group) head.append(makeGroupButton(row));
   if (row.edited) head.append(makeBadge("", say("edited")));
+  if (decisionOf(row)) head.append(makeBadge(DECISION_KINDS[decisionOf(row)], say(`decision_${decisionOf(row)}`)));
   return head;
 }
 
 function makeGroupButton(row) {
-  const button = make("button", "badge alike", say("like_others", groupSizes[row.group - 1] - 1));
+  const button = make("button", "badge alike", say("like_others", source.groups.get(row.group).size - 1));
   button.type = "button";
   button.title = say("show_rows");
-  button.addEventListener("click", () => showFiltered({ group: String(row.group) }));
+  button.addEventListener("click", () => showFiltered({ group: String(row.group) }, labelGroup(row.group)));
   return button;
 }
 
@@ -92,18 +112,28 @@ function makeBadge(kind, text) {
 }
 
 function makeQuestion(row) {
-  const text = questions[row.question][0];
+  const text = row.asked;
   const line = make("p", "question");
   line.dir = "auto";
   line.append(text ? showText(text, { tag: tagOf(row) }) : say("no_question"));
   return line;
 }
 
+// The answer to use, and below it the one that it replaces.
 function makeAnswer(row) {
-  const line = make("p", isFailed(row) ? "message" : "answer");
-  line.dir = "auto";
-  line.append(isFailed(row) ? showText(row.message ?? row.code) : showText(row.answer, { tag: tagOf(row) }));
-  return line;
+  const edited = decisionOf(row) === "edit" ? row.decision.text : null;
+  const lines = [];
+  const addLine = (kind, content) => {
+    const line = make("p", kind);
+    line.dir = "auto";
+    line.append(content);
+    lines.push(line);
+  };
+  if (isFailed(row)) addLine("message", showText(row.message ?? row.code));
+  if (edited !== null) addLine("answer", showText(edited, { tag: tagOf(row) }));
+  else if (!isFailed(row)) addLine(decisionOf(row) === "reject" ? "answer struck" : "answer", showText(row.answer, { tag: tagOf(row) }));
+  if (edited !== null && !isFailed(row)) addLine("was", showText(say("was", row.answer), { tag: tagOf(row) }));
+  return lines;
 }
 
 // The beginning of the last answer that was rejected.
@@ -130,28 +160,56 @@ function makeFacts(row) {
 
 function makePictures(row) {
   const box = make("div", "pictures");
-  if (row.pictures.length === 0) box.append(make("div", "missing", say(row.waiting ? "unknown_picture" : "no_picture")));
-  for (const number of row.pictures.slice(0, MOST_PICTURES)) box.append(makePicture(pictures[number]));
-  if (row.pictures.length > MOST_PICTURES) box.append(make("div", "facts", `+${row.pictures.length - MOST_PICTURES}`));
+  if (row.shown.length === 0) box.append(make("div", "missing", say(row.waiting ? "unknown_picture" : "no_picture")));
+  for (const picture of row.shown.slice(0, MOST_PICTURES)) box.append(makePicture(picture));
+  if (row.shown.length > MOST_PICTURES) box.append(make("div", "facts", `+${row.shown.length - MOST_PICTURES}`));
   return box;
 }
 
 function makePicture([name, uri, problem]) {
   const figure = make("figure");
-  if (uri) {
-    const image = make("img");
-    image.src = uri;
-    image.alt = "";
-    image.decoding = "async";
-    figure.append(image);
-  } else {
-    figure.append(make("div", "missing", say(problem ? "unreadable" : "no_thumbnail")));
-  }
+  figure.append(uri ? makeImage(name, uri, figure) : make("div", "missing", say(problem ? "unreadable" : "no_thumbnail")));
   const caption = make("figcaption");
   caption.append(showText(baseName(name)));
   figure.title = problem ? `${name}\n${problem}` : name;
   figure.append(caption);
   return figure;
+}
+
+// A served picture can be looked at in a larger size. Its address has the reason if it can't be read.
+function makeImage(name, uri, figure) {
+  const image = make("img");
+  image.src = uri;
+  image.alt = "";
+  image.decoding = "async";
+  if (!source.isServed) return image;
+  image.loading = "lazy";
+  const button = make("button", "zoom");
+  button.type = "button";
+  button.setAttribute("aria-label", say("larger", baseName(name)));
+  button.append(image);
+  button.addEventListener("click", () => showLarge(name, uri));
+  image.addEventListener("load", () => button.classList.add("loaded"));
+  image.addEventListener("error", async () => {
+    button.replaceWith(make("div", "missing", say("unreadable")));
+    figure.title = `${name}\n${await source.reason(uri)}`;
+  });
+  return button;
+}
+
+function showLarge(name, uri) {
+  const dialog = document.getElementById("large");
+  const image = make("img");
+  image.src = `${uri}?large`;
+  image.alt = "";
+  const caption = make("p");
+  caption.append(showText(name));
+  const close = make("button", "quiet", say("close"));
+  close.type = "button";
+  close.addEventListener("click", () => dialog.close());
+  dialog.setAttribute("aria-label", baseName(name));
+  dialog.replaceChildren(image, caption, close);
+  dialog.showModal();
 }
 
 function baseName(name) {
@@ -167,7 +225,7 @@ function makeRawToggle(row, card) {
     const open = card.querySelector(".raws");
     button.setAttribute("aria-expanded", String(open === null));
     if (open !== null) open.remove();
-    else button.after(makeRaws(row));
+    else card.querySelector(".tools").after(makeRaws(row));
   });
   return button;
 }
@@ -189,8 +247,7 @@ function makeRaws(row) {
     text.append(raw.same ? say("same") : showText(raw.text ?? "", { breaks: true, tag: tagOf(row) }));
     box.append(text);
   });
-  for (const number of row.pictures) {
-    const [name, , problem] = pictures[number];
+  for (const [name, , problem] of row.shown) {
     const line = make("p", "facts path");
     line.append(showText(problem ? `${name}: ${problem}` : name));
     box.append(line);

@@ -11,9 +11,9 @@ const PLOT_HEIGHT = 150;
 const PLOT_LEFT = 56;
 const TABLE_ROWS = 20;
 
-// Of all runs that have a timeline; the filters do not matter.
+// Of all runs that have a timeline, which those of a served page do not; the filters do not matter.
 function makePlots() {
-  return shared.runs.filter((run) => run.timeline).flatMap((run) => {
+  return source.overview.runs.filter((run) => run.timeline).flatMap((run) => {
     const heading = make("h2", "of over-time");
     heading.append(showText(say("plots_of", run.name)));
     return [heading, ...PLOTS.map((plot) => makePlot(plot, run.timeline)).filter((figure) => figure !== null)];

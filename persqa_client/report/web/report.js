@@ -1,39 +1,71 @@
-// Filters, pages, keys and links of the report.
+// Pages, keys and links of the report.
 
 const PAGE_SIZE = 60;
 const SEARCH_DELAY = 150;
-const MOST_OPTIONS = 300;
-const MOST_OPTION_LENGTH = 90;
 
 const VIEWS = ["rows", "figures", "compare"];
-const state = { filters: { ...NO_FILTERS }, order: "input", found: [], page: 0, selected: null, view: "rows" };
+// shown: the rows of the page. at: place of the selected row among those that fit the filters.
+const state = {
+  filters: { ...NO_FILTERS }, order: "input", page: 0, count: 0, shown: [], selected: null, at: -1, view: "rows",
+};
 const field = (id) => document.getElementById(id);
 const isFiltered = () => Object.keys(NO_FILTERS).some((name) => state.filters[name] !== NO_FILTERS[name]);
-const pageCount = () => Math.max(1, Math.ceil(state.found.length / PAGE_SIZE));
+const pageCount = () => Math.max(1, Math.ceil(state.count / PAGE_SIZE));
+let turn = 0;
 
-function applyFilters({ keep = null } = {}) {
-  state.found = orderRows(findRows(state.filters), state.order);
-  const at = keep === null ? -1 : state.found.indexOf(keep);
-  state.page = at < 0 ? 0 : Math.floor(at / PAGE_SIZE);
-  if (at < 0) state.selected = null;
-  refresh();
+// null if another question was asked since, whose answer counts.
+async function load(query = {}) {
+  const own = ++turn;
+  const { filters, order, page } = state;
+  try {
+    const found = await source.find({ filters, order, page, size: PAGE_SIZE, ...query });
+    return own === turn ? found : null;
+  } catch (error) {
+    showTrouble(error);
+    return null;
+  }
 }
 
-function refresh() {
-  if (state.view === "rows") showPage();
-  else if (state.view === "figures") drawFigures(state.found, isFiltered());
-  else showComparison();
+function showTrouble(error) {
+  if (source.isServed && error.status === undefined) source.isLost = true;
+  describeReport();
+}
+
+// keep: a row whose page is shown if it fits.
+async function applyFilters({ keep = null, page = 0 } = {}) {
+  await showOther();
+  const found = await load({ page, keep: keep?.id });
+  if (found !== null) showFound(found);
+}
+
+// What the view shows in place of the rows.
+async function showOther() {
+  if (state.view === "figures") await showFigures();
+  else if (state.view === "compare") await showComparison();
+}
+
+async function showFigures() {
+  try {
+    drawFigures(await source.figures(state.filters), isFiltered(), source.overview.loaded ?? source.overview.rows);
+  } catch (error) {
+    showTrouble(error);
+  }
+}
+
+function showFound(found) {
+  Object.assign(state, { page: found.page, count: found.count, shown: found.rows, at: found.kept ?? -1 });
+  state.selected = found.kept === null ? null : found.rows[found.kept % PAGE_SIZE];
+  if (state.page >= pageCount()) state.page = pageCount() - 1;
+  drawPage();
   showCount();
 }
 
-function showPage() {
-  state.page = Math.min(state.page, pageCount() - 1);
-  const start = state.page * PAGE_SIZE;
+function drawPage() {
   const list = field("cards");
   const hadFocus = list.contains(document.activeElement) && document.activeElement !== list;
-  list.start = start + 1;
-  const cards = state.found.slice(start, start + PAGE_SIZE).map(makeCard);
-  list.replaceChildren(...(cards.length > 0 ? cards : [make("li", "nothing", say("none"))]));
+  list.start = state.page * PAGE_SIZE + 1;
+  const cards = state.shown.map(makeCard);
+  list.replaceChildren(...(cards.length > 0 ? cards : [make("li", "nothing", say(source.overview.rows ? "none" : "empty"))]));
   markSelected();
   // Elements that are replaced lose the focus.
   if (hadFocus) (list.querySelector(".card[aria-current]") ?? list).focus({ preventScroll: true });
@@ -45,9 +77,11 @@ function showPagers() {
 }
 
 function showCount() {
-  const all = say("n_rows", shared.rows);
-  const parts = [isFiltered() ? say("count", state.found.length, all) : say("count_all", all)];
-  if (rows.length < shared.rows) parts.push(say("loading", rows.length, shared.rows));
+  const { rows: total, loaded = total, read } = source.overview;
+  const all = say("n_rows", total);
+  const parts = [isFiltered() ? say("count", state.count, all) : say("count_all", all)];
+  if (loaded < total) parts.push(say("loading", loaded, total));
+  if (read !== undefined && read < 1) parts.push(say("reading", Math.floor(100 * read)));
   const text = parts.join(" · ");
   // A screen reader speaks only of changes.
   if (field("count").textContent !== text) field("count").textContent = text;
@@ -77,58 +111,65 @@ function fillPager(pager) {
   if (focused >= 0) pager.children[focused].focus();
 }
 
-function turnTo(page) {
+async function turnTo(page) {
   if (page < 0 || page >= pageCount() || state.view !== "rows") return;
-  state.page = page;
-  state.selected = null;
-  showPage();
+  const found = await load({ page });
+  if (found === null) return;
+  showFound(found);
   field("rows").scrollIntoView();
 }
 
 function select(row, { focus = true } = {}) {
-  const at = state.found.indexOf(row);
-  if (at < 0) return;
-  state.selected = row;
-  const page = Math.floor(at / PAGE_SIZE);
-  if (page !== state.page || field(`row-${row.position}`) === null) {
-    state.page = page;
-    showPage();
-  }
+  const place = state.shown.indexOf(row);
+  if (place < 0) return;
+  Object.assign(state, { selected: row, at: state.page * PAGE_SIZE + place });
   markSelected();
-  const card = field(`row-${row.position}`);
+  const card = field(`row-${row.key}`);
   if (focus) card.focus({ preventScroll: true });
   card.scrollIntoView({ block: "nearest" });
   history.replaceState(null, "", `#row=${encodeURIComponent(row.id)}`);
 }
 
+async function selectAt(at) {
+  const page = Math.floor(at / PAGE_SIZE);
+  if (page !== state.page) {
+    const found = await load({ page });
+    if (found === null) return;
+    showFound(found);
+  }
+  if (state.shown.length > 0) select(state.shown[Math.min(at - page * PAGE_SIZE, state.shown.length - 1)]);
+}
+
 function markSelected() {
   for (const card of document.querySelectorAll(".card[aria-current]")) card.removeAttribute("aria-current");
-  if (state.selected !== null) field(`row-${state.selected.position}`)?.setAttribute("aria-current", "true");
+  if (state.selected !== null) field(`row-${state.selected.key}`)?.setAttribute("aria-current", "true");
 }
 
-function selectNext(step) {
-  if (state.found.length === 0) return;
-  const at = state.selected === null ? -1 : state.found.indexOf(state.selected);
-  const next = at < 0 ? state.page * PAGE_SIZE : Math.min(Math.max(at + step, 0), state.found.length - 1);
-  select(state.found[next]);
+async function selectNext(step) {
+  if (state.count === 0) return;
+  const next = state.at < 0 ? state.page * PAGE_SIZE : Math.min(Math.max(state.at + step, 0), state.count - 1);
+  await selectAt(next);
 }
 
-// A link leads to its row also if the filters hide it.
-function followLink() {
-  const found = /^#row=(.+)$/.exec(location.hash);
-  if (found === null) return true;
-  const position = positions.get(decodeLink(found[1]));
-  if (position === undefined) return false;
-  const row = rows[position];
-  const isElsewhere = state.view !== "rows";
-  showView("rows");
-  if (isElsewhere) refresh();
-  if (!state.found.includes(row)) {
-    field("filters").reset();
-    readFilters();
-    applyFilters();
+// A link leads to its row also if the filters hide it. Returns whether there is nothing to wait for.
+async function followLink() {
+  const link = /^#row=(.+)$/.exec(location.hash);
+  if (link === null) return true;
+  const keep = decodeLink(link[1]);
+  let found = await load({ keep });
+  if (found !== null && found.kept === null) {
+    found = await load({ filters: NO_FILTERS, keep });
+    if (found !== null && found.kept === null) return false;
+    if (found !== null) {
+      field("filters").reset();
+      readFilters();
+      found = await load({ keep });
+    }
   }
-  select(row);
+  if (found === null) return true;
+  showView("rows");
+  showFound(found);
+  select(state.selected);
   return true;
 }
 
@@ -138,79 +179,6 @@ function decodeLink(text) {
   } catch {
     return text;
   }
-}
-
-function readFilters() {
-  const number = (id) => (field(id).value.trim() === "" ? null : Number(field(id).value));
-  state.filters = {
-    search: field("search").value.trim(),
-    run: field("run").value,
-    outcome: field("outcome").value,
-    question: field("question").value,
-    language: field("question-language").value,
-    doubt: field("doubt").value,
-    group: field("group").value,
-    shortest: number("shortest"),
-    longest: number("longest"),
-    repaired: field("repaired").checked,
-    reasked: field("reasked").checked,
-    doubtful: field("doubtful").checked,
-    failed: field("failed").checked,
-  };
-  state.order = field("sort").value;
-}
-
-// From a figure: its rows among those that the other filters leave.
-function showFiltered(filter) {
-  const ids = { language: "question-language" };
-  for (const [name, value] of Object.entries(filter)) {
-    const element = field(ids[name] ?? name);
-    if (element.tagName === "SELECT" && ![...element.options].some((option) => option.value === value)) {
-      const texts = { question: () => questions[value][0], group: () => labelGroup(Number(value)) };
-      addOption(element, value, texts[name] ? texts[name]() : value);
-    }
-    element.value = value;
-  }
-  readFilters();
-  showView("rows");
-  applyFilters();
-  field("cards").focus();
-}
-
-function fillSelects() {
-  fillSelect("run", shared.runs.map((run, number) => [String(number), run.name]));
-  fillSelect("outcome", [
-    ["accepted", say("accepted")],
-    ["failed", say("all_failed")],
-    ...byCount(counts.outcomes).filter(([code]) => code).map(([code, count]) => [`=${code}`, `${code} (${formatValue(count)})`]),
-  ]);
-  fillSelect("question", byCount(counts.questions).slice(0, MOST_OPTIONS)
-    .map(([number, count]) => [String(number), `${questions[number][0] || say("no_question")} (${formatValue(count)})`]));
-  fillSelect("question-language", byCount(counts.languages)
-    .map(([code, count]) => [code || "?", `${code || say("unclear")} (${formatValue(count)})`]));
-  fillSelect("doubt", byCount(counts.doubts).map(([doubt, count]) => [doubt, `${doubt} (${formatValue(count)})`]));
-  fillSelect("group", listGroups());
-  field("group-field").hidden = groupSizes.length === 0;
-  fillSelect("sort", Object.keys(ORDERS).map((order) => [order, say(`order_${order}`)]), false);
-  field("run-field").hidden = shared.runs.length < 2;
-}
-
-function fillSelect(id, options, hasAll = true) {
-  const element = field(id);
-  const value = element.value;
-  element.replaceChildren();
-  if (hasAll) addOption(element, "", say("all"));
-  for (const [key, text] of options) addOption(element, key, text);
-  element.value = value;
-  if (element.selectedIndex < 0) element.selectedIndex = 0;
-}
-
-function addOption(element, value, text) {
-  const option = make("option");
-  option.value = value;
-  const cut = text.length > MOST_OPTION_LENGTH ? `${text.slice(0, MOST_OPTION_LENGTH)}…` : text;
-  option.append(showText(cut).textContent);
-  element.append(option);
 }
 
 function showView(view) {
@@ -223,22 +191,27 @@ function showView(view) {
 }
 
 function describeReport() {
-  const failed = rows.length - (counts.outcomes.get("") ?? 0);
-  field("summary").textContent = say("summary", say("n_questions", shared.rows), say("n_pictures", shared.pictures),
-    rows.length - failed, failed);
-  const notes = [];
-  for (const run of shared.runs) {
+  const { rows: total, pictures, outcomes, runs, thumbnails, problems = [] } = source.overview;
+  const accepted = new Map(outcomes).get("") ?? 0;
+  const failed = outcomes.reduce((sum, [, count]) => sum + count, 0) - accepted;
+  field("summary").textContent = say("summary", say("n_questions", total), say("n_pictures", pictures), accepted, failed);
+  const notes = source.isLost ? [say("lost")] : [...problems];
+  for (const run of runs) {
     if (run.model) notes.push(say("note_model", run.file, run.model));
-    if (run.state !== "finished") notes.push(say(`note_${run.state}`, run.file));
+    if (run.state !== "finished") notes.push(say(source.isServed && run.state === "unfinished" ? "note_following" : `note_${run.state}`, run.file));
     if (run.waiting) notes.push(say("note_waiting", run.file, say("n_questions", run.waiting)));
     if (run.without_details) notes.push(say("note_details", run.file, say("n_questions", run.without_details)));
   }
-  if (shared.thumbnails < shared.pictures) notes.push(say("note_sample", shared.thumbnails, shared.pictures));
+  if (thumbnails < pictures) notes.push(say("note_sample", thumbnails, pictures));
+  const text = JSON.stringify(notes);
+  if (field("notes").dataset.shown === text) return;
+  field("notes").dataset.shown = text;
   field("notes").replaceChildren(...notes.map((note) => {
     const item = make("li");
     item.append(showText(note));
     return item;
   }));
+  field("notes").classList.toggle("lost", source.isLost);
 }
 
 function handleKey(event) {
@@ -253,8 +226,12 @@ function handleKey(event) {
     j: () => selectNext(1), ArrowRight: () => selectNext(1), k: () => selectNext(-1), ArrowLeft: () => selectNext(-1),
     "/": () => field("search").focus(), "[": () => turnTo(state.page - 1), "]": () => turnTo(state.page + 1),
   };
-  const isOnRow = target === document.body || target.classList.contains("card");
-  if (event.key === "Enter" && isOnRow) document.querySelector(".card[aria-current] button.raw")?.click();
+  const isOnRow = target === document.body || target.closest(".card, #cards") !== null;
+  const isOnCard = target === document.body || target.classList.contains("card");
+  if (field("large").open) return;
+  if (source.editable && state.view === "rows" && isOnRow && event.key in DECISION_KEYS) decideByKey(event.key);
+  else if (event.key === "o" && isOnRow) document.querySelector(".card[aria-current] .zoom")?.click();
+  else if (event.key === "Enter" && isOnCard) document.querySelector(".card[aria-current] button.raw")?.click();
   else if (event.key in actions && (state.view === "rows" || event.key === "/")) actions[event.key]();
   else return;
   event.preventDefault();
@@ -281,7 +258,7 @@ function listen() {
   for (const name of tabs) {
     field(`tab-${name}`).addEventListener("click", () => {
       showView(name);
-      refresh();
+      applyFilters({ keep: state.selected, page: state.page });
     });
     field(`tab-${name}`).addEventListener("keydown", (event) => {
       if (event.key !== "ArrowRight" && event.key !== "ArrowLeft") return;
@@ -293,58 +270,47 @@ function listen() {
   }
   field("cards").addEventListener("click", (event) => {
     const card = event.target.closest(".card");
-    if (card === null || event.target.closest("a, button") || String(getSelection())) return;
-    select(rows[Number(card.id.slice("row-".length))]);
+    if (card === null || event.target.closest("a, button, form") || String(getSelection())) return;
+    select(state.shown.find((row) => card.id === `row-${row.key}`));
   });
   field("language").addEventListener("click", () => {
     language = language === "zh" ? "en" : "zh";
     showAll();
   });
   document.addEventListener("keydown", handleKey);
-  addEventListener("hashchange", followLink);
+  addEventListener("hashchange", () => followLink());
 }
 
 function showAll() {
   translatePage();
+  showKeys();
   fillSelects();
   describeReport();
-  refresh();
+  drawPage();
+  showCount();
+  showOther();
 }
 
-// The first part is shown at once; the others follow in steps that leave time for scrolling.
-function takeParts(isLinkOpen) {
-  const before = rows.length;
-  const deadline = performance.now() + 30;
-  while (performance.now() < deadline && takePart());
-  if (rows.length > before) appendFound(before);
-  const isOpen = isLinkOpen && !followLink();
-  if (rows.length < shared.rows && !(document.readyState !== "loading" && rows.length === before)) {
-    setTimeout(() => takeParts(isOpen), document.readyState === "loading" ? 50 : 0);
-    showCount();
-    showPagers();
-    return;
-  }
+function showKeys() {
+  const more = source.editable ? "edit_keys" : source.isServed ? "view_keys" : null;
+  field("keys").textContent = more === null ? say("keys") : `${say("keys")}, ${say(more)}`;
+}
+
+async function begin() {
+  await source.prepare();
   fillSelects();
   describeReport();
-  if (state.view !== "rows" || state.order !== "input") refresh();
-  else showCount();
-  showPagers();
+  await applyFilters();
+  isLinkOpen = !(await followLink());
+  epoch = source.overview.epoch;
+  source.start(showNew);
 }
 
-function appendFound(start) {
-  const found = findRows(state.filters, start);
-  const wasShort = state.found.length < (state.page + 1) * PAGE_SIZE;
-  state.found.push(...found);
-  if (rows.length >= shared.rows && state.order !== "input") state.found = orderRows(state.found, state.order);
-  if (wasShort && found.length > 0 && state.view === "rows") showPage();
-}
-
-takePart();
 field("more").open = matchMedia("(min-width: 700px)").matches;
 translatePage();
+showKeys();
 fillSelects();
 describeReport();
 listen();
 readFilters();
-applyFilters();
-takeParts(!followLink());
+begin();

@@ -1,14 +1,15 @@
-// The rows of the report: reads them from the page's data, finds those that fit the filters, and orders them.
-// A row has the members that report/data.py writes; those without a value are missing.
+// The rows of a report that is a file: reads them from the page's data, finds those that fit the filters, and orders
+// them. A row has the members that report/data.py writes; those without a value are missing. Instead of the numbers of
+// its question and pictures, cards use asked and shown. served.js has the same source for a page that is served.
 
 const shared = JSON.parse(document.getElementById("shared").textContent);
 const rows = [];
 const questions = []; // [text, language]
 const pictures = []; // [name, data URI of the thumbnail, problem]
 const positions = new Map(); // of the rows, by their id
-const counts = { outcomes: new Map(), questions: new Map(), languages: new Map(), doubts: new Map() };
-const groups = new Map(); // first answer of each group of answers that are nearly alike
-const groupSizes = shared.group_sizes ?? [];
+const counts = { outcomes: new Map(), questions: new Map(), languages: new Map(), doubts: new Map(), decisions: new Map() };
+let commented = 0;
+const groups = new Map(); // of answers that are nearly alike: the first answer, and how many there are
 
 const NO_FILTERS = {
   search: "",
@@ -24,6 +25,7 @@ const NO_FILTERS = {
   reasked: false,
   doubtful: false,
   failed: false,
+  decision: "",
 };
 
 // Takes the parts that have arrived, one at a time. Returns whether there was one.
@@ -39,8 +41,9 @@ function takePart() {
 }
 
 function addRow(row) {
-  row.position = rows.length;
-  row.pictures ??= [];
+  row.position = row.key = rows.length;
+  row.asked = questions[row.question][0];
+  row.shown = (row.pictures ?? []).map((number) => pictures[number]);
   row.length = row.answer === undefined ? 0 : countCharacters(row.answer);
   row.text = searchedText(row);
   rows.push(row);
@@ -52,46 +55,21 @@ function addRow(row) {
   increase(counts.questions, row.question);
   increase(counts.languages, languageOf(row));
   for (const doubt of row.doubts ?? []) increase(counts.doubts, doubt);
-  if (row.group && !groups.has(row.group)) groups.set(row.group, row.answer);
+  if (decisionOf(row)) increase(counts.decisions, decisionOf(row));
+  if (row.decision?.comment) commented++;
+  if (row.group && !groups.has(row.group)) groups.set(row.group, { first: row.answer, size: shared.group_sizes[row.group - 1] });
 }
 
 function searchedText(row) {
-  const texts = [row.id, questions[row.question][0], row.answer, row.message, row.code];
-  for (const number of row.pictures) texts.push(pictures[number][0]);
+  const texts = [row.id, row.asked, row.answer, row.message, row.code, row.decision?.text, row.decision?.comment];
+  for (const [name] of row.shown) texts.push(name);
   for (const raw of row.raws ?? []) texts.push(raw.text, raw.problem);
   for (const list of [row.doubts, row.steps]) if (list !== undefined) texts.push(...list);
   return texts.filter((text) => text !== undefined).join("\n").toLowerCase();
 }
 
-function increase(map, key, by = 1) {
-  map.set(key, (map.get(key) ?? 0) + by);
-}
-
-function byCount(map) {
-  return [...map].sort((one, other) => other[1] - one[1] || (String(one[0]) < String(other[0]) ? -1 : 1));
-}
-
 function languageOf(row) {
   return questions[row.question][1];
-}
-
-// Options of a filter: all, and the largest ones.
-function listGroups() {
-  const sizes = new Map([...groups.keys()].map((group) => [group, groupSizes[group - 1]]));
-  const largest = byCount(sizes).slice(0, MOST_OPTIONS).map(([group]) => [String(group), labelGroup(group)]);
-  return [["any", say("all_groups", groupSizes.length)], ...largest];
-}
-
-function labelGroup(group) {
-  return `${formatValue(groupSizes[group - 1])} × ${groups.get(group).slice(0, MOST_OPTION_LENGTH)}`;
-}
-
-function isFailed(row) {
-  return row.code !== undefined;
-}
-
-function tagOf(row) {
-  return row.tag ?? shared.runs[row.run].tag;
 }
 
 // As people count: a letter that takes two units in UTF-16 is one.
@@ -127,8 +105,16 @@ function makeTest(filters) {
   if (filters.reasked) tests.push((row) => (row.asks ?? 1) > 1);
   if (filters.doubtful) tests.push((row) => row.doubts !== undefined);
   if (filters.failed) tests.push(isFailed);
+  if (filters.decision !== "") tests.push(makeDecisionTest(filters.decision));
   for (const word of words) tests.push((row) => row.text.includes(word));
   return (row) => tests.every((test) => test(row));
+}
+
+function makeDecisionTest(decision) {
+  if (decision === "commented") return (row) => Boolean(row.decision?.comment);
+  const isDecided = (row) => !["", "stale"].includes(decisionOf(row));
+  if (decision === "any") return isDecided;
+  return decision === "undecided" ? (row) => !isDecided(row) : (row) => decisionOf(row) === decision;
 }
 
 function findRows(filters, start = 0) {
@@ -138,7 +124,7 @@ function findRows(filters, start = 0) {
   return found;
 }
 
-const ORDERS = {
+const KEYS = {
   input: () => 0,
   shortest: (row) => (isFailed(row) ? Infinity : row.length),
   longest: (row) => (isFailed(row) ? Infinity : -row.length),
@@ -153,7 +139,7 @@ const ORDERS = {
 function orderRows(found, order) {
   if (order === "input") return found;
   if (order === "question") rankQuestions();
-  const key = ORDERS[order];
+  const key = KEYS[order];
   const keyed = found.map((row) => [key(row), row]);
   keyed.sort(([one, row], [other, next]) => (one < other ? -1 : one > other ? 1 : row.position - next.position));
   return keyed.map(([, row]) => row);
@@ -164,3 +150,106 @@ function rankQuestions() {
   const sorted = [...questions].sort((one, other) => collator.compare(one[0], other[0]));
   sorted.forEach((question, rank) => (question.rank = rank));
 }
+
+const HAN = /^\p{Script=Han}/u;
+
+function collectFigures(found) {
+  const figures = {
+    outcomes: new Map(), asked: new Map(), accepted: new Map(), words: new Map(), steps: new Map(), doubts: new Map(),
+    languages: new Map(), decisions: new Map(), groups: new Map(), lengths: new Map(), tokens: new Map(), questions: new Map(),
+    prompt: 0, completion: 0, counted: 0, found: found.length,
+  };
+  for (const row of found) {
+    increase(figures.outcomes, row.code ?? "");
+    increase(figures.asked, row.question);
+    figures.questions.set(row.question, row.asked);
+    increase(figures.languages, languageOf(row));
+    if (!isFailed(row)) {
+      increase(figures.accepted, row.question);
+      increase(figures.words, firstWords(row));
+      increase(figures.lengths, row.length);
+      if (row.group) increase(figures.groups, row.group);
+    }
+    for (const step of row.steps ?? []) increase(figures.steps, step);
+    for (const doubt of row.doubts ?? []) increase(figures.doubts, doubt);
+    if (decisionOf(row)) increase(figures.decisions, decisionOf(row));
+    if (row.tokens !== undefined) {
+      figures.prompt += row.tokens[0];
+      figures.completion += row.tokens[1];
+      increase(figures.tokens, row.tokens[1]);
+      figures.counted++;
+    }
+  }
+  return figures;
+}
+
+// Two words, or two Chinese characters.
+function firstWords(row) {
+  const tag = tagOf(row);
+  const start = (row.answer.startsWith(tag) ? row.answer.slice(tag.length) : row.answer).slice(0, 80).trimStart();
+  if (HAN.test(start)) return [...start].slice(0, 2).join("");
+  return start.split(/\s+/, 2).join(" ").replace(/[.,;:!?]+$/, "").toLowerCase();
+}
+
+const found = { key: "", list: [], until: 0 };
+
+// All rows that fit. While the page loads, those of a later part are added at the end; it is sorted when all are there.
+function findAll(filters, order) {
+  const key = JSON.stringify([filters, order]);
+  const isNew = key !== found.key;
+  if (isNew || (found.until < rows.length && order !== "input" && source.isComplete)) {
+    Object.assign(found, { key, list: orderRows(findRows(filters), order), until: rows.length });
+  } else if (found.until < rows.length && order === "input") {
+    found.list.push(...findRows(filters, found.until));
+    found.until = rows.length;
+  }
+  return found.list;
+}
+
+const source = {
+  isServed: false,
+  editable: false,
+  groups,
+  get isComplete() {
+    return rows.length >= shared.rows;
+  },
+  // Of all rows that are loaded.
+  get overview() {
+    return {
+      ...shared,
+      loaded: rows.length,
+      outcomes: [...counts.outcomes],
+      languages: [...counts.languages],
+      doubts: [...counts.doubts],
+      decisions: [...counts.decisions],
+      commented,
+      questions: byCount(counts.questions).map(([number, count]) => [number, ...questions[number], count]),
+    };
+  },
+  async prepare() {},
+  // keep: the id of a row whose page is wanted, if it fits.
+  async find({ filters, order, page, size, keep = null }) {
+    const list = findAll(filters, order);
+    const position = keep === null ? undefined : positions.get(keep);
+    const kept = position === undefined ? -1 : list.indexOf(rows[position]);
+    const at = kept < 0 ? page : Math.floor(kept / size);
+    return { count: list.length, page: at, kept: kept < 0 ? null : kept, rows: list.slice(at * size, (at + 1) * size), also: [] };
+  },
+  async figures(filters) {
+    return collectFigures(findRows(filters));
+  },
+  // The first part is shown at once; the others follow in steps that leave time for scrolling.
+  start(onChange) {
+    const step = async () => {
+      const before = rows.length;
+      const deadline = performance.now() + 30;
+      while (performance.now() < deadline && takePart());
+      if (rows.length > before || source.isComplete) await onChange();
+      if (source.isComplete || (document.readyState !== "loading" && rows.length === before)) return;
+      setTimeout(step, document.readyState === "loading" ? 50 : 0);
+    };
+    step();
+  },
+};
+
+takePart();

@@ -1,0 +1,297 @@
+"""The runs that a served page shows: what it asks for, as JSON, and the decisions that it makes."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from persqa_client.errors import SettingsError
+from persqa_client.images.references import describe_reference
+from persqa_client.outcomes import AskedTask, Record
+from persqa_client.report.data import (
+    FORMAT,
+    cut_text,
+    describe_output,
+    drop_empty,
+    make_row_json,
+    make_row_name,
+    name_outputs,
+)
+from persqa_client.report.followed_run import FollowedRun
+from persqa_client.report.row_index import RowIndex, find_temporary_folder
+from persqa_client.report.row_queries import (
+    count_figures,
+    count_found,
+    count_overview,
+    count_run,
+    list_row_ids,
+    locate_named,
+    make_condition,
+    read_place,
+)
+from persqa_client.report.row_reader import ReportRow
+from persqa_client.report.rows import leave_out_advice
+from persqa_client.report.thumbnails import Picture
+from persqa_client.run.edited_answer import EditChecker
+from persqa_client.run.pipeline import describe_task
+from persqa_client.storage.decisions import Decision, DecisionKind, current_time
+from persqa_client.types import Json
+
+MOST_ROWS = 200
+# Times the duration of counting.
+COUNTING_PAUSE = 15
+MAX_COMMENT_LENGTH = 10_000
+
+
+class RowsChanged(Exception):
+    """A request is about rows, or an answer, that are no longer there."""
+
+
+class RowQuery(NamedTuple):
+    filters: Mapping[str, str]
+    order: str = "input"
+    page: int = 0
+    size: int = 60
+    # Name of a row whose page is asked for instead, if it fits the filters.
+    keep: str | None = None
+    # Rows that are asked for besides.
+    also: tuple[int, ...] = ()
+
+
+class ServedRuns:
+    """Thread-safe."""
+
+    def __init__(self, outputs: Sequence[Path]) -> None:
+        """Raises SettingsError for an output that can't be read."""
+        try:
+            self._index = RowIndex()
+        except (OSError, sqlite3.Error) as error:
+            raise index_error(error) from error
+        try:
+            self._runs = [FollowedRun(self._index, number, output) for number, output in enumerate(outputs)]
+        except SettingsError as error:
+            self._index.close()
+            raise leave_out_advice(error) from error
+        self.names = name_outputs(outputs)
+        # Changes with what is shown.
+        self.version = 0
+        self._overview: Json = {"version": -1}
+        # Until when the overview may be an old one, by the clock of time.monotonic.
+        self._patience = 0.0
+        self._problems: dict[int, str] = {}
+        self._checkers: dict[int, EditChecker] = {}
+
+    def close(self) -> None:
+        self._index.close()
+
+    @property
+    def epoch(self) -> int:
+        """How often rows were read anew. The numbers of rows are those of one epoch."""
+        return sum(run.epoch for run in self._runs)
+
+    def advance(self, *, strict: bool = False) -> bool:
+        """Reads what is new in the files, a few hundred rows at most. Returns whether anything changed.
+
+        What can't be read becomes a note of the page, or with ``strict`` a SettingsError.
+        """
+        changed = False
+        with self._index.lock:
+            for number, run in enumerate(self._runs):
+                before = self._problems.pop(number, None)
+                try:
+                    changed |= run.advance()
+                except (SettingsError, sqlite3.Error) as error:
+                    problem = leave_out_advice(error) if isinstance(error, SettingsError) else index_error(error)
+                    if strict:
+                        raise problem from error
+                    self._problems[number] = str(problem)
+                changed |= self._problems.get(number) != before
+            self.version += changed
+        return changed
+
+    def describe(self, *, may_be_old: bool = False) -> Json:
+        """What the page shows of all rows.
+
+        ``may_be_old``: while much is new, so that counting takes a small part of the time.
+        """
+        with self._index.lock:
+            started = time.monotonic()
+            is_old = self._overview["version"] != self.version
+            if is_old and not (may_be_old and started < self._patience):
+                runs = [self._describe_output(number) for number in range(len(self._runs))]
+                fields = {"format": FORMAT, "version": self.version, "epoch": self.epoch, "runs": runs}
+                notes = {"problems": [self._problems[number] for number in sorted(self._problems)]}
+                counts = count_overview(self._index.database)
+                self._overview = fields | notes | counts | {"read": self._measure_progress()}
+                now = time.monotonic()
+                self._patience = now + COUNTING_PAUSE * (now - started)
+            return self._overview
+
+    def _measure_progress(self) -> float:
+        """The part of the files that is read."""
+        done, size = map(sum, zip(*(run.measure_progress() for run in self._runs), strict=True))
+        return done / size if size else 1
+
+    def _describe_output(self, number: int) -> Json:
+        run = self._runs[number]
+        described = describe_output(run.output, self.names[number], run.open.state, run.open.identity)
+        return described | count_run(self._index.database, number)
+
+    def find_rows(self, query: RowQuery) -> Json:
+        """The rows of a page, with their questions and pictures, and how many fit. Raises ValueError."""
+        condition = make_condition(query.filters)
+        size = min(query.size, MOST_ROWS)
+        with self._index.lock:
+            database = self._index.database
+            kept = locate_named(database, condition, query.order, query.keep) if query.keep is not None else None
+            page = query.page if kept is None else kept.position // size
+            count = count_found(database, condition)
+            ids = list_row_ids(database, condition, query.order, page * size, size)
+            others = [each for each in query.also[:MOST_ROWS] if each not in ids]
+            found: Json = {"version": self.version, "epoch": self.epoch, "count": count, "page": page}
+            found["kept"] = None if kept is None else kept.position
+            return found | self._make_part(ids, others)
+
+    def _make_part(self, ids: Sequence[int], others: Sequence[int]) -> Json:
+        questions: dict[str, int] = {}
+        # With the address that the first row gives them, so that rows of one picture share it.
+        pictures: dict[tuple[int, str], tuple[int, str]] = {}
+        numbered = [count_run(self._index.database, number)["numbers_questions"] for number in range(len(self._runs))]
+
+        def make_row(row_id: int) -> Json | None:
+            found = self._read_row(row_id)
+            if found is None:
+                return None
+            run, row = found
+            name = make_row_name(row, run, len(self._runs), numbers_questions=numbered[run])
+            for number, reference in enumerate(row.images):
+                pictures.setdefault((run, reference), (len(pictures), f"picture/{self.epoch}/{row_id}/{number}"))
+            shown = [pictures[run, reference][0] for reference in row.images]
+            asked = questions.setdefault(row.question, len(questions))
+            fields = {"id": name, "key": row_id, "run": run, "pictures": shown, "question": asked}
+            described = make_row_json(row, self._runs[run].open.identity)
+            text = row.decided_text
+            # A text that is cut can't be decided on. What a decision is about, if the answer does not say it.
+            fields["long"] = text != cut_text(text)
+            fields["about"] = text if text != described.get("answer") and not fields["long"] else None
+            return drop_empty(fields | described)
+
+        rows = [make_row(each) for each in ids]
+        also = [make_row(each) for each in others]
+        return {
+            "rows": [row for row in rows if row is not None],
+            "also": [row for row in also if row is not None],
+            "questions": [[cut_text(text), ""] for text in questions],
+            "pictures": [[describe_reference(reference), url, ""] for (_, reference), (_, url) in pictures.items()],
+        }
+
+    def _read_row(self, row_id: int) -> tuple[int, ReportRow] | None:
+        found = read_place(self._index.database, row_id)
+        if found is None:
+            return None
+        run = self._runs[found[0].run]
+        try:
+            return found[0].run, run.open.read_row(*found).with_decision(run.decisions.decisions)
+        except SettingsError:
+            return None  # the file was changed in place, and is read anew at the next look
+
+    def count_figures(self, filters: Mapping[str, str]) -> Json:
+        """Raises ValueError."""
+        condition = make_condition(filters)
+        with self._index.lock:
+            figures = count_figures(self._index.database, condition)
+        figures["questions"] = [[number, cut_text(text)] for number, text in figures["questions"]]
+        return figures
+
+    def find_picture(self, epoch: int, row_id: int, number: int) -> Picture | None:
+        """None for a picture that no row names."""
+        with self._index.lock:
+            found = self._read_row(row_id) if epoch == self.epoch else None
+            if found is None or not 0 <= number < len(found[1].images):
+                return None
+            return Picture(found[1].images[number], self._runs[found[0]].open.roots)
+
+    def check_edit(self, epoch: int, row_id: int, text: str) -> Json:
+        """What the run's checks say of a new answer. Raises RowsChanged."""
+        with self._index.lock:
+            run, row = self._take_row(epoch, row_id)
+            checker = self._checkers.get(run)
+            if checker is None:
+                checker = self._checkers[run] = EditChecker(self._runs[run].open.identity)
+        verdict = checker.check(text, describe_asked(row, self._runs[run].open.identity))
+        problem = verdict.problem
+        return {
+            "code": problem.code if problem is not None else None,
+            "message": problem.message if problem is not None else None,
+            "doubts": list(verdict.doubts),
+            "names": verdict.is_name_unchecked,
+        }
+
+    def decide(self, epoch: int, row_id: int, answer: str, change: Mapping[str, str | None]) -> None:
+        """Stores a decision about an answer, which is on the disk when this returns.
+
+        ``change`` has a kind, the text of an edit, or a comment; what it lacks stays as in the decision before it.
+        Raises RowsChanged if the row has another answer now, ValueError for what is no decision, and StorageError.
+        """
+        with self._index.lock:
+            run, row = self._take_row(epoch, row_id)
+            if row.decided_text != answer:
+                raise RowsChanged
+            followed = self._runs[run]
+            with suppress(SettingsError):
+                followed.refresh_decisions()
+            before = followed.decisions.decisions.find(row.subject, answer)
+            followed.decisions.append(make_decision(before or Decision(row.subject, answer, "none"), change))
+            with suppress(SettingsError):
+                followed.refresh_decisions()
+            self.version += 1
+            self._patience = 0.0
+
+    def _take_row(self, epoch: int, row_id: int) -> tuple[int, ReportRow]:
+        found = self._read_row(row_id) if epoch == self.epoch else None
+        if found is None:
+            raise RowsChanged
+        return found
+
+
+def index_error(error: Exception) -> SettingsError:
+    folder = find_temporary_folder() or tempfile.gettempdir()
+    return SettingsError(
+        f"the index can't be written in {folder} ({error}): free space, or set TMPDIR to another folder"
+    )
+
+
+def make_decision(before: Decision, change: Mapping[str, str | None]) -> Decision:
+    """Raises ValueError."""
+    kinds: dict[str | None, DecisionKind] = {
+        "accept": "accept",
+        "reject": "reject",
+        "edit": "edit",
+        "none": "none",
+        None: before.kind,
+    }
+    kind, comment = kinds.get(change.get("kind")), change.get("comment")
+    text = change.get("text") if "text" in change else before.text
+    if kind is None or (kind == "edit" and not (text or "").strip()):
+        raise ValueError("not a decision")
+    if comment is not None and len(comment) > MAX_COMMENT_LENGTH:
+        raise ValueError("the comment is too long")
+    return replace(
+        before,
+        kind=kind,
+        text=text if kind == "edit" else None,
+        comment=before.comment if comment is None else comment.strip(),
+        time=current_time(),
+    )
+
+
+def describe_asked(row: ReportRow, identity: Json) -> AskedTask:
+    if isinstance(row.outcome, Record):
+        return describe_task(row.outcome)
+    return row.outcome.task or AskedTask("attribute", f"<{identity['tag']}>", row.question, 0)

@@ -1,0 +1,61 @@
+// Takes in what is new: parts of a large page that arrive, rows of a run that goes on, decisions made elsewhere.
+
+// The address of a link may be that of a row that is not there yet.
+let isLinkOpen = true;
+// Changes when all rows were read anew.
+let epoch;
+
+// What is new appears at its place, and what is looked at stays where it is.
+async function showNew() {
+  if (source.isComplete) fillSelects();
+  describeReport();
+  if (isLinkOpen && (await followLink())) isLinkOpen = false;
+  const isSorted = !source.isServed && source.isComplete && state.order !== "input";
+  const isReread = isSorted || epoch !== source.overview.epoch;
+  epoch = source.overview.epoch;
+  if (isReread && field("cards").querySelector(".editor") === null) {
+    await applyFilters({ keep: state.selected ?? state.shown[0] ?? null, page: state.page });
+    return;
+  }
+  const found = await load({ also: state.shown.map((row) => row.key) });
+  if (found !== null) mergeFound(found);
+  if (source.isComplete) await showOther();
+}
+
+function mergeFound(found) {
+  state.count = found.count;
+  const fresh = new Map([...found.rows, ...found.also].map((row) => [row.key, row]));
+  state.shown = state.shown.map((row) => refreshCard(row, fresh.get(row.key) ?? row));
+  const known = new Set(state.shown.map((row) => row.key));
+  const added = found.rows.filter((row) => !known.has(row.key)).slice(0, PAGE_SIZE - state.shown.length);
+  if (added.length > 0) {
+    field("cards").querySelector(".nothing")?.remove();
+    field("cards").append(...added.map(makeCard));
+    state.shown.push(...added);
+  }
+  showPagers();
+  showCount();
+}
+
+// A card with an editor stays until the editor is closed.
+function refreshCard(row, fresh) {
+  if (fresh.stamp === row.stamp) return row;
+  const card = field(`row-${row.key}`);
+  const isEdited = card.querySelector(".editor:not(.done)") !== null;
+  if (isEdited) return row;
+  const [isOpen, focused] = [card.querySelector(".raws") !== null, document.activeElement];
+  const hadFocus = card.contains(focused);
+  const made = makeCard(fresh);
+  card.replaceWith(made);
+  if (isOpen) made.querySelector("button.raw").click();
+  if (state.selected === row) state.selected = fresh;
+  markSelected();
+  if (hadFocus) (made.querySelector(findSame(focused)) ?? made).focus({ preventScroll: true });
+  return fresh;
+}
+
+// The button that was pressed, in the new card.
+function findSame(element) {
+  const name = [...element.classList].find((each) => each.startsWith("do-"));
+  return name ? `.${name}:not(:disabled)` : ".nothing-else";
+}

@@ -1,0 +1,350 @@
+"""``persqa view`` and its page in a real browser: rows, decisions by mouse and keys, a run that goes on."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from persqa_client.outcomes import Outcome
+from persqa_client.report.page import write_report
+from persqa_client.storage.decisions import read_decisions
+from persqa_client.storage.run_files import RunFiles
+from tests.report.runs import WrittenRun, make_failure, make_record, write_pictures
+from tests.report.test_browser import (
+    ALL,
+    CHROMIUM,
+    LINES,
+    OUTCOMES,
+    browser,
+    current,
+    expect_rows,
+    find_serious,
+    shown,
+    wait_until,
+)
+from tests.report.test_served_runs import append_to
+from tests.support.commands import Command, persqa, start
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+__all__ = ["browser"]  # a fixture
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium (Debian: apt-get install chromium)")
+
+
+@contextmanager
+def view(*arguments: str, cwd: Path) -> Iterator[tuple[str, Command]]:
+    command = start("view", *arguments, cwd=cwd)
+    try:
+        yield command.stdout.readline().strip(), command
+    finally:
+        command.send_signal(signal.SIGINT)
+        command.communicate(20)
+
+
+@contextmanager
+def open_page(browser: Browser, url: str, **settings: Any) -> Iterator[Page]:
+    """Fails for any error in the page, and for any request to another server."""
+    context = browser.new_context(**{"locale": "en-GB", "viewport": {"width": 1280, "height": 900}} | settings)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text))
+    page.on(
+        "request",
+        lambda request: None if request.url.startswith((url.split("#")[0], "data:")) else errors.append(request.url),
+    )
+    page.goto(url)
+    wait_until(page, "source.overview.read === 1 && state.count > 0 && !isLinkOpen")
+    yield page
+    hacked = page.evaluate("window.hacked")
+    context.close()
+    # The console shows the status for a picture that can't be read, and for an answer that changed.
+    assert [error for error in errors if not re.search(r"status of (404|409)", error)] == []
+    assert hacked is None
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    write_pictures(folder, "1.png", "2.png")
+    write_report([WrittenRun(folder).finish(OUTCOMES, LINES)], folder / "report.html")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(run_folder: Path) -> Iterator[str]:
+    with view("qa.jsonl", cwd=run_folder) as (url, _):
+        yield url
+
+
+def test_the_page_has_rows_filters_keys_links_and_pictures(browser: Browser, url: str) -> None:
+    with open_page(browser, f"{url}#row=5") as page:
+        assert shown(page) == ALL
+        assert current(page) == "5"
+        assert page.locator("#row-1 img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 64
+        wait_until(page, "document.querySelector('#row-3 .missing')?.textContent === 'not readable'")
+        page.keyboard.press("j")
+        assert current(page) == "6"
+        page.locator("#search").fill("cup plate")
+        expect_rows(page, ["2"])
+        page.locator("#clear").click()
+        expect_rows(page, ALL)
+        assert page.locator(".decide").count() == 0
+        page.locator("#row-1 .zoom").click()
+        assert page.locator("dialog[open] img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 64
+        page.keyboard.press("Escape")
+        assert page.locator("dialog[open]").count() == 0
+
+
+def test_the_figures_are_those_of_the_report(browser: Browser, url: str, run_folder: Path) -> None:
+    texts = []
+    for address in (url, f"file://{run_folder / 'report.html'}"):
+        context = browser.new_context(locale="en-GB")
+        page = context.new_page()
+        page.goto(address)
+        wait_until(page, "source.isComplete && state.count > 0 && !isLinkOpen && (source.overview.read ?? 1) === 1")
+        page.locator("#tab-figures").click()
+        wait_until(page, "document.querySelectorAll('#figures h2').length > 0")
+        labels = page.locator("#figures svg").evaluate_all("all => all.map((each) => each.getAttribute('aria-label'))")
+        texts.append(([page.locator("#figures .of").inner_text(), *page.locator(".figure").all_inner_texts()], labels))
+        context.close()
+    served, (figures, labels) = texts
+    groups = [each for each in figures if each.startswith("Near-duplicate answers\n")]
+    assert len(groups) == 1
+    assert served == ([each for each in figures if each not in groups], labels)
+
+
+def find_lines(folder: Path) -> list[tuple[int, str, str | None, str]]:
+    lines = map(json.loads, (folder / "qa.decisions.jsonl").read_text().splitlines())
+    return [(each["row"], each["decision"], each["text"], each["comment"]) for each in lines]
+
+
+def test_answers_are_decided_on_by_keys(browser: Browser, tmp_path: Path) -> None:
+    output = WrittenRun(tmp_path).finish([make_record(number) for number in range(1, 5)])
+    before = output.read_bytes()
+    with view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _), open_page(browser, url) as page:
+        for key, badge in (("a", "accepted by hand"), ("x", "rejected by hand")):
+            page.keyboard.press("j") if key == "a" else None
+            page.keyboard.press(key)
+            page.locator(".badge", has_text=badge).wait_for()
+        wait_until(page, "document.querySelector('.card[aria-current] a')?.textContent === '#3'")
+        page.keyboard.press("e")
+        page.locator(".verdict.good").wait_for()
+        page.keyboard.press("Control+a")
+        page.keyboard.type("A cup.")
+        page.locator(".verdict.bad", has_text="no_tag").wait_for()
+        page.keyboard.press("Control+a")
+        page.keyboard.type("<mam> holds a mug.")
+        page.locator(".verdict.good").wait_for()
+        page.keyboard.press("Control+Enter")
+        page.locator(".badge", has_text="edited by hand").wait_for()
+        assert page.locator("#row-3 .answer").inner_text() == "<mam> holds a mug."
+        assert page.locator("#row-3 .was").inner_text() == "Before: <mam> holds a cup."
+        page.keyboard.press("c")
+        page.keyboard.type("no j or a key")
+        page.keyboard.press("Enter")
+        page.locator("#row-3 .comment").wait_for()
+        assert page.locator(".editor").count() == 0
+        page.keyboard.press("u")
+        page.locator("#row-3 .comment").wait_for(state="detached")
+        assert page.locator("#row-3 .answer").inner_text() == "<mam> holds a cup."
+    assert find_lines(tmp_path) == [
+        (1, "accept", None, ""),
+        (2, "reject", None, ""),
+        (3, "edit", "<mam> holds a mug.", ""),
+        (3, "edit", "<mam> holds a mug.", "no j or a key"),
+        (3, "none", None, ""),
+    ]
+    assert output.read_bytes() == before
+
+
+def test_answers_are_decided_on_by_mouse_in_two_pages(browser: Browser, tmp_path: Path) -> None:
+    output = WrittenRun(tmp_path).finish([make_record(1), make_failure(2)])
+    with (
+        view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _),
+        open_page(browser, url) as page,
+        open_page(browser, url) as other,
+    ):
+        page.locator("#row-1 .do-accept").click()
+        other.locator("#row-1 .badge", has_text="accepted by hand").wait_for()
+        other.locator("#row-1 .do-comment").click()
+        other.locator(".editor input").fill("by the other")
+        other.locator(".editor [type=submit]").click()
+        page.locator("#row-1 .comment").wait_for()
+        page.locator("#row-2 .do-edit").click()
+        page.locator(".editor textarea").fill("A cup.")
+        # The problem is shown first, also to somebody who is fast.
+        page.locator(".editor [type=submit]").click()
+        page.locator(".verdict.bad").wait_for()
+        assert len(list(read_decisions(output))) == 1
+        page.locator(".editor [type=submit]", has_text="Save anyway").click()
+        other.locator("#row-2 .answer", has_text="A cup.").wait_for()
+        other.locator("#decision").select_option("edit")
+        expect_rows(other, ["2"])
+    decisions = sorted((each.kind, each.text, each.comment) for each in read_decisions(output))
+    assert decisions == [("accept", None, "by the other"), ("edit", "A cup.", "")]
+
+
+def test_an_answer_that_changed_is_not_decided_on(browser: Browser, tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path)
+    run.finish([make_record(1)])
+    with view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _), open_page(browser, url) as page:
+        page.locator("#row-1 .do-edit").click()
+        page.locator(".editor textarea").fill("<mam> holds a mug.")
+        run.finish([make_record(1, "<mam> waves."), make_record(2)])
+        wait_until(page, "source.overview.epoch === 1")
+        page.locator(".editor [type=submit]").click()
+        page.locator(".verdict, .trouble", has_text="another answer by now").first.wait_for()
+        assert page.locator(".editor textarea").input_value() == "<mam> holds a mug."
+        page.locator(".editor button", has_text="Cancel").click()
+        page.reload()
+        expect_rows(page, ["1", "2"])
+    assert not (tmp_path / "qa.decisions.jsonl").exists()
+
+
+def test_a_run_that_goes_on_is_followed(browser: Browser, tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path)
+    outcomes: list[Outcome] = [make_record(number) for number in range(1, 70)]
+    run.leave_unfinished(outcomes)
+    with view("qa.jsonl", cwd=tmp_path) as (url, _), open_page(browser, f"{url}#row=65") as page:
+        assert "new rows appear" in page.locator("#notes").inner_text()
+        top = page.locator(".card[aria-current]").bounding_box()
+        outcomes += [make_failure(70), make_record(71)]
+        append_to(run, outcomes)
+        page.locator(".card", has_text="#71").wait_for()
+        assert shown(page) == [str(number) for number in range(61, 72)]
+        assert page.locator("#summary").inner_text().startswith("71 questions")
+        assert current(page) == "65"
+        assert page.locator(".card[aria-current]").bounding_box() == top
+        files = RunFiles.for_output(run.output)
+        files.failed_partial.rename(files.failed)
+        files.details_partial.rename(files.details)
+        files.partial.rename(files.output)
+        files.checkpoint.unlink()
+        wait_until(page, "source.overview.runs[0].state === 'unknown'")
+        assert (current(page), len(shown(page))) == ("65", 11)
+
+
+def test_a_server_that_ended_is_named(browser: Browser, tmp_path: Path) -> None:
+    WrittenRun(tmp_path).finish([make_record(1)])
+    context = browser.new_context(locale="en-GB")
+    with view("qa.jsonl", cwd=tmp_path) as (url, command):
+        page = context.new_page()
+        page.goto(url)
+        expect_rows(page, ["1"])
+        command.send_signal(signal.SIGINT)
+        page.locator("#notes.lost", has_text="The server has ended").wait_for()
+    context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [{"color_scheme": "light"}, {"color_scheme": "dark", "locale": "zh-CN", "viewport": {"width": 400, "height": 800}}],
+    ids=["light", "dark, phone, Chinese"],
+)
+def test_axe_finds_nothing_serious_and_nothing_is_too_wide(browser: Browser, tmp_path: Path, settings: Any) -> None:
+    write_pictures(tmp_path, "1.png")
+    WrittenRun(tmp_path).finish([make_record(1), make_record(2, doubts=("hedged",)), make_failure(3), make_record(4)])
+    with view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _), open_page(browser, url, **settings) as page:
+        for number, action in ((1, "accept"), (2, "reject"), (3, "edit"), (4, "comment")):
+            page.locator(f"#row-{number} .do-{action}").click()
+        page.locator("#row-3 .verdict.bad").wait_for()
+        page.locator("#row-4 .editor input").fill("a comment")
+        page.locator("#row-4 .editor [type=submit]").click()
+        page.locator("#row-4 .comment").wait_for()
+        assert find_serious(page) == []
+        page.locator("#row-1 .zoom").click()
+        assert find_serious(page) == []
+        page.keyboard.press("Escape")
+        width = page.viewport_size
+        assert width is not None
+        assert page.evaluate("document.documentElement.scrollWidth") <= width["width"]
+        page.locator("#tab-figures").click()
+        page.locator("#figures h2").first.wait_for()
+        assert find_serious(page) == []
+
+
+@pytest.mark.slow
+def test_a_large_run_is_shown_before_it_is_read(browser: Browser, tmp_path: Path) -> None:
+    count = 20_000
+    outcomes = [make_failure(number) if number % 10 == 0 else make_record(number) for number in range(1, count + 1)]
+    WrittenRun(tmp_path).finish(outcomes)
+    context = browser.new_context(locale="en-GB")
+    with view("qa.jsonl", cwd=tmp_path) as (url, _):
+        page = context.new_page()
+        page.goto(url)
+        expect_rows(page, [str(number) for number in range(1, 61)])
+        assert page.evaluate("source.overview.read") < 1
+        page.keyboard.press("j")
+        wait_until(page, "source.overview.read === 1", 120)
+        assert current(page) == "1"
+        assert page.locator("#count").inner_text() == f"{count:,} rows"
+        page.get_by_label("Last page").first.click()
+        wait_until(page, f"document.querySelector('.card:last-child a')?.textContent === '#{count}'")
+        assert page.evaluate("document.querySelectorAll('.card').length") <= 60
+        page.evaluate(f"location.hash = '#row={count // 2}'")
+        wait_until(page, f"document.querySelector('.card[aria-current] a')?.textContent === '#{count // 2}'")
+    context.close()
+
+
+def test_the_command_prints_its_address_and_ends_with_one_line(tmp_path: Path) -> None:
+    WrittenRun(tmp_path).finish([make_record(1)])
+    command = start("view", "qa.jsonl", "--edit", cwd=tmp_path)
+    url = command.stdout.readline()
+    command.send_signal(signal.SIGINT)
+    rest, messages = command.communicate(20)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{32}/\n", url)
+    assert (rest, command.returncode) == ("", 0)
+    assert messages.splitlines() == [
+        "Showing qa.jsonl. Decisions go to qa.decisions.jsonl.",
+        "Open the address in a browser on this machine. Ctrl-C ends it.",
+        "Stopped.",
+    ]
+
+
+def test_errors_are_one_sentence(tmp_path: Path) -> None:
+    WrittenRun(tmp_path).finish([make_record(1)])
+    (tmp_path / "bad.jsonl").write_text('{"a": 1}\n')
+    (tmp_path / "torn.jsonl").mkdir()
+    replaced = replace(WrittenRun(tmp_path), name="foreign.jsonl")
+    replaced.finish([make_record(1)])
+    (tmp_path / "foreign.decisions.jsonl").write_text('{"a": 1}\n')
+    for arguments, message in (
+        (["none.jsonl"], "there is no output none.jsonl: name the output of a run"),
+        (["bad.jsonl"], "bad.jsonl is not the output of a run (line 1: it has no text 'pers_qa')"),
+        (["torn.jsonl"], "torn.jsonl is a folder: name the output of a run, such as torn.jsonl/qa.jsonl"),
+        (
+            ["qa.jsonl", "foreign.jsonl"],
+            "foreign.decisions.jsonl has a line that is not a decision: move it, or remove the line",
+        ),
+    ):
+        result = persqa("view", *arguments, cwd=tmp_path)
+        assert (result.returncode, result.stdout, result.stderr) == (2, "", f"Error: {message}.\n")
+    assert persqa("view", cwd=tmp_path).returncode == 2
+
+
+def test_a_growing_page_waits_for_its_first_row(browser: Browser, tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path)
+    run.leave_unfinished([])
+    context = browser.new_context(locale="en-GB")
+    with view("qa.jsonl", cwd=tmp_path) as (url, _):
+        page = context.new_page()
+        page.goto(url)
+        page.locator(".nothing", has_text="There are no rows yet").wait_for()
+        append_to(run, [make_record(1), make_failure(2)])
+        deadline = time.monotonic() + 20
+        while shown(page) != ["1", "2"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert shown(page) == ["1", "2"]
+    context.close()
