@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
 import sys
@@ -32,7 +33,7 @@ from persqa_client.engines.budget import format_amount
 from persqa_client.errors import RunStopped, SettingsError, StorageError, UnusableInput
 from persqa_client.inputs.opening import expand_existing, open_inputs
 from persqa_client.inputs.sources import Source
-from persqa_client.keys import mask_keys
+from persqa_client.keys import mask_keys, mask_secrets
 from persqa_client.run.estimate import RunEstimate, estimate_run
 from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
 from persqa_client.run.input_survey import InputSurvey, Problems, RowMeter, survey_input
@@ -80,11 +81,11 @@ def estimate_at_endpoints(flags: dict[str, Any], rows: int, *, as_json: bool, qu
             print_as_json(report | {"exit_code": EXIT_INTERRUPTED, "reason": reason})
         print_message("Stopped. Nothing was written.", WARNING)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    command = make_run_command(sys.argv[1:])
+    command = mask_keys(make_run_command(sys.argv[1:]))
     if as_json:
         print_as_json(report | {"command": command})
     else:
-        show_lines_of([("to run it", mask_keys(command))], as_json=as_json)
+        show_lines_of([("to run it", command)], as_json=as_json)
 
 
 def open_estimate(flags: dict[str, Any]) -> tuple[RunSettings, Source]:
@@ -277,7 +278,7 @@ def describe_estimate(found: RunEstimate, pilot: Pilot, price: KnownPrice | None
 
 
 def make_run_command(words: Sequence[str]) -> str:
-    """The command of the run, by that of the estimate.
+    """The command of the run, by that of the estimate, without the secrets of ``--extra-body``.
 
     >>> make_run_command(["estimate", "my photos", "--pilot", "5", "--json", "--model", "m"])
     "persqa run 'my photos' --model m -o qa.jsonl"
@@ -290,5 +291,17 @@ def make_run_command(words: Sequence[str]) -> str:
             kept += [] if skips else [word]
         else:
             skips = False
+    kept = [mask_body(word) for word in kept]
     has_output = any(word.startswith(("-o", "--output=")) or word == "--output" for word in kept)
     return shlex.join(["persqa", "run", *kept, *([] if has_output else ["-o", DEFAULT_OUTPUT])])
+
+
+def mask_body(word: str) -> str:
+    """A word of the command that is a JSON object, with a flag before it perhaps, without its secrets."""
+    flag, mark, text = word.partition("{")
+    try:
+        fields = json.loads(mark + text)
+    except ValueError:
+        return word
+    masked = mask_secrets(fields)
+    return word if masked == fields else f"{flag}{json.dumps(masked, ensure_ascii=False)}"

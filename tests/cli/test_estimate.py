@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +128,33 @@ def test_rows_from_standard_input_are_estimated(folder: Path, simulator: Simulat
         ("estimate photos --pilot=3 -q --model m", "persqa run photos --model m -o qa.jsonl"),
         ("estimate photos -o x.jsonl --pilot 3", "persqa run photos -o x.jsonl"),
         ("estimate photos -ox.jsonl", "persqa run photos -ox.jsonl"),
+        (
+            """estimate a --extra-body '{"token": "hunter-2", "n": 1}'""",
+            """persqa run a --extra-body '{"token": "…", "n": 1}' -o qa.jsonl""",
+        ),
+        (
+            """estimate a --extra-body='{"api_key":"x"}'""",
+            """persqa run a '--extra-body={"api_key": "…"}' -o qa.jsonl""",
+        ),
+        ("""estimate a --extra-body '{"n":1}'""", """persqa run a --extra-body '{"n":1}' -o qa.jsonl"""),
         ("estimate estimate --output=x.jsonl --json", "persqa run estimate --output=x.jsonl"),
     ],
 )
 def test_the_command_of_the_run_follows(words: str, command: str) -> None:
-    assert make_run_command(words.split()) == command
+    assert make_run_command(shlex.split(words)) == command
+
+
+KEY = "sk-abcdef1234567890abcdef1234567890"
+
+
+def test_no_form_of_the_command_shows_a_key(folder: Path) -> None:
+    words = ("in.jsonl", "--base-url", f"http://127.0.0.1:9/v1?api_key={KEY}", "--model", "m", "--pilot", "0")
+    body = ("--extra-body", json.dumps({"token": f"{KEY}7", "top_k": 5}))
+    for form in ((), ("--json",)):
+        result = persqa("estimate", *words, *body, *form, "--log-file", "e.log", cwd=folder)
+        assert result.returncode == 0, result.stderr
+        assert "persqa run in.jsonl --base-url " in result.stdout
+        assert KEY not in result.stdout + result.stderr + (folder / "e.log").read_text()
 
 
 SURVEY = InputSurvey(rows=100, measured=100, usable_measured=100, questions_measured=100, text_tokens_measured=1e4)
