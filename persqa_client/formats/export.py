@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from persqa_client import __version__
-from persqa_client.config import DEFAULT_MAX_PIXELS
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.formats.data_files import DataFiles
 from persqa_client.formats.export_target import (
     SINGLE_FILE,
     TOOL,
     check_target,
+    digest_file,
     is_file_target,
     open_target,
     read_description,
@@ -31,6 +31,7 @@ from persqa_client.formats.image_marks import remove_own_marks
 from persqa_client.formats.layout import Layout, PictureChoice
 from persqa_client.formats.pictures import FOLDER, PictureSettings, PictureWriter
 from persqa_client.formats.registry import LAYOUTS
+from persqa_client.formats.sent_pictures import find_sent_form, remove_box
 from persqa_client.formats.splits import Split
 from persqa_client.records.data_record import DataRecord
 from persqa_client.records.record_decisions import RecordDecisions
@@ -154,7 +155,9 @@ def export_runs(
         if not report.row_count:
             raise SettingsError(describe_nothing(report))
         report.picture_files = pictures.file_count
-        write_further_files(folder, layout, settings, choice, report, licence)
+        description = describe_export(settings, choice, report, licence)
+        further = write_further_files(folder, layout, report)
+        write_description(folder, description | describe_files(folder, [*report.files, *further], pictures))
     return report
 
 
@@ -213,20 +216,18 @@ class RowMaker:
             self.report.leave_out(record, MARK, message)
             return None
         try:
-            images = self.pictures.place(decided.images, run.roots, find_max_pixels(run))
+            chosen = decided.pictures if self.layout.keeps_lines else decided.images
+            placed = self.pictures.place(chosen, run.roots, find_sent_form(record, run))
         except RowError as error:
             self.report.leave_out(record, error.code, error.message.removesuffix("."))
             return None
-        return self.layout.write(replace(decided, images=images))
+        if self.pictures.settings.sent:
+            decided = remove_box(decided, run)
+        return self.layout.write(decided.with_pictures(placed))
 
 
 def find_mark(record: DataRecord, marks: Sequence[str]) -> str | None:
     return next((mark for mark in marks if mark in record.question or mark in record.answer), None)
-
-
-def find_max_pixels(run: RecordedRun) -> int:
-    found = run.identity.get("max-pixels")
-    return found if isinstance(found, int) else DEFAULT_MAX_PIXELS
 
 
 def describe_nothing(report: ExportReport) -> str:
@@ -237,14 +238,19 @@ def describe_nothing(report: ExportReport) -> str:
     return f"{names} has no accepted answer: nothing is written"
 
 
-def write_further_files(
-    folder: Path, layout: Layout, settings: ExportSettings, choice: PictureChoice, report: ExportReport, licence: str
-) -> None:
+def write_further_files(folder: Path, layout: Layout, report: ExportReport) -> list[str]:
     further = layout.describe_files(list(report.files)) if layout.describe_files is not None else {}
     for name, value in further.items():
         write_json_file(folder / name, value)
-    entries = [*report.files, *further, *([FOLDER] if report.picture_files else [])]
-    write_description(folder, describe_export(settings, choice, report, licence) | {"entries": entries})
+    return list(further)
+
+
+def describe_files(folder: Path, names: Sequence[str], pictures: PictureWriter) -> Json:
+    """By which the next export to this place knows what it may replace."""
+    # The only file gets its name later.
+    paths = {name: folder / name if (folder / name).exists() else folder / SINGLE_FILE for name in names}
+    digests = {name: digest_file(path) for name, path in paths.items()}
+    return {"digests": digests, "entries": [*names, *sorted(f"{FOLDER}/{each}" for each in pictures.names)]}
 
 
 def describe_export(settings: ExportSettings, choice: PictureChoice, report: ExportReport, licence: str) -> Json:

@@ -6,10 +6,11 @@ by the next one to the same place.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def is_file_target(target: Path) -> bool:
 
 def description_path(target: Path) -> Path:
     """In the folder, or beside the file."""
-    return target.with_name(f"{target.stem}.{DESCRIPTION}") if is_file_target(target) else target / DESCRIPTION
+    return target.with_name(f"{target.name}.{DESCRIPTION}") if is_file_target(target) else target / DESCRIPTION
 
 
 def read_description(target: Path) -> Json | None:
@@ -69,12 +70,24 @@ def check_target(target: Path, outputs: Iterable[Path], *, force: bool) -> None:
 
 
 def check_file_target(target: Path, *, force: bool) -> None:
+    """With ``force``, only a file is replaced that an export wrote. A description of another file is never replaced."""
+    description = read_description(target)
+    is_own = description is not None and target.name in list_entries(description)
+    place = description_path(target)
+    if os.path.lexists(place) and not is_own:
+        raise SettingsError(
+            f"the export would be described in {place}, which no export of {target.name} wrote: move it, or choose "
+            "another -o"
+        )
     if not os.path.lexists(target):
         return
     if not target.is_file():
         raise SettingsError(f"{target} is not a regular file: choose another -o")
     if not force:
         raise SettingsError(f"{target} exists: choose another -o, or replace it with --force")
+    if description is None:
+        raise SettingsError(f"{target} was not written by an export: move it, or choose another -o")
+    check_unchanged({target.name: target}, description)
 
 
 def check_folder_target(target: Path, *, force: bool) -> None:
@@ -83,19 +96,46 @@ def check_folder_target(target: Path, *, force: bool) -> None:
         return
     if not target.is_dir() or target.is_symlink():
         raise SettingsError(f"{target} is not a folder: choose another -o (a file must end in .json or .jsonl)")
-    entries = {entry.name for entry in target.iterdir()}
-    if not entries:
+    if not any(target.iterdir()):
         return
     description = read_description(target)
     if description is None:
         raise SettingsError(f"the folder {target} is not empty: give -o a new folder")
     if not force:
         raise SettingsError(f"the folder {target} has an export: choose another -o, or replace it with --force")
-    own = {DESCRIPTION, *description.get("entries", ())}
-    if foreign := sorted(entries - own):
+    files = {path.relative_to(target).as_posix(): path for path in list_files_below(target)}
+    if foreign := sorted(files.keys() - list_entries(description) - {DESCRIPTION}):
         raise SettingsError(
             f"the folder {target} also has {foreign[0]!r}, which no export wrote: move it, or choose another -o"
         )
+    check_unchanged(files, description)
+
+
+def list_files_below(folder: Path) -> Iterator[Path]:
+    """Links are files, whatever they lead to."""
+    for place, folders, names in os.walk(folder):
+        for name in (*names, *(each for each in folders if os.path.islink(os.path.join(place, each)))):
+            yield Path(place, name)
+
+
+def list_entries(description: Json) -> set[str]:
+    """The names of the files of an earlier export."""
+    entries = description.get("entries")
+    return {each for each in entries if isinstance(each, str)} if isinstance(entries, list) else set()
+
+
+def check_unchanged(files: Mapping[str, Path], description: Json) -> None:
+    """Raises SettingsError if a file of rows has other bytes than the export wrote. Pictures are not compared."""
+    digests = description.get("digests")
+    known = digests if isinstance(digests, dict) else {}
+    for name, path in files.items():
+        if name in known and path.is_file() and digest_file(path) != known[name]:
+            raise SettingsError(f"{path} was changed since it was exported: move it, or choose another -o")
+
+
+def digest_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

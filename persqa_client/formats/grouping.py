@@ -6,12 +6,18 @@ Pictures with equal content are the same, and so are near duplicates. A row with
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 from persqa_client.errors import RowError
-from persqa_client.formats.near_duplicates import compute_signatures, find_near_pairs
+from persqa_client.formats.near_duplicates import (
+    PlacedPicture,
+    Signature,
+    compute_signature,
+    compute_signatures,
+    find_near_pairs,
+)
 from persqa_client.formats.splits import Groups, Split
 from persqa_client.images.references import get_file_version, read_reference
 from persqa_client.records.data_record import DataRecord
@@ -26,7 +32,8 @@ class RowGrouping:
         self._groups = Groups()
         # Digest of a picture by reference or path, which are known after the first pass.
         self._digests: dict[str, str] = {}
-        self._pictures: dict[str, tuple[str, Sequence[Path]]] = {}
+        # By digest. Of a picture that is data in the row, the signature, so that the data are not kept.
+        self._pictures: dict[str, PlacedPicture | Signature | None] = {}
 
     def add(self, record: DataRecord, run: RecordedRun) -> None:
         self._groups.join(self._list_keys(record, run))
@@ -39,15 +46,17 @@ class RowGrouping:
         if self._split.by != "picture":
             return 0
         digests = list(self._pictures)
-        signatures = []
-        for number, signature in enumerate(compute_signatures(list(self._pictures.values())), 1):
-            signatures.append(signature)
-            on_picture(number)
         found: set[int] = set()
-        for earlier, number in find_near_pairs(signatures):
+        for earlier, number in find_near_pairs(count_pictures(self._sign_pictures(), on_picture)):
             self._groups.join([digests[earlier], digests[number]])
             found.add(number)
         return len(found)
+
+    def _sign_pictures(self) -> Iterator[Signature | None]:
+        files = [each for each in self._pictures.values() if isinstance(each, PlacedPicture)]
+        signatures = compute_signatures(files)
+        for each in self._pictures.values():
+            yield next(signatures) if isinstance(each, PlacedPicture) else each
 
     def choose_part(self, record: DataRecord, run: RecordedRun) -> str:
         return self._split.choose_part(self._groups.find_name(self._list_keys(record, run)[0]))
@@ -66,17 +75,31 @@ class RowGrouping:
 
     def _find_digest(self, reference: str, roots: Sequence[Path]) -> str:
         version = get_file_version(reference, roots)
-        key = os.path.realpath(version.path) if version is not None else sha256(reference.encode()).hexdigest()
+        if version is not None:
+            key = os.path.realpath(version.path)
+        else:
+            # Names that are not UTF-8 have surrogates.
+            key = sha256(reference.encode("utf-8", "surrogatepass")).hexdigest()
         digest = self._digests.get(key)
         if digest is None:
             try:
                 digest = sha256(read_reference(reference, roots)).hexdigest()
-                self._pictures.setdefault(digest, (reference, roots))
+                if digest not in self._pictures:
+                    picture = PlacedPicture(reference, roots)
+                    self._pictures[digest] = picture if version is not None else compute_signature(picture)
             except RowError:
                 # The row is left out later.
                 digest = key
             self._digests[key] = digest
         return digest
+
+
+def count_pictures(
+    signatures: Iterator[Signature | None], on_picture: Callable[[int], None]
+) -> Iterator[Signature | None]:
+    for number, signature in enumerate(signatures, 1):
+        on_picture(number)
+        yield signature
 
 
 def find_picture_folder(reference: str, run: RecordedRun) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 IMAGE_MARK = "<image>"
-MARKS_AROUND = re.compile(r"(?P<before>(?:\s*<image>)*)\s*(?P<text>.*?)\s*(?P<after>(?:<image>\s*)*)", re.DOTALL)
+# At the beginning of a text, and of a reversed text. One expression for the whole text would take quadratic time.
+MARKS = re.compile(r"(?:\s*<image>)*\s*")
+REVERSED_MARKS = re.compile(r"(?:\s*>egami<)*\s*")
 
 
 def add_image_marks(question: str, count: int) -> str:
@@ -14,9 +16,15 @@ def add_image_marks(question: str, count: int) -> str:
 
 def split_image_marks(text: str) -> tuple[int, str]:
     """The number of marks before and after the text, and the text without them."""
-    found = MARKS_AROUND.fullmatch(text)
-    assert found is not None
-    return (found["before"] + found["after"]).count(IMAGE_MARK), found["text"]
+    before = match_marks(MARKS, text)
+    text = text[len(before) :]
+    after = match_marks(REVERSED_MARKS, text[::-1])[::-1]
+    return (before + after).count(IMAGE_MARK), text[: len(text) - len(after)]
+
+
+def match_marks(pattern: re.Pattern[str], text: str) -> str:
+    found = pattern.match(text)
+    return found[0] if found is not None else ""
 
 
 def remove_own_marks(question: str, count: int) -> str:

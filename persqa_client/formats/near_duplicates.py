@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import io
 import os
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +29,9 @@ BITS = 2 * SIDE * SIDE
 BANDS = 8
 BAND_BITS = BITS // BANDS
 MAX_COLOUR_DISTANCE = 16
+# Of pictures with an equal band, each is compared with so many earlier ones, so that the time is linear. More have it
+# if it is that of a plain part, such as a white background; near duplicates are then found by their other bands.
+MAX_COMPARED = 200
 # For the first reduction.
 MAX_PIXELS = 128 * 128
 MAX_THREADS = 8
@@ -37,16 +42,21 @@ class Signature(NamedTuple):
     colour: tuple[int, int, int]
 
 
-def compute_signatures(pictures: Sequence[tuple[str, Sequence[Path]]]) -> Iterator[Signature | None]:
-    """Of references and their roots, in order; None for a picture that can't be read."""
+class PlacedPicture(NamedTuple):
+    reference: str
+    roots: Sequence[Path]
+
+
+def compute_signatures(pictures: Sequence[PlacedPicture]) -> Iterator[Signature | None]:
+    """In order; None for a picture that can't be read."""
     with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
         yield from pool.map(compute_signature, pictures)
 
 
-def compute_signature(picture: tuple[str, Sequence[Path]]) -> Signature | None:
+def compute_signature(picture: PlacedPicture) -> Signature | None:
     """Of the picture as it is sent: upright, in sRGB."""
     try:
-        encoded = read_image(*picture).reencoded(MAX_PIXELS)
+        encoded = read_image(picture.reference, picture.roots).reencoded(MAX_PIXELS)
     except RowError:
         return None
     with Image.open(io.BytesIO(encoded.data)) as image:
@@ -70,10 +80,13 @@ def are_near(one: Signature, other: Signature) -> bool:
     )
 
 
-def find_near_pairs(signatures: Sequence[Signature | None]) -> Iterator[tuple[int, int]]:
-    """Numbers of near duplicates, each with an earlier one. Equal signatures are compared once."""
+def find_near_pairs(signatures: Iterable[Signature | None]) -> Iterator[tuple[int, int]]:
+    """Numbers of near duplicates, each with an earlier one. Equal signatures are compared once.
+
+    The signatures are taken one at a time.
+    """
     first: dict[Signature, int] = {}
-    bands: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    bands: defaultdict[tuple[int, int], deque[tuple[int, Signature]]] = defaultdict(partial(deque, maxlen=MAX_COMPARED))
     for number, signature in enumerate(signatures):
         if signature is None:
             continue
@@ -81,10 +94,9 @@ def find_near_pairs(signatures: Sequence[Signature | None]) -> Iterator[tuple[in
             yield first[signature], number
             continue
         first[signature] = number
-        keys = [(band, signature.bits >> band * BAND_BITS & (1 << BAND_BITS) - 1) for band in range(BANDS)]
-        for earlier in sorted({each for key in keys for each in bands[key]}):
-            known = signatures[earlier]
-            if known is not None and are_near(known, signature):
+        alike = [bands[band, signature.bits >> band * BAND_BITS & (1 << BAND_BITS) - 1] for band in range(BANDS)]
+        for earlier, known in sorted(set(chain.from_iterable(alike))):
+            if are_near(known, signature):
                 yield earlier, number
-        for key in keys:
-            bands[key].append(number)
+        for each in alike:
+            each.append((number, signature))

@@ -10,15 +10,16 @@ import base64
 import os
 import posixpath
 import re
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
 from persqa_client.errors import RowError
 from persqa_client.formats.layout import PictureChoice, PictureLimits
+from persqa_client.formats.sent_pictures import SentForm
 from persqa_client.images.formats import detect_format
 from persqa_client.images.prepare import load_image
 from persqa_client.images.references import (
@@ -27,6 +28,7 @@ from persqa_client.images.references import (
     describe_reference,
     get_file_version,
     parse_local_path,
+    raise_read_error,
     read_reference,
 )
 from persqa_client.storage.durable import write_error
@@ -37,13 +39,17 @@ UNSAFE = re.compile(r"[^\w.() +,=@~-]")
 SENT_SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp"}
 FORMAT_SUFFIXES = {"JPEG": ".jpg", "TIFF": ".tif"}
 MAX_NAME_LENGTH = 120
+# File systems take 255, and a number may follow.
+MAX_NAME_BYTES = 200
+# Of a file that is copied.
+PIECE = 1_000_000
 # A row with a path to a picture that is not a file of its own.
 INLINE = "image_inline"
 
 
 @dataclass(frozen=True, slots=True)
 class PictureSettings:
-    """``max_pixels`` is the limit of the run whose pictures are written as they were sent; None: as they are.
+    """``sent``: whether pictures are written as they were sent.
 
     ``target`` is the folder of the export when it is finished, and ``absolute`` whether the rows name it.
     """
@@ -69,34 +75,50 @@ class PictureWriter:
     """Writes into ``folder``, which later gets the name ``settings.target``."""
 
     def __init__(self, settings: PictureSettings, folder: Path) -> None:
-        self._settings = settings
+        self.settings = settings
         self._folder = folder
         self._names: dict[str, str] = {}
+        # Names of files and of folders, without upper case.
         self._taken: set[str] = set()
+        self._folders: set[str] = set()
+
+    @property
+    def names(self) -> Collection[str]:
+        """Of the files that were written, below the folder of pictures."""
+        return self._names.values()
 
     @property
     def file_count(self) -> int:
         return len(self._names)
 
-    def place(self, references: Sequence[str], roots: Sequence[Path], max_pixels: int) -> tuple[str, ...]:
+    def place(self, references: Sequence[str], roots: Sequence[Path], form: SentForm) -> tuple[str, ...]:
         """What the row names. Raises RowError if a picture can't be exported; then none of the row is written.
 
         Raises StorageError if the folder can't be written.
         """
-        limit = self._settings.limits.max_count
+        limit = self.settings.limits.max_count
         if limit is not None and len(references) > limit:
             raise RowError("too_many_images", f"the row has {len(references)} pictures; the format takes {limit}")
-        prepared = [self._prepare(reference, roots, max_pixels) for reference in references]
-        return tuple(self._store(each) for each in prepared)
+        prepared = [self._prepare(each, roots, form, number) for number, each in enumerate(references)]
+        before = len(self._names)
+        try:
+            return tuple(self._store(each) for each in prepared)
+        except RowError:
+            self._remove_since(before)
+            raise
 
-    def _prepare(self, reference: str, roots: Sequence[Path], max_pixels: int) -> PreparedPicture:
+    def _remove_since(self, count: int) -> None:
+        for identity in list(self._names)[count:]:
+            (self._folder / FOLDER / self._names.pop(identity)).unlink()
+
+    def _prepare(self, reference: str, roots: Sequence[Path], form: SentForm, number: int) -> PreparedPicture:
         name = choose_picture_name(reference)
-        if self._settings.sent:
-            image = load_image(reference, roots, max_pixels=max_pixels)
+        if self.settings.sent:
+            image = load_image(reference, roots, max_pixels=form.max_pixels, mark=form.get_mark(number))
             name = posixpath.splitext(name)[0] + SENT_SUFFIXES.get(image.media_type, "")
             picture = PreparedPicture("", name, "", image.data, image.media_type)
         elif (
-            self._settings.choice != "embed"
+            self.settings.choice != "embed"
             and (version := get_file_version(reference, roots)) is not None
             and version.size
         ):
@@ -111,7 +133,7 @@ class PictureWriter:
     def _read(self, reference: str, roots: Sequence[Path], name: str) -> PreparedPicture:
         with NamedErrors(reference):
             data = read_reference(reference, roots)
-        if self._settings.choice == "leave":
+        if self.settings.choice == "leave":
             raise RowError(INLINE, f"{describe_reference(reference)} is not a file that could be left in its place")
         format = detect_format(data) or ""
         if DATA_URI.match(reference):
@@ -119,7 +141,7 @@ class PictureWriter:
         return PreparedPicture("", name, "", data, f"image/{format.lower()}")
 
     def _check_limits(self, picture: PreparedPicture, reference: str) -> None:
-        limits, size = self._settings.limits, len(picture.data or b"")
+        limits, size = self.settings.limits, len(picture.data or b"")
         if limits.media_types is not None and picture.media_type not in limits.media_types:
             problem = f"{describe_reference(reference)} is {picture.media_type}, which the format does not take"
             raise RowError("image_type", f"{problem}; --sent writes another type")
@@ -128,9 +150,9 @@ class PictureWriter:
             raise RowError("image_too_large", f"{problem} {limits.max_bytes / 1e6:.0f} MB; --sent writes a smaller one")
 
     def _store(self, picture: PreparedPicture) -> str:
-        if self._settings.choice == "embed":
+        if self.settings.choice == "embed":
             return f"data:{picture.media_type};base64,{base64.b64encode(picture.data or b'').decode()}"
-        if self._settings.choice == "leave":
+        if self.settings.choice == "leave":
             return os.path.abspath(picture.path)
         name = self._names.get(picture.identity)
         if name is None:
@@ -138,14 +160,17 @@ class PictureWriter:
             self._write(picture, name)
             self._names[picture.identity] = name
         place = f"{FOLDER}/{name}"
-        return os.path.join(os.path.abspath(self._settings.target), place) if self._settings.absolute else place
+        return os.path.join(os.path.abspath(self.settings.target), place) if self.settings.absolute else place
 
     def _reserve(self, name: str) -> str:
-        """Names that differ in upper and lower case only are the same file on some systems."""
-        stem, suffix = posixpath.splitext(name)
-        number, chosen = 2, name
-        while chosen.casefold() in self._taken:
-            chosen, number = f"{stem}-{number}{suffix}", number + 1
+        """No file and no folder has the name of a file. Upper and lower case are the same on some systems."""
+        *folders, last = name.split("/")
+        place = ""
+        for folder in folders:
+            place = number_name(f"{place}{folder}", lambda each: each in self._taken)
+            self._folders.add(place.casefold())
+            place += "/"
+        chosen = number_name(f"{place}{last}", lambda each: each in self._taken or each in self._folders)
         self._taken.add(chosen.casefold())
         return chosen
 
@@ -155,12 +180,44 @@ class PictureWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             if picture.data is not None:
                 path.write_bytes(picture.data)
-            elif self._settings.choice == "link":
+            elif self.settings.choice == "link":
                 link_file(picture.path, path)
             else:
-                shutil.copyfile(picture.path, path)
+                copy_file(picture.path, path)
         except OSError as error:
             raise write_error(path, error) from error
+        except RowError:
+            path.unlink()
+            raise
+
+
+def number_name(name: str, is_taken: Callable[[str], bool]) -> str:
+    stem, suffix = posixpath.splitext(name)
+    number, chosen = 2, name
+    while is_taken(chosen.casefold()):
+        chosen, number = f"{stem}-{number}{suffix}", number + 1
+    return chosen
+
+
+def copy_file(source: str, path: Path) -> None:
+    """Raises RowError if the source can't be read, and OSError if the copy can't be written."""
+    with path.open("wb") as copy, NamedErrors(source), open_source(source) as file:
+        while piece := read_piece(file):
+            copy.write(piece)
+
+
+def open_source(path: str) -> FileIO:
+    try:
+        return FileIO(path)
+    except OSError as error:
+        raise_read_error(error)
+
+
+def read_piece(file: FileIO) -> bytes:
+    try:
+        return file.read(PIECE)
+    except OSError as error:
+        raise_read_error(error)
 
 
 def link_file(source: str, path: Path) -> None:
@@ -185,4 +242,5 @@ def choose_picture_name(reference: str) -> str:
 def make_safe_name(part: str) -> str:
     """Neither hidden nor taken for an option; shortened at the front, so that the suffix stays."""
     safe = UNSAFE.sub("_", part).lstrip(".-")[-MAX_NAME_LENGTH:]
+    safe = safe.encode()[-MAX_NAME_BYTES:].decode(errors="ignore")
     return safe.lstrip(".- ") or "_"

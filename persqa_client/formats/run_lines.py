@@ -1,4 +1,4 @@
-"""The lines of a run's output as they are, with the paths of the exported pictures.
+"""The lines of a run's output as they are, with the paths of the exported pictures and references.
 
 ``persqa run`` reads them, and so does what reads ``qa.jsonl``. All members of the row stay.
 """
@@ -23,6 +23,9 @@ def write_run_line(record: DataRecord) -> bytes:
         return dump_compact({"id": record.id, **fields} if record.id else fields)
     line = replace_answer(record, record.source) if record.answer != record.source.answer else record.source.line
     fields = load_object(line)
+    reference_key = record.source.reference_key
+    if record.reference is not None and reference_key is not None and fields.get(reference_key) != record.reference:
+        line = replace_value(line, (reference_key,), record.reference)
     key = record.source.image_key
     if key not in fields or parse_images(fields, key) == record.images:
         return line

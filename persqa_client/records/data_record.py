@@ -5,7 +5,8 @@ Each layout of ``formats/`` is written from it and read into it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 
@@ -46,11 +47,16 @@ class SourceLine(NamedTuple):
     output_key: str
     # The answer in the line, which a decision may have replaced in the record.
     answer: str
+    # Of the reference picture of the row.
+    reference_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DataRecord:
-    """``images`` are references, as in a row of the input; ``tags`` name the characters, with brackets."""
+    """``images`` are references, as in a row of the input; ``tags`` name the characters, with brackets.
+
+    ``reference``: the row's own picture that shows the character, which layouts for trainers leave out.
+    """
 
     id: str
     images: tuple[str, ...]
@@ -63,3 +69,14 @@ class DataRecord:
     provenance: Provenance = Provenance()
     # None if the record is not from the output of a run.
     source: SourceLine | None = None
+    reference: str | None = None
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The images and the reference."""
+        return self.images if self.reference is None else (*self.images, self.reference)
+
+    def with_pictures(self, pictures: Sequence[str]) -> DataRecord:
+        """With others in place of the images, and of the reference if there is one more."""
+        count = len(self.images)
+        return replace(self, images=tuple(pictures[:count]), reference=next(iter(pictures[count:]), self.reference))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.jsonl import dump_compact
@@ -26,9 +29,19 @@ from persqa_client.storage.run_files import RunFiles, remove_suffix
 from persqa_client.types import Json
 
 
+class OutputExtent(NamedTuple):
+    """Which file the output was when the run was opened, and its number of rows."""
+
+    file: tuple[int, ...]
+    rows: int
+
+
 @dataclass(frozen=True, slots=True)
 class RecordedRun:
-    """A run on disk, finished or not. ``name`` is unique among the runs that are read together."""
+    """A run on disk, finished or not. ``name`` is unique among the runs that are read together.
+
+    Each pass reads the rows that were there when the run was opened, also if the run has gone on or ended since.
+    """
 
     output: Path
     name: str
@@ -37,6 +50,7 @@ class RecordedRun:
     # Where relative paths of images start.
     roots: tuple[Path, ...]
     paths: ReadPaths
+    extent: OutputExtent
 
     @property
     def settings_digest(self) -> str:
@@ -47,11 +61,35 @@ class RecordedRun:
         return sum(1 for _ in iter_lines(self.paths.failed))
 
     def iter_records(self) -> Iterator[DataRecord]:
-        """Can be called again for a second pass. Raises SettingsError if a file is not one of a run."""
-        reader = RunReader(self.identity, self.paths)
+        """Can be called again for a second pass.
+
+        Raises SettingsError if a file is not one of a run, and if the output is another one than when it was opened.
+        """
+        # The end of a run renames its files.
+        paths, _ = choose_files(RunFiles.for_output(self.output))
+        if identify_output(paths.output, self.state) != self.extent.file:
+            raise changed_output_error(self.output)
         digest = self.settings_digest
-        for row in reader.iter_accepted():
+        rows = 0
+        for row in islice(RunReader(self.identity, paths).iter_accepted(), self.extent.rows):
             yield make_data_record(row, self, digest)
+            rows += 1
+        if rows < self.extent.rows:
+            raise changed_output_error(self.output)
+
+
+def identify_output(path: Path, state: RunState) -> tuple[int, ...]:
+    """The output of an unfinished run is the same file when it has grown or was renamed."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return ()
+    file = (status.st_dev, status.st_ino)
+    return file if state == "unfinished" else (*file, status.st_size, status.st_mtime_ns)
+
+
+def changed_output_error(output: Path) -> SettingsError:
+    return SettingsError(f"{output} was changed while it was read: wait until nothing writes it, and try again")
 
 
 def open_recorded_runs(outputs: list[Path]) -> list[RecordedRun]:
@@ -68,7 +106,8 @@ def open_recorded_runs(outputs: list[Path]) -> list[RecordedRun]:
         identity = DEFAULT_IDENTITY | (known or {})
         roots = find_image_roots(None, output.parent, find_recorded_roots(output))
         name = choose_run_name(remove_suffix(output.name), [run.name for run in runs])
-        runs.append(RecordedRun(output, name, state, identity, roots, paths))
+        extent = OutputExtent(identify_output(paths.output, state), sum(1 for _ in iter_lines(paths.output)))
+        runs.append(RecordedRun(output, name, state, identity, roots, paths, extent))
     return runs
 
 
@@ -97,6 +136,8 @@ def make_data_record(accepted: AcceptedRow, run: RecordedRun, settings: str) -> 
         completion_tokens=outcome.usage.completion,
         raw=outcome.raw if known else None,
     )
+    reference_key = run.identity.get("reference-key")
+    reference = accepted.fields.get(reference_key) if reference_key is not None else None
     verdict = outcome.verification.verdict if outcome.verification is not None else None
     return DataRecord(
         id=make_record_id(provenance, accepted.fields.get("id")),
@@ -109,8 +150,13 @@ def make_data_record(accepted: AcceptedRow, run: RecordedRun, settings: str) -> 
         checks=Checks(outcome.made_good_by, outcome.refused, outcome.doubts, verdict),
         provenance=provenance,
         source=SourceLine(
-            accepted.line.rstrip(b"\r\n"), run.identity["image-key"], run.identity["output-key"], outcome.answer
+            accepted.line.rstrip(b"\r\n"),
+            run.identity["image-key"],
+            run.identity["output-key"],
+            outcome.answer,
+            reference_key,
         ),
+        reference=reference if isinstance(reference, str) and reference.strip() else None,
     )
 
 

@@ -36,7 +36,11 @@ def draw_picture(path: Path, seed: int, size: tuple[int, int] = (96, 72), **opti
 
 
 def write_run(
-    folder: Path, rows: Sequence[dict[str, Any]], name: str = "qa.jsonl", outcomes: Sequence[Outcome] | None = None
+    folder: Path,
+    rows: Sequence[dict[str, Any]],
+    name: str = "qa.jsonl",
+    outcomes: Sequence[Outcome] | None = None,
+    settings: dict[str, Any] | None = None,
 ) -> Path:
     """A finished run with an accepted answer for each row, and a picture for each path that has none."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +50,7 @@ def write_run(
             if not image.startswith(("data:", "missing")) and not (folder / image).exists():
                 draw_picture(folder / image, sum(map(ord, image)))
     answers = outcomes or [make_record(number, f"<mam> holds {number} cups.") for number in range(1, len(rows) + 1)]
-    return WrittenRun(folder, name).finish(answers, dict(enumerate(rows, 1)))
+    return WrittenRun(folder, name, settings=settings or {}).finish(answers, dict(enumerate(rows, 1)))
 
 
 def make_rows(count: int) -> list[dict[str, Any]]:

@@ -42,9 +42,9 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     result = persqa("export", "part/qa.jsonl", "--to", "llava", "-o", "one.json", cwd=tmp_path)
     assert result.stderr.splitlines() == [
         "part/qa.jsonl is unfinished: exported as far as it is.",
-        "1 row: one.json. See one.export.json.",
+        "1 row: one.json. See one.json.export.json.",
     ]
-    assert json.loads((tmp_path / "one.export.json").read_text())["runs"][0]["state"] == "unfinished"
+    assert json.loads((tmp_path / "one.json.export.json").read_text())["runs"][0]["state"] == "unfinished"
 
 
 def test_errors_are_one_sentence(tmp_path: Path) -> None:

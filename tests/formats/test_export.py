@@ -122,13 +122,58 @@ def test_a_folder_is_refused_unless_it_is_new_empty_or_an_earlier_export_with_fo
     (target / "notes.txt").write_text("mine")
     with pytest.raises(SettingsError, match=r"also has 'notes.txt'"):
         export(output, target, force=True)
-    (target / "notes.txt").unlink()
+    (target / "notes.txt").rename(target / "images" / "notes.txt")
+    with pytest.raises(SettingsError, match=r"also has 'images/notes.txt'"):
+        export(output, target, force=True)
+    (target / "images" / "notes.txt").unlink()
     export(output, target, "swift", force=True)
     assert {path.name for path in target.iterdir()} == {"train.jsonl", "images", "export.json"}
     before = list_files(tmp_path / "run")
     with pytest.raises(SettingsError, match="not empty"):
         export(output, tmp_path / "run", force=True)
     assert list_files(tmp_path / "run") == before
+
+
+def test_a_file_of_an_export_that_was_changed_is_not_replaced(tmp_path: Path) -> None:
+    output = write_run(tmp_path / "run", make_rows(2))
+    export(output, tmp_path / "data", "llamafactory")
+    index = tmp_path / "data" / "dataset_info.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"mine": {"hf_hub_url": "me/mine"}}))
+    before = list_files(tmp_path / "data")
+    with pytest.raises(SettingsError, match=r"dataset_info\.json was changed since it was exported"):
+        export(output, tmp_path / "data", "llamafactory", force=True)
+    assert list_files(tmp_path / "data") == before
+
+
+@pytest.mark.parametrize("entries", [None, 7, [["a"]], ["train.json", None]])
+def test_a_description_with_other_entries_makes_all_files_foreign(entries: Any, tmp_path: Path) -> None:
+    output = write_run(tmp_path / "run", make_rows(1))
+    export(output, tmp_path / "data")
+    path = tmp_path / "data" / "export.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"entries": entries, "digests": entries}))
+    with pytest.raises(SettingsError, match="which no export wrote"):
+        export(output, tmp_path / "data", force=True)
+
+
+def test_a_file_and_its_description_are_replaced_only_if_an_export_wrote_them(tmp_path: Path) -> None:
+    output = write_run(tmp_path / "run", make_rows(1))
+    target, description = tmp_path / "rows.json", tmp_path / "rows.json.export.json"
+    description.write_text('{"mine": 1}')
+    for force in (False, True):
+        with pytest.raises(SettingsError, match=r"described in .*rows\.json\.export\.json, which no export"):
+            export(output, target, force=force)
+    description.rename(target)
+    with pytest.raises(SettingsError, match="was not written by an export"):
+        export(output, target, force=True)
+    assert target.read_text() == '{"mine": 1}'
+    target.unlink()
+    export(output, target)
+    export(output, tmp_path / "rows.jsonl", "swift")
+    assert json.loads(description.read_text())["format"] == "llava"
+    export(output, target, force=True)
+    target.write_text(target.read_text().replace("cups", "mugs"))
+    with pytest.raises(SettingsError, match=r"rows\.json was changed since"):
+        export(output, target, force=True)
 
 
 @pytest.mark.parametrize("target", [".", "..", "/"])
@@ -188,7 +233,7 @@ def test_a_killed_export_leaves_nothing_that_looks_whole(target: str, tmp_path: 
     assert not (tmp_path / target).exists()
     assert {path.name for path in tmp_path.iterdir()} > {"run", f".{target}.exporting"}
     export(output, tmp_path / target)
-    assert {path.name for path in tmp_path.iterdir()} - {"data.export.json"} == {"run", target}
+    assert {path.name for path in tmp_path.iterdir()} - {"data.json.export.json"} == {"run", target}
     if target == "data":
         assert len(list((tmp_path / "data" / "images").iterdir())) == 4
 
@@ -228,8 +273,9 @@ def test_a_file_has_the_rows_alone_and_names_the_originals(name: str, suffix: st
     assert len(rows) == 2
     if name == "llava":
         assert [row["image"] for row in rows] == [str(tmp_path / "run" / f"{number}.png") for number in (1, 2)]
-    assert json.loads((tmp_path / "export.export.json").read_text())["files"] == {target.name: 2}
-    assert {path.name for path in tmp_path.iterdir()} == {"run", target.name, "export.export.json"}
+    description = f"{target.name}.export.json"
+    assert json.loads((tmp_path / description).read_text())["files"] == {target.name: 2}
+    assert {path.name for path in tmp_path.iterdir()} == {"run", target.name, description}
     with pytest.raises(SettingsError, match="exists"):
         export(output, target, name)
 
@@ -282,3 +328,25 @@ def test_a_run_reads_an_export_again_with_the_same_pictures(name: str, image_key
     references = [row.images for row in rows if isinstance(row, Row)]
     assert references == [("images/1.png",), ("images/2.png", "images/3.png")]
     assert all((file.parent / each).exists() for images in references for each in images)
+
+
+def test_the_reference_pictures_of_rows_are_in_an_export_of_lines_only(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"image": ["1.png", "2.png"], "ref": "3.png"},
+        {"image": "2.png", "ref": None},
+        {"image": "2.png"},
+    ]
+    output = write_run(tmp_path / "run", rows, settings={"reference-key": "ref"})
+    draw_picture(tmp_path / "run" / "3.png", 3)
+    export(output, tmp_path / "lines", "jsonl")
+    written = read_rows(tmp_path / "lines" / "train.jsonl")
+    assert [(row["image"], row.get("ref")) for row in written] == [
+        (["images/1.png", "images/2.png"], "images/3.png"),
+        ("images/2.png", None),
+        ("images/2.png", None),
+    ]
+    assert (tmp_path / "lines/images/3.png").read_bytes() == (tmp_path / "run/3.png").read_bytes()
+    (tmp_path / "run" / "3.png").unlink()
+    assert export(output, tmp_path / "again", "jsonl").left_out == {"image_missing": 1}
+    export(output, tmp_path / "llava")
+    assert not (tmp_path / "llava/images/3.png").exists()

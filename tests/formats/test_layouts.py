@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from persqa_client.cli.export import LayoutName
-from persqa_client.formats.image_marks import remove_own_marks
+from persqa_client.formats.image_marks import remove_own_marks, split_image_marks
 from persqa_client.formats.registry import LAYOUTS
 from persqa_client.formats.run_lines import JSONL
 from persqa_client.records.data_record import DataRecord, SourceLine
@@ -84,6 +87,23 @@ def test_marks_that_stand_for_the_pictures_are_not_part_of_the_question(
     question: str, count: int, expected: str
 ) -> None:
     assert remove_own_marks(question, count) == expected
+
+
+MARKED = re.compile(r"(?P<before>(?:\s*<image>)*)\s*(?P<text>.*?)\s*(?P<after>(?:<image>\s*)*)", re.DOTALL)
+
+
+@given(st.lists(st.sampled_from([" ", "\n", "<image>", "<image", "egami<", "a"])).map("".join))
+def test_marks_are_split_off_as_by_one_expression(text: str) -> None:
+    found = MARKED.fullmatch(text)
+    assert found is not None
+    assert split_image_marks(text) == ((found["before"] + found["after"]).count("<image>"), found["text"])
+
+
+@pytest.mark.parametrize("part", [" ", "<image>", " <image> b"])
+def test_a_long_question_is_split_at_once(part: str) -> None:
+    """A quadratic search takes minutes."""
+    count, text = split_image_marks(f"a{part * 100_000}b")
+    assert (count, len(text)) == (0, 100_000 * len(part) + 2)
 
 
 def write_from(line: str, answer: str, record: DataRecord, output_key: str = "pers_qa") -> str:

@@ -10,8 +10,11 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from persqa_client.formats.near_duplicates import (
+    BAND_BITS,
     BANDS,
     BITS,
+    MAX_COMPARED,
+    PlacedPicture,
     Signature,
     are_near,
     compute_signature,
@@ -26,7 +29,7 @@ PHOTOS = sorted(SAMPLES.glob("*.jpg"))
 
 
 def sign_file(path: Path) -> Signature:
-    found = compute_signature((str(path), ()))
+    found = compute_signature(PlacedPicture(str(path), ()))
     assert found is not None
     return found
 
@@ -62,7 +65,7 @@ def test_a_turned_picture_is_another_one(tmp_path: Path) -> None:
 
 def test_a_picture_that_cannot_be_read_has_no_signature(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no picture")
-    assert compute_signature((str(tmp_path / "a.png"), ())) is None
+    assert compute_signature(PlacedPicture(str(tmp_path / "a.png"), ())) is None
     assert list(find_near_pairs([None, None])) == []
 
 
@@ -85,3 +88,23 @@ def test_the_search_finds_what_a_comparison_of_all_pairs_finds() -> None:
     names = [str(number) for number in range(200)]
     assert len({groups.find_name(name) for name in names}) < 190
     assert list(map(groups.find_name, names)) == list(map(found.find_name, names))
+
+
+@pytest.mark.parametrize(("between", "expected"), [(MAX_COMPARED - 1, True), (MAX_COMPARED, False)])
+def test_pictures_that_share_a_plain_part_only_are_compared_with_some(between: int, expected: bool) -> None:
+    """Time would be quadratic otherwise."""
+    generator = random.Random(7)
+    plain = BITS - BAND_BITS
+    one, *others = (generator.getrandbits(plain) << BAND_BITS for _ in range(between + 1))
+    # One bit in each other band.
+    near = one ^ sum(1 << band * BAND_BITS for band in range(1, BANDS))
+    signatures = [Signature(bits, (250, 250, 250)) for bits in (one, *others, near)]
+    assert ((0, between + 1) in find_near_pairs(signatures)) is expected
+
+
+def test_a_near_duplicate_among_many_with_one_background_is_found() -> None:
+    generator = random.Random(8)
+    plain = 3 * BAND_BITS
+    bits = [generator.getrandbits(BITS - plain) << plain for _ in range(2000)]
+    bits.append(bits[0] ^ 0b1011 << plain)
+    assert list(find_near_pairs([Signature(each, (250, 250, 250)) for each in bits])) == [(0, 2000)]

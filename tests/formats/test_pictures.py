@@ -14,9 +14,11 @@ from PIL import Image
 from persqa_client.errors import RowError
 from persqa_client.formats.layout import PictureLimits
 from persqa_client.formats.pictures import PictureSettings, PictureWriter, choose_picture_name
+from persqa_client.formats.sent_pictures import SentForm
 from tests.formats.examples import draw_picture
 
-MAX_PIXELS = 1280 * 28 * 28
+# A file of Linux that has a size and can only be written.
+UNREADABLE = Path("/sys/bus/platform/drivers_probe")
 
 
 def make_writer(tmp_path: Path, **settings: Any) -> PictureWriter:
@@ -27,7 +29,7 @@ def make_writer(tmp_path: Path, **settings: Any) -> PictureWriter:
 
 
 def place(writer: PictureWriter, root: Path, *references: str) -> tuple[str, ...]:
-    return writer.place(references, (root,), MAX_PIXELS)
+    return writer.place(references, (root,), SentForm())
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,7 @@ def place(writer: PictureWriter, root: Path, *references: str) -> tuple[str, ...
         ('a"b\nc.png', "a_b_c.png"),
         ("..", "image"),
         (f"{'x' * 300}.png", f"{'x' * 116}.png"),
+        (f"{'照' * 83}.png", f"{'照' * 65}.png"),
     ],
 )
 def test_names_are_those_of_the_rows_inside_the_folder(reference: str, name: str) -> None:
@@ -61,6 +64,43 @@ def test_a_picture_is_written_once_and_names_never_collide(tmp_path: Path) -> No
     assert others == [("images/1-2.png",), ("images/1-3.png", "images/1-4.PNG")]
     assert writer.file_count == 4
     assert (tmp_path / "hidden/images/1-2.png").read_bytes() == (tmp_path / "two/1.png").read_bytes()
+
+
+def test_names_of_255_bytes_that_are_taken_get_a_number(tmp_path: Path) -> None:
+    name = f"{'照' * 83}.jpeg"
+    assert len(name.encode()) >= 254
+    for folder in ("a", "b"):
+        draw_picture(tmp_path / folder / name, ord(folder))
+    writer = make_writer(tmp_path)
+    (one,), (other,) = (place(writer, tmp_path / folder, name) for folder in ("a", "b"))
+    assert one != other
+    assert (tmp_path / "hidden" / other).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize("names", [("img", "img/1.png", "img/2.png", "IMG"), ("img/1.png", "img/2.png", "img")])
+def test_a_file_and_a_folder_of_one_name_are_told_apart(names: tuple[str, ...], tmp_path: Path) -> None:
+    for number, name in enumerate(names):
+        draw_picture(tmp_path / str(number) / name, number, format="PNG")
+    writer = make_writer(tmp_path)
+    placed = [place(writer, tmp_path / str(number), name)[0] for number, name in enumerate(names)]
+    for number, (name, written) in enumerate(zip(names, placed, strict=True)):
+        assert (tmp_path / "hidden" / written).read_bytes() == (tmp_path / str(number) / name).read_bytes()
+    folders = {written.rpartition("/")[0] for name, written in zip(names, placed, strict=True) if "/" in name}
+    assert len(folders) == 1
+
+
+@pytest.mark.skipif(not UNREADABLE.exists(), reason="needs a file that can't be read by any user")
+def test_a_picture_that_cannot_be_read_leaves_its_row_out_with_all_of_it(tmp_path: Path) -> None:
+    for number, name in enumerate(("a.png", "b.png")):
+        draw_picture(tmp_path / name, number)
+    writer = make_writer(tmp_path)
+    place(writer, tmp_path, "a.png")
+    with pytest.raises(RowError) as error:
+        place(writer, tmp_path, "a.png", "b.png", str(UNREADABLE))
+    assert error.value.code == "image_unreadable"
+    assert error.value.message.startswith(f"{UNREADABLE} cannot be read")
+    assert list(writer.names) == ["a.png"]
+    assert [path.name for path in (tmp_path / "hidden").rglob("*.*")] == ["a.png"]
 
 
 def test_a_link_is_the_same_file_and_a_left_picture_stays(tmp_path: Path) -> None:

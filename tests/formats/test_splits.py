@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from PIL import Image
 
 from persqa_client.errors import SettingsError
 from persqa_client.formats.export import ExportReport, ExportSettings, export_runs
+from persqa_client.formats.grouping import group_rows
 from persqa_client.formats.splits import GroupBy, Groups, Part, Split, parse_parts
+from persqa_client.records.run_records import open_recorded_runs
 from tests.formats.examples import draw_picture, make_rows, read_rows, write_run
 from tests.report.runs import make_record
 
@@ -147,3 +151,39 @@ def test_a_split_does_not_depend_on_where_the_pictures_lie(tmp_path: Path) -> No
             rows = [{"image": f"{number % 6}/{number}.png"} for number in range(12)]
             found.append(split_run(write_run(tmp_path / place, rows), tmp_path / "data", by)[1])
         assert found[0] == found[1]
+
+
+def test_memory_does_not_grow_with_the_pictures_in_the_rows(tmp_path: Path) -> None:
+    rows = []
+    for number in range(12):
+        draw_picture(tmp_path / "a.bmp", number, (400, 300))
+        rows.append({"image": f"data:image/bmp;base64,{base64.b64encode((tmp_path / 'a.bmp').read_bytes()).decode()}"})
+    output = write_run(tmp_path / "run", rows)
+    written = sum(len(row["image"]) for row in rows)
+    (run,) = open_recorded_runs([output])
+    del rows
+    tracemalloc.start()
+    try:
+        records = ((record, run) for record in run.iter_records())
+        grouping, near = group_rows(Split(HALVES), records, lambda number: None)
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert {grouping.choose_part(record, run) for record in run.iter_records()} == {"train", "val"}
+    assert near == 0
+    assert kept < written / 8
+
+
+def test_data_in_a_row_and_a_file_are_near_duplicates(tmp_path: Path) -> None:
+    draw_picture(tmp_path / "run" / "1.png", 1, (200, 150))
+    draw_picture(tmp_path / "a.png", 1, (100, 75))
+    uri = f"data:image/png;base64,{base64.b64encode((tmp_path / 'a.png').read_bytes()).decode()}"
+    report, _ = split_run(write_run(tmp_path / "run", [{"image": uri}, {"image": "1.png"}]), tmp_path / "data")
+    assert report.near_duplicates == 1
+
+
+@pytest.mark.parametrize("by", ["picture", "folder"])
+def test_a_missing_picture_whose_name_is_not_utf_8_is_left_out(by: GroupBy, tmp_path: Path) -> None:
+    rows = [{"image": "missing\udcff.jpg"}, {"image": "1.png"}]
+    report, _ = split_run(write_run(tmp_path / "run", rows), tmp_path / "data", by)
+    assert report.left_out == {"image_missing": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,50 @@ def test_an_unfinished_run_is_read_as_far_as_its_whole_lines_go(tmp_path: Path) 
     (run,) = open_recorded_runs([output])
     assert run.state == "unfinished"
     assert [each.provenance.row for each in run.iter_records()] == [1, 3]
+
+
+def end_run(output: Path) -> None:
+    """Renames the files of an unfinished run, as its end does."""
+    files = RunFiles.for_output(output)
+    os.replace(files.partial, files.output)
+    os.replace(files.failed_partial, files.failed)
+    os.replace(files.details_partial, files.details)
+    files.checkpoint.unlink()
+
+
+def test_a_second_pass_has_the_same_rows_if_the_run_has_gone_on_or_ended(tmp_path: Path) -> None:
+    output = WrittenRun(tmp_path).leave_unfinished([make_record(1), make_failure(2), make_record(3)])
+    (run,) = open_recorded_runs([output])
+    first = list(run.iter_records())
+    with RunFiles.for_output(output).partial.open("ab") as file:
+        file.write(b'{"image": ["4.png"], "pers_qa": "Question: What does <mam> hold?, Answer: <mam> holds a cup."}\n')
+    assert list(run.iter_records()) == first
+    end_run(output)
+    assert list(run.iter_records()) == first
+    assert len(read_records(output)) == 3
+
+
+@pytest.mark.parametrize("state", ["finished", "unfinished"])
+def test_an_output_that_was_replaced_between_two_passes_is_refused(state: str, tmp_path: Path) -> None:
+    written = WrittenRun(tmp_path)
+    outcomes: list[Outcome] = [make_record(1), make_record(2)]
+    output = written.finish(outcomes) if state == "finished" else written.leave_unfinished(outcomes)
+    (run,) = open_recorded_runs([output])
+    assert len(list(run.iter_records())) == 2
+    path = run.paths.output
+    (tmp_path / "new").write_bytes(path.read_bytes())
+    os.replace(tmp_path / "new", path)
+    with pytest.raises(SettingsError, match=r"qa\.jsonl was changed while it was read"):
+        list(run.iter_records())
+
+
+def test_an_output_that_loses_rows_during_a_pass_is_refused(tmp_path: Path) -> None:
+    output = WrittenRun(tmp_path).leave_unfinished([make_record(1), make_record(2)])
+    (run,) = open_recorded_runs([output])
+    lines = run.paths.output.read_bytes().splitlines(keepends=True)
+    run.paths.output.write_bytes(lines[0])
+    with pytest.raises(SettingsError, match="was changed while it was read"):
+        list(run.iter_records())
 
 
 def test_records_come_in_the_order_of_the_output_after_a_retry(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +49,17 @@ def make_input_failure(row: int, code: str = "image_missing") -> Failure:
 
 @dataclass(frozen=True)
 class WrittenRun:
-    """``details``: whether there is a details file. ``meta``: whether the run had ``--details``."""
+    """``details``: whether there is a details file. ``meta``: whether the run had ``--details``.
+
+    ``settings``: further settings of the run's identity.
+    """
 
     folder: Path
     name: str = "qa.jsonl"
     style: Any = "qa"
     details: bool = True
     meta: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def output(self) -> Path:
@@ -83,7 +87,7 @@ class WrittenRun:
         for outcome in outcomes:
             tally.add(outcome)
         lengths = FileLengths(*(path.stat().st_size if path.exists() else 0 for path in paths))
-        identity = {**IDENTITY, "output-style": self.style, "details": self.meta}
+        identity = {**IDENTITY, "output-style": self.style, "details": self.meta, **self.settings}
         return Checkpoint(identity, None, position=Position(0, 0, ""), lengths=lengths, tally=tally.to_json())
 
     def _write(
@@ -92,7 +96,9 @@ class WrittenRun:
         texts: dict[Path, list[bytes]] = {output: [], failed: [], details: []}
         for outcome in outcomes:
             row = outcome.task_id.row
-            line = json.dumps(lines.get(row, {"image": [f"{row}.png"]}), ensure_ascii=False).encode()
+            line = json.dumps(lines.get(row, {"image": [f"{row}.png"]}), ensure_ascii=False).encode(
+                "utf-8", "backslashreplace"
+            )
             written = render_outcome(
                 line, outcome, output_key="pers_qa", style=self.style, details=self.meta, numbered=False
             )
