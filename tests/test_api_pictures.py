@@ -79,7 +79,9 @@ def test_a_row_of_a_file_cannot_write_text_of_its_own_in_place_of_a_picture(plac
         line = json.dumps({"image": reference}).encode()
         row = hide_pictures(parse_line(1, line, image_key="image", output_key="pers_qa"))
         assert isinstance(row, Row)
-        assert (row.line, row.images, name_pictures(row).images) == (line, (reference,), (reference,))
+        named = name_pictures(row)
+        assert isinstance(named, Row)
+        assert (row.line, row.images, named.images) == (line, (reference,), (reference,))
 
 
 def test_a_row_that_fails_has_no_content_in_it() -> None:

@@ -128,8 +128,9 @@ def check_is_unambiguous(line: bytes, fields: dict[str, Any], names: tuple[str, 
 
 def parse_question_number(error: dict[str, Any]) -> int | None:
     question = error.get("question")
-    is_number = isinstance(question, int) and not isinstance(question, bool)
-    return question if is_number and 0 <= question < MAX_QUESTIONS else None
+    if not isinstance(question, int) or isinstance(question, bool):
+        return None
+    return question if 0 <= question < MAX_QUESTIONS else None
 
 
 def parse_images(fields: dict[str, Any], image_key: str) -> tuple[str, ...]:

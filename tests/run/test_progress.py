@@ -7,6 +7,7 @@ import io
 import json
 import re
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -245,7 +246,7 @@ async def test_the_last_call_comes_whatever_ends_the_calls(picture: Path) -> Non
 
     run = make_run("http://127.0.0.1:9/v1", picture, 1)
     seen: list[ProgressSnapshot] = []
-    counts = iter([lambda: 1, fail, lambda: 1])
+    counts: Iterator[Callable[[], int]] = iter([lambda: 1, fail, lambda: 1])
     with pytest.raises(Uncounted):
         await report_progress(run, seen.append, lambda: next(counts)())
     await run.pool.aclose()
