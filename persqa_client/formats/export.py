@@ -19,7 +19,7 @@ from persqa_client.formats.export_target import (
     SINGLE_FILE,
     TOOL,
     check_target,
-    digest_file,
+    hash_written_file,
     is_file_target,
     open_target,
     read_description,
@@ -157,7 +157,7 @@ def export_runs(
         report.picture_files = pictures.file_count
         description = describe_export(settings, choice, report, licence)
         further = write_further_files(folder, layout, report)
-        write_description(folder, description | describe_files(folder, [*report.files, *further], pictures))
+        write_description(folder, description | list_written_files(folder, [*report.files, *further], pictures))
     return report
 
 
@@ -245,11 +245,11 @@ def write_further_files(folder: Path, layout: Layout, report: ExportReport) -> l
     return list(further)
 
 
-def describe_files(folder: Path, names: Sequence[str], pictures: PictureWriter) -> Json:
+def list_written_files(folder: Path, names: Sequence[str], pictures: PictureWriter) -> Json:
     """By which the next export to this place knows what it may replace."""
     # The only file gets its name later.
     paths = {name: folder / name if (folder / name).exists() else folder / SINGLE_FILE for name in names}
-    digests = {name: digest_file(path) for name, path in paths.items()}
+    digests = {name: hash_written_file(path) for name, path in paths.items()}
     return {"digests": digests, "entries": [*names, *sorted(f"{FOLDER}/{each}" for each in pictures.names)]}
 
 

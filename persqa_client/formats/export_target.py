@@ -129,11 +129,11 @@ def check_unchanged(files: Mapping[str, Path], description: Json) -> None:
     digests = description.get("digests")
     known = digests if isinstance(digests, dict) else {}
     for name, path in files.items():
-        if name in known and path.is_file() and digest_file(path) != known[name]:
+        if name in known and path.is_file() and hash_written_file(path) != known[name]:
             raise SettingsError(f"{path} was changed since it was exported: move it, or choose another -o")
 
 
-def digest_file(path: Path) -> str:
+def hash_written_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
