@@ -5,6 +5,7 @@ The rows are read and written one at a time. The same runs, pictures and setting
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -63,6 +64,12 @@ class ExportSettings:
     absolute: bool = False
     split: Split | None = None
     force: bool = False
+
+    def __post_init__(self) -> None:
+        if ".." in self.target.parts:
+            # The checks would not find a folder by a way through one that is made later.
+            parent, name = os.path.split(self.target)
+            object.__setattr__(self, "target", Path(os.path.realpath(parent), name))
 
     def choose_pictures(self, layout: Layout) -> PictureChoice:
         """Raises SettingsError for what the layout or the target can't hold."""

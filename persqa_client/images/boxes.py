@@ -78,6 +78,10 @@ def parse_box(value: object, form: BoxFormat, mode: BoxMode) -> BoxMark:
     numbers = [read_number(each) for each in value] if isinstance(value, list) else []
     if len(numbers) != CORNERS or not all(map(math.isfinite, numbers)):
         refuse_value(value, form)
+    if form != "normalized" and max(numbers) <= 1:
+        # As pixels, it would be one corner pixel.
+        reason = "whose numbers are from 0 to 1; give --box-format normalized, or pixels"
+        raise RowError("box_invalid", f"is {shorten_value(value)}, {reason}")
     left, top, right, bottom = numbers
     if form == "xywh":
         right, bottom = left + right, top + bottom

@@ -99,6 +99,8 @@ def test_one_box_belongs_to_the_first_image_and_a_list_has_one_for_each() -> Non
             "normalized",
             "is [1, 2, 30, 40], which is not [x1, y1, x2, y2] from 0 to 1; see --box-format",
         ),
+        ([0.1, 0.1, 0.5, 0.5], "xyxy", "whose numbers are from 0 to 1; give --box-format normalized, or pixels"),
+        ([0, 0, 1, 1], "xywh", "whose numbers are from 0 to 1; give --box-format normalized, or pixels"),
         ([[1, 2, 3, 4]], "xyxy", "has 1 boxes for 2 images; give one for each, or null"),
         ([[1, 2, 3, 4], [1, 2]], "xyxy", "is [1, 2]; a box is"),
     ],
