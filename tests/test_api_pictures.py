@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from persqa_client import Endpoint, PersQAClient, Record, RowError, SettingsError, generate, stream
-from persqa_client.inputs.memory_pictures import embed_pictures, hide_pictures
+from persqa_client.inputs.memory_pictures import embed_pictures, hide_pictures, name_pictures
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import write_row
 from persqa_client.simulator.server import Simulator
@@ -61,6 +62,26 @@ def test_rows_without_such_pictures_stay_as_they_are() -> None:
     line = b'{"image": "data:image/png;base64,aaaa"}'
     parsed = parse_line(1, line, image_key="image", output_key="pers_qa")
     assert hide_pictures(parsed) is parsed
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "row%201%22%7D%0A%7B%22image%22%3A%22evil",
+        "row%201%2C%20picture%201%22%2C%22pers_qa%22%3A%22mine",
+        "row%201%2C%20picture%20%D9%A1",
+        "evil",
+    ],
+)
+def test_a_row_of_a_file_cannot_write_text_of_its_own_in_place_of_a_picture(place: str) -> None:
+    for digest in ("00", "0" * 32):
+        reference = f"data:;place={place};digest={digest};base64,{base64.b64encode(encode(RED)).decode()}"
+        line = json.dumps({"image": reference}).encode()
+        row = hide_pictures(parse_line(1, line, image_key="image", output_key="pers_qa"))
+        assert isinstance(row, Row)
+        named = name_pictures(row)
+        assert isinstance(named, Row)
+        assert (row.line, row.images, named.images) == (line, (reference,), (reference,))
 
 
 def test_a_row_that_fails_has_no_content_in_it() -> None:

@@ -94,7 +94,7 @@ def show_bank(
         if several and (place := (question.category, question.language)) != heading:
             print(f"{'' if heading is None else chr(10)}# {describe_place(question)}")
             heading = place
-        print(describe_question(question))
+        print(show_controls(describe_question(question)))
 
 
 def find_questions(bank: str) -> tuple[Question, ...]:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from persqa_client.cli.execute import read_credentials
 from persqa_client.cli.exits import EXIT_NO_SERVER, EXIT_USAGE, exit_with_error
-from persqa_client.cli.messages import print_message
+from persqa_client.cli.messages import print_message, show_controls
 from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling, build_settings
 from persqa_client.endpoints.credentials import make_endpoints
 from persqa_client.endpoints.session import Session
@@ -88,7 +88,7 @@ def print_findings(findings: list[Finding], console: Console) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for label, text in findings:
-        table.add_row(label, Text(text))
+        table.add_row(label, Text(show_controls(text)))
     console.print(table)
 
 

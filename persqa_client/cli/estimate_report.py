@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from logging import WARNING
@@ -26,16 +28,16 @@ from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_OK, E
 from persqa_client.cli.json_result import describe_reason_of_end, print_as_json
 from persqa_client.cli.messages import log_message, print_message
 from persqa_client.cli.results import print_results
-from persqa_client.config import Endpoint
+from persqa_client.config import Endpoint, VerifyChoice
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.engines.budget import format_amount
 from persqa_client.errors import RunStopped, SettingsError, StorageError, UnusableInput
 from persqa_client.inputs.opening import expand_existing, open_inputs
 from persqa_client.inputs.sources import Source
-from persqa_client.keys import mask_keys
-from persqa_client.run.estimate import RunEstimate, estimate_run
+from persqa_client.keys import mask_keys, mask_secrets
+from persqa_client.run.estimate import RunEstimate, bound_question, estimate_run
 from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
-from persqa_client.run.input_survey import InputSurvey, Problems, RowMeter, survey_input
+from persqa_client.run.input_survey import InputSurvey, RowMeter, survey_input
 from persqa_client.run.intervals import Estimate
 from persqa_client.run.pilot import Pilot, make_pilot_settings
 from persqa_client.run.plan import RunPlan
@@ -60,7 +62,7 @@ def estimate_at_endpoints(flags: dict[str, Any], rows: int, *, as_json: bool, qu
         survey = read_with_status(source, meter, settings.limit, quiet=quiet)
         for warning in source.warnings():
             print_warning(warning)
-        show_lines_of(list_survey(survey, meter), as_json=as_json)
+        show_lines_of(list_survey(survey, meter, settings.recipe.verify), as_json=as_json)
         report |= describe_survey(survey, meter)
         if not survey.usable:
             raise UnusableInput("no_rows", "None of the rows can be asked about.")
@@ -80,11 +82,11 @@ def estimate_at_endpoints(flags: dict[str, Any], rows: int, *, as_json: bool, qu
             print_as_json(report | {"exit_code": EXIT_INTERRUPTED, "reason": reason})
         print_message("Stopped. Nothing was written.", WARNING)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    command = make_run_command(sys.argv[1:])
+    command = mask_keys(make_run_command(sys.argv[1:]))
     if as_json:
         print_as_json(report | {"command": command})
     else:
-        show_lines_of([("to run it", mask_keys(command))], as_json=as_json)
+        show_lines_of([("to run it", command)], as_json=as_json)
 
 
 def open_estimate(flags: dict[str, Any]) -> tuple[RunSettings, Source]:
@@ -132,7 +134,7 @@ def report_pilot(pilot: Pilot, survey: InputSurvey, settings: RunSettings, *, as
         pilot.seconds_per_request,
         limits=settings.limits,
         at_once=concurrency,
-        max_tokens=settings.sampling.max_tokens,
+        bounds=bound_question(settings),
     )
     price = find_known_price(settings)
     show_lines_of(list_estimate(found, pilot, price), as_json=as_json)
@@ -148,14 +150,15 @@ def show_lines_of(lines: Iterator[tuple[str, str]] | Sequence[tuple[str, str]], 
         print_results(lines, Console())
 
 
-def list_survey(survey: InputSurvey, meter: RowMeter) -> Iterator[tuple[str, str]]:
+def list_survey(survey: InputSurvey, meter: RowMeter, verify: VerifyChoice) -> Iterator[tuple[str, str]]:
     yield "rows", f"{survey.rows:,}: {survey.usable:,} can be asked about"
     read = f" of {survey.measured:,} that were read" if survey.is_sampled else ""
     for problems, share in ((survey.problems, ""), (survey.picture_problems, read)):
         for code, count in sorted(problems.counts.items(), key=lambda item: -item[1]):
             yield f"  {code}", f"{count:,}{share}; {problems.examples[code]}"
     yield "pictures", describe_pictures(survey)
-    yield "requests", f"{survey.questions:,}, one for each question"
+    checks = "" if verify == "off" else f", and those of --verify {verify}, which are not in these figures"
+    yield "requests", f"{survey.questions:,}, one for each question{checks}"
     rule = "by the rule of the model" if meter.is_exact else "estimated, since the model's rule is not known"
     pictures, texts = f"{survey.picture_tokens:,.0f} of pictures, {rule}", f"{survey.text_tokens:,.0f} of texts"
     yield "tokens in", f"about {survey.prompt_tokens:,.0f}: {pictures}; {texts}, estimated by their length"
@@ -175,7 +178,7 @@ def list_estimate(found: RunEstimate, pilot: Pilot, price: KnownPrice | None) ->
     questions = pilot.questions.values()
     failed = [question.code for question in questions if question.code is not None]
     rejected = f", {len(failed):,} failed ({', '.join(sorted(set(failed)))})" if failed else ""
-    unusable = f"; {count_of(pilot.unusable, 'row')} could not be asked about" if pilot.unusable else ""
+    unusable = f"; {count_of(len(pilot.unusable), 'row')} could not be asked about" if pilot.unusable else ""
     asked, sent = count_of(len(questions), "question"), sum(question.requests for question in questions)
     yield "pilot", f"{asked} with {count_of(sent, 'request')}{rejected}{unusable}"
     known = "with 95 % intervals by the spread of the pilot" if len(questions) > 1 else "by a single question"
@@ -223,9 +226,9 @@ def describe_survey(survey: InputSurvey, meter: RowMeter) -> dict[str, Any]:
     return {
         "rows": survey.rows,
         "usable_rows": survey.usable,
-        "unusable": {**describe_problems(survey.problems), **describe_problems(survey.picture_problems)},
+        "unusable": describe_problems(survey),
         "pictures": {
-            "count": survey.pictures,
+            "count": round(survey.factor * survey.pictures),
             "different": survey.different_pictures,
             "bytes": survey.picture_bytes,
             "rows_read": survey.measured,
@@ -243,8 +246,12 @@ def describe_survey(survey: InputSurvey, meter: RowMeter) -> dict[str, Any]:
     }
 
 
-def describe_problems(problems: Problems) -> dict[str, Any]:
-    return {code: {"count": count, "example": problems.examples[code]} for code, count in problems.counts.items()}
+def describe_problems(survey: InputSurvey) -> dict[str, Any]:
+    """Of all rows. A row of a code may be unreadable itself, or have pictures that are."""
+    examples = survey.picture_problems.examples | survey.problems.examples
+    counts = Counter(survey.problems.counts)
+    counts.update({code: round(survey.factor * count) for code, count in survey.picture_problems.counts.items()})
+    return {code: {"count": count, "example": examples[code]} for code, count in counts.items()}
 
 
 def describe_estimate(found: RunEstimate, pilot: Pilot, price: KnownPrice | None) -> dict[str, Any]:
@@ -277,7 +284,7 @@ def describe_estimate(found: RunEstimate, pilot: Pilot, price: KnownPrice | None
 
 
 def make_run_command(words: Sequence[str]) -> str:
-    """The command of the run, by that of the estimate.
+    """The command of the run, by that of the estimate, without the secrets of ``--extra-body``.
 
     >>> make_run_command(["estimate", "my photos", "--pilot", "5", "--json", "--model", "m"])
     "persqa run 'my photos' --model m -o qa.jsonl"
@@ -290,5 +297,17 @@ def make_run_command(words: Sequence[str]) -> str:
             kept += [] if skips else [word]
         else:
             skips = False
+    kept = [mask_body(word) for word in kept]
     has_output = any(word.startswith(("-o", "--output=")) or word == "--output" for word in kept)
     return shlex.join(["persqa", "run", *kept, *([] if has_output else ["-o", DEFAULT_OUTPUT])])
+
+
+def mask_body(word: str) -> str:
+    """A word of the command that is a JSON object, with a flag before it perhaps, without its secrets."""
+    flag, mark, text = word.partition("{")
+    try:
+        fields = json.loads(mark + text)
+    except ValueError:
+        return word
+    masked = mask_secrets(fields)
+    return word if masked == fields else f"{flag}{json.dumps(masked, ensure_ascii=False)}"

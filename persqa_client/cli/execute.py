@@ -20,7 +20,7 @@ import orjson
 import typer
 
 from persqa_client.cli.exits import EXIT_BUG, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_OK, EXIT_USAGE, exit_with_error
-from persqa_client.cli.messages import has_log_file, log_message, print_message
+from persqa_client.cli.messages import has_log_file, log_message, print_message, show_controls
 from persqa_client.cli.preview import print_kept_rows, report_preview
 from persqa_client.cli.results import report_result, report_stop
 from persqa_client.cli.run import Mode
@@ -247,14 +247,14 @@ def print_requests(settings: RunSettings, source: Source) -> bool:
         row = reader.parse(position.number, line, name, path)
         print(f"--- line {position.number}: POST {urls}")
         if isinstance(row, BadRow):
-            print(f"would fail: {row.message} ({row.code})")
+            print(show_controls(f"would fail: {row.message} ({row.code})"))
             continue
         for task_id in reader.task_ids(row):
             try:
-                print(render_request(row, task_id, plan, task_maker))
+                print(show_controls(render_request(row, task_id, plan, task_maker)))
                 usable = True
             except RowError as error:
-                print(f"would fail: {error.message} ({error.code})")
+                print(show_controls(f"would fail: {error.message} ({error.code})"))
     for warning in source.warnings():
         print_warning(warning)
     return usable

@@ -17,6 +17,7 @@ from persqa_client.cli.help_pages import format_default, group_by_panel, name_va
 from persqa_client.cli.messages import print_message
 from persqa_client.cli.run_flags import is_everyday
 from persqa_client.cli.usage import path
+from persqa_client.keys import mask_keys
 
 DEFAULT_FILE = Path("persqa.toml")
 # Flags for one call of the command.
@@ -106,6 +107,11 @@ def describe_panels(panels: dict[str, list[Any]], *, as_comments: bool) -> Itera
             value, is_set = choose_value(option)
             line = f"{option.name.replace('_', '-')} = {write_value(value)}"
             yield from ("", *(f"{MARK}{each}" for each in wrap(explain_option(option), 118)))
+            masked = mask_keys(line)
+            if masked != line:
+                # Others may read the file. The run still has the value, by the variable.
+                line, is_set = masked, False
+                yield f"{MARK}{option.envvar} may have a key in it, which is not written here; keep the variable."
             yield line if is_set and not as_comments else f"{MARK}{line}"
 
 

@@ -19,7 +19,7 @@ from persqa_client.cli.exits import (
     exit_with_error,
     logged_command,
 )
-from persqa_client.cli.messages import log_message, print_message, tolerate_closed_stream
+from persqa_client.cli.messages import log_message, print_message, show_controls, tolerate_closed_stream
 from persqa_client.cli.run_flags import LogFile, Quiet
 from persqa_client.cli.usage import path
 
@@ -92,7 +92,7 @@ def print_recheck(report: RecheckReport, *, dry_run: bool, as_json: bool, quiet:
     elif not quiet:
         with tolerate_closed_stream(sys.stdout):
             for line in lines:
-                print(line)
+                print(show_controls(line))
 
 
 def describe_recheck(report: RecheckReport, *, dry_run: bool) -> dict[str, Any]:

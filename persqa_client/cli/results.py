@@ -41,7 +41,7 @@ def report_result(run: Run, summary: Summary, *, shows_results: bool = True) -> 
         with tolerate_closed_stream(stream):
             print_results([*list_results_with_examples(summary, run.settings.recipe)], Console(file=stream))
             if is_stream and summary.tally.failed_total:
-                print(f"{'failed rows':<13} {run.settings.failed}", file=stream)
+                print(f"{'failed rows':<13} {show_controls(str(run.settings.failed))}", file=stream)
     log_results(summary)
     if summary.state == "interrupted":
         print_message(f"Stopped after {count_of(summary.tally.rows, 'row')}. {run.describe_resuming()}", WARNING)
@@ -61,7 +61,11 @@ def log_results(summary: Summary) -> None:
 
 
 def print_results(results: list[tuple[str, str]], console: Console) -> None:
-    """Prints a table on a terminal, otherwise plain lines so that paths are not wrapped."""
+    """Prints a table on a terminal, otherwise plain lines so that paths are not wrapped.
+
+    Names of files and texts of rows may have characters that a terminal would obey.
+    """
+    results = [(show_controls(label), show_controls(text)) for label, text in results]
     if not console.is_terminal:
         for label, text in results:
             print(f"{label:<13} {text}", file=console.file)

@@ -5,6 +5,7 @@ The rows are read and written one at a time. The same runs, pictures and setting
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from persqa_client.formats.export_target import (
     SINGLE_FILE,
     TOOL,
     check_target,
-    digest_content,
+    hash_written_file,
     is_file_target,
     open_target,
     read_description,
@@ -63,6 +64,12 @@ class ExportSettings:
     absolute: bool = False
     split: Split | None = None
     force: bool = False
+
+    def __post_init__(self) -> None:
+        if ".." in self.target.parts:
+            # The checks would not find a folder by a way through one that is made later.
+            parent, name = os.path.split(self.target)
+            object.__setattr__(self, "target", Path(os.path.realpath(parent), name))
 
     def choose_pictures(self, layout: Layout) -> PictureChoice:
         """Raises SettingsError for what the layout or the target can't hold."""
@@ -157,7 +164,7 @@ def export_runs(
         report.picture_files = pictures.file_count
         description = describe_export(settings, choice, report, licence)
         further = write_further_files(folder, layout, report)
-        write_description(folder, description | describe_entries(folder, [*report.files, *further], pictures))
+        write_description(folder, description | list_written_files(folder, [*report.files, *further], pictures))
     return report
 
 
@@ -245,11 +252,11 @@ def write_further_files(folder: Path, layout: Layout, report: ExportReport) -> l
     return list(further)
 
 
-def describe_entries(folder: Path, names: Sequence[str], pictures: PictureWriter) -> Json:
+def list_written_files(folder: Path, names: Sequence[str], pictures: PictureWriter) -> Json:
     """By which the next export to this place knows what it may replace."""
     # The only file gets its name later.
     paths = {name: folder / name if (folder / name).exists() else folder / SINGLE_FILE for name in names}
-    digests = {name: digest_content(path) for name, path in paths.items()}
+    digests = {name: hash_written_file(path) for name, path in paths.items()}
     return {"digests": digests, "entries": [*names, *sorted(f"{FOLDER}/{each}" for each in pictures.names)]}
 
 

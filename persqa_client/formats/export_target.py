@@ -59,6 +59,9 @@ def check_target(target: Path, outputs: Iterable[Path], *, force: bool) -> None:
         raise SettingsError(
             f"{target}: {target.suffix} files are not written; give -o a folder, or a file that ends in .json or .jsonl"
         )
+    above = next(folder for folder in (*target.absolute().parents,) if os.path.lexists(folder))
+    if not above.is_dir():
+        raise SettingsError(f"{above} is a file, not a folder: choose another -o")
     for output in outputs:
         files = RunFiles.for_output(output)
         if files.includes(target) or files.includes(description_path(target)):
@@ -129,11 +132,11 @@ def check_unchanged(files: Mapping[str, Path], description: Json) -> None:
     digests = description.get("digests")
     known = digests if isinstance(digests, dict) else {}
     for name, path in files.items():
-        if name in known and path.is_file() and digest_content(path) != known[name]:
+        if name in known and path.is_file() and hash_written_file(path) != known[name]:
             raise SettingsError(f"{path} was changed since it was exported: move it, or choose another -o")
 
 
-def digest_content(path: Path) -> str:
+def hash_written_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -150,6 +153,9 @@ def open_target(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
+        if not os.path.lexists(lock.lock_file):
+            # Some folders, such as in /proc, report new files as missing, and FileLock would retry.
+            raise SettingsError(f"no file can be made in {target.parent}: choose another -o") from error
         raise SettingsError(f"another export is writing {target}: wait until it ends, or choose another -o") from error
     except OSError as error:
         raise write_error(target, error) from error

@@ -201,12 +201,12 @@ def number_name(name: str, is_taken: Callable[[str], bool]) -> str:
 
 def copy_file(source: str, path: Path) -> None:
     """Raises RowError if the source can't be read, and OSError if the copy can't be written."""
-    with path.open("wb") as copy, NamedErrors(source), open_picture(source) as file:
+    with path.open("wb") as copy, NamedErrors(source), open_picture_file(source) as file:
         while piece := read_piece(file):
             copy.write(piece)
 
 
-def open_picture(path: str) -> FileIO:
+def open_picture_file(path: str) -> FileIO:
     try:
         return FileIO(path)
     except OSError as error:

@@ -75,11 +75,14 @@ def read_json_text(value: object) -> object:
 
 
 def parse_box(value: object, form: BoxFormat, mode: BoxMode) -> BoxMark:
-    numbers = value if isinstance(value, list) else []
-    is_numeric = all(isinstance(each, int | float) and not isinstance(each, bool) for each in numbers)
-    if len(numbers) != CORNERS or not is_numeric or not all(map(math.isfinite, numbers)):
+    numbers = [read_number(each) for each in value] if isinstance(value, list) else []
+    if len(numbers) != CORNERS or not all(map(math.isfinite, numbers)):
         refuse_value(value, form)
-    left, top, right, bottom = map(float, numbers)
+    if form != "normalized" and max(numbers) <= 1:
+        # As pixels, it would be one corner pixel.
+        reason = "whose numbers are from 0 to 1; give --box-format normalized, or pixels"
+        raise RowError("box_invalid", f"is {shorten_value(value)}, {reason}")
+    left, top, right, bottom = numbers
     if form == "xywh":
         right, bottom = left + right, top + bottom
     if right <= left or bottom <= top:
@@ -92,12 +95,25 @@ def parse_box(value: object, form: BoxFormat, mode: BoxMode) -> BoxMark:
     return BoxMark(left, top, right, bottom, form == "normalized", mode)
 
 
+def read_number(value: object) -> float:
+    """Not a number for what is none. A whole number may be larger than any float, and is infinite then."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 def refuse_value(value: object, form: BoxFormat) -> NoReturn:
     raise RowError("box_invalid", f"is {shorten_value(value)}; a box is {MEANINGS[form]} (--box-format)")
 
 
 def shorten_value(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "nested too deeply"
     return text if len(text) <= SHOWN_VALUE else f"{text[:SHOWN_VALUE]}…"
 
 

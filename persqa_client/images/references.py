@@ -40,8 +40,8 @@ BARE_BASE64 = re.compile(r"(?P<header>[\w/;:+.-]{0,60}base64,)?(?P<body>[A-Za-z0
 MIXED_TEXT = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9]).{200}", re.DOTALL)
 FILE_URL = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>/.*)", re.IGNORECASE | re.DOTALL)
 ANY_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-# Control characters, line separators, and surrogates for bytes of names that are not UTF-8.
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Control characters, also those of the direction, line separators, and surrogates for bytes of names that are no UTF-8.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 TOO_MANY_OPEN_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
 NOT_REGULAR_FILES = (
@@ -311,7 +311,7 @@ def describe_reference(reference: str) -> str:
     if DATA_URI.match(reference):
         reference = reference.lstrip()
         if place := PLACE.match(reference):
-            return unquote(place[1])
+            return escape_unprintable(unquote(place[1]))
         comma = reference.find(",")
         if not 0 <= comma <= SHOWN_DATA_HEADER:
             return "data:…"

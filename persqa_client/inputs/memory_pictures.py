@@ -22,13 +22,15 @@ from persqa_client.types import BadRow, Row
 Picture = str | Path | bytes | bytearray | Image.Image
 Rows = Iterable[Mapping[str, Any] | Picture]
 
-# Its digest is what the picture counts as in the choice of its questions.
+# Its digest is what the picture counts as in the choice of its questions. Only what ``embed_picture`` makes, since a
+# row of a file may have any text, and the place is written into JSON.
 PLACED = re.compile(
-    r"data:;place=(?P<place>[\w%]+);digest=(?P<digest>[0-9a-f]+)(?:;problem=[^;]*)?;base64,[A-Za-z0-9+/=]*"
+    r"data:;place=(?P<place>row%20[0-9]{1,20}%2C%20picture%20[0-9]{1,20});digest=(?P<digest>[0-9a-f]{32})"
+    r"(?:;problem=[\w.~%-]*)?;base64,[A-Za-z0-9+/=]*"
 )
 PLACED_BYTES = re.compile(PLACED.pattern.encode())
 MARK = b"data:;place="
-PLACE = re.compile(r"row \d+, picture \d+")
+PLACE = re.compile(r"row [0-9]+, picture [0-9]+")
 # Pillow modes that PNG supports.
 PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16"})
 

@@ -128,7 +128,9 @@ def check_is_unambiguous(line: bytes, fields: dict[str, Any], names: tuple[str, 
 
 def parse_question_number(error: dict[str, Any]) -> int | None:
     question = error.get("question")
-    return question if isinstance(question, int) and 0 <= question < MAX_QUESTIONS else None
+    if not isinstance(question, int) or isinstance(question, bool):
+        return None
+    return question if 0 <= question < MAX_QUESTIONS else None
 
 
 def parse_images(fields: dict[str, Any], image_key: str) -> tuple[str, ...]:

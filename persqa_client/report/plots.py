@@ -24,7 +24,7 @@ def make_timeline_json(starts: Sequence[TimelineStart]) -> Json | None:
 
     ``starts``: number of the first point and time of day of each process after the first. No line leads to that point.
     """
-    starts = [start for start in starts if len(start.samples) > 1]
+    starts = [start for start in starts if start.samples[-1].seconds > start.samples[0].seconds]
     if not starts:
         return None
     total = sum(start.samples[-1].seconds for start in starts)

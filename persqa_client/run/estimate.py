@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from persqa_client.config import Limits
 from persqa_client.run.input_survey import InputSurvey
 from persqa_client.run.intervals import Estimate, estimate_by_ratio, estimate_total
 from persqa_client.run.pilot import PilotQuestion
+from persqa_client.run.pipeline import MAX_ASKS
+from persqa_client.run.settings import RunSettings
+from persqa_client.run.verification import MAX_VERDICTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,28 @@ class RunEstimate:
     pace: str
 
 
+class QuestionBounds(NamedTuple):
+    """The most that one question may take."""
+
+    requests: float
+    completion_tokens: float
+
+
+def bound_question(settings: RunSettings) -> QuestionBounds:
+    """Of all asks and verifications, each with all its attempts.
+
+    A question that several endpoints can answer is asked once more, and a request may begin again at another endpoint.
+    """
+    endpoints = len(settings.endpoints)
+    asks = MAX_ASKS + (endpoints > 1)
+    verdicts = 0 if settings.recipe.verify == "off" else MAX_VERDICTS
+    # From the second ask on, an answer may have twice the tokens.
+    shares = 2 * asks - 1 + asks * verdicts
+    return QuestionBounds(
+        asks * (1 + verdicts) * settings.limits.max_attempts * endpoints, shares * settings.sampling.max_tokens
+    )
+
+
 def estimate_run(
     survey: InputSurvey,
     questions: Sequence[PilotQuestion],
@@ -29,13 +55,13 @@ def estimate_run(
     *,
     limits: Limits,
     at_once: int,
-    max_tokens: int,
+    bounds: QuestionBounds,
 ) -> RunEstimate:
     """``questions``: those of the pilot, at least one. ``at_once``: requests in flight of the pilot."""
     total = max(survey.questions, len(questions))
-    requests = estimate_total([question.requests for question in questions], total, limits.max_attempts)
-    most = max_tokens * max(question.requests for question in questions)
-    completion = estimate_total([question.completion_tokens for question in questions], total, most)
+    requests = estimate_total([question.requests for question in questions], total, bounds.requests)
+    answered = [question.completion_tokens for question in questions]
+    completion = estimate_total(answered, total, bounds.completion_tokens)
     pairs = [(question.expected_prompt_tokens, question.prompt_tokens) for question in questions]
     expected = survey.prompt_tokens
     if sum(number for _, number in pairs) and all(other > 0 for other, _ in pairs):

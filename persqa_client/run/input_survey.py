@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 from persqa_client.errors import RowError
+from persqa_client.images.boxes import add_margin, locate_box
 from persqa_client.images.decode import fit_size
 from persqa_client.images.headers import PictureSize, measure_picture
+from persqa_client.images.references import NamedErrors
 from persqa_client.images.tokens import detect_model_family, make_token_counter
 from persqa_client.inputs.sources import NamedLine, Source, read_named_lines
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.plan import RowReader, RunPlan
 from persqa_client.run.preview import draw_places, pick_places
-from persqa_client.types import START_POSITION, BadRow, EncodedImage, Row
+from persqa_client.types import START_POSITION, BadRow, BoxMark, EncodedImage, Row
 
 # Rows whose pictures are read; of a larger input, these are spread over it.
 MAX_MEASURED_ROWS = 5000
@@ -134,7 +137,7 @@ class RowMeter:
         for task_id in ids:
             task = self._tasks.make_task(row, task_id)
             text += TEMPLATE_TOKENS + estimate_text_tokens(task.system) + estimate_text_tokens(task.prompt)
-        pictures = sum(self._count(self.measure_reference(reference)) for reference in row.images)
+        pictures = sum(self._count(self._measure_view(reference, mark)) for reference, mark in row.views)
         return RowSize(len(ids), text, pictures)
 
     def measure_reference(self, reference: str) -> PictureSize:
@@ -149,9 +152,33 @@ class RowMeter:
             raise size.fresh()
         return size
 
-    def _count(self, size: PictureSize) -> int:
-        width, height = fit_size((size.width, size.height), self._max_pixels)
+    def _measure_view(self, reference: str, mark: BoxMark | None) -> tuple[int, int]:
+        """Of the picture, or of the part of it that is sent. Raises RowError, also for a box that is not in it."""
+        size = self.measure_reference(reference)
+        width, height = size.width, size.height
+        if mark is None:
+            return width, height
+        with NamedErrors(reference):
+            try:
+                return measure_marked((width, height), mark)
+            except RowError:
+                # A header does not always show whether the picture is turned.
+                with suppress(RowError):
+                    return measure_marked((height, width), mark)
+                raise
+
+    def _count(self, sides: tuple[int, int]) -> int:
+        width, height = fit_size(sides, self._max_pixels)
         return PICTURE_MARKS + self._count_tokens(EncodedImage(b"", "", width, height))
+
+
+def measure_marked(size: tuple[int, int], mark: BoxMark) -> tuple[int, int]:
+    """Of an upright picture. Raises RowError (``box_invalid``)."""
+    box = locate_box(mark, size)
+    if mark.mode != "cropped":
+        return size
+    left, top, right, bottom = add_margin(box, size)
+    return right - left, bottom - top
 
 
 def estimate_text_tokens(text: str) -> float:
@@ -216,8 +243,8 @@ def add_row(survey: InputSurvey, row: Row, size: RowSize | RowError, meter: RowM
     survey.questions_measured += size.questions
     survey.text_tokens_measured += size.text_tokens
     survey.picture_tokens_measured += size.questions * size.picture_tokens
-    survey.pictures += len(row.images)
-    for reference in row.images:
+    survey.pictures += len(row.pictures)
+    for reference in row.pictures:
         if hash(reference) not in references:
             references.add(hash(reference))
             survey.picture_bytes += meter.measure_reference(reference).bytes

@@ -39,9 +39,9 @@ class Estimate(NamedTuple):
 def estimate_total(sample: Sequence[float], population: int, highest: float = math.inf) -> Estimate:
     """The sum of ``population`` numbers that are not negative, of which the sample is known.
 
-    ``highest``: the largest possible number.
+    ``highest``: the largest possible number; the sample may show that it is larger.
     """
-    count, known = len(sample), sum(sample)
+    count, known, highest = len(sample), sum(sample), max(highest, *sample)
     if count >= population:
         return Estimate(known, known, known)
     mean = fmean(sample)

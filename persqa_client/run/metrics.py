@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
 from prometheus_client import CollectorRegistry, start_http_server
@@ -30,7 +30,7 @@ class RunCollector(Collector):
         self._run = run
 
     def collect(self) -> Iterator[Metric]:
-        sessions = {mask_keys(session.endpoint.base_url): session for session in self._run.pool.sessions}
+        sessions = name_sessions(self._run.pool.sessions)
         yield from collect_requests(sessions)
         yield make_histogram({name: session.traffic.durations for name, session in sessions.items()})
         outcomes = CounterMetricFamily(
@@ -39,6 +39,15 @@ class RunCollector(Collector):
         for outcome, count in dict(self._run.progress.outcomes).items():
             outcomes.add_metric([outcome], count)
         yield outcomes
+
+
+def name_sessions(sessions: Sequence[Session]) -> dict[str, Session]:
+    """By the URL of the endpoint; those that differ only in what a label does not show have their number behind it."""
+    urls = [mask_keys(session.endpoint.base_url) for session in sessions]
+    return {
+        url if urls.count(url) == 1 else f"{url} ({number})": session
+        for number, (url, session) in enumerate(zip(urls, sessions, strict=True), 1)
+    }
 
 
 def collect_requests(sessions: Mapping[str, Session]) -> Iterator[Metric]:

@@ -46,8 +46,8 @@ class Pilot:
     def __init__(self, sample: Sample, meter: RowMeter) -> None:
         self.sample = sample
         self.questions: dict[TaskId, PilotQuestion] = {}
-        # Rows that failed before a request.
-        self.unusable = 0
+        # Numbers of the rows that failed before a request.
+        self.unusable: set[int] = set()
         # Seconds, and the sum of the requests in flight over them.
         self.seconds = 0.0
         self._busy_seconds = 0.0
@@ -57,7 +57,7 @@ class Pilot:
         async def answer_and_keep(row: Row | BadRow, task_id: TaskId, set_weight: SetWeight) -> Outcome:
             outcome = await answer(row, task_id, set_weight)
             if isinstance(row, BadRow) or not outcome.attempts:
-                self.unusable += 1
+                self.unusable.add(task_id.row)
             elif task_id not in self.questions:  # the model check asks an answered row again
                 self.questions[task_id] = await asyncio.to_thread(self._describe, row, outcome)
             return outcome

@@ -21,7 +21,7 @@ from persqa_client.engines.row_loop import RunProgress
 from persqa_client.errors import SettingsError
 from persqa_client.outcomes import Failure, Outcome
 from persqa_client.run.phases import PhaseWatch, is_answering
-from persqa_client.run.prices import find_known_price
+from persqa_client.run.prices import KnownPrice, find_known_price
 from persqa_client.run.row_count import RowCount
 from persqa_client.run.run import Run
 from persqa_client.run.settings import RunSettings
@@ -227,15 +227,27 @@ async def report_progress(
     meter = ProgressMeter(watched, monotonic(), count_rows=count_rows, price=settings.limits.price)
     # In a thread, since it reads many prices; until it ends, there is no cost.
     known = None if meter.price else asyncio.ensure_future(asyncio.to_thread(find_known_price, settings))
-    with suppress(asyncio.CancelledError):
-        while True:
-            call(meter.take(monotonic()))
-            await asyncio.sleep(CALL_INTERVAL)
-            if known is not None and known.done() and (price := known.result()) is not None:
-                meter.price, known = price.price, None
-    if known is not None:
-        known.cancel()
-    call(replace(meter.take(monotonic()), phase="ended", seconds_left=None))
+    try:
+        with suppress(asyncio.CancelledError):
+            while True:
+                call(meter.take(monotonic()))
+                await asyncio.sleep(CALL_INTERVAL)
+                if known is not None and known.done():
+                    meter.price, known = read_price(known), None
+    finally:
+        if known is not None:
+            known.cancel()
+        call(replace(meter.take(monotonic()), phase="ended", seconds_left=None))
+
+
+def read_price(found: asyncio.Future[KnownPrice | None]) -> Price | None:
+    """None if looking it up has failed: a display goes on without the cost."""
+    try:
+        price = found.result()
+    except Exception:
+        logger.warning("The price of the model could not be looked up; the progress has no cost.", exc_info=True)
+        return None
+    return None if price is None else price.price
 
 
 def make_safe(on_progress: OnProgress) -> Callable[[ProgressSnapshot], None]:

@@ -28,6 +28,8 @@ FIRST_INTERVAL, INTERVAL, FIRST_MINUTES = 1.0, 10.0, 300.0
 # After these minutes, a line of more than 190 bytes makes the next interval longer: a day has less than 2 MB.
 BYTES_PER_SECOND = 19.0
 LATENCY_BOUNDS = "latency_bounds"
+# A line with a larger number is damaged.
+MAX_FIGURE = 1e15
 NO_LATENCY = (0,) * (len(DURATION_BOUNDS) + 1)
 
 
@@ -204,32 +206,55 @@ def parse_starts(lines: Sequence[bytes]) -> Iterator[TimelineStart]:
                 usable = fields.get(LATENCY_BOUNDS) == list(DURATION_BOUNDS)
             else:
                 start.samples.append(parse_sample(fields, start.samples, has_latency=usable))
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError):
             continue
     yield start
 
 
 def parse_sample(fields: dict[str, Any], earlier: Sequence[TimelineSample], *, has_latency: bool) -> TimelineSample:
-    """Raises ValueError, TypeError, KeyError, IndexError or AttributeError for a line that is not a sample."""
+    """Raises ValueError, TypeError, KeyError, IndexError, AttributeError or OverflowError for a line that is not a
+    sample, or is earlier than the one before.
+    """
     previous = earlier[-1] if earlier else TimelineSample(0.0)
     latency = list(previous.latency)
     for number, count in fields.get("latency", {}).items() if has_latency else ():
-        latency[int(number)] += int(count)
+        latency[read_count(int(number))] += read_count(count)
     prompt, completion = fields["tokens"]
+    running, waiting = fields.get("running"), fields.get("waiting")
+    seconds = read_figure(fields["t"])
+    if seconds < previous.seconds:
+        raise ValueError("earlier than the sample before")
     return TimelineSample(
-        seconds=float(fields["t"]),
-        done=int(fields["done"]),
-        failed=int(fields["failed"]),
-        in_flight=int(fields["in_flight"]),
-        limit=int(fields["limit"]),
-        running=fields.get("running"),
-        waiting=fields.get("waiting"),
-        prompt_tokens=int(prompt),
-        completion_tokens=int(completion),
-        retries=dict(fields.get("retries", previous.retries)),
-        refusals=dict(fields.get("refusals", previous.refusals)),
+        seconds=seconds,
+        done=read_count(fields["done"]),
+        failed=read_count(fields["failed"]),
+        in_flight=read_count(fields["in_flight"]),
+        limit=read_count(fields["limit"]),
+        running=None if running is None else read_figure(running),
+        waiting=None if waiting is None else read_figure(waiting),
+        prompt_tokens=read_count(prompt),
+        completion_tokens=read_count(completion),
+        retries=read_reasons(fields["retries"]) if "retries" in fields else previous.retries,
+        refusals=read_reasons(fields["refusals"]) if "refusals" in fields else previous.refusals,
         latency=latency,
     )
+
+
+def read_figure(value: object) -> float:
+    """Raises TypeError or ValueError for what no sample has."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError("not a number")
+    if not 0 <= value <= MAX_FIGURE:
+        raise ValueError("out of range")
+    return value
+
+
+def read_count(value: object) -> int:
+    return int(read_figure(value))
+
+
+def read_reasons(counts: Mapping[object, object]) -> dict[str, int]:
+    return {str(reason): read_count(count) for reason, count in counts.items()}
 
 
 def find_latency(later: Sequence[int], earlier: Sequence[int], shares: Sequence[float]) -> list[float] | None:

@@ -41,6 +41,12 @@ def test_questions_are_shown_with_their_marks(tmp_path: Path) -> None:
     assert any(line.endswith("sensitive]") for line in lines)
 
 
+def test_a_terminal_obeys_no_character_of_a_bank(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("Where does {tag} \u202estand?\n")
+    result = persqa("bank", "show", "mine.txt", cwd=tmp_path)
+    assert result.stdout == "Where does {tag} \\u202estand?\n", result.stderr
+
+
 def test_both_languages_have_headings(tmp_path: Path) -> None:
     lines = persqa("bank", "show", "animal", cwd=tmp_path).stdout.splitlines()
     assert [line for line in lines if line.startswith("#")] == ["# animal, English", "# animal, Chinese"]

@@ -279,6 +279,16 @@ def test_a_dry_run_names_the_files_that_a_run_skips(folder: Path, simulator: Sim
         assert result.stderr.count(warning) == 1, result.stderr
 
 
+def test_a_dry_run_shows_characters_that_a_terminal_would_obey(folder: Path) -> None:
+    lines = [{"image": "a\u202e.jpg"}, {"image": "data:;place=a%1Bb%E2%80%AE;base64,aaaa"}, {"image": 5, "\u202e": 1}]
+    (folder / "odd.jsonl").write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    result = persqa("run", "odd.jsonl", "--dry-run", "--base-url", "http://127.0.0.1:9/v1", "--model", "m", cwd=folder)
+    assert result.stdout.count("would fail: ") == 3
+    assert "a\\u202e.jpg" in result.stdout
+    assert "a\\x1bb\\u202e" in result.stdout
+    assert not {"\u202e", "\x1b"} & set(result.stdout + result.stderr)
+
+
 def test_a_dry_run_prints_requests_and_sends_none(folder: Path, simulator: Simulator) -> None:
     write_rows(folder, 5)
     asked = simulator.stats()["requests"]

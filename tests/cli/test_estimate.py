@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from persqa_client.cli.estimate_report import format_interval, format_times, make_run_command
-from persqa_client.config import Limits
-from persqa_client.run.estimate import estimate_run, estimate_seconds
+from persqa_client.cli.estimate import estimate
+from persqa_client.cli.estimate_report import describe_problems, format_interval, format_times, make_run_command
+from persqa_client.config import Endpoint, Limits, Recipe, Sampling
+from persqa_client.run.estimate import QuestionBounds, bound_question, estimate_run, estimate_seconds
 from persqa_client.run.input_survey import InputSurvey
 from persqa_client.run.intervals import Estimate
 from persqa_client.run.pilot import PilotQuestion
+from persqa_client.run.settings import make_run_settings
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, Simulator, run_simulator
 from tests.support.commands import lines_in, persqa
 
@@ -127,11 +131,33 @@ def test_rows_from_standard_input_are_estimated(folder: Path, simulator: Simulat
         ("estimate photos --pilot=3 -q --model m", "persqa run photos --model m -o qa.jsonl"),
         ("estimate photos -o x.jsonl --pilot 3", "persqa run photos -o x.jsonl"),
         ("estimate photos -ox.jsonl", "persqa run photos -ox.jsonl"),
+        (
+            """estimate a --extra-body '{"token": "hunter-2", "n": 1}'""",
+            """persqa run a --extra-body '{"token": "…", "n": 1}' -o qa.jsonl""",
+        ),
+        (
+            """estimate a --extra-body='{"api_key":"x"}'""",
+            """persqa run a '--extra-body={"api_key": "…"}' -o qa.jsonl""",
+        ),
+        ("""estimate a --extra-body '{"n":1}'""", """persqa run a --extra-body '{"n":1}' -o qa.jsonl"""),
         ("estimate estimate --output=x.jsonl --json", "persqa run estimate --output=x.jsonl"),
     ],
 )
 def test_the_command_of_the_run_follows(words: str, command: str) -> None:
-    assert make_run_command(words.split()) == command
+    assert make_run_command(shlex.split(words)) == command
+
+
+KEY = "sk-abcdef1234567890abcdef1234567890"
+
+
+def test_no_form_of_the_command_shows_a_key(folder: Path) -> None:
+    words = ("in.jsonl", "--base-url", f"http://127.0.0.1:9/v1?api_key={KEY}", "--model", "m", "--pilot", "0")
+    body = ("--extra-body", json.dumps({"token": f"{KEY}7", "top_k": 5}))
+    for form in ((), ("--json",)):
+        result = persqa("estimate", *words, *body, *form, "--log-file", "e.log", cwd=folder)
+        assert result.returncode == 0, result.stderr
+        assert "persqa run in.jsonl --base-url " in result.stdout
+        assert KEY not in result.stdout + result.stderr + (folder / "e.log").read_text()
 
 
 SURVEY = InputSurvey(rows=100, measured=100, usable_measured=100, questions_measured=100, text_tokens_measured=1e4)
@@ -149,16 +175,64 @@ def test_the_slowest_limit_decides_the_time() -> None:
     assert seconds(tpm=2) == (Estimate(600.0, 300.0, 1200.0), "at --tpm 2")
 
 
+def test_a_question_may_take_all_asks_and_verdicts_with_all_their_attempts() -> None:
+    def bound(endpoints: int = 1, **flags: Any) -> QuestionBounds:
+        urls = [Endpoint(base_url=f"http://127.0.0.1:{port}/v1", model="m") for port in range(9, 9 + endpoints)]
+        return bound_question(make_run_settings(urls, {"max_tokens": 512, **flags}))
+
+    # Two asks, the second with twice the tokens.
+    assert bound(max_attempts=1) == (2, 3 * 512)
+    assert bound(max_attempts=5) == (10, 3 * 512)
+    assert bound(max_attempts=1, verify="all") == (6, 7 * 512)
+    assert bound(2, max_attempts=1) == (6, 5 * 512)
+
+
 def test_questions_that_were_asked_again_count() -> None:
     questions = [PilotQuestion(100.0, 110, 20, 1), PilotQuestion(100.0, 220, 40, 2, "no_tag")] * 5
-    found = estimate_run(SURVEY, questions, None, limits=Limits(max_attempts=3), at_once=4, max_tokens=50)
+    found = estimate_run(SURVEY, questions, None, limits=Limits(), at_once=4, bounds=QuestionBounds(6, 150))
     assert (found.requests.value, found.completion_tokens.value, found.seconds) == (150, 3000, None)
     assert found.prompt_tokens.value == pytest.approx(1.65 * 1e4)
-    assert found.requests.low < 150 < found.requests.high <= 15 + 90 * 3
+    assert found.requests.low < 150 < found.requests.high <= 15 + 90 * 6
     silent = [PilotQuestion(100.0, 0, 0, 1)] * 5
-    found = estimate_run(SURVEY, silent, 1.0, limits=Limits(), at_once=5, max_tokens=50)
+    found = estimate_run(SURVEY, silent, 1.0, limits=Limits(), at_once=5, bounds=QuestionBounds(6, 150))
     assert found.prompt_tokens == Estimate(1e4, 1e4, 1e4)
     assert found.seconds == Estimate(20.0, 20.0, 20.0)
+
+
+def test_the_estimate_takes_all_settings_that_change_what_is_asked() -> None:
+    parameters = inspect.signature(estimate).parameters
+    written_only = {"output_style", "details", "paths"}
+    assert not (Recipe.model_fields.keys() | Sampling.model_fields.keys()) - written_only - parameters.keys()
+
+
+def test_rows_that_fail_are_told_with_their_codes_together() -> None:
+    survey = InputSurvey(rows=1003, measured=100)
+    survey.problems.add("bad_field", "Line 2: first")
+    survey.problems.add("no_image", "Line 3: other")
+    survey.problems.add("no_image", "Line 4: other")
+    survey.picture_problems.add("bad_field", "Line 9: later")
+    assert describe_problems(survey) == {
+        "bad_field": {"count": 1 + 10, "example": "Line 2: first"},
+        "no_image": {"count": 2, "example": "Line 3: other"},
+    }
+
+
+def test_who_is_meant_is_a_part_of_the_estimate_and_of_its_command(folder: Path, simulator: Simulator) -> None:
+    Image.new("RGB", (280, 280)).save(folder / "who.png")
+    (folder / "bo").mkdir()
+    Image.new("RGB", (280, 280)).save(folder / "bo" / "1.png")
+    lines = [{"image": "bo/1.png", "at": [0, 0, 100, 140]}, {"image": "bo/1.png", "at": [0, 0, 900, 140]}]
+    (folder / "box.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    who = ("--tag-from", "folder", "--reference", "who.png", "--box", "cropped", "--box-key", "at")
+    words = ("box.jsonl", "--base-url", simulator.base_url, "--model", DEFAULT_MODEL, "--no-probes", "--questions", "3")
+    found = estimate_as_json(folder, *words, *who, "--verify", "all", "--max-attempts", "1")
+    assert (found["usable_rows"], found["pictures"]["count"], found["questions"]) == (1, 2, 3)
+    assert found["unusable"]["box_invalid"]["example"].startswith("Line 2: bo/1.png has 280 x 280 pixels, and its box")
+    assert " --tag-from folder --reference who.png --box cropped --box-key at " in found["command"]
+    assert found["estimate"]["requests"]["high"] == found["pilot"]["requests"] == 9
+    result = persqa("estimate", *words, *who, "--verify", "all", cwd=folder)
+    figures = {line[:15].strip(): line[16:] for line in result.stdout.splitlines()}
+    assert figures["pilot"] == "3 questions with 9 requests; 1 row could not be asked about"
 
 
 def test_figures_without_a_spread_have_no_interval() -> None:

@@ -69,6 +69,23 @@ def test_a_run_takes_the_file_as_it_is(tmp_path: Path, simulator: Simulator, mon
     assert json.loads((tmp_path / "qa.jsonl").read_text())["pers_qa"]
 
 
+def test_a_key_in_a_variable_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "sk-abcdef1234567890abcdef1234567890"
+    monkeypatch.setenv("PERSQA_MODEL", "my-model")
+    for urls, shown in (
+        (f"http://127.0.0.1:9/v1?api_key={key}", '# base-url = "http://127.0.0.1:9/v1?api_key=…"'),
+        (f"http://a:9/v1 http://b:9/v1?k={key}", '# base-url = ["http://a:9/v1", "http://b:9/v1?k=…"]'),
+    ):
+        monkeypatch.setenv("PERSQA_BASE_URL", urls)
+        text = describe_config(OPTIONS, "my.toml")
+        assert key not in text
+        assert (
+            f"# PERSQA_BASE_URL may have a key in it, which is not written here; keep the variable.\n{shown}\n" in text
+        )
+        values = tomllib.loads(text)
+        assert (values.get("base-url"), values["model"]) == (None, "my-model")
+
+
 def test_an_existing_file_is_replaced_only_by_force(tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text("tag = 'bo'\n")
     refused = persqa("init", "my.toml", cwd=tmp_path)

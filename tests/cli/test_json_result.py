@@ -62,7 +62,7 @@ def test_a_run_that_stops_tells_why_and_how_to_go_on(folder: Path, simulator: Si
     assert (found["state"], found["reason"]["code"]) == ("stopped", "budget")
     # The row without a picture fails beside the others.
     assert 1 <= found["answered"] == found["rows"] - found["failed"] < 5
-    assert (found["resume"], "raise it" in found["reason"]["message"]) == (None, True)
+    assert (found["resume"], "Raise it" in found["reason"]["message"]) == (None, True)
     assert "partial" in found["files"]
 
 

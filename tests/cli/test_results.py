@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import signal
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
-from persqa_client.cli.results import describe_sample, find_reasons, read_samples
+from persqa_client.cli.results import describe_sample, find_reasons, print_results, read_samples
 from persqa_client.config import Recipe
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
 from tests.support.commands import persqa, start
@@ -39,6 +41,14 @@ def test_a_sample_is_one_short_line_without_control_characters() -> None:
     assert (len(shown), shown[-1]) == (240, "…")
     data = describe_sample({"image": "data:image/png;base64," + "A" * 400, "pers_qa": "<mam> sits."}, Recipe())
     assert data == "data:image/png;base64,… (400 characters): <mam> sits."
+
+
+def test_printed_results_have_no_characters_that_a_terminal_obeys() -> None:
+    for is_terminal in (False, True):
+        stream = io.StringIO()
+        console = Console(file=stream, force_terminal=is_terminal, width=100, color_system=None)
+        print_results([("a\u202eb", "c\u202ed\x9be")], console)
+        assert stream.getvalue().split() == ["a\\u202eb", "c\\u202ed\\x9be"]
 
 
 def test_the_result_names_reasons_and_rows_and_how_to_look(tmp_path: Path) -> None:

@@ -134,6 +134,25 @@ def test_a_folder_is_refused_unless_it_is_new_empty_or_an_earlier_export_with_fo
     assert list_files(tmp_path / "run") == before
 
 
+@pytest.mark.parametrize("way", ["made/../photos", "photos/../photos", "one/two/../../photos"])
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_is_found_by_any_way_to_it(way: str, force: bool, tmp_path: Path) -> None:
+    draw_picture(tmp_path / "photos" / "cat.png", 1)
+    with pytest.raises(SettingsError, match="is not empty: give -o a new folder"):
+        export(write_run(tmp_path / "run", make_rows(1)), tmp_path / way, force=force)
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.png"]
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_place_where_nothing_can_be_made_is_refused(tmp_path: Path) -> None:
+    output = write_run(tmp_path / "run", make_rows(1))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(SettingsError, match="file is a file, not a folder: choose another -o"):
+        export(output, tmp_path / "file" / "data")
+    with pytest.raises(SettingsError, match="no file can be made in /proc"):
+        export(output, Path("/proc/data"))
+
+
 def test_a_file_of_an_export_that_was_changed_is_not_replaced(tmp_path: Path) -> None:
     output = write_run(tmp_path / "run", make_rows(2))
     export(output, tmp_path / "data", "llamafactory")

@@ -117,6 +117,9 @@ def test_the_error_of_a_failure_file_is_removed() -> None:
     [
         pytest.param(b"", None, id="one question"),
         pytest.param(b', "question": 3', 3, id="several questions"),
+        pytest.param(b', "question": true', None, id="a boolean"),
+        pytest.param(b', "question": 1%s' % (b"0" * 400), None, id="larger than any float"),
+        pytest.param(b', "question": NaN', None, id="not a number"),
     ],
 )
 def test_only_the_failed_question_is_asked_again(question: bytes, only: int | None) -> None:

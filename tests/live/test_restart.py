@@ -81,7 +81,7 @@ def test_a_run_survives_its_server_and_loses_nothing(own_server: TinyVLLMServer,
     done = run_through_a_crash(own_server, input, own_server.endpoint.wordy_flags)
 
     done.assert_answered(ROWS)
-    assert "waiting:" in done.said, "the run never noticed that its server was away"
+    assert "Waiting for the server (" in done.said, "the run never noticed that its server was away"
 
 
 @pytest.mark.own_server

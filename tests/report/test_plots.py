@@ -68,6 +68,7 @@ def test_there_are_few_points(starts: int, samples: int) -> None:
 def test_a_run_without_samples_has_no_plots() -> None:
     assert make_timeline_json([]) is None
     assert make_timeline_json([TimelineStart("", make_samples([0]))]) is None
+    assert make_timeline_json([TimelineStart("", make_samples([0, 0]))]) is None
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0.123456, 0.1235), (12.0, 12), (123_456.7, 123_457), (0, 0)])

@@ -61,6 +61,21 @@ def test_each_question_has_the_pictures_of_its_row(folder: Path) -> None:
     assert 2 * one.text_tokens < three.text_tokens < 4 * one.text_tokens
 
 
+def test_a_crop_is_measured_and_every_picture_of_the_character(folder: Path) -> None:
+    box, whole = {"image": "a.png", "box": [100, 100, 200, 200]}, {"image": "a.png", "box": None}
+    drawn, cropped = (survey([box], folder, box=mode) for mode in ("drawn", "cropped"))
+    assert drawn.picture_tokens == survey([whole], folder, box="cropped").picture_tokens
+    assert cropped.picture_tokens == count_image_tokens(120, 120, "qwen2.5-vl") + 2
+    turned = survey([{"image": "a.png", "box": [400, 500, 450, 600]}], folder, box="cropped")
+    assert turned.usable == 1  # if the picture is turned, as its header may not show
+    outside = survey([{"image": "a.png", "box": [100, 100, 700, 700]}], folder, box="drawn")
+    assert outside.picture_problems.counts == {"box_invalid": 1}
+    shown = survey([{"image": "a.png", "who": "b.jpg"}] * 2, folder, reference_key="who")
+    assert (shown.pictures, shown.different_pictures, shown.usable) == (4, 2, 2)
+    assert shown.picture_tokens > 2 * drawn.picture_tokens
+    assert survey([{"image": "a.png", "who": "c.jpg"}], folder, reference_key="who").usable == 0
+
+
 def test_of_a_huge_input_a_part_of_the_pictures_is_read(folder: Path) -> None:
     rows = [{"image": "a.png" if number % 4 else "none.png", "id": number} for number in range(1000)]
     found = survey([*rows, {"image": 5}], folder, most=100)

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from persqa_client.config import Endpoint
 from persqa_client.errors import SettingsError
 from persqa_client.run.background import execute_with_monitors
-from persqa_client.run.metrics import HOST, check_metrics_port
+from persqa_client.run.metrics import HOST, check_metrics_port, name_sessions
 from persqa_client.run.run import Run
 from persqa_client.simulator.server import SimSettings, run_simulator
 from tests.run.test_progress import make_run, picture
@@ -73,6 +74,20 @@ async def test_the_metrics_of_a_run_are_those_of_its_endpoint_and_rows(picture: 
     with pytest.raises(OSError, match="refused"):
         await asyncio.to_thread(read_text, scraper.address)
     assert threading.active_count() <= threads + 2
+
+
+async def test_endpoints_that_differ_only_in_their_query_have_series_of_their_own(picture: Path) -> None:
+    run = make_run("http://127.0.0.1:9/v1", picture, 1)
+    url = run.settings.endpoint.base_url
+    other = "http://127.0.0.1:10/v1"
+    endpoints = [Endpoint(base_url=each, model="m") for each in (f"{url}?d=a", other, f"{url}?d=b")]
+    settings = run.settings.model_copy(update={"endpoint": endpoints[0], "further_endpoints": tuple(endpoints[1:])})
+    several = Run(settings, run.source)
+    named = name_sessions(several.pool.sessions)
+    for each in (run, several):
+        await each.pool.aclose()
+    assert list(named) == [f"{url} (1)", other, f"{url} (3)"]
+    assert list(named.values()) == list(several.pool.sessions)
 
 
 async def test_a_run_with_metrics_can_be_repeated_in_a_process(picture: Path) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -17,14 +18,23 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from persqa_client.config import Endpoint, Limits
+from persqa_client.config import Endpoint, Limits, Price
 from persqa_client.engines.row_loop import ANSWERING
 from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.opening import SpooledSource
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.background import execute_with_monitors
-from persqa_client.run.progress import Pace, ProgressMeter, ProgressSnapshot, check_callback, report_run
+from persqa_client.run.prices import KnownPrice
+from persqa_client.run.progress import (
+    Pace,
+    ProgressMeter,
+    ProgressSnapshot,
+    check_callback,
+    read_price,
+    report_progress,
+    report_run,
+)
 from persqa_client.run.progress_display import log_progress, show_bar, show_lines
 from persqa_client.run.row_count import count_rows
 from persqa_client.run.run import Run
@@ -215,6 +225,32 @@ async def test_a_callback_that_fails_is_logged_once(picture: Path, caplog: pytes
     assert (len(calls) >= 3, calls[-1]) == (True, 8)
     assert [record.getMessage() for record in caplog.records] == ["on_progress raised an exception; the run goes on."]
     assert "no display" in caplog.text
+
+
+async def test_a_price_that_cannot_be_looked_up_is_no_cost(caplog: pytest.LogCaptureFixture) -> None:
+    known, unknown, failed = (asyncio.get_running_loop().create_future() for _ in range(3))
+    known.set_result(KnownPrice(Price(1.0, 2.0), "USD", "a list"))
+    unknown.set_result(None)
+    failed.set_exception(RuntimeError("no list"))
+    assert [read_price(each) for each in (known, unknown)] == [Price(1.0, 2.0), None]
+    assert not caplog.records
+    assert read_price(failed) is None
+    assert "no list" in caplog.text
+
+
+async def test_the_last_call_comes_whatever_ends_the_calls(picture: Path) -> None:
+    class Uncounted(Exception): ...
+
+    def fail() -> int:
+        raise Uncounted
+
+    run = make_run("http://127.0.0.1:9/v1", picture, 1)
+    seen: list[ProgressSnapshot] = []
+    counts: Iterator[Callable[[], int]] = iter([lambda: 1, fail, lambda: 1])
+    with pytest.raises(Uncounted):
+        await report_progress(run, seen.append, lambda: next(counts)())
+    await run.pool.aclose()
+    assert [snapshot.phase == "ended" for snapshot in seen] == [False, True]
 
 
 async def test_an_asynchronous_callback_is_refused() -> None:

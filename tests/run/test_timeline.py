@@ -83,6 +83,24 @@ def test_samples_are_read_as_they_were() -> None:
     assert two.samples[0].latency == FIRST.latency
 
 
+WRONG = (float("inf"), float("nan"), 10**400, -1, "x", [1], True, {"a": "b"}, {"a": float("inf")}, {"99": 1}, {"-1": 1})
+
+
+def test_lines_that_are_damaged_are_left_out() -> None:
+    sample = json.loads(render_sample(FIRST, TimelineSample(0.0)))
+    first, last = ({**sample, "t": seconds} for seconds in (1.0, 3.0))
+    damaged = [{**sample, "t": 2.0, name: value} for name in sample for value in WRONG]
+    # Reasons may have any name.
+    damaged = [each for each in damaged if {"99": 1} not in (each["retries"], each["refusals"])]
+    damaged = [each for each in damaged if {"-1": 1} not in (each["retries"], each["refusals"])]
+    damaged += [{**sample, "t": 2.0, "tokens": [1, value]} for value in WRONG]
+    damaged += [{**sample, "t": 0.5}, {**sample, "t": 2.0, "latency": {"4": float("inf")}}]
+    mark = {"tool": "persqa_client", "timeline": 1, "latency_bounds": DURATION_BOUNDS}
+    lines = [json.dumps(each).encode() for each in (mark, first, *damaged, last)]
+    start = [*parse_starts(lines)][1]
+    assert [each.seconds for each in start.samples] == [1.0, 3.0]
+
+
 def test_durations_in_other_classes_are_left_out() -> None:
     lines = [b'{"tool":"persqa_client","timeline":1,"latency_bounds":[1]}', render_sample(FIRST, TimelineSample(0.0))]
     assert [*parse_starts(lines)][1].samples[0].latency == NONE
