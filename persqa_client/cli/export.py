@@ -55,7 +55,10 @@ def export_outputs(
     ] = None,
     sent: Annotated[
         bool,
-        typer.Option("--sent", help="Pictures as they were sent: upright, reduced, without GPS and other metadata."),
+        typer.Option(
+            "--sent",
+            help="Pictures as they were sent: upright, reduced, with their --box, without GPS and other metadata.",
+        ),
     ] = False,
     paths: Annotated[
         Literal["relative", "absolute"], typer.Option(help="How rows name copies and links; relative to DIR.")

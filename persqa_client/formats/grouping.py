@@ -75,11 +75,7 @@ class RowGrouping:
 
     def _find_digest(self, reference: str, roots: Sequence[Path]) -> str:
         version = get_file_version(reference, roots)
-        if version is not None:
-            key = os.path.realpath(version.path)
-        else:
-            # Names that are not UTF-8 have surrogates.
-            key = sha256(reference.encode("utf-8", "surrogatepass")).hexdigest()
+        key = os.path.realpath(version.path) if version is not None else digest_reference(reference)
         digest = self._digests.get(key)
         if digest is None:
             try:
@@ -103,10 +99,16 @@ def count_pictures(
 
 
 def find_picture_folder(reference: str, run: RecordedRun) -> str:
-    """Relative to the output, so that it does not depend on where both lie."""
+    """Relative to the output, so that it does not depend on where both lie. A picture without a file is by itself."""
     version = get_file_version(reference, run.roots)
-    path = version.path if version is not None else reference
-    return os.path.relpath(os.path.realpath(os.path.dirname(path)), os.path.realpath(run.output.parent))
+    if version is None:
+        return digest_reference(reference)
+    return os.path.relpath(os.path.realpath(os.path.dirname(version.path)), os.path.realpath(run.output.parent))
+
+
+def digest_reference(reference: str) -> str:
+    """Names that are not UTF-8 have surrogates."""
+    return sha256(reference.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def group_rows(

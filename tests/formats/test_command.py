@@ -73,9 +73,9 @@ def test_decisions_of_people_apply_and_are_said(tmp_path: Path) -> None:
             "Decided by hand: accepted 1, edited 1, rejected 1.",
             "1 decision not applied: an export has no answers of failed questions.",
             "1 row left out (decision 1). The first is qa-1: a decision rejects it.",
-            f"2 rows: {name}.jsonl. See {name}.export.json.",
+            f"2 rows: {name}.jsonl. See {name}.jsonl.export.json.",
         ]
         rows = [LAYOUTS[name].read(row) for row in read_rows(tmp_path / f"{name}.jsonl")]
         assert [row.answer for row in rows] == [PLATE, CUP]
     counts = {"accept": 1, "edit": 1, "not_accepted": 1, "reject": 1}
-    assert json.loads((tmp_path / "llava.export.json").read_text())["decisions"] == counts
+    assert json.loads((tmp_path / "llava.jsonl.export.json").read_text())["decisions"] == counts

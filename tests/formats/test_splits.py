@@ -153,7 +153,8 @@ def test_a_split_does_not_depend_on_where_the_pictures_lie(tmp_path: Path) -> No
         assert found[0] == found[1]
 
 
-def test_memory_does_not_grow_with_the_pictures_in_the_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["picture", "folder"])
+def test_memory_does_not_grow_with_the_pictures_in_the_rows(by: GroupBy, tmp_path: Path) -> None:
     rows = []
     for number in range(12):
         draw_picture(tmp_path / "a.bmp", number, (400, 300))
@@ -165,7 +166,7 @@ def test_memory_does_not_grow_with_the_pictures_in_the_rows(tmp_path: Path) -> N
     tracemalloc.start()
     try:
         records = ((record, run) for record in run.iter_records())
-        grouping, near = group_rows(Split(HALVES), records, lambda number: None)
+        grouping, near = group_rows(Split(HALVES, by), records, lambda number: None)
         kept = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
@@ -183,7 +184,7 @@ def test_data_in_a_row_and_a_file_are_near_duplicates(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by", ["picture", "folder"])
-def test_a_missing_picture_whose_name_is_not_utf_8_is_left_out(by: GroupBy, tmp_path: Path) -> None:
-    rows = [{"image": "missing\udcff.jpg"}, {"image": "1.png"}]
+def test_a_picture_with_a_name_that_no_file_can_have_is_left_out(by: GroupBy, tmp_path: Path) -> None:
+    rows = [{"image": "missing\udcff.jpg"}, {"image": "missing\0/a.jpg"}, {"image": "1.png"}]
     report, _ = split_run(write_run(tmp_path / "run", rows), tmp_path / "data", by)
-    assert report.left_out == {"image_missing": 1}
+    assert report.left_out == {"image_missing": 1, "image_unreadable": 1}
