@@ -289,7 +289,7 @@ def test_a_large_run_is_shown_before_it_is_read(browser: Browser, tmp_path: Path
         page.keyboard.press("j")
         wait_until(page, "source.overview.read === 1", 120)
         assert current(page) == "1"
-        assert page.locator("#count").inner_text() == f"{count:,} rows"
+        wait_until(page, f"document.querySelector('#count').innerText === '{count:,} rows'")
         page.get_by_label("Last page").first.click()
         wait_until(page, f"document.querySelector('.card:last-child a')?.textContent === '#{count}'")
         assert page.evaluate("document.querySelectorAll('.card').length") <= 60
