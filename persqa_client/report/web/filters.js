@@ -1,5 +1,21 @@
 // The fields of the filters: their options, and what is chosen in them.
 
+const NO_FILTERS = {
+  search: "",
+  run: "",
+  outcome: "",
+  question: "",
+  language: "",
+  doubt: "",
+  group: "",
+  shortest: null,
+  longest: null,
+  repaired: false,
+  reasked: false,
+  doubtful: false,
+  failed: false,
+  decision: "",
+};
 const MOST_OPTIONS = 300;
 const MOST_OPTION_LENGTH = 90;
 const ORDERS = ["input", "shortest", "longest", "tokens", "attempts", "question", "group", "outcome"];

@@ -11,23 +11,6 @@ const counts = { outcomes: new Map(), questions: new Map(), languages: new Map()
 let commented = 0;
 const groups = new Map(); // of answers that are nearly alike: the first answer, and how many there are
 
-const NO_FILTERS = {
-  search: "",
-  run: "",
-  outcome: "",
-  question: "",
-  language: "",
-  doubt: "",
-  group: "",
-  shortest: null,
-  longest: null,
-  repaired: false,
-  reasked: false,
-  doubtful: false,
-  failed: false,
-  decision: "",
-};
-
 // Takes the parts that have arrived, one at a time. Returns whether there was one.
 function takePart() {
   const element = document.querySelector("script.part");

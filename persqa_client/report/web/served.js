@@ -1,21 +1,6 @@
 // The rows of a page that is served: asks its server for those of one page. It has the same source as rows.js.
 
 const shared = JSON.parse(document.getElementById("shared").textContent);
-const NO_FILTERS = {
-  search: "",
-  run: "",
-  outcome: "",
-  question: "",
-  language: "",
-  doubt: "",
-  shortest: null,
-  longest: null,
-  repaired: false,
-  reasked: false,
-  doubtful: false,
-  failed: false,
-  decision: "",
-};
 // Milliseconds between two questions for what is new: while there is more, and otherwise.
 const [BUSY_PAUSE, IDLE_PAUSE] = [250, 1000];
 
