@@ -85,7 +85,8 @@ def test_one_box_belongs_to_the_first_image_and_a_list_has_one_for_each() -> Non
         ([1, 2, float("nan"), 4], "xyxy", "is [1, 2, nan, 4]; a box is"),
         ([1, 2, 3, 10**400], "xyxy", "is [1, 2, 3, 1000"),
         (f"[-1{'0' * 400}, 2, 3, 4]", "normalized", "is [-1000"),
-        ("[null, " + "[" * 1000 + "]" * 1001, "xyxy", "is nested too deeply; a box is"),
+        ("[null, " + "[" * 1000 + "]" * 1001, "xyxy", "; a box is"),
+        ("[null, " + "[" * 200_000 + "]" * 200_001, "xyxy", "; a box is"),
         ([1, 2, float("inf"), 4], "xywh", "is [1, 2, inf, 4]; a box is [x, y, width, height]"),
         ("left", "xyxy", "is 'left'; a box is"),
         ({"x": 1}, "xyxy", "is {'x': 1}; a box is"),
@@ -111,6 +112,15 @@ def test_what_is_no_box_is_refused_with_what_a_box_is(value: object, form: BoxFo
     assert caught.value.code == "box_invalid"
     assert words in caught.value.message
     assert len(caught.value.message) < 250
+
+
+def test_a_value_too_deep_to_be_shown_is_refused() -> None:
+    value: list[object] = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(RowError) as caught:
+        parse_boxes([None, value], "xyxy", "drawn", 2)
+    assert caught.value.message.startswith("is nested too deeply; a box is [x1, y1, x2, y2] in pixels")
 
 
 def test_a_box_may_be_rounded_out_of_the_image_and_no_further() -> None:

@@ -13,14 +13,16 @@ async function showNew() {
   const isSorted = !source.isServed && source.isComplete && state.order !== "input";
   const isReread = isSorted || epoch !== source.overview.epoch;
   epoch = source.overview.epoch;
-  if (isReread && field("cards").querySelector(".editor") === null) {
-    await applyFilters({ keep: state.selected ?? state.shown[0] ?? null, page: state.page });
+  if (isReread && hasNoEditor()) {
+    await applyFilters({ keep: state.selected ?? state.shown[0] ?? null, page: state.page, isWanted: hasNoEditor });
     return;
   }
   const found = await load({ also: state.shown.map((row) => row.key) });
   if (found !== null) mergeFound(found);
   if (source.isComplete) await showOther();
 }
+
+const hasNoEditor = () => field("cards").querySelector(".editor") === null;
 
 function mergeFound(found) {
   state.count = found.count;

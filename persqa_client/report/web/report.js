@@ -31,11 +31,13 @@ function showTrouble(error) {
   describeReport();
 }
 
-// keep: a row whose page is shown if it fits.
-async function applyFilters({ keep = null, page = 0 } = {}) {
+// keep: a row whose page is shown if it fits. isWanted: whether the cards may still be replaced when the rows are there.
+async function applyFilters({ keep = null, page = 0, isWanted = () => true } = {}) {
   await showOther();
   const found = await load({ page, keep: keep?.id });
-  if (found !== null) showFound(found);
+  if (found === null) return;
+  if (isWanted()) showFound(found);
+  else if (found.page === state.page) mergeFound({ ...found, also: [] });
 }
 
 // What the view shows in place of the rows.
