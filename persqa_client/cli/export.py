@@ -23,7 +23,7 @@ STAGES: dict[Stage, tuple[str, str]] = {
 }
 # Rows or pictures after which their number is shown again.
 SHOWN_STEPS = 100
-LayoutName = Literal["llava", "llamafactory", "swift", "trl", "openai", "axolotl", "jsonl"]
+LayoutName = Literal["llava", "llamafactory", "swift", "trl", "openai", "axolotl", "jsonl", "parquet"]
 
 
 def export_outputs(
@@ -32,8 +32,8 @@ def export_outputs(
         LayoutName,
         typer.Option(
             "--to",
-            help="Format: llava (also Qwen's trainer), llamafactory, swift, trl, openai, axolotl, or "
-            "jsonl (the lines of the output).",
+            help="Format: llava (also Qwen's trainer), llamafactory, swift, trl, openai, axolotl, "
+            "jsonl (the lines of the output), or parquet (for Hugging Face datasets, with the pictures).",
         ),
     ],
     target: Annotated[
@@ -50,7 +50,7 @@ def export_outputs(
         Literal["copy", "link", "leave", "embed"] | None,
         typer.Option(
             help="Copies or links in DIR/images, the paths of the originals, or data in the rows. Default: copy; leave "
-            "for a FILE; embed for openai."
+            "for a FILE; embed for openai and parquet."
         ),
     ] = None,
     sent: Annotated[
@@ -71,13 +71,16 @@ def export_outputs(
         typer.Option(help="What stays together in a split. Near-duplicate pictures count as one picture."),
     ] = "picture",
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    details: Annotated[
+        bool, typer.Option("--details", help="In parquet: also raw text, checks, seed, question id and tokens.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
 ) -> None:
     """Write the accepted answers of runs in the format that a trainer loads. Sends nothing.
 
-    DIR has the rows (train.json or train.jsonl, or a file for each part of --split), the pictures, and export.json,
-    which says where the rows come from. An unfinished run is exported as far as it got. What was decided with
-    persqa view --edit applies: rejected answers are left out, and edited ones have their new text.
+    DIR has the rows (train.json, train.jsonl or data/*.parquet, for each part of --split), the pictures, and
+    export.json, which says where the rows come from. An unfinished run is exported as far as it got. What was decided
+    with persqa view --edit applies: rejected answers are left out, and edited ones have their new text.
 
     Exit codes: 0 written, 2 invalid usage or files, 130 stopped.
 
@@ -91,7 +94,7 @@ def export_outputs(
     try:
         parts = Split(parse_parts(split), by, seed) if split is not None else None
         with show_steps() as on_step:
-            settings = ExportSettings(to, target, pictures, sent, paths == "absolute", parts, force)
+            settings = ExportSettings(to, target, pictures, sent, paths == "absolute", parts, force, details)
             report = export_runs(outputs, settings, on_step=on_step)
     except (SettingsError, StorageError) as error:
         exit_with_error(error, EXIT_USAGE)

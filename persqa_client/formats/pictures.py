@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from persqa_client.errors import RowError
-from persqa_client.formats.layout import PictureChoice, PictureLimits
+from persqa_client.formats.layout import PictureChoice, PictureLimits, RowPicture
 from persqa_client.formats.sent_pictures import SentForm
 from persqa_client.images.formats import detect_format
 from persqa_client.images.prepare import load_image
@@ -96,16 +96,26 @@ class PictureWriter:
 
         Raises StorageError if the folder can't be written.
         """
-        limit = self.settings.limits.max_count
-        if limit is not None and len(references) > limit:
-            raise RowError("too_many_images", f"the row has {len(references)} pictures; the format takes {limit}")
-        prepared = [self._prepare(each, roots, form, number) for number, each in enumerate(references)]
+        prepared = self._prepare_all(references, roots, form)
         before = len(self._names)
         try:
             return tuple(self._store(each) for each in prepared)
         except RowError:
             self._remove_since(before)
             raise
+
+    def load(self, references: Sequence[str], roots: Sequence[Path], form: SentForm) -> tuple[RowPicture, ...]:
+        """The pictures with their bytes, for the choice "embed". Raises RowError if one of them can't be exported."""
+        return tuple(
+            RowPicture(each.name, each.data or b"", each.media_type)
+            for each in self._prepare_all(references, roots, form)
+        )
+
+    def _prepare_all(self, references: Sequence[str], roots: Sequence[Path], form: SentForm) -> list[PreparedPicture]:
+        limit = self.settings.limits.max_count
+        if limit is not None and len(references) > limit:
+            raise RowError("too_many_images", f"the row has {len(references)} pictures; the format takes {limit}")
+        return [self._prepare(each, roots, form, number) for number, each in enumerate(references)]
 
     def _remove_since(self, count: int) -> None:
         for identity in list(self._names)[count:]:
@@ -136,8 +146,9 @@ class PictureWriter:
         if self.settings.choice == "leave":
             raise RowError(INLINE, f"{describe_reference(reference)} is not a file that could be left in its place")
         format = detect_format(data) or ""
+        suffix = FORMAT_SUFFIXES.get(format, f".{format.lower()}")
         if DATA_URI.match(reference):
-            name = f"data-{sha256(data).hexdigest()[:12]}{FORMAT_SUFFIXES.get(format, f'.{format.lower()}')}"
+            name = f"data-{sha256(data).hexdigest()[:12]}{suffix}"
         return PreparedPicture("", name, "", data, f"image/{format.lower()}")
 
     def _check_limits(self, picture: PreparedPicture, reference: str) -> None:

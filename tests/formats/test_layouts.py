@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from persqa_client.cli.export import LayoutName
 from persqa_client.formats.image_marks import remove_own_marks, split_image_marks
-from persqa_client.formats.registry import LAYOUTS
+from persqa_client.formats.registry import FORMATS, LAYOUTS
 from persqa_client.formats.run_lines import JSONL
 from persqa_client.records.data_record import DataRecord, SourceLine
 from tests.formats.examples import EXAMPLES, ONE_PICTURE, PIXEL
@@ -43,7 +43,7 @@ def test_what_is_written_is_read_again(name: str) -> None:
 
 
 def test_the_command_offers_every_layout() -> None:
-    assert set(get_args(LayoutName)) == LAYOUTS.keys()
+    assert set(get_args(LayoutName)) == FORMATS.keys()
 
 
 ANSWERED = {"role": "assistant", "content": "b"}
