@@ -21,6 +21,7 @@ from persqa_client.errors import RowError
 from persqa_client.formats.layout import PictureChoice, PictureLimits, RowPicture
 from persqa_client.formats.sent_pictures import SentForm
 from persqa_client.images.formats import detect_format
+from persqa_client.images.members import name_member, parse_member
 from persqa_client.images.prepare import load_image
 from persqa_client.images.references import (
     DATA_URI,
@@ -147,6 +148,8 @@ class PictureWriter:
             raise RowError(INLINE, f"{describe_reference(reference)} is not a file that could be left in its place")
         format = detect_format(data) or ""
         suffix = FORMAT_SUFFIXES.get(format, f".{format.lower()}")
+        if parse_member(reference) is not None and not posixpath.splitext(name)[1]:
+            name = f"{name}{suffix}"
         if DATA_URI.match(reference):
             name = f"data-{sha256(data).hexdigest()[:12]}{suffix}"
         return PreparedPicture("", name, "", data, f"image/{format.lower()}")
@@ -244,6 +247,8 @@ def choose_picture_name(reference: str) -> str:
     if DATA_URI.match(reference):
         return "data"
     path = parse_local_path(reference).replace("\\", "/")
+    if (member := parse_member(path)) is not None:
+        return make_safe_name(name_member(member))
     parts = [part for part in posixpath.normpath(path).split("/") if part not in ("", ".", "..", "~")]
     if posixpath.isabs(path) or ".." in path.split("/"):
         parts = parts[-2:]
