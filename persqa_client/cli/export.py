@@ -23,7 +23,7 @@ STAGES: dict[Stage, tuple[str, str]] = {
 }
 # Rows or pictures after which their number is shown again.
 SHOWN_STEPS = 100
-LayoutName = Literal["llava", "llamafactory", "swift", "trl", "openai", "axolotl", "jsonl", "parquet"]
+LayoutName = Literal["llava", "llamafactory", "swift", "trl", "openai", "axolotl", "jsonl", "parquet", "webdataset"]
 
 
 def export_outputs(
@@ -33,7 +33,7 @@ def export_outputs(
         typer.Option(
             "--to",
             help="Format: llava (also Qwen's trainer), llamafactory, swift, trl, openai, axolotl, "
-            "jsonl (the lines of the output), or parquet (for Hugging Face datasets, with the pictures).",
+            "jsonl (the lines of the output), parquet (for Hugging Face datasets), or webdataset (tar archives).",
         ),
     ],
     target: Annotated[
@@ -50,7 +50,7 @@ def export_outputs(
         Literal["copy", "link", "leave", "embed"] | None,
         typer.Option(
             help="Copies or links in DIR/images, the paths of the originals, or data in the rows. Default: copy; leave "
-            "for a FILE; embed for openai and parquet."
+            "for a FILE; embed for openai, parquet, webdataset."
         ),
     ] = None,
     sent: Annotated[
@@ -72,15 +72,16 @@ def export_outputs(
     ] = "picture",
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     details: Annotated[
-        bool, typer.Option("--details", help="In parquet: also raw text, checks, seed, question id and tokens.")
+        bool,
+        typer.Option("--details", help="In parquet, webdataset: also raw text, checks, seed, question id, tokens."),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
 ) -> None:
     """Write the accepted answers of runs in the format that a trainer loads. Sends nothing.
 
-    DIR has the rows (train.json, train.jsonl or data/*.parquet, for each part of --split), the pictures, and
-    export.json, which says where the rows come from. An unfinished run is exported as far as it got. What was decided
-    with persqa view --edit applies: rejected answers are left out, and edited ones have their new text.
+    DIR has the rows (train.json, train.jsonl, data/*.parquet or train-*.tar, for each part of --split), the
+    pictures, and export.json, which says where the rows come from. An unfinished run is exported as far as it got. What
+    was decided with persqa view --edit applies: rejected answers are left out, and edited ones have their new text.
 
     Exit codes: 0 written, 2 invalid usage or files, 130 stopped.
 

@@ -11,9 +11,10 @@ from persqa_client.formats.parquet import PARQUET
 from persqa_client.formats.run_lines import JSONL
 from persqa_client.formats.swift import SWIFT
 from persqa_client.formats.trl import TRL
+from persqa_client.formats.webdataset import WEBDATASET
 
 AnyFormat = Layout | PackedFormat
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout for layout in (LLAVA, LLAMAFACTORY, SWIFT, TRL, OPENAI, AXOLOTL, JSONL)
 }
-FORMATS: dict[str, AnyFormat] = {**LAYOUTS, PARQUET.name: PARQUET}
+FORMATS: dict[str, AnyFormat] = {**LAYOUTS, PARQUET.name: PARQUET, WEBDATASET.name: WEBDATASET}

@@ -135,7 +135,10 @@ def test_half_of_a_surrogate_pair_is_written_as_an_escape(tmp_path: Path) -> Non
         ({"target": Path("rows.parquet")}, "several files: give -o a folder, not rows.parquet"),
         ({"pictures": "copy"}, "the format parquet has embed only"),
         ({"split": Split(parse_parts("train=0.5,val-1=0.5"))}, "'val-1' can't be the name of a split"),
-        ({"layout": "llava", "details": True}, "the format llava has no columns for them, only parquet have"),
+        (
+            {"layout": "llava", "details": True},
+            "has no columns for them, only parquet and webdataset have",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
