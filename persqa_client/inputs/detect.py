@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import re
 import zlib
 from collections.abc import Sequence
@@ -12,24 +13,23 @@ from typing import Literal, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import describe_content, detect_format
+from persqa_client.inputs.compressed import GZIP, NAMES, CompressedFile, find_compression
 from persqa_client.inputs.path_lists import is_heading, is_list_of_paths, is_quoted_list
 from persqa_client.inputs.tables import SEPARATOR_LINE, check_separated, find_table
 from persqa_client.jsonl import load_value
 
-Kind = Literal["image", "lines", "values", "table", "paths", "parquet", "arrow", "tar"]
+Kind = Literal["image", "lines", "values", "table", "paths", "gzip", "zstd", "parquet", "arrow", "tar"]
 
 HEAD_SIZE = 1 << 16
+COMPRESSED_SUFFIXES = frozenset({".gz", ".zst"})
 LINE_SUFFIXES = frozenset({".jsonl", ".ndjson", ".jsonlines"})
 # Lines that are looked at.
 FIRST_LINES = 20
 SUPPORTED_INPUTS = "give a JSONL file, a JSON array, a CSV file, a list of paths, or a folder of images"
 # What packs or encodes another file, which may be an input.
-GZIP = b"\x1f\x8b"
 COMPRESSED = (
-    (GZIP, "compressed with gzip"),
     (b"BZh", "compressed with bzip2"),
     (b"\xfd7zXZ\0", "compressed with xz"),
-    (b"\x28\xb5\x2f\xfd", "compressed with Zstandard"),
 )
 ARCHIVES = (
     (b"PK\x03\x04", "a ZIP archive"),
@@ -78,10 +78,21 @@ def detect_input(path: Path, image_key: str) -> Detected:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise SettingsError(f"The input {path} cannot be read ({reason}): check its permissions.") from error
-    if detect_format(head):
-        return Detected("image")
     if (packed := find_packed_kind(head)) is not None:
         return Detected(packed)
+    if (compression := find_compression(head)) is not None:
+        head = CompressedFile(path, compression).read_start(HEAD_SIZE)
+        if detect_content(path, head, image_key, is_whole=len(head) < HEAD_SIZE).kind != "lines":
+            name = NAMES[compression]
+            raise SettingsError(f"The input {path} is compressed with {name}, and is not JSONL; decompress it first.")
+        return Detected(compression)
+    return detect_content(path, head, image_key, is_whole=is_whole)
+
+
+def detect_content(path: Path, head: bytes, image_key: str, *, is_whole: bool) -> Detected:
+    """By the beginning of the file, perhaps decompressed."""
+    if detect_format(head):
+        return Detected("image")
     refuse_signatures(path, head)
     text = head.decode("utf-8", "surrogateescape")
     has_old_ends = b"\r" in head.strip() and b"\n" not in head
@@ -90,7 +101,8 @@ def detect_input(path: Path, image_key: str) -> Detected:
         del lines[-1]  # it may be cut off
     is_ended = not is_whole or text.endswith("\n")
     first_lines = [line for line in lines if line.strip()][:FIRST_LINES]
-    has_line_suffix = path.suffix.lower() in LINE_SUFFIXES
+    name = path.stem if path.suffix.lower() in COMPRESSED_SUFFIXES else path.name
+    has_line_suffix = os.path.splitext(name)[1].lower() in LINE_SUFFIXES
     binary = f"The input {path} is {describe_binary(head)}, not text; {SUPPORTED_INPUTS}."
     if seems_binary(first_lines) and not has_line_suffix:
         raise SettingsError(binary)

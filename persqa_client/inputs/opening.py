@@ -13,6 +13,7 @@ from typing import BinaryIO
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.references import ANY_URL
+from persqa_client.inputs.compressed import CompressedSource
 from persqa_client.inputs.dataset_folders import find_dataset_files
 from persqa_client.inputs.detect import SUPPORTED_INPUTS, Detected, detect_input
 from persqa_client.inputs.files import FileSource
@@ -31,7 +32,7 @@ from persqa_client.urls import expand_home
 
 STANDARD_INPUT = "-"
 # Kinds of files with rows.
-FILE_KINDS = ("lines", "values", "table", "paths", "parquet", "arrow", "tar")
+FILE_KINDS = ("lines", "values", "table", "paths", "gzip", "zstd", "parquet", "arrow", "tar")
 
 
 def open_inputs(
@@ -163,6 +164,8 @@ def make_file_source(path: Path, detected: Detected, image_key: str) -> Source:
             return TableSource(path, detected.delimiter, image_key)
         case "paths":
             return PathListSource(path, image_key)
+        case "gzip" | "zstd":
+            return CompressedSource(path, detected.kind)
         case "parquet":
             return ParquetSource(path)
         case "arrow":
