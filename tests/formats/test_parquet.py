@@ -18,7 +18,10 @@ from persqa_client.formats.export import ExportReport, ExportSettings, export_ru
 from persqa_client.formats.layout import ExportRow, RowPicture
 from persqa_client.formats.parquet_files import ParquetFiles
 from persqa_client.formats.splits import Split, parse_parts
+from persqa_client.images.references import read_reference
+from persqa_client.inputs.opening import open_inputs
 from persqa_client.records.data_record import DataRecord
+from persqa_client.types import START_POSITION
 from tests.formats.examples import EXAMPLES, draw_picture, list_files, make_rows, write_run
 from tests.report.runs import make_record
 
@@ -70,6 +73,25 @@ def test_a_folder_is_loaded_with_its_pictures(tmp_path: Path) -> None:
     asked, answered = second["messages"]
     assert [block["type"] for block in asked["content"]] == ["image", "image", "text"]
     assert answered == {"role": "assistant", "content": [{"type": "text", "text": second["answer"]}]}
+
+
+def test_what_is_written_is_read_again_and_exported_again(tmp_path: Path) -> None:
+    output = write_run(tmp_path / "run", [{"image": "a.png"}, {"image": ["a.png", "b.png"]}])
+    export(output, tmp_path / "one")
+    source = open_inputs([tmp_path / "one"], "images")
+    rows = [json.loads(line) for line, _ in source.lines(START_POSITION)]
+    assert [(row["id"], row["answer"]) for row in rows] == [
+        ("qa-1", "<mam> holds 1 cups."),
+        ("qa-2", "<mam> holds 2 cups."),
+    ]
+    folder = tmp_path / "one" / "data"
+    pictures = [[read_reference(each, [folder]) for each in row["images"]] for row in rows]
+    first, second = ((tmp_path / "run" / name).read_bytes() for name in ("a.png", "b.png"))
+    assert pictures == [[first], [first, second]]
+    again = write_run(folder, [{"image": row["images"]} for row in rows])
+    export_runs([again], ExportSettings("llava", tmp_path / "two"))
+    (copied,) = {path.read_bytes() for path in (tmp_path / "two" / "images").glob("*-00001-1-1.png")}
+    assert copied == first
 
 
 def test_the_details_are_columns_where_they_are_wanted(tmp_path: Path) -> None:
