@@ -309,6 +309,38 @@ def test_a_full_server_gets_no_more_requests(full: dict[str, float]) -> None:
     assert adaptive.permits <= INITIAL_LIMIT
 
 
+def test_a_server_that_works_on_all_requests_soon_gets_more() -> None:
+    adaptive, seen = AdaptiveLimit(100), []
+    for _ in range(4):
+        report(adaptive, 1, running=adaptive.permits, waiting=0, kv=0.1)
+        seen.append(adaptive.permits)
+    assert seen == [16, 32, 32, 32]
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {"running": 8, "waiting": 3, "kv": 0.1},
+        {"running": 4, "waiting": 0, "kv": 0.1},
+        {"running": 8, "waiting": 0, "kv": 0.5},
+        {"running": 200, "waiting": 0, "kv": 0.1},  # of other clients
+    ],
+)
+def test_a_server_with_another_load_gets_no_more_without_an_experiment(metrics: dict[str, float]) -> None:
+    adaptive = AdaptiveLimit(100)
+    report(adaptive, 3, **metrics)
+    assert adaptive.permits == INITIAL_LIMIT
+
+
+def test_nothing_is_risked_after_an_answer_was_measured() -> None:
+    adaptive = AdaptiveLimit(100)
+    answer(adaptive, 12, 1.0)
+    adaptive.record_saturation(4, 16, 1.0)
+    limit = adaptive.permits
+    report(adaptive, 3, running=16, waiting=0, kv=0.1)
+    assert adaptive.permits == limit
+
+
 def test_an_experiment_whose_requests_only_wait_ends_early() -> None:
     adaptive = AdaptiveLimit(100)
     answer(adaptive, 12, 1.0)
