@@ -25,7 +25,7 @@ COMPRESSED_SUFFIXES = frozenset({".gz", ".zst"})
 LINE_SUFFIXES = frozenset({".jsonl", ".ndjson", ".jsonlines"})
 # Lines that are looked at.
 FIRST_LINES = 20
-SUPPORTED_INPUTS = "give a JSONL file, a JSON array, a CSV file, a list of paths, or a folder of images"
+SUPPORTED_INPUTS = "give a JSONL file, a JSON array, a CSV or Parquet file, a list of paths, or a folder of images"
 # What packs or encodes another file, which may be an input.
 COMPRESSED = (
     (b"BZh", "compressed with bzip2"),
