@@ -23,7 +23,9 @@ STAGES: dict[Stage, tuple[str, str]] = {
 }
 # Rows or pictures after which their number is shown again.
 SHOWN_STEPS = 100
-LayoutName = Literal["llava", "llamafactory", "swift", "trl", "openai", "axolotl", "jsonl", "parquet", "webdataset"]
+LayoutName = Literal[
+    "llava", "llamafactory", "swift", "trl", "openai", "axolotl", "jsonl", "parquet", "webdataset", "captions"
+]
 
 
 def export_outputs(
@@ -33,7 +35,8 @@ def export_outputs(
         typer.Option(
             "--to",
             help="Format: llava (also Qwen's trainer), llamafactory, swift, trl, openai, axolotl, "
-            "jsonl (the lines of the output), parquet (for Hugging Face datasets), or webdataset (tar archives).",
+            "jsonl (the lines of the output), parquet (for Hugging Face datasets), webdataset "
+            "(tar archives), or captions (a .txt beside each picture).",
         ),
     ],
     target: Annotated[
@@ -50,7 +53,7 @@ def export_outputs(
         Literal["copy", "link", "leave", "embed"] | None,
         typer.Option(
             help="Copies or links in DIR/images, the paths of the originals, or data in the rows. Default: copy; leave "
-            "for a FILE; embed for openai, parquet, webdataset."
+            "for a FILE; embed for openai, parquet, webdataset, captions."
         ),
     ] = None,
     sent: Annotated[

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from persqa_client.formats.export_target import (
 from persqa_client.formats.grouping import RowGrouping, group_rows
 from persqa_client.formats.layout import PackedFormat, PictureChoice, RowFiles
 from persqa_client.formats.pictures import FOLDER, PictureSettings, PictureWriter
-from persqa_client.formats.registry import FORMATS, AnyFormat
+from persqa_client.formats.registry import FORMATS, PACKED_FORMATS, AnyFormat
 from persqa_client.formats.row_maker import Decide, RowMaker
 from persqa_client.formats.splits import Split
 from persqa_client.records.data_record import DataRecord
@@ -88,8 +88,8 @@ class ExportSettings:
 
     def check_place(self, format: AnyFormat) -> None:
         """Raises SettingsError if the target can't hold the files, or the format can't hold the details."""
-        if self.details and not isinstance(format, PackedFormat):
-            those = " and ".join(name for name, each in FORMATS.items() if isinstance(each, PackedFormat))
+        if self.details and not (isinstance(format, PackedFormat) and format.has_details):
+            those = " and ".join(name for name, each in PACKED_FORMATS.items() if each.has_details)
             raise SettingsError(f"--details: the format {format.name} has no columns for them, only {those} have")
         is_file = is_file_target(self.target)
         if is_file and self.split is not None:
@@ -166,14 +166,18 @@ def export_runs(
         )
         rows = number_rows(iter_rows(runs), "write", on_step)
         maker = RowMaker(format, pictures, decide or decisions.apply, report.leave_out)
-        report.files = dict(write_data_rows(folder, rows, settings, maker, grouping))
+        files = write_data_rows(folder, rows, settings, maker, grouping)
+        report.files = count_file_rows(files, settings.target)
         report.decisions = decisions.count()
         if not report.row_count:
             raise SettingsError(describe_nothing(report))
         report.picture_files = pictures.file_count
         description = describe_export(settings, choice, report, licence)
         further = write_further_files(folder, format, report, description)
-        write_description(folder, description | list_written_files(folder, [*report.files, *further], pictures))
+        names = [*report.files, *further]
+        others = [each for each in files.list_entries() if each != SINGLE_FILE]
+        others += sorted(f"{FOLDER}/{each}" for each in pictures.names)
+        write_description(folder, description | list_written_files(folder, names, others))
     return report
 
 
@@ -191,15 +195,19 @@ def number_rows(rows: RunRows, stage: Stage, on_step: Callable[[Stage, int], Non
 
 def write_data_rows(
     folder: Path, rows: RunRows, settings: ExportSettings, maker: RowMaker, grouping: RowGrouping | None
-) -> Mapping[str, int]:
-    """The number of rows in each file."""
+) -> RowFiles:
     with open_row_files(folder, settings, maker.format) as files:
         for record, run in rows:
             row = maker.make_row(record, run)
             if row is not None:
                 files.append(grouping.choose_part(record, run) if grouping is not None else ONLY_PART, row)
+    return files
+
+
+def count_file_rows(files: RowFiles, target: Path) -> dict[str, int]:
+    """The number of rows in each file, by name. The only file has the name of the target."""
     counts = files.count_rows()
-    return {settings.target.name: counts[SINGLE_FILE]} if is_file_target(settings.target) else counts
+    return {target.name: counts[SINGLE_FILE]} if is_file_target(target) else dict(counts)
 
 
 def open_row_files(folder: Path, settings: ExportSettings, format: AnyFormat) -> RowFiles:
@@ -235,12 +243,12 @@ def write_further_files(folder: Path, format: AnyFormat, report: ExportReport, d
     return list(further)
 
 
-def list_written_files(folder: Path, names: Sequence[str], pictures: PictureWriter) -> Json:
-    """By which the next export to this place knows what it may replace."""
+def list_written_files(folder: Path, names: Sequence[str], others: Sequence[str]) -> Json:
+    """``names``: of the files of rows. By which the next export to this place knows what it may replace."""
     # The only file gets its name later.
     paths = {name: folder / name if (folder / name).exists() else folder / SINGLE_FILE for name in names}
     digests = {name: hash_written_file(path) for name, path in paths.items()}
-    return {"digests": digests, "entries": [*names, *sorted(f"{FOLDER}/{each}" for each in pictures.names)]}
+    return {"digests": digests, "entries": list(dict.fromkeys([*names, *others]))}
 
 
 def describe_export(settings: ExportSettings, choice: PictureChoice, report: ExportReport, licence: str) -> Json:

@@ -27,6 +27,7 @@ class PictureLimits:
     media_types: frozenset[str] | None = None
     max_bytes: int | None = None
     max_count: int | None = None
+    min_count: int = 0
 
 
 class RowPicture(NamedTuple):
@@ -64,6 +65,10 @@ class RowFiles(ABC):
     @abstractmethod
     def count_rows(self) -> Mapping[str, int]:
         """Of each file, by name, after the context."""
+
+    def list_entries(self) -> list[str]:
+        """The names of all files that were written, after the context."""
+        return list(self.count_rows())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,5 +113,7 @@ class PackedFormat(DatasetFormat):
 
     open_files: Callable[[Path, Sequence[str], bool], RowFiles]
     pictures: tuple[PictureChoice, ...] = ("embed",)
+    # Whether there is a place for the details.
+    has_details: bool = True
     # The text of README.md, for what is in the description of the export.
     write_card: Callable[[Json], str] | None = None

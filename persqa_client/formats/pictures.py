@@ -116,6 +116,8 @@ class PictureWriter:
         limit = self.settings.limits.max_count
         if limit is not None and len(references) > limit:
             raise RowError("too_many_images", f"the row has {len(references)} pictures; the format takes {limit}")
+        if len(references) < self.settings.limits.min_count:
+            raise RowError("no_image", "the row has no picture, and the format needs one")
         return [self._prepare(each, roots, form, number) for number, each in enumerate(references)]
 
     def _remove_since(self, count: int) -> None:

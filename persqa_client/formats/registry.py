@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from persqa_client.formats.axolotl import AXOLOTL
+from persqa_client.formats.captions import CAPTIONS
 from persqa_client.formats.layout import Layout, PackedFormat
 from persqa_client.formats.llamafactory import LLAMAFACTORY
 from persqa_client.formats.llava import LLAVA
@@ -17,4 +18,5 @@ AnyFormat = Layout | PackedFormat
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout for layout in (LLAVA, LLAMAFACTORY, SWIFT, TRL, OPENAI, AXOLOTL, JSONL)
 }
-FORMATS: dict[str, AnyFormat] = {**LAYOUTS, PARQUET.name: PARQUET, WEBDATASET.name: WEBDATASET}
+PACKED_FORMATS: dict[str, PackedFormat] = {format.name: format for format in (PARQUET, WEBDATASET, CAPTIONS)}
+FORMATS: dict[str, AnyFormat] = {**LAYOUTS, **PACKED_FORMATS}
