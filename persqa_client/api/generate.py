@@ -48,6 +48,7 @@ def generate(
     paths: Literal["as-given", "absolute", "relative"] | None = None,
     details: bool = False,
     limit: int | None = None,
+    shard: str | None = None,
     failed: str | Path | None = None,
     fresh: bool = False,
     retry_failed: bool = False,
@@ -124,6 +125,7 @@ def generate(
     image_root: folder of relative image paths; None: the input's folder, then the working directory.
     output_style: question and answer, or the answer only. paths: how image paths are written; None: as given.
     details: also add what was sent and received. limit: stop after this many rows.
+    shard: ``"3/16"``, the part of the rows to ask about.
     failed: file for the failed rows, with the output ``"-"``, which is standard output.
     fresh, retry_failed, recheck_pictures: start over; ask failed rows, or rows whose pictures changed, again.
 

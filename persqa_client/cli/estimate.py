@@ -37,6 +37,7 @@ def estimate(
     output_key: flag.OutputKey = "pers_qa",
     image_root: flag.ImageRoot = None,
     limit: flag.Limit = None,
+    shard: flag.Shard = None,
     tag: flag.Tag = "mam",
     tag_from: flag.TagFrom = None,
     tag_key: flag.TagKey = "tag",

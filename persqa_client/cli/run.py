@@ -73,6 +73,7 @@ def run(
     paths: flag.Paths = None,
     details: flag.Details = False,
     limit: flag.Limit = None,
+    shard: flag.Shard = None,
     failed: flag.Failed = None,
     fresh: flag.Fresh = False,
     retry_failed: flag.RetryFailed = False,

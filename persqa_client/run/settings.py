@@ -11,13 +11,15 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from persqa_client.config import Endpoint, Limits, Recipe, Sampling, UserPath, build_settings
 from persqa_client.errors import SettingsError
+from persqa_client.inputs.shards import Shard, read_shard
 from persqa_client.keys import is_key
 from persqa_client.suggestions import find_similar_name
 from persqa_client.validation import Settings
 
 # Settings outside of Sampling, Limits and Recipe.
 RUN_FLAGS = frozenset(
-    ("image_root", "limit", "failed", "fresh", "retry_failed", "recheck_pictures", "probes", "uuid", "metrics_port")
+    {"image_root", "limit", "shard", "failed", "fresh", "retry_failed", "recheck_pictures"}
+    | {"probes", "uuid", "metrics_port"}
 )
 # Of the recipe, those that runs of earlier versions do not have in their identity.
 ADDED_SETTINGS = (
@@ -72,7 +74,10 @@ class RunSettings(Settings):
     fallback_roots: tuple[Path, ...] = ()
     # Whether the input is a part of a larger one, whose other rows may be usable. Not part of the run's identity.
     is_part: bool = False
+    # Of the input's rows, counted before the shard is taken.
     limit: Annotated[int, Field(ge=1)] | None = None
+    # The part of the rows that this run asks about; None for all.
+    shard: Annotated[Shard | None, BeforeValidator(read_shard)] = None
     # The failure file of a run that writes to standard output.
     failed: UserPath | None = None
     fresh: bool = False
@@ -140,6 +145,11 @@ class RunSettings(Settings):
         return self
 
     @property
+    def has_other_rows(self) -> bool:
+        """Whether the rows of this run are some of those of an input, whose others may be usable."""
+        return self.is_part or self.shard is not None
+
+    @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         return (self.endpoint, *self.further_endpoints)
 
@@ -158,11 +168,13 @@ class RunSettings(Settings):
         for name in ADDED_SETTINGS:
             if recipe[name] == DEFAULT_RECIPE[name]:
                 del recipe[name]
+        shard = {} if self.shard is None else {"shard": str(self.shard)}
         return {
             "model": self.endpoint.model,
             "image-root": None if self.image_root is None else str(self.image_root),
             **{name.replace("_", "-"): value for name, value in self.sampling.model_dump().items()},
             **{name.replace("_", "-"): value for name, value in recipe.items()},
+            **shard,
         }
 
 

@@ -38,6 +38,8 @@ class Summary:
     files: RunFiles | None = None
     # The output of the earlier run that a fresh one has replaced.
     kept_output: Path | None = None
+    # The part of the rows that the run has asked about; empty for all.
+    shard: str = ""
     # Capabilities of the first endpoint.
     server: ServerCapabilities | None = None
     notes: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ def summarize(composition: Composition, ledger: AnyLedger, files: RunFiles | Non
         seconds=ledger.seconds,
         files=files,
         kept_output=ledger.kept_output,
+        shard=str(composition.settings.shard or ""),
         server=next(iter(composition.servers), None),
         notes=tuple(collect_notes(composition.pool)),
         findings=tuple(collect_findings(composition.pool)),
@@ -83,7 +86,8 @@ def list_results(summary: Summary) -> list[tuple[str, str]]:
     if summary.seconds >= 1:
         rate = f", {tally.tasks / summary.seconds:.1f} {'questions' if several else 'rows'}/s"
     asked = f", {tally.tasks:,} questions" if several else ""
-    results = [("rows", f"{tally.rows:,}{asked}"), ("answered", f"{tally.succeeded:,}")]
+    shard = f" of shard {summary.shard}" if summary.shard else ""
+    results = [("rows", f"{tally.rows:,}{shard}{asked}"), ("answered", f"{tally.succeeded:,}")]
     if tally.made_good_by:
         results.append(("interventions", format_counts(tally.made_good_by)))
     codes = f" ({format_counts(tally.re_asked)})" if tally.re_asked else ""
