@@ -103,7 +103,9 @@ Paths = Annotated[
 ]
 Details = Annotated[bool, files_option("--details", help="Also add OUTPUT_KEY_meta, with details of each answer.")]
 Limit = Annotated[int | None, files_option("--limit", "-n", min=1, metavar="N", help="Stop after N rows.")]
-Shard = Annotated[str | None, files_option(metavar="I/N", help="Ask about the I-th of N parts of the rows only.")]
+Shard = Annotated[
+    str | None, files_option(metavar="I/N", help="Ask about one of N parts of the rows; see persqa merge.")
+]
 Failed = Annotated[Path | None, files_option(metavar="FILE", parser=path, help="With -o -: file for the failed rows.")]
 Fresh = Annotated[bool, files_option("--fresh", help="Start again; a finished output is kept as qa.1.jsonl.")]
 RetryFailed = Annotated[

@@ -16,13 +16,13 @@ SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
 
 
 class Shard(NamedTuple):
-    """One of ``count`` parts of the rows. ``number`` counts from 1."""
+    """One of ``total`` parts of the rows. ``number`` counts from 1."""
 
     number: int
-    count: int
+    total: int
 
     def __str__(self) -> str:
-        return f"{self.number}/{self.count}"
+        return f"{self.number}/{self.total}"
 
     def includes(self, row: NamedLine) -> bool:
         """Whether the row is in this shard. This depends on the row alone, so equal rows are in the same shard.
@@ -31,13 +31,13 @@ class Shard(NamedTuple):
         """
         key = encode_name(row.name) if row.name is not None else row.line
         counted = key.key if isinstance(key, BrokenLine) else key
-        return int.from_bytes(blake2b(counted, digest_size=8).digest(), "big") % self.count == self.number - 1
+        return int.from_bytes(blake2b(counted, digest_size=8).digest(), "big") % self.total == self.number - 1
 
 
 def parse_shard(text: str) -> Shard:
     """
     >>> parse_shard("3/16")
-    Shard(number=3, count=16)
+    Shard(number=3, total=16)
 
     Raises ValueError.
     """
@@ -45,10 +45,10 @@ def parse_shard(text: str) -> Shard:
     if found is None:
         raise ValueError("must be two whole numbers such as 3/16, the third of 16 shards")
     shard = Shard(int(found[1]), int(found[2]))
-    if not 1 <= shard.count <= MAX_SHARDS:
-        raise ValueError(f"the number of shards, {shard.count}, must be from 1 to {MAX_SHARDS:,}")
-    if not 1 <= shard.number <= shard.count:
-        raise ValueError(f"shards are numbered from 1 to {shard.count}, and this one has the number {shard.number}")
+    if not 1 <= shard.total <= MAX_SHARDS:
+        raise ValueError(f"the number of shards, {shard.total}, must be from 1 to {MAX_SHARDS:,}")
+    if not 1 <= shard.number <= shard.total:
+        raise ValueError(f"shards are numbered from 1 to {shard.total}, and this one has the number {shard.number}")
     return shard
 
 

@@ -55,15 +55,20 @@ def test_shards_have_the_lines_of_the_whole_run(questions: int, tmp_path: Path, 
     assert again.state == "already"
 
 
+def ids_in(path: Path) -> list[int]:
+    return [json.loads(line)["id"] for line in path.read_text().splitlines()]
+
+
 def test_a_shard_is_a_part_of_the_limited_rows_and_grows_with_the_limit(tmp_path: Path, simulator: Simulator) -> None:
     rows = write_rows(tmp_path)
-    ids = lambda name: [json.loads(line)["id"] for line in (tmp_path / name).read_text().splitlines()]  # noqa: E731
     for limit in (4, 10):
         go(simulator, rows, tmp_path / f"{limit}.jsonl", limit=limit)
         for number in (1, 2):
             # The second limit extends the run of the first one.
             go(simulator, rows, tmp_path / f"part-{number}.jsonl", limit=limit, shard=f"{number}/2")
-        assert sorted([*ids("part-1.jsonl"), *ids("part-2.jsonl")]) == ids(f"{limit}.jsonl")
+        assert sorted([*ids_in(tmp_path / "part-1.jsonl"), *ids_in(tmp_path / "part-2.jsonl")]) == ids_in(
+            tmp_path / f"{limit}.jsonl"
+        )
 
 
 def test_a_dry_run_shows_the_rows_of_the_shard_alone(tmp_path: Path) -> None:
