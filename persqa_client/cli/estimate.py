@@ -79,6 +79,7 @@ def estimate(
     rps: flag.RequestsPerSecond = None,
     rpm: flag.RequestsPerMinute = None,
     tpm: flag.TokensPerMinute = None,
+    limits_share: flag.LimitsShare = None,
     timeout: flag.Timeout = 120.0,
     max_attempts: flag.MaxAttempts = 5,
     max_outage: flag.MaxOutage = 600.0,

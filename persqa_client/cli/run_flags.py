@@ -309,6 +309,7 @@ MaxConcurrency = Annotated[int, limit_option(min=1, metavar="N", help="Largest n
 RequestsPerSecond = Annotated[float | None, limit_option(metavar="X", help="Requests per second; may be below 1.")]
 RequestsPerMinute = Annotated[float | None, limit_option(metavar="N", help="Requests per minute.")]
 TokensPerMinute = Annotated[int | None, limit_option(metavar="N", help="Tokens per minute.")]
+LimitsShare = Annotated[str | None, limit_option(metavar="I/N", help="Share of these limits for one of N processes.")]
 Timeout = Annotated[float, limit_option(metavar="SECONDS", help="Time limit of one attempt.")]
 MaxAttempts = Annotated[int, limit_option(min=1, metavar="N", help="Attempts for each request.")]
 MaxOutage = Annotated[float, limit_option(metavar="SECONDS", help="Time to wait for a server that is unavailable.")]

@@ -43,16 +43,16 @@ def parse_shard(text: str) -> Shard:
     """
     found = SHARD.fullmatch(text.strip())
     if found is None:
-        raise ValueError("must be two whole numbers such as 3/16, the third of 16 shards")
+        raise ValueError("must be two whole numbers such as 3/16, the third of 16 parts")
     shard = Shard(int(found[1]), int(found[2]))
     if not 1 <= shard.total <= MAX_SHARDS:
-        raise ValueError(f"the number of shards, {shard.total}, must be from 1 to {MAX_SHARDS:,}")
+        raise ValueError(f"the number of parts, {shard.total}, must be from 1 to {MAX_SHARDS:,}")
     if not 1 <= shard.number <= shard.total:
-        raise ValueError(f"shards are numbered from 1 to {shard.total}, and this one has the number {shard.number}")
+        raise ValueError(f"parts are numbered from 1 to {shard.total}, and this one has the number {shard.number}")
     return shard
 
 
-def read_shard(value: object) -> object:
+def read_shard(value: object) -> Shard | None:
     """Accepts a text such as ``3/16`` as the value of a setting. Raises ValueError."""
     return value if value is None or isinstance(value, Shard) else parse_shard(str(value))
 

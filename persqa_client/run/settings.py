@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -13,13 +13,14 @@ from persqa_client.config import Endpoint, Limits, Recipe, Sampling, UserPath, b
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.shards import Shard, read_shard
 from persqa_client.keys import is_key
+from persqa_client.limits.shares import divide_limits
 from persqa_client.suggestions import find_similar_name
 from persqa_client.validation import Settings
 
 # Settings outside of Sampling, Limits and Recipe.
 RUN_FLAGS = frozenset(
     {"image_root", "limit", "shard", "failed", "fresh", "retry_failed", "recheck_pictures"}
-    | {"probes", "uuid", "metrics_port"}
+    | {"probes", "uuid", "metrics_port", "limits_share"}
 )
 # Of the recipe, those that runs of earlier versions do not have in their identity.
 ADDED_SETTINGS = (
@@ -69,6 +70,8 @@ class RunSettings(Settings):
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
     recipe: Recipe = Recipe()
+    # The part of an account's limits that ``limits`` already is; None for all.
+    limits_share: Annotated[Shard | None, BeforeValidator(read_shard)] = None
     image_root: UserPath | None = None
     # Additional folders for relative image paths, searched last. Not part of the run's identity.
     fallback_roots: tuple[Path, ...] = ()
@@ -188,6 +191,14 @@ def unknown_setting_error(name: str, known: Iterable[str]) -> SettingsError:
     return SettingsError(f"{name} is not a setting of a run{meant or '.'}")
 
 
+def read_limits_share(value: object) -> Shard | None:
+    """Raises SettingsError."""
+    try:
+        return read_shard(value)
+    except ValueError as error:
+        raise SettingsError(f"--limits-share: {error}.") from error
+
+
 def make_run_settings(
     endpoints: Sequence[Endpoint],
     flags: Mapping[str, Any],
@@ -214,6 +225,9 @@ def make_run_settings(
         known = {name for kind in groups.values() for name in kind.model_fields}
         raise unknown_setting_error(min(unknown), known | RUN_FLAGS | ENDPOINT_FLAGS)
     built = {group: given[group] or build_settings(kind, **values[group]) for group, kind in groups.items()}
+    share = read_limits_share(left.pop("limits_share", None))
+    if share is not None:
+        built["limits"] = divide_limits(cast(Limits, built["limits"]), *share)
     first, *further = endpoints
     return build_settings(
         RunSettings,
@@ -221,6 +235,7 @@ def make_run_settings(
         output=output,
         endpoint=first,
         further_endpoints=tuple(further),
+        limits_share=share,
         **built,
         **left,
     )

@@ -23,12 +23,12 @@ def select(rows: list[dict[str, str]], limit: int | None, shard: Shard | None) -
 @each_case(
     ("text", "message"),
     [
-        ("3", "must be two whole numbers such as 3/16, the third of 16 shards"),
-        ("3/x", "must be two whole numbers such as 3/16, the third of 16 shards"),
-        ("-1/4", "must be two whole numbers such as 3/16, the third of 16 shards"),
-        ("0/4", "shards are numbered from 1 to 4, and this one has the number 0"),
-        ("5/4", "shards are numbered from 1 to 4, and this one has the number 5"),
-        ("1/0", "the number of shards, 0, must be from 1 to 100,000"),
+        ("3", "must be two whole numbers such as 3/16, the third of 16 parts"),
+        ("3/x", "must be two whole numbers such as 3/16, the third of 16 parts"),
+        ("-1/4", "must be two whole numbers such as 3/16, the third of 16 parts"),
+        ("0/4", "parts are numbered from 1 to 4, and this one has the number 0"),
+        ("5/4", "parts are numbered from 1 to 4, and this one has the number 5"),
+        ("1/0", "the number of parts, 0, must be from 1 to 100,000"),
     ],
 )
 def test_what_is_no_shard_is_refused(text: str, message: str) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from persqa_client import generate
 from persqa_client.errors import SettingsError
-from persqa_client.run.summary import Summary
+from persqa_client.run.summary import Summary, list_results
 from persqa_client.simulator.server import Simulator
 from tests.support.commands import persqa
 
@@ -101,3 +101,11 @@ def test_a_shard_without_rows_is_a_finished_run(tmp_path: Path, simulator: Simul
     assert sorted(summary.tally.rows for summary in summaries) == [0, 1]
     assert {summary.state for summary in summaries} == {"finished"}
     assert all((tmp_path / f"{number}.jsonl").read_bytes() == b"" for number in (1, 2))
+
+
+def test_the_summary_and_the_run_file_tell_the_share_of_the_limits(tmp_path: Path, simulator: Simulator) -> None:
+    summary = go(simulator, write_rows(tmp_path), tmp_path / "qa.jsonl", rpm=60_000, limits_share="1/2")
+    limits = "share 1/2 of the given ones: 2 requests at once, 30,000 requests per minute"
+    assert ("limits", limits) in list_results(summary)
+    fields = json.loads((tmp_path / "qa.run.json").read_text())
+    assert (fields["limits"]["rpm"], fields["limits_share"]) == (30_000, "1/2")
