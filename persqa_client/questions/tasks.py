@@ -159,6 +159,12 @@ def check_row_question(question: str, tag: str) -> None:
         )
 
 
+def find_only_tag(question: str) -> str | None:
+    """The name of the tag in a question that has one; None for several."""
+    names = {found[1] for found in TAG_LIKE.finditer(question) if can_be_tag(found[1], "")}
+    return names.pop() if len(names) == 1 else None
+
+
 def can_be_tag(name: str, tag: str) -> bool:
     """Whether the name is valid, no single letter as in HTML, and not the row's tag in other letters."""
     try:
