@@ -14,6 +14,7 @@ from typing import BinaryIO
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.references import ANY_URL
+from persqa_client.inputs.concept_files import FILE_LAYOUTS, ConceptFileSource, find_file_layout
 from persqa_client.inputs.dataset_info import is_dataset_info, list_data_set_files
 from persqa_client.inputs.detect import SUPPORTED_INPUTS, Detected, detect_input
 from persqa_client.inputs.files import FileSource
@@ -178,6 +179,8 @@ def recognise_layout(source: FileSource, image_key: str) -> Source:
     whole = find_only_object(source, image_key)
     if whole is not None and is_dataset_info(whole):
         return open_data_sets(source.path, whole, image_key)
+    if whole is not None and (file_layout := find_file_layout(whole)) is not None:
+        return ConceptFileSource(source.path, file_layout, image_key)
     layout = find_row_layout(source, image_key)
     return source if layout is None else LayoutSource(source, layout, image_key)
 
@@ -204,10 +207,13 @@ def read_as_before(source: Source, stamp: Json | None, image_key: str) -> Source
     """
     if not isinstance(source, FileSource) or stamp is None:
         return source
+    name = stamp.get("layout", "")
+    if name in FILE_LAYOUTS:
+        return ConceptFileSource(source.path, FILE_LAYOUTS[name], image_key)
     own: Source = source.source if isinstance(source, LayoutSource) else source
-    if stamp.get("kind") in FILE_KINDS and stamp["kind"] != source.kind:
+    if stamp.get("kind") in FILE_KINDS and (stamp["kind"] != source.kind or isinstance(source, ConceptFileSource)):
         own = make_file_source(source.path, Detected(stamp["kind"], stamp.get("delimiter", ",")), image_key)
-    layout = ROW_LAYOUTS.get(stamp.get("layout", ""))
+    layout = ROW_LAYOUTS.get(name)
     return own if layout is None or not isinstance(own, FileSource) else LayoutSource(own, layout, image_key)
 
 

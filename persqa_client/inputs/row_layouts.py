@@ -9,6 +9,7 @@ from persqa_client.errors import RowError
 from persqa_client.inputs.conversations import ConversationRows
 from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.layouts import iter_objects
+from persqa_client.inputs.reward_rows import RewardRows
 from persqa_client.inputs.rows import MAX_LINE_BYTES
 from persqa_client.inputs.sources import BrokenLine
 from persqa_client.jsonl import load_value, strip_marks
@@ -35,7 +36,7 @@ class RowLayout(Protocol):
         ...
 
 
-ROW_LAYOUTS: dict[str, RowLayout] = {layout.name: layout for layout in (ConversationRows(),)}
+ROW_LAYOUTS: dict[str, RowLayout] = {layout.name: layout for layout in (ConversationRows(), RewardRows())}
 
 
 def find_row_layout(source: FileSource, image_key: str) -> RowLayout | None:
