@@ -37,8 +37,6 @@ class FileLayout:
     """``reads`` says whether the object is of this layout; ``make_rows`` makes the rows without their images' key."""
 
     name: str
-    # For messages: what the rows are.
-    description: str
     reads: Callable[[Json], bool]
     make_rows: Callable[[Json], Iterator[tuple[str, Json]]]
 
@@ -97,9 +95,9 @@ def make_store_rows(fields: Json) -> Iterator[tuple[str, Json]]:
 FILE_LAYOUTS: dict[str, FileLayout] = {
     layout.name: layout
     for layout in (
-        FileLayout("pairs", "pairs of a question and an answer", has_pairs, make_pair_rows),
-        FileLayout("visual-qa", "questions with options", has_questions_of_characters, make_visual_rows),
-        FileLayout("characters", "characters with descriptions", is_store, make_store_rows),
+        FileLayout("pairs", has_pairs, make_pair_rows),
+        FileLayout("visual-qa", has_questions_of_characters, make_visual_rows),
+        FileLayout("characters", is_store, make_store_rows),
     )
 }
 
@@ -116,9 +114,6 @@ class ConceptFileSource(RecordFileSource):
 
     def fingerprint(self) -> dict[str, Any]:
         return {**super().fingerprint(), "layout": self.layout.name}
-
-    def warnings(self) -> tuple[str, ...]:
-        return (f"The rows of {self.name} are {self.layout.description}, one for each picture and question.",)
 
     def progress_total(self) -> int:
         return sum(1 for _ in self._make_rows(self.path.read_bytes()))

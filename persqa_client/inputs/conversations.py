@@ -23,6 +23,7 @@ from persqa_client.inputs.made_rows import (
     add_lacking_members,
     fill_placeholder,
     find_tag_name,
+    has_own_question,
     make_row,
     names_same_images,
 )
@@ -77,7 +78,7 @@ class ConversationRows:
     description = "conversations"
 
     def reads(self, fields: Json, image_key: str) -> bool:
-        if find_turns(fields) is None:
+        if find_turns(fields) is None or has_own_question(fields, image_key):
             return False
         try:
             return bool(read_conversation(fields, image_key).images)

@@ -22,6 +22,11 @@ def names_same_images(fields: Json, image_key: str, images: tuple[str, ...]) -> 
     return list(images) == ([own] if isinstance(own, str) else own)
 
 
+def has_own_question(fields: Json, image_key: str) -> bool:
+    """Whether it is a row of a run, whatever else is in it."""
+    return image_key in fields and fields.get("question") not in (None, "")
+
+
 def make_row(line: bytes, fields: Json, keys: Collection[str], members: Json) -> bytes:
     """The row without the members ``keys``, and with others. What it names itself, besides these, has priority."""
     left = {key: value for key, value in fields.items() if key not in keys}

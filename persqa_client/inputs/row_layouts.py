@@ -9,8 +9,8 @@ from persqa_client.errors import RowError
 from persqa_client.inputs.conversations import ConversationRows
 from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.layouts import iter_objects
-from persqa_client.inputs.reward_rows import RewardRows
-from persqa_client.inputs.rows import MAX_LINE_BYTES
+from persqa_client.inputs.question_rows import MarkedRows, RewardRows
+from persqa_client.inputs.rows import MAX_LINE_BYTES, find_wrapped_line
 from persqa_client.inputs.sources import BrokenLine
 from persqa_client.jsonl import load_value, strip_marks
 from persqa_client.types import Json, Position
@@ -36,14 +36,13 @@ class RowLayout(Protocol):
         ...
 
 
-ROW_LAYOUTS: dict[str, RowLayout] = {layout.name: layout for layout in (ConversationRows(), RewardRows())}
+ROW_LAYOUTS: dict[str, RowLayout] = {layout.name: layout for layout in (ConversationRows(), RewardRows(), MarkedRows())}
 
 
 def find_row_layout(source: FileSource, image_key: str) -> RowLayout | None:
     """By the first row that has pictures, in some layout or under the image key; None for a row of a run."""
     for _, _, fields in iter_objects(source, image_key):
-        has_question = image_key in fields and fields.get("question") not in (None, "")
-        for layout in () if has_question else ROW_LAYOUTS.values():
+        for layout in ROW_LAYOUTS.values():
             if layout.reads(fields, image_key):
                 return layout
         if image_key in fields:
@@ -64,8 +63,12 @@ class LayoutSource(FileSource):
         return {**self.source.fingerprint(), "layout": self.layout.name}
 
     def warnings(self) -> tuple[str, ...]:
-        own = f"The rows of {self.name} are {self.layout.description}, and each is asked its own first question."
-        return (f"{own} --row-layout fields leaves them as they are.", *self.source.warnings())
+        """Rows with pictures under the image key would be asked the questions of the bank without their layout."""
+        first = next((fields for _, _, fields in iter_objects(self.source, self._image_key)), {})
+        if self._image_key not in first:
+            return self.source.warnings()
+        own = f"The rows of {self.name} are {self.layout.description}: each is asked its own first question."
+        return (f"{own} --row-layout fields asks those of the bank instead.", *self.source.warnings())
 
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
         for line, position in self.source.lines(start):
@@ -79,6 +82,8 @@ class LayoutSource(FileSource):
             return line
         try:
             fields = load_value(line := strip_marks(line))
+            if isinstance(fields, dict) and (wrapped := find_wrapped_line(fields)) is not None:
+                fields = load_value(line := wrapped)
             return self.layout.convert(line, fields, self._image_key) if isinstance(fields, dict) else line
         except RowError as error:
             return BrokenLine.make(line, error.message)

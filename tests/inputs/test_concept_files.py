@@ -125,6 +125,11 @@ def test_a_run_continues_after_any_row(tmp_path: Path) -> None:
             {"question": "Who is left, <D> or <E>?"},
             id="RAP: two characters in the question",
         ),
+        pytest.param(
+            {"image": "a.jpg", "question": "<image>\nIs <bo> in this image?", "correct_answer": True},
+            {"question": "Is <bo> in this image?", "tag": "bo"},
+            id="RAP: a test of recognition",
+        ),
     ],
 )
 def test_rows_keep_their_members_and_get_the_question_and_who_it_is_about(

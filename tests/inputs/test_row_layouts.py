@@ -38,7 +38,7 @@ def test_rows_of_other_layouts_are_converted_and_all_others_stay(tmp_path: Path)
     assert [row if isinstance(row, str) else row.get("image") for row in rows_of(source)] == [
         *([], ["a.jpg"], "b.jpg", "d.jpg", "c.jpg"),
     ]
-    assert "are conversations, and each is asked its own first question" in source.warnings()[0]
+    assert source.warnings() == ()
 
 
 @pytest.mark.parametrize("form", ["lines", "array", "pretty"])
@@ -53,14 +53,32 @@ def test_each_kind_of_file_is_recognised(form: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "first",
-    [ROW, "b.jpg", {**LLAVA, "question": "What is this?"}, {"image": "b.jpg", "conversation": LLAVA["conversations"]}],
-    ids=["a row", "a path", "a row with its question", "DataFlow's conversation"],
+    [
+        *(ROW, "b.jpg", {**LLAVA, "question": "What is this?"}),
+        {"image": "b.jpg", "conversation": LLAVA["conversations"]},
+        {"image": "b.jpg", "question": "What does <image> mean?"},
+    ],
+    ids=["a row", "a path", "a row with its question", "DataFlow's conversation", "a mark as a word"],
 )
 def test_a_file_whose_first_row_is_one_of_a_run_is_read_by_its_fields(first: Any, tmp_path: Path) -> None:
     path = write_lines(tmp_path / "rows.jsonl", first, LLAVA)
     source = open_source(path, "image")
     assert type(source) is FileSource
     assert rows_of(source) == [first, LLAVA]
+
+
+def test_the_user_learns_that_the_bank_is_not_asked(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "rows.jsonl", LLAVA)
+    assert open_source(path, "image").warnings() == (
+        f"The rows of {path} are conversations: each is asked its own first question. --row-layout fields asks those "
+        "of the bank instead.",
+    )
+
+
+def test_a_line_in_a_failure_file_is_converted(tmp_path: Path) -> None:
+    error = {"code": "bad_line", "message": "…", "attempts": 0, "raw": None}
+    path = write_lines(tmp_path / "failed.jsonl", {"line": json.dumps(SWIFT), "error": error})
+    assert rows_of(open_source(path, "image")) == [{"image": ["a.jpg"], "question": "Who?", "old_answer": "Bo."}]
 
 
 def test_the_user_may_have_the_rows_as_they_are(tmp_path: Path) -> None:
