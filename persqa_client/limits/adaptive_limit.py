@@ -138,6 +138,7 @@ class AdaptiveLimit:
     _timeouts: TimeoutCount = field(default_factory=TimeoutCount)
     _candidate: int | None = None  # a smaller limit that was as good as ``limit`` once
     _answered_limit: int = 0  # limit at the last answer
+    _answered_ceiling: Ceiling | None = None  # ceiling at the last answer
     _outage_limit: int = 0  # number of permits at the last outage
 
     def __post_init__(self) -> None:
@@ -150,7 +151,7 @@ class AdaptiveLimit:
     def record_answer(self, permit: Permit, tokens: int, now: float) -> None:
         if permit.cuts == self.cuts:
             self._timeouts.outcomes += 1
-            self._answered_limit = self.limit
+            self._answered_limit, self._answered_ceiling = self.limit, self._ceiling
         if self._next_down is None:
             self._next_down = now + FIRST_DOWN
         if permit.level != self.level or permit.was_delayed or permit.in_use < SATURATION * self.permits:
@@ -280,12 +281,13 @@ class AdaptiveLimit:
                 self._cut(int(self.permits * TIMEOUT_CUT), self.permits, now, BACKOFF)
 
     def record_outage(self, now: float) -> None:
-        permits, ceiling = self.permits, self._ceiling
+        permits = self.permits
         # Refusals just before an outage are unrelated to capacity, so the limit of the last answer counts.
         self._cut(self.limit, permits, now, OUTAGE_BACKOFF)
-        if not is_about(permits, self._outage_limit):
-            # One outage does not show that load is the reason. A second one under the same limit does.
-            self._ceiling = ceiling
+        if permits == 1 or not is_about(permits, self._outage_limit):
+            # One outage does not show that load is the reason, and neither do timeouts just before it. A second one
+            # under the same limit does.
+            self._ceiling = self._answered_ceiling
         self._outage_limit = permits
         self._answered_limit = self.limit = max(1, self._answered_limit // 2)
         self._baseline, self._step, self._next_up = None, DOUBLE, now
@@ -303,6 +305,7 @@ class AdaptiveLimit:
     def record_metrics(self, metrics: ServerMetrics, in_use: int, now: float) -> None:
         if in_use < SATURATION * self.permits or metrics.is_shared(in_use):
             return
+        metrics = metrics.of(in_use)
         if self._starts_easily(metrics):
             self.limit = min(2 * self.limit, self.maximum)
             self._reset_samples()

@@ -269,6 +269,19 @@ def test_a_limit_is_avoided_only_after_a_second_outage_under_it() -> None:
     assert max(permits_after(2)) < INITIAL_LIMIT
 
 
+def test_a_server_that_was_frozen_from_the_start_soon_gets_more_requests() -> None:
+    """Its requests time out, and so do the single ones that follow."""
+    adaptive = AdaptiveLimit(64)
+    for moment in range(4):
+        for _ in range(adaptive.permits):
+            adaptive.record_timeout(Permit(adaptive.cuts), float(moment))
+        adaptive.record_outage(float(moment))
+    assert adaptive.permits == 1
+    for second in range(4, 12):
+        answer(adaptive, 100, 1.0, now=float(second))
+    assert adaptive.permits > INITIAL_LIMIT
+
+
 def test_requests_delayed_by_an_outage_are_not_measured() -> None:
     adaptive = AdaptiveLimit(100)
     for number in range(50):
@@ -298,6 +311,15 @@ def test_a_queue_of_other_clients_is_left_alone() -> None:
     answer(adaptive, 40, 0.5, now=0.4)
     report(adaptive, 10, running=100, waiting=400)
     assert adaptive.permits == 40
+
+
+def test_of_a_queue_that_two_clients_make_each_counts_its_share() -> None:
+    adaptive = AdaptiveLimit(100, start=50)
+    adaptive.record_saturation(40, 50, 1.0)
+    answer(adaptive, 40, 0.5, now=0.4)
+    report(adaptive, 4, running=16, waiting=44)
+    # 40 of 60 requests are this client's, and so are 29 of the 44 that wait, of which 4 are tolerated.
+    assert adaptive.permits == 15
 
 
 @pytest.mark.parametrize("full", [{"kv": 1.0}, {"rejections": 1}])
