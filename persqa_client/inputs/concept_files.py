@@ -4,8 +4,8 @@ The rules of their loaders:
 
 - Yo'LLaVA (WisconsinAIVision/YoLLaVA 6a640ee, ``dataset.py``) and MC-LLaVA (arctanxarc/MC-LLaVA 8a1e03d,
   ``llava/dataset.py``) read a file for each character and kind of question: by the path of a picture, a list of pairs
-  ``Human`` and ``AI``. MC-LLaVA's test sets may have one pair in place of the list. Paths start at the working
-  directory.
+  ``Human`` and ``AI``. MC-LLaVA's test sets may have one pair in place of the list, and its published
+  ``conversation.json`` has ``Question`` and ``Answer``. Paths start at the working directory.
 - ``yollava-visual-qa.json`` of Yo'LLaVA has for each character, by the path of a picture, one ``question`` with
   ``<sks>`` in place of the tag, ``options`` and ``correct_answer``. RAP-MLLM's copy is the same.
 - The store of characters of RAP-MLLM (Hoar012/RAP-MLLM 2a96d72, ``retriever.py``), which RePIC reads, too: in
@@ -25,10 +25,11 @@ from persqa_client.errors import SettingsError
 from persqa_client.inputs.files import Record, RecordFileSource
 from persqa_client.inputs.made_rows import DESCRIPTION, OLD_ANSWER, fill_placeholder, find_tag_name
 from persqa_client.jsonl import dump_spaced, load_value, strip_marks
-from persqa_client.questions.tasks import find_only_tag
+from persqa_client.questions.tasks import find_first_tag
 from persqa_client.types import Json
 
-QUESTION, ANSWER = "Human", "AI"
+# The data that MC-LLaVA's authors publish has the other pair, too.
+PAIR_KEYS = (("Human", "AI"), ("Question", "Answer"))
 STORE = "concept_dict"
 
 
@@ -42,22 +43,27 @@ class FileLayout:
 
 
 def has_pairs(fields: Json) -> bool:
-    return bool(fields) and all(any(map(is_pair, as_pairs(value))) for value in fields.values())
+    return bool(fields) and all(any(map(read_question_pair, as_pairs(value))) for value in fields.values())
 
 
 def as_pairs(value: object) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def is_pair(value: object) -> bool:
-    return isinstance(value, dict) and isinstance(value.get(QUESTION), str)
+def read_question_pair(value: object) -> tuple[str, Any] | None:
+    """The question, and the answer if there is one."""
+    fields = value if isinstance(value, dict) else {}
+    return next(
+        ((fields[asked], fields.get(answered)) for asked, answered in PAIR_KEYS if isinstance(fields.get(asked), str)),
+        None,
+    )
 
 
 def make_pair_rows(fields: Json) -> Iterator[tuple[str, Json]]:
     for image, value in fields.items():
-        for pair in filter(is_pair, as_pairs(value)):
-            question = fill_placeholder(pair[QUESTION].strip())
-            row: Json = {"question": question or None, "tag": find_only_tag(question), OLD_ANSWER: pair.get(ANSWER)}
+        for asked, answer in filter(None, map(read_question_pair, as_pairs(value))):
+            question = fill_placeholder(asked.strip())
+            row: Json = {"question": question or None, "tag": find_first_tag(question), OLD_ANSWER: answer}
             yield image, {key: member for key, member in row.items() if member is not None}
 
 

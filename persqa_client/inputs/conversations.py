@@ -27,7 +27,7 @@ from persqa_client.inputs.made_rows import (
     make_row,
     names_same_images,
 )
-from persqa_client.questions.tasks import find_only_tag
+from persqa_client.questions.tasks import find_first_tag
 from persqa_client.types import Json
 
 TURN_KEYS = ("messages", "conversations", "prompt")
@@ -47,6 +47,8 @@ MARK = "<image>"
 # In the first rows of Qwen-VL and ms-swift, the path stands in the text.
 MARKS = re.compile(r"<image>|(?:Picture \d+:\s*)?<img>([^<>]+)</img>")
 CHARACTERS = "extra"
+# XTuner's, beside the blocks of the pictures.
+CONTEXT_MARK = "<IMG_CONTEXT>"
 PICTURE_BLOCKS = frozenset({"image", "image_url", "input_image"})
 TEXT_BLOCKS = frozenset({"text", "input_text", "output_text"})
 # Members of a block that say which picture it is.
@@ -90,7 +92,7 @@ class ConversationRows:
             return line
         found = read_conversation(fields, image_key)
         question = found.question or ""
-        members: Json = {"question": found.question, "tag": find_only_tag(question)}
+        members: Json = {"question": found.question, "tag": find_first_tag(question)}
         members |= find_character(fields.get(CHARACTERS), question)
         if names_same_images(fields, image_key, found.images):
             # The turns stay, because --output-style answer writes into them.
@@ -100,16 +102,16 @@ class ConversationRows:
 
 
 def find_character(characters: object, question: str) -> Json:
-    """The tag of the only character, or of the only one that the question names, with its picture and description."""
+    """The tag of the first character that the question names, or of the only one, with its picture and description."""
     found = [
         (name, path, each.get("info"))
         for path, each in (characters.items() if isinstance(characters, dict) else ())
         if isinstance(each, dict) and (name := find_tag_name(each.get("name"))) is not None
     ]
-    named = [each for each in found if f"<{each[0]}>" in question] or (found if "<" not in question else [])
-    if len(named) != 1:
+    named = [each for each in found if f"<{each[0]}>" in question]
+    if not named and (len(found) != 1 or "<" in question):
         return {}
-    tag, path, info = named[0]
+    tag, path, info = min(named or found, key=lambda each: question.find(f"<{each[0]}>"))
     return {"tag": tag, REFERENCE: path, DESCRIPTION: info if isinstance(info, str) else None}
 
 
@@ -253,7 +255,7 @@ def read_part_text(part: object) -> str | None:
 def remove_image_marks(text: str) -> str:
     """A line break or blank stands in the place of marks between words."""
     joined, gap = "", ""
-    for part in MARKS.sub(MARK, text).split(MARK):
+    for part in MARKS.sub(MARK, text.replace(CONTEXT_MARK, MARK)).split(MARK):
         words = part.strip()
         gap += part[: len(part) - len(part.lstrip())]
         if words:

@@ -17,7 +17,7 @@ from persqa_client.inputs.conversations import MARK, place_pictures, remove_imag
 from persqa_client.inputs.made_rows import add_lacking_members, fill_placeholder, has_own_question
 from persqa_client.inputs.rows import parse_images
 from persqa_client.jsonl import replace_value
-from persqa_client.questions.tasks import find_only_tag
+from persqa_client.questions.tasks import find_first_tag
 from persqa_client.types import Json
 
 
@@ -36,7 +36,7 @@ class RewardRows:
         if not isinstance(problem, str):
             return line
         question = fill_placeholder(problem.strip())
-        return add_lacking_members(line, fields, {"question": question or None, "tag": find_only_tag(problem)})
+        return add_lacking_members(line, fields, {"question": question or None, "tag": find_first_tag(problem)})
 
 
 class MarkedRows:
@@ -54,7 +54,7 @@ class MarkedRows:
         place_pictures(parse_images(fields, image_key), [None] * given.count(MARK))
         question = fill_placeholder(remove_image_marks(given))
         line = replace_value(line, ("question",), question)
-        return add_lacking_members(line, fields, {"tag": find_only_tag(question)})
+        return add_lacking_members(line, fields, {"tag": find_first_tag(question)})
 
 
 def has_mark(question: object) -> TypeGuard[str]:

@@ -159,10 +159,9 @@ def check_row_question(question: str, tag: str) -> None:
         )
 
 
-def find_only_tag(question: str) -> str | None:
-    """The name of the tag in a question that has one; None for several."""
-    names = {found[1] for found in TAG_LIKE.finditer(question) if can_be_tag(found[1], "")}
-    return names.pop() if len(names) == 1 else None
+def find_first_tag(question: str) -> str | None:
+    """The name of the first tag in a question."""
+    return next((found[1] for found in TAG_LIKE.finditer(question) if can_be_tag(found[1], "")), None)
 
 
 def can_be_tag(name: str, tag: str) -> bool:

@@ -54,6 +54,11 @@ def rows_of(path: Path) -> list[Any]:
             id="MC-LLaVA's test sets",
         ),
         pytest.param(
+            {"0.png": [{"Question": "Where are <bo> and <al>?", "Answer": "Here."}]},
+            [{"image": ["0.png"], "question": "Where are <bo> and <al>?", "tag": "bo", "old_answer": "Here."}],
+            id="MC-LLaVA's training data",
+        ),
+        pytest.param(
             VISUAL,
             [
                 {
@@ -119,10 +124,10 @@ def test_a_run_continues_after_any_row(tmp_path: Path) -> None:
         pytest.param(
             {
                 "image": "a.jpg",
-                "conversations": [{"from": "human", "value": "<image>\nWho is left, <D> or <E>?"}],
+                "conversations": [{"from": "human", "value": "<image>\nWho is left, <E> or <D>?"}],
                 "extra": {"0.jpg": {"name": "D", "info": "1"}, "1.jpg": {"name": "E", "info": "2"}},
             },
-            {"question": "Who is left, <D> or <E>?"},
+            {"question": "Who is left, <E> or <D>?", "tag": "E", "reference": "1.jpg", "description": "2"},
             id="RAP: two characters in the question",
         ),
         pytest.param(

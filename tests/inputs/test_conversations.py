@@ -158,6 +158,7 @@ def test_a_row_whose_pictures_are_not_clear_is_refused(row: dict[str, Any], mess
         ("This is <bo>: <image> Who?", "This is <bo>: Who?"),
         ("This is <bo>.\n<image>\nWho?<image>", "This is <bo>.\nWho?"),
         ("a<image>b", "a b"),
+        ("<IMG_CONTEXT>\nWho?", "Who?"),
     ],
 )
 def test_marks_leave_the_words_apart(text: str, expected: str) -> None:
