@@ -34,6 +34,7 @@ def export_outputs(
         LayoutName,
         typer.Option(
             "--to",
+            metavar="FORMAT",
             help="Format: llava (also Qwen's trainer), llamafactory, swift, trl, openai, axolotl; of personalised "
             "models yollava, mcllava, rap, repic; or jsonl (the lines of the output).",
         ),
