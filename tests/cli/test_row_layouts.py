@@ -16,17 +16,21 @@ from tests.support.commands import persqa
 MODEL = "persqa-simulator"
 
 
-def ask_about(question: str, marks: int = 1) -> dict[str, Any]:
+def ask_about(question: str, marks: int = 1, image: str = "a.png") -> dict[str, Any]:
     turns = [
         {"role": "user", "content": "<image>\n" * marks + question},
         {"role": "assistant", "content": "Something."},
     ]
-    return {"messages": turns, "images": ["a.png"]}
+    return {"messages": turns, "images": [image]}
 
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
-    given = [ask_about("What does <bo> hold?"), ask_about("Who is it?", marks=2), ask_about("Where is <bo>?")]
+    given = [
+        ask_about("What does <bo> hold?"),
+        ask_about("Who is it?", marks=2),
+        ask_about("Where is <bo>?", image="b.png"),
+    ]
     path = tmp_path / "data" / "train.jsonl"
     draw_picture(path.parent / "a.png", 1)
     path.write_text("".join(json.dumps(row) + "\n" for row in given))
@@ -42,6 +46,11 @@ def test_a_run_asks_the_questions_of_the_rows_and_goes_on(rows: Path, simulator:
     settings: dict[str, Any] = {"base_url": simulator.base_url, "model": MODEL, "probes": False}
     assert generate(rows, output, limit=1, **settings).tally.tasks == 1
     generate(rows, output, **settings)
+    assert [row["error"]["code"] for row in read_lines(tmp_path / "out" / "qa.failed.jsonl")] == [
+        *("bad_line", "image_missing"),
+    ]
+    draw_picture(rows.parent / "b.png", 2)
+    generate(rows, output, retry_failed=True, **settings)
     first, last = read_lines(output)
     assert list(first) == ["image", "question", "tag", "old_answer", "pers_qa"]
     assert (first["image"], first["old_answer"]) == (["../data/a.png"], "Something.")
