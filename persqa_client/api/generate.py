@@ -21,7 +21,7 @@ from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
 from persqa_client.run.settings import ENDPOINT_FLAGS, UuidChoice, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
-from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage
+from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, RowLayoutChoice
 from persqa_client.urls import expand_home
 
 # Arguments that are no settings of the run.
@@ -43,6 +43,7 @@ def generate(
     endpoint: Endpoint | Sequence[Endpoint] = (),
     image_key: str = "image",
     output_key: str = "pers_qa",
+    row_layout: RowLayoutChoice = "auto",
     image_root: str | Path | None = None,
     output_style: OutputStyle = "qa",
     paths: Literal["as-given", "absolute", "relative"] | None = None,
@@ -123,6 +124,7 @@ def generate(
     Files and rows:
 
     image_key, output_key: fields with the images, and for the answer.
+    row_layout: ``"fields"`` does not ask the questions in the messages or conversations of a trainer's file.
     image_root: folder of relative image paths; None: the input's folder, then the working directory.
     output_style: question and answer, or the answer only. paths: how image paths are written; None: as given.
     details: also add what was sent and received. limit: stop after this many rows.
@@ -189,7 +191,11 @@ def generate(
     source: Source
     if inputs:
         source = open_inputs(
-            inputs, settings.recipe.image_key, leave_out=is_file_of(settings), lists_images=has_listing(settings)
+            inputs,
+            settings.recipe.image_key,
+            leave_out=is_file_of(settings),
+            lists_images=has_listing(settings),
+            row_layout=settings.recipe.row_layout,
         )
     else:
         own = [rows] if isinstance(rows, Mapping) else list(cast(Rows, rows))

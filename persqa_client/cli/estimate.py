@@ -35,6 +35,7 @@ def estimate(
     pilot: PilotRows = 20,
     image_key: flag.ImageKey = "image",
     output_key: flag.OutputKey = "pers_qa",
+    row_layout: flag.RowLayout = "auto",
     image_root: flag.ImageRoot = None,
     limit: flag.Limit = None,
     shard: flag.Shard = None,

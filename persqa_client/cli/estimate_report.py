@@ -97,7 +97,10 @@ def open_estimate(flags: dict[str, Any]) -> tuple[RunSettings, Source]:
         endpoints = (Endpoint(base_url=PLACEHOLDER_URL, model=flags["model"] or "?"),)
     settings = read_settings(flags, endpoints)
     source = open_inputs(
-        list(map(expand_existing, flags["input"])), settings.recipe.image_key, standard_input=sys.stdin.buffer
+        list(map(expand_existing, flags["input"])),
+        settings.recipe.image_key,
+        standard_input=sys.stdin.buffer,
+        row_layout=settings.recipe.row_layout,
     )
     refuse_empty_source(source)
     show_logged_warnings()

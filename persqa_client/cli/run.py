@@ -68,6 +68,7 @@ def run(
     vllm_command: flag.VllmCommand = None,
     image_key: flag.ImageKey = "image",
     output_key: flag.OutputKey = "pers_qa",
+    row_layout: flag.RowLayout = "auto",
     image_root: flag.ImageRoot = None,
     output_style: flag.Style = "qa",
     paths: flag.Paths = None,

@@ -12,7 +12,7 @@ from persqa_client.cli.completion import complete_category, complete_need, compl
 from persqa_client.cli.config_file import load_config
 from persqa_client.cli.help_pages import make_page
 from persqa_client.cli.usage import path, text_or_file
-from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage
+from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, RowLayoutChoice
 
 VARIABLES = {"base_url": "PERSQA_BASE_URL", "model": "PERSQA_MODEL"}
 # The flags that --help shows; --help-all shows the others, too.
@@ -86,6 +86,12 @@ Output = Annotated[
 ]
 ImageKey = Annotated[str, files_option(metavar="NAME", help="Field with the path of the image, or a list of them.")]
 OutputKey = Annotated[str, files_option(metavar="NAME", help="Field for the answer.")]
+RowLayout = Annotated[
+    RowLayoutChoice,
+    files_option(
+        help="auto: a row of messages or conversations is asked its own first question. fields: the rows' fields only."
+    ),
+]
 ImageRoot = Annotated[
     Path | None,
     files_option(

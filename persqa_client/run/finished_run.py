@@ -88,7 +88,13 @@ class FinishedPlan:
             is_own = OwnFiles(results.files).includes
             paths = [find_input(each, places, is_own) for each in names]
             listing = results.files.listing if is_listed(self._run.identity) else None
-            opened = open_inputs(paths, self.recipe.image_key, leave_out=is_own, lists_images=listing is not None)
+            opened = open_inputs(
+                paths,
+                self.recipe.image_key,
+                leave_out=is_own,
+                lists_images=listing is not None,
+                row_layout=self.recipe.row_layout,
+            )
             source = read_as_before(
                 connect_listing(opened, lambda: listing, end.number), self._run.stamp, self.recipe.image_key
             )
