@@ -49,6 +49,7 @@ def generate(
     paths: Literal["as-given", "absolute", "relative"] | None = None,
     details: bool = False,
     limit: int | None = None,
+    shard: str | None = None,
     failed: str | Path | None = None,
     fresh: bool = False,
     retry_failed: bool = False,
@@ -89,6 +90,7 @@ def generate(
     rps: float | None = None,
     rpm: float | None = None,
     tpm: int | None = None,
+    limits_share: str | None = None,
     timeout: float = 120.0,
     max_attempts: int = 5,
     max_outage: float = 600.0,
@@ -126,6 +128,7 @@ def generate(
     image_root: folder of relative image paths; None: the input's folder, then the working directory.
     output_style: question and answer, or the answer only. paths: how image paths are written; None: as given.
     details: also add what was sent and received. limit: stop after this many rows.
+    shard: ``"3/16"``, the part of the rows to ask about.
     failed: file for the failed rows, with the output ``"-"``, which is standard output.
     fresh, retry_failed, recheck_pictures: start over; ask failed rows, or rows whose pictures changed, again.
 
@@ -146,6 +149,7 @@ def generate(
 
     probes, uuid: test the server first; send each image once.
     concurrency, max_concurrency: requests in flight. rps, rpm, tpm: requests per second and minute, tokens per minute.
+    limits_share: ``"3/16"``, the part of these that this process gets.
     timeout, max_attempts, max_outage: seconds and number of the attempts; seconds without a server.
     max_bad_answers, max_bad_rows: rows in a row that stop the run; 0: none do. max_inflight_mb: memory.
     metrics_port: where Prometheus finds the counts of the run, on this machine alone; 0: a free port.

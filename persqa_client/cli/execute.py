@@ -40,7 +40,8 @@ from persqa_client.errors import (
 )
 from persqa_client.images.prepare import load_image
 from persqa_client.inputs.opening import expand_existing, open_inputs
-from persqa_client.inputs.sources import Source, read_named_lines
+from persqa_client.inputs.shards import iterate_rows
+from persqa_client.inputs.sources import Source
 from persqa_client.keys import mask_keys, mask_secrets
 from persqa_client.probing.probe import identify_server
 from persqa_client.questions.tasks import TaskMaker
@@ -54,7 +55,7 @@ from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
 from persqa_client.run.settings import RunSettings, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
-from persqa_client.types import START_POSITION, BadRow, Request, Row, TaskId
+from persqa_client.types import BadRow, Request, Row, TaskId
 from persqa_client.urls import add_query
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
@@ -192,7 +193,7 @@ def prepare_work(settings: RunSettings, source: Source, mode: Mode) -> tuple[Run
             mode.result.run = run
         shows_results = not mode.quiet and mode.result is None
         return run, Report(partial(report_result, shows_results=shows_results), shows_progress=not mode.quiet)
-    preview = Preview(Sample(source, mode.preview, settings.limit))
+    preview = Preview(Sample(source, mode.preview, settings.limit, shard=settings.shard))
     run = Run(make_preview_settings(settings), preview.sample, warn=print_warning, wrap_answer=preview.watch)
     stopped = lambda run, error: print_kept_rows(run, preview)  # noqa: E731
     return run, Report(partial(report_preview, preview=preview), stopped, shows_progress=not mode.quiet)
@@ -243,8 +244,10 @@ def print_requests(settings: RunSettings, source: Source) -> bool:
         add_query(f"{endpoint.base_url}/chat/completions", endpoint.query) for endpoint in settings.endpoints
     )
     usable = False
-    lines = (line for line in read_named_lines(source, START_POSITION) if line.line.strip())
-    for line, position, name, path in islice(lines, min(DRY_RUN_ROWS, settings.limit or DRY_RUN_ROWS)):
+    shown = list(islice(iterate_rows(source, settings.limit, settings.shard), DRY_RUN_ROWS))
+    if not shown and settings.shard is not None:
+        raise SettingsError(f"None of the rows is in the shard {settings.shard}.")
+    for line, position, name, path in shown:
         row = reader.parse(position.number, line, name, path)
         print(f"--- line {position.number}: POST {urls}")
         if isinstance(row, BadRow):

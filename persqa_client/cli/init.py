@@ -53,7 +53,7 @@ EXAMPLES: dict[str, object] = {
     "max_wall": "8h",
 }
 # For the other flags, by what their value is called.
-VALUES: dict[str, object] = {"N": 1000, "X": 1.5, "SECONDS": 60, "DIR": "."}
+VALUES: dict[str, object] = {"N": 1000, "X": 1.5, "SECONDS": 60, "DIR": ".", "I/N": "1/16"}
 MARK = "# "
 
 

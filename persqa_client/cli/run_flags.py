@@ -109,6 +109,9 @@ Paths = Annotated[
 ]
 Details = Annotated[bool, files_option("--details", help="Also add OUTPUT_KEY_meta, with details of each answer.")]
 Limit = Annotated[int | None, files_option("--limit", "-n", min=1, metavar="N", help="Stop after N rows.")]
+Shard = Annotated[
+    str | None, files_option(metavar="I/N", help="Ask about one of N parts of the rows; see persqa merge.")
+]
 Failed = Annotated[Path | None, files_option(metavar="FILE", parser=path, help="With -o -: file for the failed rows.")]
 Fresh = Annotated[bool, files_option("--fresh", help="Start again; a finished output is kept as qa.1.jsonl.")]
 RetryFailed = Annotated[
@@ -312,6 +315,7 @@ MaxConcurrency = Annotated[int, limit_option(min=1, metavar="N", help="Largest n
 RequestsPerSecond = Annotated[float | None, limit_option(metavar="X", help="Requests per second; may be below 1.")]
 RequestsPerMinute = Annotated[float | None, limit_option(metavar="N", help="Requests per minute.")]
 TokensPerMinute = Annotated[int | None, limit_option(metavar="N", help="Tokens per minute.")]
+LimitsShare = Annotated[str | None, limit_option(metavar="I/N", help="Share of these limits for one of N processes.")]
 Timeout = Annotated[float, limit_option(metavar="SECONDS", help="Time limit of one attempt.")]
 MaxAttempts = Annotated[int, limit_option(min=1, metavar="N", help="Attempts for each request.")]
 MaxOutage = Annotated[float, limit_option(metavar="SECONDS", help="Time to wait for a server that is unavailable.")]

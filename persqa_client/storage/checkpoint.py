@@ -33,7 +33,7 @@ OWN_MEMBERS = frozenset(
 )
 
 Phase = Literal["running", "reopening", "keeping", "finishing"]
-Mode = Literal["run", "retry", "recheck"]
+Mode = Literal["run", "retry", "recheck", "merge"]
 State = Literal["new", "resumed", "finished"]
 
 

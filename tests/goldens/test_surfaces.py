@@ -52,6 +52,8 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
         "model": "m",
         "image_root": ".",
         "limit": 1,
+        "shard": "1/1",
+        "limits_share": "1/1",
         "names": "names.txt",
         "language": "zh",
         "paths": "absolute",
