@@ -24,10 +24,10 @@ TEMPLATE = "page.html.jinja"
 STYLE = "report.css"
 # In the order in which they are joined to one script: that of a file, and that of a page that is served.
 SCRIPTS = (
-    *("texts.js", "rows.js", "figures.js", "plots.js", "gallery.js", "decisions.js", "compare.js"),
+    *("texts.js", "rows.js", "pairs.js", "figures.js", "plots.js", "gallery.js", "decisions.js", "compare.js"),
     *("filters.js", "growing.js", "report.js"),
 )
-SERVED_SCRIPTS = tuple("served.js" if name == "rows.js" else name for name in SCRIPTS)
+SERVED_SCRIPTS = ("texts.js", "served.js", *SCRIPTS[3:])
 # Near the beginning of each report, so that it may be replaced by the next one.
 GENERATOR = "persqa_client report"
 SEARCHED_BYTES = 2048
@@ -115,7 +115,7 @@ def render_served_page(names: Sequence[str], *, editable: bool) -> tuple[str, st
         title=", ".join(names),
         style=Markup(style),
         script=Markup(script),
-        shared=Markup(escape_json({"editable": editable})),
+        shared=Markup(escape_json({"editable": editable, "is_matched": len(names) > 1})),
         is_served=True,
         parts=(),
     )

@@ -139,7 +139,7 @@ const HAN = /^\p{Script=Han}/u;
 function collectFigures(found) {
   const figures = {
     outcomes: new Map(), asked: new Map(), accepted: new Map(), words: new Map(), steps: new Map(), doubts: new Map(),
-    languages: new Map(), decisions: new Map(), groups: new Map(), lengths: new Map(), tokens: new Map(), questions: new Map(),
+    languages: new Map(), decisions: new Map(), groups: new Map(), alike: 0, lengths: new Map(), tokens: new Map(), questions: new Map(),
     prompt: 0, completion: 0, counted: 0, found: found.length,
   };
   for (const row of found) {
@@ -151,7 +151,10 @@ function collectFigures(found) {
       increase(figures.accepted, row.question);
       increase(figures.words, firstWords(row));
       increase(figures.lengths, row.length);
-      if (row.group) increase(figures.groups, row.group);
+      if (row.group) {
+        increase(figures.groups, row.group);
+        figures.alike++;
+      }
     }
     for (const step of row.steps ?? []) increase(figures.steps, step);
     for (const doubt of row.doubts ?? []) increase(figures.doubts, doubt);
@@ -163,6 +166,7 @@ function collectFigures(found) {
       figures.counted++;
     }
   }
+  figures.group_count = figures.groups.size;
   return figures;
 }
 
@@ -189,6 +193,12 @@ function findAll(filters, order) {
   return found.list;
 }
 
+// Those of the filter.
+function largestGroups() {
+  const sizes = new Map([...groups].map(([group, { size }]) => [group, size]));
+  return byCount(sizes).slice(0, MOST_OPTIONS).map(([group, size]) => [group, size, groups.get(group).first]);
+}
+
 const source = {
   isServed: false,
   editable: false,
@@ -206,6 +216,8 @@ const source = {
       doubts: [...counts.doubts],
       decisions: [...counts.decisions],
       commented,
+      group_count: shared.group_sizes.length,
+      groups: largestGroups(),
       questions: byCount(counts.questions).map(([number, count]) => [number, ...questions[number], count]),
     };
   },
@@ -219,8 +231,9 @@ const source = {
     return { count: list.length, page: at, kept: kept < 0 ? null : kept, rows: list.slice(at * size, (at + 1) * size), also: [] };
   },
   async figures(filters) {
-    return collectFigures(findRows(filters));
+    return { ...collectFigures(findRows(filters)), timelines: shared.runs.map((run) => run.timeline) };
   },
+  compare: (query) => compareRows(query),
   // The first part is shown at once; the others follow in steps that leave time for scrolling.
   start(onChange) {
     const step = async () => {
