@@ -215,7 +215,7 @@ def choose_rows(database: Connection, condition: Condition) -> Condition:
 
 
 def count_figures(database: Connection, condition: Condition) -> Json:
-    """The numbers of ``collectFigures`` in ``web/rows.js``, of the rows that fit."""
+    """The numbers of ``addToFigures`` in ``web/rows.js``, of the rows that fit."""
     condition = choose_rows(database, condition)
 
     def count_by(column: str, more: str = "1", limit: int = -1) -> list[list[Any]]:

@@ -1,8 +1,6 @@
 // The comparison of a report that is a file: pairs of rows of two runs, and their sums. Rows that ask the same have the
 // same member "match". A page that is served asks its server.
 
-// Milliseconds of work after which the page may react to its user.
-const SLICE = 40;
 // What was paired last, and the number of the latest comparison.
 const paired = { key: "", pairs: [] };
 let comparing = 0;
@@ -11,20 +9,6 @@ function kindOf(one, other) {
   if (isFailed(one)) return isFailed(other) ? "both_failed" : "gained";
   if (isFailed(other)) return "lost";
   return one.answer === other.answer ? "same" : "changed";
-}
-
-// Does the work of each item, with pauses. Returns false if the comparison was asked for again meanwhile.
-async function workInSlices(items, work, turn) {
-  let began = performance.now();
-  for (let at = 0; at < items.length; at++) {
-    work(items[at]);
-    if (at % 1000 === 999 && performance.now() - began > SLICE) {
-      await new Promise((resume) => setTimeout(resume));
-      if (turn !== comparing) return false;
-      began = performance.now();
-    }
-  }
-  return true;
 }
 
 // In the order of the first run, then what only the second one has. They change only while rows arrive, and when other
@@ -45,7 +29,8 @@ async function takePairs(first, second, turn) {
     if (pair === undefined) pairs.push({ other: row, kind: "only_second" });
     else Object.assign(pair, { other: row, kind: kindOf(pair.one, row) });
   };
-  if (!(await workInSlices(rows, takeFirst, turn)) || !(await workInSlices(rows, takeSecond, turn))) return null;
+  const isWanted = () => turn === comparing;
+  for (const take of [takeFirst, takeSecond]) if (!(await workInSlices(rows, take, isWanted))) return null;
   Object.assign(paired, { key, pairs });
   return pairs;
 }
@@ -66,7 +51,7 @@ async function compareRows({ filters, first, second, kind, page, size }) {
     if (pair.one !== undefined) addToSums(sides[0], pair.one);
     if (pair.other !== undefined) addToSums(sides[1], pair.other);
   };
-  if (!(await workInSlices(all, count, turn))) return null;
+  if (!(await workInSlices(all, count, () => turn === comparing))) return null;
   for (const side of sides) side.codes = byCount(side.codes);
   const at = Math.min(page, Math.max(0, Math.ceil(fitting.length / size) - 1));
   return { counts, sides, found: fitting.length, page: at, pairs: fitting.slice(at * size, (at + 1) * size) };
