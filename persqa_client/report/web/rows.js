@@ -13,10 +13,11 @@ let commented = 0;
 const SLICE = 40;
 const groups = new Map(); // of answers that are nearly alike: the first answer, and how many there are
 
-// Takes the parts that have arrived, one at a time. Returns whether there was one.
+// Takes the parts that have arrived, one at a time. Returns whether there was one. The text of the last one may still
+// grow while the document is loading.
 function takePart() {
   const element = document.querySelector("script.part");
-  if (element === null) return false;
+  if (element === null || (document.readyState === "loading" && element.nextElementSibling === null)) return false;
   const part = JSON.parse(element.textContent);
   element.remove();
   for (const question of part.questions) questions.push(question);
