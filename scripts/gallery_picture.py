@@ -38,7 +38,7 @@ ROWS = (
 )
 WIDTH, HEIGHT = 1240, 700
 # With few colours, and without dithering, the picture is small.
-COLOURS = 96
+COLOURS = 80
 
 
 def main() -> int:
@@ -78,6 +78,8 @@ def take_picture(page: Path) -> Image.Image:
         tab = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, locale="en-GB", color_scheme="light")
         tab.goto(page.as_uri())
         tab.locator(".card").nth(len(ROWS) - 1).wait_for()
+        tab.locator("#more summary").click()
+        tab.mouse.move(WIDTH / 2, 1)
         data = tab.screenshot()
         browser.close()
     return Image.open(io.BytesIO(data)).convert("RGB")

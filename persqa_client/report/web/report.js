@@ -232,7 +232,7 @@ function describeReport() {
     item.append(showText(note));
     return item;
   }));
-  field("notes").classList.toggle("lost", source.isLost);
+  field("notes").classList.toggle("lost", source.isLost === true);
 }
 
 function handleKey(event) {
