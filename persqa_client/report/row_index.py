@@ -101,8 +101,10 @@ class RowIndex:
         self.database.executescript(SCHEMA)
 
     def close(self) -> None:
-        self.database.close()
-        self._folder.cleanup()
+        """Waits for a thread that uses the database; a later use raises sqlite3.ProgrammingError."""
+        with self.lock:
+            self.database.close()
+            self._folder.cleanup()
 
     def add_rows(self, rows: Sequence[IndexedRow], identity: Json) -> None:
         found: list[tuple[Any, ...]] = []

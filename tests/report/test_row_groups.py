@@ -105,3 +105,11 @@ def test_only_so_many_answers_are_compared() -> None:
         while groups.advance():
             pass
         assert (groups.count, [each[:2] for each in list_largest_groups(index.database)]) == (3, [[1, 3]])
+
+
+def test_an_index_that_is_closed_under_a_thread_is_no_crash(tmp_path: Path) -> None:
+    runs = ServedRuns([WrittenRun(tmp_path).finish([make_record(1), make_record(2)])])
+    read_all(runs)
+    runs.close()
+    assert not runs.group_answers()
+    assert not runs.group_answers()
