@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
@@ -24,6 +25,7 @@ from persqa_client.cli.messages import has_log_file, log_message, print_message,
 from persqa_client.cli.preview import print_kept_rows, report_preview
 from persqa_client.cli.results import report_result, report_stop
 from persqa_client.cli.run import Mode
+from persqa_client.cli.run_report import check_report, write_run_report
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.request import render_preview
 from persqa_client.config import Endpoint, Limits, build_settings
@@ -86,7 +88,12 @@ def run_at_endpoints(flags: dict[str, Any], mode: Mode) -> None:
     except KeyboardInterrupt:
         print_message("Stopped. No row was asked about.", logging.WARNING)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    raise typer.Exit(execute(*prepare_run(flags, endpoints, mode)))
+    run, report = prepare_run(flags, endpoints, mode)
+    try:
+        code = execute(run, report)
+    finally:
+        write_run_report(report.page, run.settings.output)
+    raise typer.Exit(code)
 
 
 def read_endpoints(flags: dict[str, Any], *, can_ask: bool) -> tuple[Endpoint, ...]:
@@ -140,6 +147,8 @@ class Report:
     # Before the error that stopped it.
     stopped: Callable[[Run, MaskedError], None] = report_stop
     shows_progress: bool = True
+    # Written after all else.
+    page: Path | None = None
 
 
 RUN_REPORT = Report()
@@ -188,11 +197,14 @@ def refuse_contradicting_modes(settings: RunSettings, mode: Mode) -> None:
 def prepare_work(settings: RunSettings, source: Source, mode: Mode) -> tuple[Run, Report]:
     """Raises SettingsError."""
     if mode.preview is None:
+        if mode.page is not None:
+            check_report(mode.page, settings.output)
         run = Run(settings, source, warn=print_warning)
         if mode.result is not None:
             mode.result.run = run
         shows_results = not mode.quiet and mode.result is None
-        return run, Report(partial(report_result, shows_results=shows_results), shows_progress=not mode.quiet)
+        result = partial(report_result, shows_results=shows_results)
+        return run, Report(result, shows_progress=not mode.quiet, page=mode.page)
     preview = Preview(Sample(source, mode.preview, settings.limit, shard=settings.shard))
     run = Run(make_preview_settings(settings), preview.sample, warn=print_warning, wrap_answer=preview.watch)
     stopped = lambda run, error: print_kept_rows(run, preview)  # noqa: E731
