@@ -13,7 +13,15 @@ import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 
 from persqa_client.errors import RunStopped
-from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, SteeringText
+from persqa_client.types import (
+    AnswerStyle,
+    BoxFormat,
+    BoxMode,
+    OutputStyle,
+    QuestionLanguage,
+    RowLayoutChoice,
+    SteeringText,
+)
 from persqa_client.urls import add_query, expand_home, parse_base_url
 from persqa_client.validation import Settings as Settings
 from persqa_client.validation import build_settings as build_settings
@@ -237,6 +245,8 @@ class Recipe(Settings):
 
     image_key: Annotated[str, Field(min_length=1)] = "image"
     output_key: Annotated[str, Field(min_length=1)] = "pers_qa"
+    # Whether rows of trainers (``messages``, ``conversations``) are asked their own questions.
+    row_layout: RowLayoutChoice = "auto"
     tag: str = "mam"
     # Category of a built-in question bank, or path of a bank file.
     bank: Annotated[str, Field(min_length=1), AfterValidator(expand_bank)] = "human"

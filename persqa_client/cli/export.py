@@ -24,7 +24,20 @@ STAGES: dict[Stage, tuple[str, str]] = {
 # Rows or pictures after which their number is shown again.
 SHOWN_STEPS = 100
 LayoutName = Literal[
-    "llava", "llamafactory", "swift", "trl", "openai", "axolotl", "jsonl", "parquet", "webdataset", "captions"
+    "llava",
+    "llamafactory",
+    "swift",
+    "trl",
+    "openai",
+    "axolotl",
+    "yollava",
+    "mcllava",
+    "rap",
+    "repic",
+    "jsonl",
+    "parquet",
+    "webdataset",
+    "captions",
 ]
 
 
@@ -34,9 +47,10 @@ def export_outputs(
         LayoutName,
         typer.Option(
             "--to",
-            help="Format: llava (also Qwen's trainer), llamafactory, swift, trl, openai, axolotl, "
-            "jsonl (the lines of the output), parquet (for Hugging Face datasets), webdataset "
-            "(tar archives), or captions (a .txt beside each picture).",
+            metavar="FORMAT",
+            help="Format: llava (also Qwen's trainer), llamafactory, swift, trl, openai, axolotl; of personalised "
+            "models yollava, mcllava, rap, repic; jsonl (the lines of the output); with the pictures in the files "
+            "parquet (for Hugging Face datasets), webdataset; or captions (a .txt beside each picture).",
         ),
     ],
     target: Annotated[

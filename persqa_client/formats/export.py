@@ -30,6 +30,7 @@ from persqa_client.formats.export_target import (
 )
 from persqa_client.formats.grouping import RowGrouping, group_rows
 from persqa_client.formats.layout import PackedFormat, PictureChoice, RowFiles
+from persqa_client.formats.pair_files import PairFiles
 from persqa_client.formats.pictures import FOLDER, PictureSettings, PictureWriter
 from persqa_client.formats.registry import FORMATS, PACKED_FORMATS, AnyFormat
 from persqa_client.formats.row_maker import Decide, RowMaker
@@ -96,7 +97,7 @@ class ExportSettings:
             raise SettingsError(f"--split writes several files: give -o a folder, not {self.target.name}")
         if isinstance(format, PackedFormat):
             is_file = is_file or (self.target.suffix.lower() in OTHER_SUFFIXES and not self.target.is_dir())
-        elif format.describe_files is None:
+        elif format.describe_files is None and format.choose_file is None:
             return
         if is_file:
             raise SettingsError(f"the format {format.name} has several files: give -o a folder, not {self.target.name}")
@@ -173,7 +174,7 @@ def export_runs(
             raise SettingsError(describe_nothing(report))
         report.picture_files = pictures.file_count
         description = describe_export(settings, choice, report, licence)
-        further = write_further_files(folder, format, report, description)
+        further = write_further_files(folder, maker, report, description)
         names = [*report.files, *further]
         others = [each for each in files.list_entries() if each != SINGLE_FILE]
         others += sorted(f"{FOLDER}/{each}" for each in pictures.names)
@@ -214,6 +215,8 @@ def open_row_files(folder: Path, settings: ExportSettings, format: AnyFormat) ->
     parts = [part.name for part in settings.split.parts] if settings.split is not None else [ONLY_PART]
     if isinstance(format, PackedFormat):
         return format.open_files(folder, parts, settings.details)
+    if format.choose_file is not None:
+        return PairFiles(folder, format.write, has_parts=settings.split is not None)
     is_array = format.suffix == ".json"
     names = {part: f"{part}{format.suffix}" for part in parts}
     if is_file_target(settings.target):
@@ -231,13 +234,15 @@ def describe_nothing(report: ExportReport) -> str:
     return f"{names} has no accepted answer: nothing is written"
 
 
-def write_further_files(folder: Path, format: AnyFormat, report: ExportReport, description: Json) -> list[str]:
+def write_further_files(folder: Path, maker: RowMaker, report: ExportReport, description: Json) -> list[str]:
+    format, further = maker.format, {}
     if isinstance(format, PackedFormat):
         if format.write_card is None:
             return []
         (folder / CARD).write_text(format.write_card(description), encoding="utf-8", errors="backslashreplace")
         return [CARD]
-    further = format.describe_files(list(report.files)) if format.describe_files is not None else {}
+    if format.describe_files is not None:
+        further = dict(format.describe_files(list(report.files), list(maker.characters.values())))
     for name, value in further.items():
         write_json_file(folder / name, value)
     return list(further)

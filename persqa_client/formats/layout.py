@@ -30,6 +30,15 @@ class PictureLimits:
     min_count: int = 0
 
 
+class Character(NamedTuple):
+    """A character with the picture that shows it, as the export names it. ``tag`` has brackets."""
+
+    tag: str
+    reference: str
+    description: str | None
+    category: str | None
+
+
 class RowPicture(NamedTuple):
     """``name``: of the picture's file, perhaps with folders."""
 
@@ -46,6 +55,8 @@ class ExportRow(NamedTuple):
 
     record: DataRecord
     pictures: tuple[RowPicture, ...] = ()
+    # The name of the file, if the layout chooses it.
+    file: str = ""
 
 
 class RowFiles(ABC):
@@ -99,8 +110,13 @@ class Layout(DatasetFormat):
     read: Callable[[Json], DataRecord]
     # ".jsonl", or ".json" for one array.
     suffix: Literal[".jsonl", ".json"] = ".jsonl"
-    # Further files of a folder, by name, for the names of the data files.
-    describe_files: Callable[[Sequence[str]], Mapping[str, Json]] | None = None
+    # Further files of a folder, by name, for the names of the data files and the characters that have a picture.
+    describe_files: Callable[[Sequence[str], Sequence[Character]], Mapping[str, Json]] | None = None
+    # Whether rows have the picture that shows the character.
+    takes_reference: bool = False
+    # Rows are objects of lists, which are joined in a file for each character: its name below the folder of the part.
+    # May raise RowError for a record that has no place.
+    choose_file: Callable[[DataRecord], str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

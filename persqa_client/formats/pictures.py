@@ -92,12 +92,16 @@ class PictureWriter:
     def file_count(self) -> int:
         return len(self._names)
 
-    def place(self, references: Sequence[str], roots: Sequence[Path], form: SentForm) -> tuple[str, ...]:
+    def place(
+        self, pictures: Sequence[str], roots: Sequence[Path], form: SentForm, *, shows_character: bool = False
+    ) -> tuple[str, ...]:
         """What the row names. Raises RowError if a picture can't be exported; then none of the row is written.
+
+        ``shows_character``: the last picture is the reference, which does not count as one of the row.
 
         Raises StorageError if the folder can't be written.
         """
-        prepared = self._prepare_all(references, roots, form)
+        prepared = self._prepare_all(pictures, roots, form, count=len(pictures) - shows_character)
         before = len(self._names)
         try:
             return tuple(self._store(each) for each in prepared)
@@ -109,14 +113,17 @@ class PictureWriter:
         """The pictures with their bytes, for the choice "embed". Raises RowError if one of them can't be exported."""
         return tuple(
             RowPicture(each.name, each.data or b"", each.media_type)
-            for each in self._prepare_all(references, roots, form)
+            for each in self._prepare_all(references, roots, form, count=len(references))
         )
 
-    def _prepare_all(self, references: Sequence[str], roots: Sequence[Path], form: SentForm) -> list[PreparedPicture]:
+    def _prepare_all(
+        self, references: Sequence[str], roots: Sequence[Path], form: SentForm, *, count: int
+    ) -> list[PreparedPicture]:
+        """``count``: of the pictures of the row itself."""
         limit = self.settings.limits.max_count
-        if limit is not None and len(references) > limit:
-            raise RowError("too_many_images", f"the row has {len(references)} pictures; the format takes {limit}")
-        if len(references) < self.settings.limits.min_count:
+        if limit is not None and count > limit:
+            raise RowError("too_many_images", f"the row has {count} pictures; the format takes {limit}")
+        if count < self.settings.limits.min_count:
             raise RowError("no_image", "the row has no picture, and the format needs one")
         return [self._prepare(each, roots, form, number) for number, each in enumerate(references)]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from persqa_client.errors import RowError
 from persqa_client.formats.image_marks import remove_own_marks
-from persqa_client.formats.layout import ExportRow, PackedFormat
+from persqa_client.formats.layout import Character, ExportRow, PackedFormat
 from persqa_client.formats.pictures import PictureWriter
 from persqa_client.formats.registry import AnyFormat
 from persqa_client.formats.sent_pictures import SentForm, find_sent_form, remove_box
@@ -28,6 +28,8 @@ class RowMaker:
     decide: Decide
     # Gets the record, a code and a message.
     leave_out: Callable[[DataRecord, str, str], None]
+    # By tag, as the first row shows them.
+    characters: dict[str, Character] = field(default_factory=dict)
 
     def make_row(self, record: DataRecord, run: RecordedRun) -> ExportRow | None:
         """None for a row that is left out, with its pictures."""
@@ -49,13 +51,24 @@ class RowMaker:
             return None
 
     def _add_pictures(self, record: DataRecord, run: RecordedRun, form: SentForm) -> ExportRow:
+        """Raises RowError."""
         if isinstance(self.format, PackedFormat):
             return ExportRow(record, self.pictures.load(record.images, run.roots, form))
-        chosen = record.pictures if self.format.keeps_lines else record.images
-        placed = self.pictures.place(chosen, run.roots, form)
+        file = self.format.choose_file(record) if self.format.choose_file is not None else ""
+        has_reference = self.format.keeps_lines or self.format.takes_reference
+        chosen = record.pictures if has_reference else record.images
+        placed = self.pictures.place(chosen, run.roots, form, shows_character=len(chosen) > len(record.images))
         if self.pictures.settings.sent:
             record = remove_box(record, run)
-        return ExportRow(record.with_pictures(placed))
+        written = record.with_pictures(placed)
+        if self.format.takes_reference:
+            self._note_character(written)
+        return ExportRow(written, file=file)
+
+    def _note_character(self, record: DataRecord) -> None:
+        if record.reference is not None:
+            tag = f"<{record.tag_name}>"
+            self.characters.setdefault(tag, Character(tag, record.reference, record.description, record.category))
 
 
 def find_mark(record: DataRecord, marks: Sequence[str]) -> str | None:

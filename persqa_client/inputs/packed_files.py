@@ -10,7 +10,7 @@ import base64
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 from persqa_client.errors import SettingsError
 from persqa_client.extras import import_extra
@@ -29,7 +29,7 @@ SUFFIXES = {"parquet": ".parquet", "arrow": ".arrow", "tar": ".tar, .tar.gz or .
 class PackedSource(FileSource):
     """Its rows count from 1. The file does not grow, and is read again from the number of a row."""
 
-    row_name: ClassVar[str] = "row"
+    row_name = "row"
 
     def __init__(self, path: Path) -> None:
         """Raises SettingsError if the pictures could not be named, or a package is missing."""
