@@ -7,12 +7,14 @@ from the folder in a row that was made of a folder's image.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from persqa_client.errors import RowError
+from persqa_client.images.references import describe_reference
 from persqa_client.questions.bank import RANK_MODULUS, Bank, Question
 from persqa_client.questions.constraints import choose_form, sentence_pattern, word_answer_pattern
 from persqa_client.questions.introductions import introduce
@@ -129,12 +131,27 @@ class TaskMaker:
             introduction=introduction.text,
             description=introduction.description,
             has_drawn_box=has_drawn_box,
+            file=row.images[0] if row.names else "",
         )
 
     def _make_pattern(self, name: str, question: str) -> str:
         if self.steering.answer_style == "word":
             return word_answer_pattern(name)
         return sentence_pattern(name, choose_form(question))
+
+
+def name_row(number: int, file: str) -> str:
+    """For messages: the line, or the file that the row was made of, since no line of the user has it."""
+    if not file:
+        return f"Line {number}"
+    below = os.path.relpath(file)
+    return describe_reference(file if below.startswith(os.pardir) else below)
+
+
+def explain_row(row: Row, message: str) -> str:
+    """The message with the name of the row, unless it has it already."""
+    name = name_row(row.number, row.images[0] if row.names else "")
+    return message if name in message else f"{name}: {message}"
 
 
 def is_box_drawn(row: Row) -> bool:

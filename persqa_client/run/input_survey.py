@@ -17,7 +17,7 @@ from persqa_client.images.headers import PictureSize, measure_picture
 from persqa_client.images.references import NamedErrors
 from persqa_client.images.tokens import detect_model_family, make_token_counter
 from persqa_client.inputs.sources import NamedLine, Source, read_named_lines
-from persqa_client.questions.tasks import TaskMaker
+from persqa_client.questions.tasks import TaskMaker, explain_row
 from persqa_client.run.plan import RowReader, RunPlan
 from persqa_client.run.preview import draw_places, pick_places
 from persqa_client.types import START_POSITION, BadRow, BoxMark, EncodedImage, Row
@@ -237,7 +237,7 @@ def try_to_measure(meter: RowMeter, row: Row) -> RowSize | RowError:
 def add_row(survey: InputSurvey, row: Row, size: RowSize | RowError, meter: RowMeter, references: set[int]) -> None:
     survey.measured += 1
     if isinstance(size, RowError):
-        survey.picture_problems.add(size.code, f"Line {row.number}: {size.message}")
+        survey.picture_problems.add(size.code, explain_row(row, size.message))
         return
     survey.usable_measured += 1
     survey.questions_measured += size.questions
