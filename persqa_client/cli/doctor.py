@@ -12,9 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from persqa_client.cli.execute import read_credentials
-from persqa_client.cli.exits import EXIT_NO_SERVER, EXIT_USAGE, exit_with_error
-from persqa_client.cli.messages import print_message, show_controls
+from persqa_client import __version__
+from persqa_client.cli.endpoint_flags import MAX_MODELS_SHOWN, read_credentials
+from persqa_client.cli.exits import EXIT_NO_SERVER, EXIT_OK, EXIT_USAGE, exit_with_error
+from persqa_client.cli.json_result import describe_reason_of_end, print_as_json
+from persqa_client.cli.messages import print_warning
+from persqa_client.cli.results import print_results
 from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling, build_settings
 from persqa_client.endpoints.credentials import make_endpoints
 from persqa_client.endpoints.session import Session
@@ -34,7 +37,6 @@ from persqa_client.types import Strategy
 Finding = tuple[str, str]
 
 MAX_CONCURRENCY = 8
-MAX_MODELS_SHOWN = 5
 FAMILIES_BY_PATCH = {28: "Qwen2-VL, Qwen2.5-VL", 32: "Qwen3-VL"}
 DEFAULT_PATCH = 28
 # Upper bound of the prompt's tokens without images, in English and Chinese.

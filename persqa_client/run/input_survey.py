@@ -15,7 +15,7 @@ from persqa_client.images.boxes import add_margin, locate_box
 from persqa_client.images.decode import fit_size
 from persqa_client.images.headers import PictureSize, measure_picture
 from persqa_client.images.references import NamedErrors
-from persqa_client.images.tokens import detect_model_family, make_token_counter
+from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
 from persqa_client.inputs.sources import NamedLine, Source, read_named_lines
 from persqa_client.questions.tasks import TaskMaker, explain_row
 from persqa_client.run.plan import RowReader, RunPlan
@@ -113,18 +113,22 @@ class InputSurvey:
 
 
 class RowMeter:
-    """Measures rows by a run's plan. Thread-safe, apart from a picture that is measured twice."""
+    """Measures rows by a run's plan. Thread-safe, apart from a picture that is measured twice.
 
-    def __init__(self, plan: RunPlan) -> None:
-        recipe, model = plan.settings.recipe, plan.settings.endpoint.model
+    ``family``: of the model, if the server has shown it; otherwise it is told by the model's name.
+    """
+
+    def __init__(self, plan: RunPlan, family: ModelFamily | None = None) -> None:
+        recipe = plan.settings.recipe
+        family = family or detect_model_family(plan.settings.endpoint.model)
         strategy = recipe.strategy
         self.reader: RowReader = plan.make_row_reader()
         self._tasks: TaskMaker = plan.make_task_maker("constrain" if strategy == "auto" else strategy)
         self._max_pixels = recipe.max_pixels
         self._roots = plan.image_roots
-        self._count_tokens = make_token_counter(model)
+        self._count_tokens = make_token_counter(family)
         # Whether the rule of the model's pictures is known.
-        self.is_exact = detect_model_family(model) is not None
+        self.is_exact = family is not None
         # By the hash of the reference, which may be a whole picture.
         self._sizes: dict[int, PictureSize | RowError] = {}
 

@@ -63,9 +63,12 @@ class RunPlan:
         self.reference = None if recipe.reference is None else check_reference(recipe.reference)
 
     def with_settings(self, settings: RunSettings) -> RunPlan:
-        """The plan for other endpoints. The files of the bank and of the names are not read again."""
+        """The plan for other endpoints. The files of the bank and of the names are not read again.
+
+        Raises SettingsError if --max-cost needs a price that is not known.
+        """
         plan = copy.copy(self)
-        plan.settings = settings
+        plan.settings, plan.limits = settings, complete_prices(settings)
         return plan
 
     def make_task_maker(self, strategy: Strategy) -> TaskMaker:

@@ -30,19 +30,17 @@ from persqa_client.run.image_roots import (
     PathWriters,
     choose_style,
     describe_folders,
-    find_input_folder,
     make_path_writers,
-    recorded_roots_of,
 )
 from persqa_client.run.pacing import announce_pace, name_probes, plan_probes
 from persqa_client.run.pipeline import keep_answer
-from persqa_client.run.plan import RunPlan
 from persqa_client.run.run_input import (
     PictureSurvey,
     connect_listing,
     describe_input,
     find_answered_row,
     listing_identity,
+    plan_for_source,
     refuse_changed_input,
     rows_left,
 )
@@ -78,7 +76,7 @@ class Run:
     ) -> None:
         self.settings = settings
         self.source = source
-        self.plan = RunPlan(settings, find_input_folder(source, settings.image_root), recorded_roots_of(source))
+        self.plan = plan_for_source(settings, source)
         self.folders = describe_folders(
             settings.recipe.paths, self.plan.image_roots, source, is_stream=settings.is_stream
         )
@@ -150,8 +148,9 @@ class Run:
             finally:
                 self._ledger = None
 
-    def use_endpoint(self, endpoint: Endpoint) -> None:
-        self.settings = self.settings.model_copy(update={"endpoint": endpoint})
+    def use_endpoint(self, endpoint: Endpoint, *further: Endpoint) -> None:
+        """In place of those of the settings, before ``execute``. Raises SettingsError if a price is not known."""
+        self.settings = self.settings.model_copy(update={"endpoint": endpoint, "further_endpoints": further})
         self.plan = self.plan.with_settings(self.settings)
         self.composition = Composition(self.plan, warn=self._warn, note_image=self._watch.note)
 

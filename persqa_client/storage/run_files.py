@@ -105,6 +105,13 @@ class RunFiles:
                 f"the folder {self.output.parent} can't be created ({reason}): choose another -o"
             ) from error
 
+    def check_can_be_written(self) -> None:
+        """Raises SettingsError like the start of a run that writes these files."""
+        self.prepare()
+        lock = RunLock(self)
+        lock.acquire()
+        lock.release()
+
 
 def remove_suffix(name: str) -> str:
     for suffix in SUFFIXES:
