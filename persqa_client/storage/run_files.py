@@ -120,6 +120,16 @@ def remove_suffix(name: str) -> str:
     return name
 
 
+def find_owner(path: Path) -> Path | None:
+    """The output of the run that has this file beside it; None for an output, and for any other file."""
+    for output in path.parent.glob("*.run.json"):
+        stem = output.name.removesuffix(".run.json")
+        files = RunFiles.for_output(path.with_name(f"{stem}.jsonl"))
+        if files.output.exists() and path != files.output and files.has_name(path.name):
+            return files.output
+    return None
+
+
 def may_be_linked(path: Path) -> bool:
     try:
         state = path.lstat()
