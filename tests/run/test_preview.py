@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from persqa_client.cli.preview import describe_all
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.preview import Sample
 from persqa_client.simulator.faults import Choice
@@ -71,6 +72,10 @@ def test_a_preview_shows_rows_and_writes_nothing(folder: Path) -> None:
     tokens = re.findall(r"about [\d,.]+ requests, ([\d,]+) tokens in", all_rows.stdout)[-1]
     assert all_rows.stdout.endswith(f"\nCost of all: about {tokens}.00 (1e+06 and 0 a million tokens).\n")
     assert "Cost" not in shown.stdout
+
+
+def test_the_totals_of_one_row_are_in_the_singular() -> None:
+    assert [describe_all(rows) for rows in (1, 2)] == ["The only row", "All 2 rows, if they are alike"]
 
 
 def test_pictures_are_found_beside_the_input(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
