@@ -167,7 +167,8 @@ def list_survey(survey: InputSurvey, meter: RowMeter, verify: VerifyChoice) -> I
 def describe_pictures(survey: InputSurvey) -> str:
     if not survey.is_sampled:
         size = format_bytes(survey.picture_bytes)
-        return f"{survey.pictures:,}, {survey.different_pictures:,} different ones with {size}"
+        different = f", {survey.different_pictures:,} different ones"
+        return f"{survey.pictures:,}{'' if survey.pictures == survey.different_pictures else different} with {size}"
     return (
         f"about {survey.factor * survey.pictures:,.0f}; those of {survey.measured:,} rows, spread over the input, were "
         "read, and the figures are for all rows, if they are alike"

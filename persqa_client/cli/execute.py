@@ -40,7 +40,7 @@ from persqa_client.run.metrics import check_metrics_port
 from persqa_client.run.preview import Preview, Sample, make_preview_settings
 from persqa_client.run.progress_display import QuietConsole, log_progress, show_progress
 from persqa_client.run.run import Run
-from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
+from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source, refuse_output_as_input
 from persqa_client.run.settings import RunSettings, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.storage.run_files import RunFiles
@@ -75,7 +75,9 @@ def use_model_of_endpoint(run: Run) -> None:
     settings = run.settings
     try:
         if settings.output is not None and not settings.is_stream:
-            RunFiles.for_output(settings.output).check_can_be_written()
+            files = RunFiles.for_output(settings.output)
+            refuse_output_as_input(run.source, files)
+            files.check_can_be_written()
         run.use_endpoint(*run_coroutine(use_only_model(settings.endpoints, settings.limits.timeout)))
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)

@@ -164,7 +164,7 @@ def describe_shares(report: ExportReport, split: Split | None) -> Iterator[str]:
     if far := find_far_shares(split.parts, rows):
         parts = ", ".join(f"{part.name} has {share:.0%} of the rows instead of {part.share:.0%}" for part, share in far)
         parts = parts.replace("%", " %")
-        yield f"The shares of --split are near those only with many {split.by}s: {parts}. Another --seed gives others."
+        yield f"With few {split.by}s, the shares of --split are rough: {parts}. Another --seed gives others."
 
 
 def describe_written(report: ExportReport) -> str:

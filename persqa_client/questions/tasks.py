@@ -142,10 +142,13 @@ class TaskMaker:
 
 def name_row(number: int, file: str) -> str:
     """For messages: the line, or the file that the row was made of, since no line of the user has it."""
-    if not file:
-        return f"Line {number}"
-    below = os.path.relpath(file)
-    return describe_reference(file if below.startswith(os.pardir) else below)
+    return name_file(file) if file else f"Line {number}"
+
+
+def name_file(path: str) -> str:
+    """As seen from the working directory, if it is below it."""
+    below = os.path.relpath(path)
+    return describe_reference(path if below.startswith(os.pardir) else below)
 
 
 def explain_row(row: Row, message: str) -> str:

@@ -18,11 +18,9 @@ from persqa_client.engines.row_feed import has_more_rows
 from persqa_client.engines.row_loop import RowLoop, RunProgress
 from persqa_client.errors import Interrupted, RunStopped
 from persqa_client.images.changed_files import ChangeReport, PictureFiles, PictureWatch
-from persqa_client.inputs.files import FileSource
-from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.listed import ListedSource
 from persqa_client.inputs.opening import SpooledSource, read_as_before
-from persqa_client.inputs.sources import Source, list_sources
+from persqa_client.inputs.sources import Source
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
 from persqa_client.run.compose import Composition, ignore_warning
@@ -42,6 +40,7 @@ from persqa_client.run.run_input import (
     listing_identity,
     plan_for_source,
     refuse_changed_input,
+    refuse_output_as_input,
     rows_left,
 )
 from persqa_client.run.settings import RunSettings
@@ -262,9 +261,7 @@ class Run:
         if self.settings.retry_failed and not (files.run.exists() or files.checkpoint.exists()):
             # A script may always give the flag, so this is not an error.
             self._warn(f"There is no run with the output {output} yet, so --retry-failed starts one.")
-        for source in list_sources(self.source):
-            if isinstance(source, FileSource | FolderSource):
-                files.refuse_input(Path(source.name))
+        refuse_output_as_input(self.source, files)
         identity = {**self.plan.identity(), **self.plan.digests(), **listing_identity(self.source)}
         ledger = Ledger(
             files,

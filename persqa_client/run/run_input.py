@@ -15,6 +15,7 @@ from persqa_client.engines.row_feed import has_more_rows
 from persqa_client.errors import SettingsError
 from persqa_client.images.changed_files import ADVICE, ChangeReport, PictureFiles, PictureState
 from persqa_client.inputs.files import FileSource
+from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.listed import ListedSource, is_same_place
 from persqa_client.inputs.memory_pictures import names_memory
 from persqa_client.inputs.opening import SpooledSource
@@ -154,6 +155,12 @@ def refuse_fields_of_pictures(plan: RunPlan, source: Source) -> None:
             f"--box needs a box in each row, and the rows of {source.name} are pictures without fields. Give a file of "
             f"rows that have the field {recipe.box_key!r}."
         )
+
+
+def refuse_output_as_input(source: Source, files: RunFiles) -> None:
+    for each in list_sources(source):
+        if isinstance(each, FileSource | FolderSource):
+            files.refuse_input(Path(each.name))
 
 
 def locate_answered(row: Row, source: Source) -> Row:

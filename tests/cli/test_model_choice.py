@@ -83,9 +83,11 @@ def test_without_an_answer_the_run_ends_at_once(folder: Path) -> None:
         (("--reference", "none.png"), "none.png does not exist"),
         (("none.jsonl",), "The input none.jsonl does not exist"),
         (("-o", "a.png/qa.jsonl"), "a.png"),
+        (("-o", "rows.jsonl", "rows.jsonl"), "the input rows.jsonl is one of the files of the output rows.jsonl"),
     ],
 )
 def test_what_needs_no_server_is_reported_first(flags: tuple[str, ...], reason: str, folder: Path) -> None:
+    (folder / "rows.jsonl").write_text('{"image": "a.png"}\n')
     result = persqa("run", "a.png", "-o", "qa.jsonl", *flags, "--base-url", ENDED, cwd=folder)
     assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
     assert reason in result.stderr

@@ -37,6 +37,10 @@ def test_the_name_of_a_folder_is_refused() -> None:
         page_file("out/")
 
 
-def test_a_file_that_exists_keeps_its_name(tmp_path: Path) -> None:
+def test_the_output_of_a_run_that_exists_keeps_its_name(tmp_path: Path) -> None:
     (tmp_path / "old.csv.partial").touch()
     assert rows_file(str(tmp_path / "old.csv")) == tmp_path / "old.csv"
+    (tmp_path / "cat.jpg").touch()
+    for name in ("cat.jpg", "."):
+        with pytest.raises(typer.BadParameter):
+            settings_file(str(tmp_path / name))
