@@ -44,7 +44,7 @@ def report_preview(run: Run, summary: Summary, preview: Preview) -> int:
     console = Console(highlight=False, soft_wrap=True)
     price = run.plan.limits.price or find_common_price(run.settings)
     for text in describe_totals(summary, preview, price):
-        console.print(text, markup=False)
+        console.print(text, markup=False, soft_wrap=not console.is_terminal)
     if summary.state == "interrupted":
         print_message("Stopped.", WARNING)
         return EXIT_INTERRUPTED
