@@ -164,4 +164,4 @@ def test_a_user_script_runs(simulator: Simulator, red: Path, tmp_path: Path) -> 
     assert lines[0] == "4 {}"
     assert lines[2].startswith("<bo>")
     assert lines[3] == "image_not_a_picture"
-    assert len(lines) == 6
+    assert lines[6:] == ["1 True ['red.png']", "1 False ['red.png']", "1 {'accept': 1, 'reject': 1} True", "2"]
