@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
@@ -84,9 +85,24 @@ def test_an_edit_is_checked_as_an_answer_is(output: Path) -> None:
     result = read_results(output)[0]
     with pytest.raises(RowError) as caught:
         result.edit("A red square.")
-    assert caught.value.code == "no_tag"
+    assert (caught.value.code, str(caught.value)) == ("no_tag", "The new answer is refused: no <mam> at the beginning.")
     assert len(read_decisions(output)) == 0
     assert result.edit("A red square.", check=False).final_answer == "A red square."
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda result: result.edit(None), "text is of the type NoneType: give text."),
+        (lambda result: result.edit("  ", check=False), "text is empty: give the new answer, or leave the answer out"),
+        (lambda result: result.reject(5), "comment is of the type int: give text."),
+    ],
+)
+def test_what_is_no_text_is_not_decided(output: Path, call: Callable[[Any], object], words: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        call(read_results(output)[0])
+    assert str(caught.value).startswith(words)
+    assert len(read_decisions(output)) == 0
 
 
 def test_a_decision_about_another_answer_is_none(output: Path) -> None:
@@ -117,11 +133,17 @@ def test_a_split_may_be_a_dict(output: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"to": "lava"}, "to: 'lava' is not a format (did you mean 'llava'?); use llava, "),
+        ({"to": "lava"}, "to: must be 'axolotl', "),
+        ({"to": "lava"}, "not 'lava' (did you mean 'llava'?)."),
+        ({"to": "llava", "by": "pictures"}, "by: must be 'folder', 'picture', 'row' or 'tag', not 'pictures' (did you"),
+        ({"to": "llava", "paths": None}, "paths: must be 'absolute' or 'relative', not None."),
         ({"to": "llava", "split": {"train": 2}}, "split: the share '2' is not a number above 0"),
+        ({"to": "llava", "split": ["train"]}, "split is of the type list: give a dict such as {"),
         ({"to": "llava", "sent": True, "pictures": "link"}, 'sent=True makes new pictures, which pictures="link" has'),
         ({"to": "trl", "target": "set.jsonl", "pictures": "copy"}, 'pictures="copy" needs a folder for the pictures: '),
         ({"to": "trl", "outputs": []}, "There is no output of a run: give one"),
+        ({"to": "trl", "outputs": [None]}, "The output is of the type NoneType: give the path of the file"),
+        ({"to": "trl", "outputs": ""}, "The output is empty: give the path of the file"),
         ({"to": "trl", "outputs": "none.jsonl"}, "there is no output none.jsonl"),
     ],
 )
@@ -130,7 +152,7 @@ def test_a_wrong_export_is_one_sentence(output: Path, tmp_path: Path, arguments:
     arguments["target"] = tmp_path / arguments["target"]
     with pytest.raises(SettingsError) as caught:
         export_results(**arguments)
-    assert str(caught.value).startswith(words)
+    assert words in str(caught.value)
     assert "--" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 

@@ -37,6 +37,7 @@ Place = Literal["file", "memory", "question"]
 LINE = re.compile(r"\b(?:Line|Record) (\d+): ")
 NAMED_TWICE = re.compile(r"\bLine (\d+): row \1, ")
 OWN_PLACE = re.compile(r"\brow 1, picture (\d+)")
+OWN_TAG = re.compile(r'give the row the field "(tag)": ')
 BEGINNING = re.compile(r"^(?:the|picture|a)\b")
 # What is said of a line of a file, and of an object in its place.
 IN_MEMORY = (
@@ -82,7 +83,7 @@ def word_message(message: str, place: Place = "file") -> str:
         named = named.replace(words, others)
     if place == "memory":
         return LINE.sub(r"Row \1: ", NAMED_TWICE.sub(r"Row \1, ", named))
-    named = OWN_PLACE.sub(r"picture \1", LINE.sub("", named))
+    named = OWN_TAG.sub(r"give \1=", OWN_PLACE.sub(r"picture \1", LINE.sub("", named)))
     return BEGINNING.sub(lambda found: found[0].capitalize(), named)
 
 

@@ -11,6 +11,9 @@ from persqa_client.config import Endpoint
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.memory_pictures import is_lone_picture
 from persqa_client.inputs.opening import expand_existing, names_input
+from persqa_client.run.summary import Summary
+from persqa_client.suggestions import find_similar_name
+from persqa_client.urls import expand_home
 
 
 def find_inputs(rows: object) -> list[str | Path]:
@@ -68,6 +71,35 @@ def list_endpoints(endpoint: object) -> list[Endpoint]:
             raise SettingsError(f"endpoint is of the type {type(each).__name__}: give {instead}.")
         checked.append(each)
     return checked
+
+
+def read_output_path(output: object) -> Path:
+    """Raises SettingsError for what is no path."""
+    if isinstance(output, str | Path) and str(output).strip():
+        return expand_home(output)
+    if isinstance(output, Summary):
+        raise SettingsError("The output is given as a Summary: give its path, summary.files.output.")
+    kind = "empty" if isinstance(output, str) else f"of the type {type(output).__name__}"
+    raise SettingsError(f"The output is {kind}: give the path of the file that a run has written.")
+
+
+def list_outputs(outputs: object) -> list[Path]:
+    """Raises SettingsError for none, and for what is no path."""
+    is_several = isinstance(outputs, Iterable) and not isinstance(outputs, str)
+    paths = list(map(read_output_path, cast(Iterable[object], outputs) if is_several else [outputs]))
+    if not paths:
+        raise SettingsError("There is no output of a run: give one, or several in a list.")
+    return paths
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Raises SettingsError, with the choice that was probably meant."""
+    known = sorted(choices)
+    if value in known:
+        return
+    similar = find_similar_name(value, known) if isinstance(value, str) else None
+    meant = "" if similar is None else f" (did you mean {similar!r}?)"
+    raise SettingsError(f"{name}: must be {', '.join(map(repr, known[:-1]))} or {known[-1]!r}, not {value!r}{meant}.")
 
 
 def as_list(value: str | Sequence[str] | None) -> list[str]:

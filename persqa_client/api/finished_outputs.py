@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from persqa_client.api.argument_errors import errors_by_arguments, explains_arguments
+from persqa_client.api.arguments import check_choice, list_outputs, read_output_path
 from persqa_client.argument_names import list_choices, name_arguments
 from persqa_client.errors import SettingsError
 from persqa_client.formats.export import ExportReport, ExportSettings, export_runs
@@ -18,12 +19,15 @@ from persqa_client.formats.registry import LAYOUTS
 from persqa_client.formats.splits import GroupBy, Split, parse_parts
 from persqa_client.report.page import write_report
 from persqa_client.run.recheck import RecheckReport, recheck_run
-from persqa_client.suggestions import find_similar_name
 from persqa_client.urls import expand_home
 
 ARGUMENTS = ("to", "target", "pictures", "sent", "paths", "split", "by", "seed", "force", "names", "dry_run", "page")
 SWITCHES = ("sent", "force", "dry_run")
-CHOICES = {"pictures": list_choices(PictureChoice), "by": list_choices(GroupBy)}
+CHOICES = {
+    "pictures": list_choices(PictureChoice),
+    "by": list_choices(GroupBy),
+    "paths": frozenset(("relative", "absolute")),
+}
 Outputs = str | Path | Sequence[str | Path]
 
 
@@ -62,13 +66,12 @@ def export_results(
     Raises SettingsError if a run can't be read, nothing is left to write, or something would be replaced. Raises
     StorageError if the target can't be written; nothing is changed then.
     """
-    if to not in LAYOUTS:
-        similar = find_similar_name(to, LAYOUTS)
-        meant = "" if similar is None else f" (did you mean {similar!r}?)"
-        raise SettingsError(f"--to: {to!r} is not a format{meant}; use {', '.join(LAYOUTS)}")
-    if isinstance(split, Mapping):
-        split = ",".join(f"{name}={share}" for name, share in split.items())
-    parts = None if split is None else Split(parse_parts(split), by, seed)
+    check_choice("to", to, LAYOUTS)
+    check_choice("paths", paths, CHOICES["paths"])
+    check_choice("by", by, CHOICES["by"])
+    if pictures is not None:
+        check_choice("pictures", pictures, CHOICES["pictures"])
+    parts = None if split is None else Split(parse_parts(write_shares(split)), by, seed)
     settings = ExportSettings(to, expand_home(target), pictures, sent, paths == "absolute", parts, force)
     return export_runs(list_outputs(outputs), settings)
 
@@ -93,12 +96,15 @@ def recheck_results(output: str | Path, *, names: str | Path | None = None, dry_
 
     Raises SettingsError if the run can't be rechecked, and StorageError if its files can't be written.
     """
-    return recheck_run(expand_home(output), names=None if names is None else expand_home(names), dry_run=dry_run)
+    return recheck_run(read_output_path(output), names=None if names is None else expand_home(names), dry_run=dry_run)
 
 
-def list_outputs(outputs: Outputs) -> list[Path]:
-    """Raises SettingsError for none."""
-    paths = [expand_home(each) for each in ([outputs] if isinstance(outputs, str | Path) else outputs)]
-    if not paths:
-        raise SettingsError("There is no output of a run: give one, or several in a list.")
-    return paths
+def write_shares(split: object) -> str:
+    """As on the command line. Raises SettingsError."""
+    if isinstance(split, str):
+        return split
+    if isinstance(split, Mapping):
+        return ",".join(f"{name}={share}" for name, share in split.items())
+    raise SettingsError(
+        f'split is of the type {type(split).__name__}: give a dict such as {{"train": 0.9, "val": 0.1}}.'
+    )

@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from persqa_client.api.argument_errors import errors_by_arguments
-from persqa_client.errors import RowError
+from persqa_client.api.arguments import read_output_path
+from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.references import get_file_version
 from persqa_client.outcomes import AskedTask, Failure, Record
 from persqa_client.report.row_reader import ReportRow
@@ -17,7 +18,6 @@ from persqa_client.report.served_runs import describe_asked
 from persqa_client.run.edited_answer import EditChecker
 from persqa_client.storage.decisions import Decision, DecisionKind, DecisionsFile, current_time
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.urls import expand_home
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,12 @@ class Result:
     def edit(self, text: str, comment: str | None = None, *, check: bool = True) -> Result:
         """An export has ``text`` in place of the answer.
 
-        Raises RowError with the code of a problem that the checks of the run find in it, unless ``check`` is false.
+        Raises RowError with the code of a problem that the checks of the run find in it, unless ``check`` is false, and
+        SettingsError for what is no text.
         """
+        text = read_text("text", text)
+        if not text:
+            raise SettingsError("text is empty: give the new answer, or leave the answer out with reject().")
         if check:
             self._run.check_edit(text, self._row)
         return self._decide("edit", text, comment)
@@ -81,7 +85,8 @@ class Result:
         if comment is None:
             comment = "" if self.decision is None else self.decision.comment
         row = self._row
-        decision = Decision(row.subject, row.decided_text, kind, text, comment.strip(), current_time())
+        comment = read_text("comment", comment)
+        decision = Decision(row.subject, row.decided_text, kind, text, comment, current_time())
         self._run.file.append(decision)
         return replace(self, decision=None if decision.is_empty else decision)
 
@@ -104,7 +109,14 @@ class DecidedRun:
         """Raises RowError."""
         problem = self.checker.check(text, self.describe_asked(row)).problem
         if problem is not None:
-            raise RowError(problem.code, f"{problem.message}.", raw=text)
+            raise RowError(problem.code, f"The new answer is refused: {problem.message}.", raw=text)
+
+
+def read_text(name: str, value: object) -> str:
+    """Raises SettingsError."""
+    if not isinstance(value, str):
+        raise SettingsError(f"{name} is of the type {type(value).__name__}: give text.")
+    return value.strip()
 
 
 @errors_by_arguments()
@@ -115,7 +127,7 @@ def read_results(output: str | Path) -> list[Result]:
 
     Raises SettingsError if it is none, or has no rows.
     """
-    run = read_run(expand_home(output))
+    run = read_run(read_output_path(output))
     decided = DecidedRun(run)
     # Of rows that only the journal has, the pictures are not known.
     return [make_result(row, decided, run.roots) for row in run.rows if not row.is_waiting]

@@ -6,6 +6,7 @@ Such a picture is a data: URI with its place among the rows. Where a row is writ
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
@@ -31,6 +32,8 @@ PLACED = re.compile(
 PLACED_BYTES = re.compile(PLACED.pattern.encode())
 MARK = b"data:;place="
 PLACE = re.compile(r"row [0-9]+, (?:picture [0-9]+|reference)")
+# The end of a text that is no path.
+QUESTION = re.compile(r"[?？]\s*$")
 # Pillow modes that PNG supports.
 PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16"})
 
@@ -94,6 +97,8 @@ def check_pictures(pictures: Sequence[object]) -> None:
     if not pictures:
         raise SettingsError("There is no picture: give one or several.")
     for number, picture in enumerate(pictures, 1):
+        if isinstance(picture, str) and QUESTION.search(picture) and not os.path.exists(picture):
+            raise SettingsError(f"Picture {number} is a question: give it as question={picture!r}.")
         if isinstance(picture, Picture):
             continue
         instead = explain_no_picture(picture)
