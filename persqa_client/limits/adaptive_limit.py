@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from math import exp, inf, log, sqrt
 
 from persqa_client.limits.controllers import BACKOFF, Ceiling, Permit, TimeoutCount, is_about
-from persqa_client.limits.server_metrics import QueueSamples, ServerMetrics
+from persqa_client.limits.server_metrics import EMPTY_QUEUE, QueueSamples, ServerMetrics
 
 INITIAL_LIMIT = 8  # keeps a small server busy without timeouts
+# Up to this limit, a server whose metrics show that it works on all requests gets twice as many without an experiment.
+EASY_LIMIT = 32
+EASY_KV_CACHE = 0.5  # largest share of the KV cache in use, so that twice the requests fit
 # Share of a proportional gain that a larger limit must bring: for twice the limit, 7 % more throughput.
 MIN_GAIN = 0.1
 HIGH_GAIN = 0.7  # from this share on, the best limit is much larger
@@ -135,6 +138,7 @@ class AdaptiveLimit:
     _timeouts: TimeoutCount = field(default_factory=TimeoutCount)
     _candidate: int | None = None  # a smaller limit that was as good as ``limit`` once
     _answered_limit: int = 0  # limit at the last answer
+    _answered_ceiling: Ceiling | None = None  # ceiling at the last answer
     _outage_limit: int = 0  # number of permits at the last outage
 
     def __post_init__(self) -> None:
@@ -147,7 +151,7 @@ class AdaptiveLimit:
     def record_answer(self, permit: Permit, tokens: int, now: float) -> None:
         if permit.cuts == self.cuts:
             self._timeouts.outcomes += 1
-            self._answered_limit = self.limit
+            self._answered_limit, self._answered_ceiling = self.limit, self._ceiling
         if self._next_down is None:
             self._next_down = now + FIRST_DOWN
         if permit.level != self.level or permit.was_delayed or permit.in_use < SATURATION * self.permits:
@@ -277,12 +281,13 @@ class AdaptiveLimit:
                 self._cut(int(self.permits * TIMEOUT_CUT), self.permits, now, BACKOFF)
 
     def record_outage(self, now: float) -> None:
-        permits, ceiling = self.permits, self._ceiling
+        permits = self.permits
         # Refusals just before an outage are unrelated to capacity, so the limit of the last answer counts.
         self._cut(self.limit, permits, now, OUTAGE_BACKOFF)
-        if not is_about(permits, self._outage_limit):
-            # One outage does not show that load is the reason. A second one under the same limit does.
-            self._ceiling = ceiling
+        if permits == 1 or not is_about(permits, self._outage_limit):
+            # One outage does not show that load is the reason, and neither do timeouts just before it. A second one
+            # under the same limit does.
+            self._ceiling = self._answered_ceiling
         self._outage_limit = permits
         self._answered_limit = self.limit = max(1, self._answered_limit // 2)
         self._baseline, self._step, self._next_up = None, DOUBLE, now
@@ -299,6 +304,11 @@ class AdaptiveLimit:
 
     def record_metrics(self, metrics: ServerMetrics, in_use: int, now: float) -> None:
         if in_use < SATURATION * self.permits or metrics.is_shared(in_use):
+            return
+        metrics = metrics.of(in_use)
+        if self._starts_easily(metrics):
+            self.limit = min(2 * self.limit, self.maximum)
+            self._reset_samples()
             return
         self._queue.add(metrics)
         if self._experiment is None:
@@ -317,3 +327,9 @@ class AdaptiveLimit:
             self._reject(experiment, now)
             if (useful := experiment.limit - max(0, surplus)) > self.limit:
                 self.limit, self._baseline = useful, None
+
+    def _starts_easily(self, metrics: ServerMetrics) -> bool:
+        """Whether twice the limit is safe at the start of a run. Images in preprocessing are in no metric."""
+        is_new = self._ramping and self._baseline is None and self._experiment is None and self._ceiling is None
+        is_idle = metrics.waiting <= EMPTY_QUEUE and metrics.kv_usage < EASY_KV_CACHE
+        return is_new and 2 * self.limit <= EASY_LIMIT and is_idle and metrics.running > self.limit / 2

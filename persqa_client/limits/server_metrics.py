@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -37,6 +37,11 @@ class ServerMetrics:
     def is_shared(self, own_requests: int) -> bool:
         """Whether other clients cause much of the load."""
         return self.running + self.waiting > 1.5 * own_requests + 4
+
+    def of(self, own_requests: int) -> ServerMetrics:
+        """The load by a client with this many requests, whose share of what waits is that of all requests."""
+        share = min(1.0, own_requests / max(1.0, self.running + self.waiting))
+        return replace(self, running=share * self.running, waiting=share * self.waiting)
 
 
 @dataclass(slots=True)

@@ -269,6 +269,19 @@ def test_a_limit_is_avoided_only_after_a_second_outage_under_it() -> None:
     assert max(permits_after(2)) < INITIAL_LIMIT
 
 
+def test_a_server_that_was_frozen_from_the_start_soon_gets_more_requests() -> None:
+    """Its requests time out, and so do the single ones that follow."""
+    adaptive = AdaptiveLimit(64)
+    for moment in range(4):
+        for _ in range(adaptive.permits):
+            adaptive.record_timeout(Permit(adaptive.cuts), float(moment))
+        adaptive.record_outage(float(moment))
+    assert adaptive.permits == 1
+    for second in range(4, 12):
+        answer(adaptive, 100, 1.0, now=float(second))
+    assert adaptive.permits > INITIAL_LIMIT
+
+
 def test_requests_delayed_by_an_outage_are_not_measured() -> None:
     adaptive = AdaptiveLimit(100)
     for number in range(50):
@@ -300,6 +313,15 @@ def test_a_queue_of_other_clients_is_left_alone() -> None:
     assert adaptive.permits == 40
 
 
+def test_of_a_queue_that_two_clients_make_each_counts_its_share() -> None:
+    adaptive = AdaptiveLimit(100, start=50)
+    adaptive.record_saturation(40, 50, 1.0)
+    answer(adaptive, 40, 0.5, now=0.4)
+    report(adaptive, 4, running=16, waiting=44)
+    # 40 of 60 requests are this client's, and so are 29 of the 44 that wait, of which 4 are tolerated.
+    assert adaptive.permits == 15
+
+
 @pytest.mark.parametrize("full", [{"kv": 1.0}, {"rejections": 1}])
 def test_a_full_server_gets_no_more_requests(full: dict[str, float]) -> None:
     adaptive = AdaptiveLimit(100)
@@ -307,6 +329,38 @@ def test_a_full_server_gets_no_more_requests(full: dict[str, float]) -> None:
     report(adaptive, 1, running=8, waiting=0, **full)
     answer(adaptive, 12, 1.0)
     assert adaptive.permits <= INITIAL_LIMIT
+
+
+def test_a_server_that_works_on_all_requests_soon_gets_more() -> None:
+    adaptive, seen = AdaptiveLimit(100), []
+    for _ in range(4):
+        report(adaptive, 1, running=adaptive.permits, waiting=0, kv=0.1)
+        seen.append(adaptive.permits)
+    assert seen == [16, 32, 32, 32]
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {"running": 8, "waiting": 3, "kv": 0.1},
+        {"running": 4, "waiting": 0, "kv": 0.1},
+        {"running": 8, "waiting": 0, "kv": 0.5},
+        {"running": 200, "waiting": 0, "kv": 0.1},  # of other clients
+    ],
+)
+def test_a_server_with_another_load_gets_no_more_without_an_experiment(metrics: dict[str, float]) -> None:
+    adaptive = AdaptiveLimit(100)
+    report(adaptive, 3, **metrics)
+    assert adaptive.permits == INITIAL_LIMIT
+
+
+def test_nothing_is_risked_after_an_answer_was_measured() -> None:
+    adaptive = AdaptiveLimit(100)
+    answer(adaptive, 12, 1.0)
+    adaptive.record_saturation(4, 16, 1.0)
+    limit = adaptive.permits
+    report(adaptive, 3, running=16, waiting=0, kv=0.1)
+    assert adaptive.permits == limit
 
 
 def test_an_experiment_whose_requests_only_wait_ends_early() -> None:
