@@ -18,6 +18,7 @@ from persqa_client import (
     Recipe,
     Record,
     RowError,
+    RunStopped,
     SettingsError,
     generate,
     stream,
@@ -233,6 +234,22 @@ def test_an_input_that_is_no_file_has_no_lines(simulator: Simulator) -> None:
         untyped.generate([("a.png",), ("b.png",)], base_url=simulator.base_url, probes=False)
     assert "add max_bad_rows=0" in str(caught.value)
     assert "line" not in str(caught.value).replace("bad_line", "").lower()
+
+
+async def test_an_error_has_no_exception_group_in_its_context() -> None:
+    """IPython prints such an error as text, and a notebook goes on with the next cell."""
+    caught: list[BaseException | None] = []
+    with pytest.raises(RunStopped) as stop:
+        generate([RED], base_url=NOWHERE, max_outage=0)
+    caught.append(stop.value)
+    async with PersQAClient(Endpoint(base_url=NOWHERE, model="m")) as client:
+        with pytest.raises(RunStopped) as stop:
+            await client.ask(RED)
+    caught.append(stop.value)
+    for error in caught:
+        while error is not None:
+            assert not isinstance(error, BaseExceptionGroup)
+            error = error.__context__
 
 
 async def test_a_model_that_is_not_named_is_the_only_one(simulator: Simulator) -> None:

@@ -107,6 +107,8 @@ def errors_by_arguments(place: Place = "file", words: Callable[[str], str] | Non
         named.args = (word_message(str(error), place) if words is None else words(str(error)),)
         if isinstance(named, RunStopped | RowError):
             named.message = named.args[0]
+        # A notebook does not count an error with an exception group in its context as one (IPython 9).
+        error.__context__ = None
         raise named from error.__cause__
 
 

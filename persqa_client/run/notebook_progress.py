@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from time import monotonic
 from typing import Any
@@ -52,18 +53,15 @@ def describe_progress(meter: ProgressMeter, *, is_last: bool = False) -> str:
     """A bar, and the figures and waits below it. At the end the figures alone, if there are any."""
     snapshot = meter.take(monotonic())
     if is_last:
-        return snapshot.format() if snapshot.done else ""
-    bar = f"{meter.work}  {draw_bar(snapshot.fraction)}".rstrip()
-    return "\n".join((bar, *list_figures(snapshot, meter)))
+        return replace(snapshot, seconds_left=None).format() if snapshot.done else ""
+    bar = f"  {draw_bar(snapshot.fraction)}" if meter.is_answering and snapshot.fraction is not None else ""
+    return "\n".join((meter.work + bar, *list_figures(snapshot, meter)))
 
 
-def draw_bar(fraction: float | None) -> str:
-    """Empty for an unknown fraction.
-
+def draw_bar(fraction: float) -> str:
+    """
     >>> draw_bar(0.25)
     '██████████░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░'
     """
-    if fraction is None:
-        return ""
     done = int(max(0.0, min(1.0, fraction)) * BAR_WIDTH)
     return "█" * done + "░" * (BAR_WIDTH - done)

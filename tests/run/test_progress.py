@@ -273,7 +273,9 @@ async def test_a_notebook_shows_one_text_that_changes(picture: Path) -> None:
 
     with run_simulator(SimSettings(latency=0.1)) as server:
         await execute_with_monitors(make_run(server.base_url, picture, 12), show)
-    assert shown[-1].startswith("12/12 rows done (100 %), 0 failed, 0 of 2 in flight")
+    assert re.fullmatch(r"12/12 rows done \(100 %\), 0 failed, 0 of 2 in flight, .*", shown[-1])
+    assert not shown[-1].endswith("left")
+    assert shown[0] == "Starting"
     assert any(text.startswith(f"Answering  {draw_bar(0.5)}\n6/12 rows done (50 %)") for text in shown)
     assert all(before != after for before, after in pairwise(shown[:-1]))
 
@@ -282,4 +284,3 @@ async def test_a_notebook_shows_one_text_that_changes(picture: Path) -> None:
 def test_a_bar_has_one_width(fraction: float, done: int) -> None:
     bar = draw_bar(fraction)
     assert (len(bar), bar.count("█")) == (40, done)
-    assert draw_bar(None) == ""
