@@ -8,15 +8,23 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
-import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 
 from persqa_client.errors import RunStopped, SettingsError
-from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, SteeringText
+from persqa_client.types import (
+    AnswerStyle,
+    BoxFormat,
+    BoxMode,
+    OutputStyle,
+    QuestionLanguage,
+    RowLayoutChoice,
+    SteeringText,
+)
 from persqa_client.urls import add_query, expand_home, parse_base_url
 from persqa_client.validation import Settings as Settings
 from persqa_client.validation import (
     as_tuple,
+    check_extra_body,
     check_header_name,
     check_header_value,
     name_fields,
@@ -29,8 +37,6 @@ from persqa_client.validation import describe_reason as describe_reason
 
 # Row fields that affect the question.
 STEERING_FIELDS = frozenset({"id", "question", "tag", "category", "language"})
-# Request fields that --extra-body must not set.
-RESERVED_REQUEST_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"})
 # 1,280 image tokens of 28x28 pixels, the maximum that Qwen's model cards recommend.
 DEFAULT_MAX_PIXELS = 1280 * 28 * 28
 CONCURRENCY_CEILING = 4096
@@ -54,9 +60,7 @@ class Endpoint(Settings):
 
     base_url: str
     # Without it, the endpoint is asked for the only model that it serves, before the first question.
-    model: Annotated[
-        str, Field(min_length=1), BeforeValidator(lambda name: UNKNOWN_MODEL if name is None else name)
-    ] = UNKNOWN_MODEL
+    model: Annotated[str, Field(min_length=1)] = UNKNOWN_MODEL
     api_key: HeaderSecret | None = None
     # Command whose output is the key, for keys that expire.
     api_key_command: Annotated[str | None, Field(repr=False)] = None
@@ -111,19 +115,6 @@ class Endpoint(Settings):
     def full_url(self) -> str:
         """As given, with the query."""
         return add_query(self.base_url, self.query)
-
-
-def check_extra_body(fields: dict[str, Any]) -> dict[str, Any]:
-    if reserved := fields.keys() & RESERVED_REQUEST_FIELDS:
-        raise ValueError(f"can't set {min(reserved)}: the run sets it itself")
-    try:
-        as_sent = orjson.loads(orjson.dumps(fields))
-    except TypeError as error:
-        raise ValueError(f"can't be sent as JSON ({error})") from error
-    if as_sent != fields:
-        name = next(name for name in fields if as_sent[name] != fields[name])
-        raise ValueError(f"can't be sent as JSON: the value of {name} would change")
-    return fields
 
 
 class Sampling(Settings):
@@ -226,6 +217,8 @@ class Recipe(Settings):
 
     image_key: Annotated[str, Field(min_length=1)] = "image"
     output_key: Annotated[str, Field(min_length=1)] = "pers_qa"
+    # Whether rows of trainers (``messages``, ``conversations``) are asked their own questions.
+    row_layout: RowLayoutChoice = "auto"
     tag: str = "mam"
     # Category of a built-in question bank, or path of a bank file.
     bank: Annotated[str, Field(min_length=1), AfterValidator(expand_bank)] = "human"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from persqa_client.argument_names import list_choices, name_arguments
@@ -21,6 +22,8 @@ OWN_HEADERS = frozenset(
     {"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host"}
     | {"keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
+# Request fields that --extra-body must not set.
+RESERVED_REQUEST_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"})
 # How pydantic begins its sentences, and how usage errors say the same.
 DEMAND = re.compile(r"^(input|value|string|list|tuple|dictionary) should (be|have|match)\b", re.IGNORECASE)
 
@@ -178,6 +181,19 @@ def build_settings(kind: type[Kind], **values: Any) -> Kind:
     else:
         return made
     raise SettingsError(message)
+
+
+def check_extra_body(fields: dict[str, Any]) -> dict[str, Any]:
+    if reserved := fields.keys() & RESERVED_REQUEST_FIELDS:
+        raise ValueError(f"can't set {min(reserved)}: the run sets it itself")
+    try:
+        as_sent = orjson.loads(orjson.dumps(fields))
+    except TypeError as error:
+        raise ValueError(f"can't be sent as JSON ({error})") from error
+    if as_sent != fields:
+        name = next(name for name in fields if as_sent[name] != fields[name])
+        raise ValueError(f"can't be sent as JSON: the value of {name} would change")
+    return fields
 
 
 def check_header_name(name: str) -> str:

@@ -30,7 +30,7 @@ from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
 from persqa_client.run.settings import ENDPOINT_FLAGS, RunSettings, UuidChoice, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
-from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage
+from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, RowLayoutChoice
 from persqa_client.urls import expand_home
 
 # Arguments that are no settings of the run.
@@ -53,11 +53,13 @@ def generate(
     endpoint: Endpoint | Sequence[Endpoint] = (),
     image_key: str = "image",
     output_key: str = "pers_qa",
+    row_layout: RowLayoutChoice = "auto",
     image_root: str | Path | None = None,
     output_style: OutputStyle = "qa",
     paths: Literal["as-given", "absolute", "relative"] | None = None,
     details: bool = False,
     limit: int | None = None,
+    shard: str | None = None,
     failed: str | Path | None = None,
     fresh: bool = False,
     retry_failed: bool = False,
@@ -98,6 +100,7 @@ def generate(
     rps: float | None = None,
     rpm: float | None = None,
     tpm: int | None = None,
+    limits_share: str | None = None,
     timeout: float = 120.0,
     max_attempts: int = 5,
     max_outage: float = 600.0,
@@ -132,9 +135,11 @@ def generate(
     Files and rows:
 
     image_key, output_key: fields with the images, and for the answer.
+    row_layout: ``"fields"`` does not ask the questions in the messages or conversations of a trainer's file.
     image_root: folder of relative image paths; None: the input's folder, then the working directory.
     output_style: question and answer, or the answer only. paths: how image paths are written; None: as given.
     details: also add what was sent and received. limit: stop after this many rows.
+    shard: ``"3/16"``, the part of the rows to ask about.
     failed: file for the failed rows, with the output ``"-"``, which is standard output.
     fresh, retry_failed, recheck_pictures: start over; ask failed rows, or rows whose pictures changed, again.
 
@@ -155,6 +160,7 @@ def generate(
 
     probes, uuid: test the server first; send each image once.
     concurrency, max_concurrency: requests in flight. rps, rpm, tpm: requests per second and minute, tokens per minute.
+    limits_share: ``"3/16"``, the part of these that this process gets.
     timeout, max_attempts, max_outage: seconds and number of the attempts; seconds without a server.
     max_bad_answers, max_bad_rows: rows in a row that stop the run; 0: none do. max_inflight_mb: memory.
     metrics_port: where Prometheus finds the counts of the run, on this machine alone; 0: a free port.
@@ -209,8 +215,13 @@ def open_rows(rows: object, inputs: Sequence[str | Path], settings: RunSettings)
     recipe = settings.recipe
     source: Source
     if inputs:
-        leave_out = is_file_of(settings)
-        source = open_inputs(inputs, recipe.image_key, leave_out=leave_out, lists_images=has_listing(settings))
+        source = open_inputs(
+            inputs,
+            recipe.image_key,
+            leave_out=is_file_of(settings),
+            lists_images=has_listing(settings),
+            row_layout=recipe.row_layout,
+        )
     else:
         is_one = isinstance(rows, Mapping) or is_lone_picture(rows)
         source = InMemorySource([rows] if is_one else list(cast(Rows, rows)), recipe.image_key, recipe.reference_key)

@@ -67,7 +67,7 @@ def estimate_at_endpoints(flags: dict[str, Any], rows: int, *, as_json: bool, qu
         if not survey.usable:
             raise UnusableInput("no_rows", "None of the rows can be asked about.")
         if flags["base_url"] and rows:
-            sample = Sample(source, rows, settings.limit, total=survey.rows)
+            sample = Sample(source, rows, settings.limit, shard=settings.shard, total=survey.rows)
             pilot = run_pilot(settings, Pilot(sample, meter), quiet=quiet)
             report |= report_pilot(pilot, survey, settings, as_json=as_json)
     except (SettingsError, RunStopped, StorageError) as error:
@@ -97,7 +97,10 @@ def open_estimate(flags: dict[str, Any]) -> tuple[RunSettings, Source]:
         endpoints = (Endpoint(base_url=PLACEHOLDER_URL, model=flags["model"] or "?"),)
     settings = read_settings(flags, endpoints)
     source = open_inputs(
-        list(map(expand_existing, flags["input"])), settings.recipe.image_key, standard_input=sys.stdin.buffer
+        list(map(expand_existing, flags["input"])),
+        settings.recipe.image_key,
+        standard_input=sys.stdin.buffer,
+        row_layout=settings.recipe.row_layout,
     )
     refuse_empty_source(source)
     show_logged_warnings()

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
@@ -24,6 +25,7 @@ from persqa_client.cli.messages import has_log_file, log_message, print_message,
 from persqa_client.cli.preview import print_kept_rows, report_preview
 from persqa_client.cli.results import report_result, report_stop
 from persqa_client.cli.run import Mode
+from persqa_client.cli.run_report import check_report, write_run_report
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.request import render_preview
 from persqa_client.config import UNKNOWN_MODEL, Endpoint
@@ -39,7 +41,8 @@ from persqa_client.errors import (
 )
 from persqa_client.images.prepare import load_image
 from persqa_client.inputs.opening import expand_existing, open_inputs
-from persqa_client.inputs.sources import Source, read_named_lines
+from persqa_client.inputs.shards import iterate_rows
+from persqa_client.inputs.sources import Source
 from persqa_client.keys import mask_keys, mask_secrets
 from persqa_client.probing.only_model import add_model
 from persqa_client.questions.tasks import TaskMaker
@@ -53,7 +56,7 @@ from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
 from persqa_client.run.settings import RunSettings, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
-from persqa_client.types import START_POSITION, BadRow, Request, Row, TaskId
+from persqa_client.types import BadRow, Request, Row, TaskId
 from persqa_client.urls import add_query
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
@@ -82,7 +85,12 @@ def run_at_endpoints(flags: dict[str, Any], mode: Mode) -> None:
     except KeyboardInterrupt:
         print_message("Stopped. No row was asked about.", logging.WARNING)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    raise typer.Exit(execute(*prepare_run(flags, endpoints, mode)))
+    run, report = prepare_run(flags, endpoints, mode)
+    try:
+        code = execute(run, report)
+    finally:
+        write_run_report(report.page, run.settings.output)
+    raise typer.Exit(code)
 
 
 def read_endpoints(flags: dict[str, Any], *, can_ask: bool) -> tuple[Endpoint, ...]:
@@ -124,6 +132,8 @@ class Report:
     # Before the error that stopped it.
     stopped: Callable[[Run, MaskedError], None] = report_stop
     shows_progress: bool = True
+    # Written after all else.
+    page: Path | None = None
 
 
 RUN_REPORT = Report()
@@ -144,6 +154,7 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode
             standard_input=sys.stdin.buffer,
             leave_out=is_file_of(settings),
             lists_images=has_listing(settings) and mode.preview is None,
+            row_layout=settings.recipe.row_layout,
         )
         if settings.output is None or not settings.output.exists():
             refuse_empty_source(source)
@@ -171,12 +182,15 @@ def refuse_contradicting_modes(settings: RunSettings, mode: Mode) -> None:
 def prepare_work(settings: RunSettings, source: Source, mode: Mode) -> tuple[Run, Report]:
     """Raises SettingsError."""
     if mode.preview is None:
+        if mode.page is not None:
+            check_report(mode.page, settings.output)
         run = Run(settings, source, warn=print_warning)
         if mode.result is not None:
             mode.result.run = run
         shows_results = not mode.quiet and mode.result is None
-        return run, Report(partial(report_result, shows_results=shows_results), shows_progress=not mode.quiet)
-    preview = Preview(Sample(source, mode.preview, settings.limit))
+        result = partial(report_result, shows_results=shows_results)
+        return run, Report(result, shows_progress=not mode.quiet, page=mode.page)
+    preview = Preview(Sample(source, mode.preview, settings.limit, shard=settings.shard))
     run = Run(make_preview_settings(settings), preview.sample, warn=print_warning, wrap_answer=preview.watch)
     stopped = lambda run, error: print_kept_rows(run, preview)  # noqa: E731
     return run, Report(partial(report_preview, preview=preview), stopped, shows_progress=not mode.quiet)
@@ -227,8 +241,10 @@ def print_requests(settings: RunSettings, source: Source) -> bool:
         add_query(f"{endpoint.base_url}/chat/completions", endpoint.query) for endpoint in settings.endpoints
     )
     usable = False
-    lines = (line for line in read_named_lines(source, START_POSITION) if line.line.strip())
-    for line, position, name, path in islice(lines, min(DRY_RUN_ROWS, settings.limit or DRY_RUN_ROWS)):
+    shown = list(islice(iterate_rows(source, settings.limit, settings.shard), DRY_RUN_ROWS))
+    if not shown and settings.shard is not None:
+        raise SettingsError(f"None of the rows is in the shard {settings.shard}.")
+    for line, position, name, path in shown:
         row = reader.parse(position.number, line, name, path)
         print(f"--- line {position.number}: POST {urls}")
         if isinstance(row, BadRow):

@@ -12,7 +12,7 @@ from persqa_client.cli.completion import complete_category, complete_need, compl
 from persqa_client.cli.config_file import load_config
 from persqa_client.cli.help_pages import make_page
 from persqa_client.cli.usage import path, text_or_file
-from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage
+from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, RowLayoutChoice
 
 VARIABLES = {"base_url": "PERSQA_BASE_URL", "model": "PERSQA_MODEL"}
 # The flags that --help shows; --help-all shows the others, too.
@@ -86,6 +86,12 @@ Output = Annotated[
 ]
 ImageKey = Annotated[str, files_option(metavar="NAME", help="Field with the path of the image, or a list of them.")]
 OutputKey = Annotated[str, files_option(metavar="NAME", help="Field for the answer.")]
+RowLayout = Annotated[
+    RowLayoutChoice,
+    files_option(
+        help="auto: a row of messages or conversations is asked its own first question. fields: the rows' fields only."
+    ),
+]
 ImageRoot = Annotated[
     Path | None,
     files_option(
@@ -103,6 +109,9 @@ Paths = Annotated[
 ]
 Details = Annotated[bool, files_option("--details", help="Also add OUTPUT_KEY_meta, with details of each answer.")]
 Limit = Annotated[int | None, files_option("--limit", "-n", min=1, metavar="N", help="Stop after N rows.")]
+Shard = Annotated[
+    str | None, files_option(metavar="I/N", help="Ask about one of N parts of the rows; see persqa merge.")
+]
 Failed = Annotated[Path | None, files_option(metavar="FILE", parser=path, help="With -o -: file for the failed rows.")]
 Fresh = Annotated[bool, files_option("--fresh", help="Start again; a finished output is kept as qa.1.jsonl.")]
 RetryFailed = Annotated[
@@ -112,6 +121,16 @@ RecheckPictures = Annotated[
     bool,
     files_option(
         "--recheck-pictures", help="Report pictures of finished rows that have changed since, and ask about them again."
+    ),
+]
+
+ReportPage = Annotated[
+    Path | None,
+    files_option(
+        "--report",
+        metavar="FILE.html",
+        parser=path,
+        help="Write a page with pictures, answers and figures at the end of the run, as persqa report does.",
     ),
 ]
 
@@ -306,6 +325,7 @@ MaxConcurrency = Annotated[int, limit_option(min=1, metavar="N", help="Largest n
 RequestsPerSecond = Annotated[float | None, limit_option(metavar="X", help="Requests per second; may be below 1.")]
 RequestsPerMinute = Annotated[float | None, limit_option(metavar="N", help="Requests per minute.")]
 TokensPerMinute = Annotated[int | None, limit_option(metavar="N", help="Tokens per minute.")]
+LimitsShare = Annotated[str | None, limit_option(metavar="I/N", help="Share of these limits for one of N processes.")]
 Timeout = Annotated[float, limit_option(metavar="SECONDS", help="Time limit of one attempt.")]
 MaxAttempts = Annotated[int, limit_option(min=1, metavar="N", help="Attempts for each request.")]
 MaxOutage = Annotated[float, limit_option(metavar="SECONDS", help="Time to wait for a server that is unavailable.")]

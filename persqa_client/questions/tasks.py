@@ -159,6 +159,11 @@ def check_row_question(question: str, tag: str) -> None:
         )
 
 
+def find_first_tag(question: str) -> str | None:
+    """The name of the first tag in a question."""
+    return next((found[1] for found in TAG_LIKE.finditer(question) if can_be_tag(found[1], "")), None)
+
+
 def can_be_tag(name: str, tag: str) -> bool:
     """Whether the name is valid, no single letter as in HTML, and not the row's tag in other letters."""
     try:

@@ -18,6 +18,8 @@ from persqa_client.images.prepare import read_image
 from persqa_client.images.references import estimate_reference_size, make_reference, read_data_uri
 from persqa_client.inputs.memory_pictures import hide_pictures
 from persqa_client.inputs.rows import parse_line
+from persqa_client.inputs.shards import Shard
+from persqa_client.inputs.sources import NamedLine
 from persqa_client.inputs.subjects import SubjectFields, find_folder_tag
 from persqa_client.jsonl import dump_spaced, load_object
 from persqa_client.questions.bank import Bank, read_bank_file
@@ -86,7 +88,8 @@ class RunPlan:
 
     def make_row_reader(self, *, share_images: bool = False, paths: PathWriters = AS_GIVEN) -> RowReader:
         maker = self.make_task_maker("direct")
-        return RowReader(self.settings.recipe, self.image_roots, maker, share_images, paths, self.reference)
+        shard = self.settings.shard
+        return RowReader(self.settings.recipe, self.image_roots, maker, share_images, paths, self.reference, shard)
 
     def identity(self) -> dict[str, Any]:
         """The settings that affect the data, by flag name; files are represented by digests."""
@@ -134,11 +137,16 @@ class RowReader:
     paths: PathWriters = AS_GIVEN
     # The image of the main character that rows without their own have.
     reference: str | None = None
+    # The part of the rows that the run asks about; None for all.
+    shard: Shard | None = None
 
     @property
     def jobs_per_permit(self) -> int:
         """Above 1 with several questions per row: later ones wait until the first has uploaded the images."""
         return 2 if self.recipe.questions > 1 else 1
+
+    def includes(self, row: NamedLine) -> bool:
+        return self.shard is None or self.shard.includes(row)
 
     def parse(self, number: int, line: bytes, name: str | None = None, path: str | None = None) -> Row | BadRow:
         """``name``: name of a listed file, see ``Row.names``. ``path``: the file that is read for the row."""

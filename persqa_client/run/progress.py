@@ -225,7 +225,7 @@ def check_callback(on_progress: OnProgress | None) -> None:
 
 
 async def report_run(run: Run, on_progress: OnProgress) -> None:
-    with RowCount(run.source) as count:
+    with RowCount(run.source, run.settings.limit, run.settings.shard) as count:
         await report_progress(run, on_progress, lambda: count.rows)
 
 

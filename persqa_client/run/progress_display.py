@@ -31,7 +31,7 @@ class QuietConsole(Console):
 
 
 async def show_progress(run: Run, console: Console) -> None:
-    with RowCount(run.source) as count:
+    with RowCount(run.source, run.settings.limit, run.settings.shard) as count:
         await show_meter(make_meter(run, count), console)
 
 
@@ -50,7 +50,7 @@ def make_meter(run: Run, count: RowCount) -> ProgressMeter:
 
 async def log_progress(run: Run, write: Callable[[str], None], interval: float) -> None:
     """Lines for a log file, which has each phase."""
-    with RowCount(run.source) as count:
+    with RowCount(run.source, run.settings.limit, run.settings.shard) as count:
         await show_lines(make_meter(run, count), write, interval=interval, patience=0.0)
 
 
