@@ -28,9 +28,8 @@ from persqa_client.cli.run import Mode
 from persqa_client.cli.run_report import check_report, write_run_report
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.request import render_preview
-from persqa_client.config import Endpoint, Limits, build_settings
+from persqa_client.config import UNKNOWN_MODEL, Endpoint
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
-from persqa_client.endpoints.session import Session
 from persqa_client.errors import (
     MaskedError,
     OutputClosed,
@@ -45,7 +44,7 @@ from persqa_client.inputs.opening import expand_existing, open_inputs
 from persqa_client.inputs.shards import iterate_rows
 from persqa_client.inputs.sources import Source
 from persqa_client.keys import mask_keys, mask_secrets
-from persqa_client.probing.probe import identify_server
+from persqa_client.probing.only_model import add_model
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, Monitor, execute_with_monitors, tune_gc
 from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
@@ -65,8 +64,6 @@ with suppress(ImportError):  # There is no uvloop for Windows.
     new_event_loop = importlib.import_module("uvloop").new_event_loop
 
 Value = TypeVar("Value")
-# In place of a model that the endpoint is asked for; number of models in a message.
-UNKNOWN_MODEL, MAX_MODELS_SHOWN = "?", 5
 # Seconds between the figures in a log file.
 LOG_INTERVAL = 60.0
 # Rows shown by a dry run.
@@ -100,7 +97,7 @@ def read_endpoints(flags: dict[str, Any], *, can_ask: bool) -> tuple[Endpoint, .
     """Without --model, the first endpoint is asked for the only model that it serves, if ``can_ask``.
 
     Raises SettingsError if endpoint or model is missing, or if flags need ``--serve``; RunStopped like
-    ``identify_server``.
+    ``add_model``.
     """
     for name, default in (("serve_args", None), ("device", "auto"), ("vllm_command", None)):
         if flags[name] != default:
@@ -111,21 +108,9 @@ def read_endpoints(flags: dict[str, Any], *, can_ask: bool) -> tuple[Endpoint, .
     if not can_ask:
         raise SettingsError("--model: name one of the endpoint's models (persqa doctor lists them).")
     endpoints = make_endpoints(urls, UNKNOWN_MODEL, credentials, os.environ)
-    model = run_coroutine(find_only_model(endpoints[0], flags["timeout"]))
-    print_message(f"Model: {mask_keys(model)}")
-    return tuple(endpoint.model_copy(update={"model": model}) for endpoint in endpoints)
-
-
-async def find_only_model(endpoint: Endpoint, timeout: float) -> str:
-    """Raises SettingsError if the server lists no model or several, and RunStopped if it does not answer."""
-    limits = build_settings(Limits, timeout=timeout, max_attempts=2, max_outage=0)
-    async with Session(endpoint, limits=limits) as session:
-        models = (await identify_server(session)).models
-    if len(models) == 1:
-        return models[0]
-    shown = ", ".join(models[:MAX_MODELS_SHOWN]) + (", …" if len(models) > MAX_MODELS_SHOWN else "")
-    reason = f"the endpoint serves {len(models)} models: {shown}" if models else "the endpoint lists none"
-    raise SettingsError(f"--model: name the model to use; {reason}.")
+    endpoints = run_coroutine(add_model(endpoints, flags["timeout"]))
+    print_message(f"Model: {mask_keys(endpoints[0].model)}")
+    return endpoints
 
 
 def read_credentials(flags: Mapping[str, Any]) -> Credentials:
