@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,13 @@ from PIL import Image
 
 from persqa_client import generate
 from persqa_client.errors import SettingsError
+from persqa_client.inputs.files import FileSource
+from persqa_client.inputs.shards import Shard, iterate_rows
+from persqa_client.run.recheck import recheck_run
+from persqa_client.run.row_count import count_shard
 from persqa_client.run.summary import Summary, list_results
 from persqa_client.simulator.server import Simulator
+from tests.support.cases import each_case
 from tests.support.commands import persqa
 
 ROWS = 24
@@ -109,3 +115,22 @@ def test_the_summary_and_the_run_file_tell_the_share_of_the_limits(tmp_path: Pat
     assert ("limits", limits) in list_results(summary)
     fields = json.loads((tmp_path / "qa.run.json").read_text())
     assert (fields["limits"]["rpm"], fields["limits_share"]) == (30_000, "1/2")
+
+
+def test_a_recheck_without_details_reads_the_rows_of_the_shard(tmp_path: Path, simulator: Simulator) -> None:
+    rows, output = write_rows(tmp_path), tmp_path / "part.jsonl"
+    summary = go(simulator, rows, output, shard="2/3")
+    (tmp_path / "part.details.jsonl").unlink()
+    report = recheck_run(output, dry_run=True)
+    assert (report.questions, report.tally.succeeded) == (summary.tally.tasks, summary.tally.succeeded)
+
+
+@each_case(("limit", "number"), [(None, 1), (None, 2), (6, 1), (6, 2)])
+def test_the_progress_counts_the_rows_of_the_shard(limit: int | None, number: int, tmp_path: Path) -> None:
+    source, shard = FileSource(write_rows(tmp_path)), Shard(number, 2)
+    expected = sum(1 for _ in iterate_rows(source, limit, shard))
+    assert 0 < expected < ROWS
+    stopped = threading.Event()
+    assert count_shard([source], limit, shard, stopped) == expected
+    stopped.set()
+    assert count_shard([source], limit, shard, stopped) is None
