@@ -12,13 +12,15 @@ import pytest
 from PIL import Image
 
 from persqa_client import generate
-from persqa_client.errors import SettingsError
+from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.shards import Shard, iterate_rows
+from persqa_client.inputs.sources import NamedLine
 from persqa_client.run.recheck import recheck_run
 from persqa_client.run.row_count import count_shard
 from persqa_client.run.summary import Summary, list_results
 from persqa_client.simulator.server import Simulator
+from persqa_client.types import START_POSITION
 from tests.support.cases import each_case
 from tests.support.commands import persqa
 
@@ -134,3 +136,17 @@ def test_the_progress_counts_the_rows_of_the_shard(limit: int | None, number: in
     assert count_shard([source], limit, shard, stopped) == expected
     stopped.set()
     assert count_shard([source], limit, shard, stopped) is None
+
+
+def test_a_shard_of_unusable_rows_alone_fails_them(tmp_path: Path, simulator: Simulator) -> None:
+    """The other shards may have usable ones. A run over all of these rows would be refused."""
+    lines = [f'{{"image": "{number}.png"}}' for number in range(12)]
+    shard = Shard(1, 2)
+    missing = [line for line in lines if shard.includes(NamedLine(line.encode(), START_POSITION, None))]
+    assert len(missing) > 2
+    rows = tmp_path / "in.jsonl"
+    rows.write_text("\n".join(missing))
+    with pytest.raises(RunStopped):
+        go(simulator, rows, tmp_path / "qa.jsonl")
+    summary = go(simulator, rows, tmp_path / "part.jsonl", shard="1/2")
+    assert (summary.tally.rows, dict(summary.tally.failed)) == (len(missing), {"image_missing": len(missing)})
