@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from persqa_client.cli import limit_flags as limits
 from persqa_client.cli import run_flags as flag
 from persqa_client.cli.exits import logged_command
 from persqa_client.cli.usage import path
@@ -75,17 +76,17 @@ def estimate(
     header: flag.Header = None,
     ca_cert: flag.CaCert = None,
     client_cert: flag.ClientCert = None,
-    concurrency: flag.Concurrency = "auto",
-    max_concurrency: flag.MaxConcurrency = 512,
-    rps: flag.RequestsPerSecond = None,
-    rpm: flag.RequestsPerMinute = None,
-    tpm: flag.TokensPerMinute = None,
-    limits_share: flag.LimitsShare = None,
-    timeout: flag.Timeout = 120.0,
-    max_attempts: flag.MaxAttempts = 5,
-    max_outage: flag.MaxOutage = 600.0,
-    price_in: flag.PriceIn = None,
-    price_out: flag.PriceOut = None,
+    concurrency: limits.Concurrency = "auto",
+    max_concurrency: limits.MaxConcurrency = 512,
+    rps: limits.RequestsPerSecond = None,
+    rpm: limits.RequestsPerMinute = None,
+    tpm: limits.TokensPerMinute = None,
+    limits_share: limits.LimitsShare = None,
+    timeout: limits.Timeout = 120.0,
+    max_attempts: limits.MaxAttempts = 5,
+    max_outage: limits.MaxOutage = 600.0,
+    price_in: limits.PriceIn = None,
+    price_out: limits.PriceOut = None,
     json: flag.AsJSON = False,
     quiet: Quiet = False,
     log_file: flag.LogFile = None,
