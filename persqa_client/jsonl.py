@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -211,6 +211,13 @@ def cut_last_member(line: bytes, key: str) -> bytes:
     elif found is not last:
         end = _skip_whitespace(text, text.index(",", end) + 1)
     return (text[:start] + text[end:]).encode()
+
+
+def remove_members(line: bytes, keys: Collection[str]) -> bytes:
+    """The bytes of the other members stay. Raises ValueError if the line is not an object."""
+    text = line.decode()
+    kept = [text[each.start : each.end] for each in _iter_members(text, _find_object(text)) if each.key not in keys]
+    return f"{{{', '.join(kept)}}}".encode()
 
 
 def replace_value(line: bytes, path: Sequence[str | int], value: object) -> bytes:

@@ -189,6 +189,8 @@ Check = Callable[[str, "Task"], Problem | None]
 QuestionLanguage = Literal["en", "zh"]
 
 # "qa" writes question and answer as one text, "answer" only the answer.
+# auto: rows in the layout of another program are read as what they are. fields: by the fields of a run's rows only.
+RowLayoutChoice = Literal["auto", "fields"]
 OutputStyle = Literal["qa", "answer"]
 
 # How long answers are: one word or a short phrase, one short sentence, one or two sentences, or three to five.

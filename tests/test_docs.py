@@ -46,6 +46,7 @@ OTHER_NAMES = {
     "counts.doubts",
     "counts.verification",
     "datasets.Image",
+    "datasets.yaml",
     "error.metadata.raw",
     "line.encode",
     "serving.failures",

@@ -11,13 +11,13 @@ from typing import Any
 from rich.console import Console
 
 from persqa_client import __version__
-from persqa_client.cli.endpoint_flags import MAX_MODELS_SHOWN, read_credentials
+from persqa_client.cli.endpoint_flags import read_credentials
 from persqa_client.cli.exits import EXIT_NO_SERVER, EXIT_OK, EXIT_USAGE, exit_with_error
 from persqa_client.cli.json_result import describe_reason_of_end, print_as_json
 from persqa_client.cli.messages import print_warning
 from persqa_client.cli.results import print_results
-from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling, build_settings
-from persqa_client.endpoints.credentials import UNKNOWN_MODEL, make_endpoints
+from persqa_client.config import DEFAULT_MAX_PIXELS, UNKNOWN_MODEL, Endpoint, Limits, Sampling, build_settings
+from persqa_client.endpoints.credentials import make_endpoints
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import PersQAError, RunStopped, SettingsError
 from persqa_client.keys import mask_keys
@@ -28,6 +28,7 @@ from persqa_client.probing.capabilities import (
     list_warnings,
     resolve_strategy,
 )
+from persqa_client.probing.only_model import MAX_MODELS_SHOWN
 from persqa_client.probing.probe import identify_server, probe_server
 from persqa_client.types import Strategy
 

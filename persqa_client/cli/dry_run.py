@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from itertools import islice
 
-from persqa_client.cli.endpoint_flags import has_unknown_model
 from persqa_client.cli.messages import print_warning, show_controls
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.request import render_preview
-from persqa_client.errors import RowError
+from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.prepare import load_image
-from persqa_client.inputs.sources import Source, read_named_lines
+from persqa_client.inputs.shards import iterate_rows
+from persqa_client.inputs.sources import Source
 from persqa_client.keys import mask_keys, mask_secrets
+from persqa_client.probing.only_model import lacks_model
 from persqa_client.questions.tasks import TaskMaker, name_row
 from persqa_client.run.plan import RunPlan
 from persqa_client.run.run_input import plan_for_source
 from persqa_client.run.settings import RunSettings
-from persqa_client.types import START_POSITION, BadRow, Request, Row, TaskId
+from persqa_client.types import BadRow, Request, Row, TaskId
 from persqa_client.urls import add_query
 
 # Rows shown.
@@ -36,8 +37,10 @@ def print_requests(settings: RunSettings, source: Source) -> bool:
         add_query(f"{endpoint.base_url}/chat/completions", endpoint.query) for endpoint in settings.endpoints
     )
     usable = False
-    lines = (line for line in read_named_lines(source, START_POSITION) if line.line.strip())
-    for line, position, name, path in islice(lines, min(DRY_RUN_ROWS, settings.limit or DRY_RUN_ROWS)):
+    shown = list(islice(iterate_rows(source, settings.limit, settings.shard), DRY_RUN_ROWS))
+    if not shown and settings.shard is not None:
+        raise SettingsError(f"None of the rows is in the shard {settings.shard}.")
+    for line, position, name, path in shown:
         row = reader.parse(position.number, line, name, path)
         place = f"line {position.number}" if path is None else name_row(position.number, path)
         print(show_controls(f"--- {place}: POST {urls}"))
@@ -65,7 +68,7 @@ def render_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMak
     )
     return render_preview(
         Request(task.system, images, task.prompt, task.seed, task.pattern, task.prefill),
-        model=ONLY_MODEL if has_unknown_model(settings.endpoints) else mask_keys(settings.endpoint.model),
+        model=ONLY_MODEL if lacks_model(settings.endpoints) else mask_keys(settings.endpoint.model),
         sampling=settings.sampling.model_copy(update={"extra_body": mask_secrets(settings.sampling.extra_body)}),
         dialect=Dialect(constraint="structured_outputs", prefill="continue_final_message"),
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from persqa_client.cli import limit_flags as limits
 from persqa_client.cli import run_flags as flag
 from persqa_client.cli.exits import logged_command
 from persqa_client.cli.output_names import rows_file
@@ -39,8 +40,10 @@ def estimate(
     pilot: PilotRows = 20,
     image_key: flag.ImageKey = "image",
     output_key: flag.OutputKey = "pers_qa",
+    row_layout: flag.RowLayout = "auto",
     image_root: flag.ImageRoot = None,
     limit: flag.Limit = None,
+    shard: flag.Shard = None,
     tag: flag.Tag = "mam",
     tag_from: flag.TagFrom = None,
     tag_key: flag.TagKey = "tag",
@@ -77,16 +80,17 @@ def estimate(
     header: flag.Header = None,
     ca_cert: flag.CaCert = None,
     client_cert: flag.ClientCert = None,
-    concurrency: flag.Concurrency = "auto",
-    max_concurrency: flag.MaxConcurrency = 512,
-    rps: flag.RequestsPerSecond = None,
-    rpm: flag.RequestsPerMinute = None,
-    tpm: flag.TokensPerMinute = None,
-    timeout: flag.Timeout = 120.0,
-    max_attempts: flag.MaxAttempts = 5,
-    max_outage: flag.MaxOutage = 600.0,
-    price_in: flag.PriceIn = None,
-    price_out: flag.PriceOut = None,
+    concurrency: limits.Concurrency = "auto",
+    max_concurrency: limits.MaxConcurrency = 512,
+    rps: limits.RequestsPerSecond = None,
+    rpm: limits.RequestsPerMinute = None,
+    tpm: limits.TokensPerMinute = None,
+    limits_share: limits.LimitsShare = None,
+    timeout: limits.Timeout = 120.0,
+    max_attempts: limits.MaxAttempts = 5,
+    max_outage: limits.MaxOutage = 600.0,
+    price_in: limits.PriceIn = None,
+    price_out: limits.PriceOut = None,
     json: flag.AsJSON = False,
     quiet: Quiet = False,
     log_file: flag.LogFile = None,

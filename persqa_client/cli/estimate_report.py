@@ -16,19 +16,20 @@ import typer
 from rich.console import Console
 
 from persqa_client import __version__
-from persqa_client.cli.endpoint_flags import has_unknown_model, read_endpoints, use_only_model
+from persqa_client.cli.endpoint_flags import read_endpoints
 from persqa_client.cli.execute import execute_with_signals, read_settings, run_coroutine
 from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_OK, EXIT_USAGE, count_of, exit_with_error
 from persqa_client.cli.json_result import describe_reason_of_end, print_as_json
 from persqa_client.cli.messages import log_message, print_message, print_warning, show_logged_warnings
 from persqa_client.cli.results import print_results
-from persqa_client.config import Endpoint, VerifyChoice
-from persqa_client.endpoints.credentials import PLACEHOLDER_URL, UNKNOWN_MODEL
+from persqa_client.config import UNKNOWN_MODEL, Endpoint, VerifyChoice
+from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.engines.budget import format_amount
 from persqa_client.errors import RunStopped, SettingsError, StorageError, UnusableInput
 from persqa_client.inputs.opening import expand_existing, open_inputs
 from persqa_client.inputs.sources import Source
 from persqa_client.keys import mask_keys, mask_secrets
+from persqa_client.probing.only_model import add_model, lacks_model
 from persqa_client.run.estimate import RunEstimate, bound_question, estimate_run
 from persqa_client.run.input_survey import InputSurvey, RowMeter, survey_input
 from persqa_client.run.intervals import Estimate
@@ -62,7 +63,7 @@ def estimate_at_endpoints(flags: dict[str, Any], rows: int, *, as_json: bool, qu
         if not survey.usable:
             raise UnusableInput("no_rows", "None of the rows can be asked about.")
         if asks:
-            sample = Sample(source, rows, settings.limit, total=survey.rows)
+            sample = Sample(source, rows, settings.limit, shard=settings.shard, total=survey.rows)
             pilot = run_pilot(settings, Pilot(sample, meter), quiet=quiet)
             report |= report_pilot(pilot, survey, settings, as_json=as_json)
     except (SettingsError, RunStopped, StorageError) as error:
@@ -92,13 +93,17 @@ def open_estimate(flags: dict[str, Any]) -> tuple[RunPlan, Source]:
         endpoints = (Endpoint(base_url=PLACEHOLDER_URL, model=flags["model"] or UNKNOWN_MODEL),)
     settings = read_settings(flags, endpoints)
     source = open_inputs(
-        list(map(expand_existing, flags["input"])), settings.recipe.image_key, standard_input=sys.stdin.buffer
+        list(map(expand_existing, flags["input"])),
+        settings.recipe.image_key,
+        standard_input=sys.stdin.buffer,
+        row_layout=settings.recipe.row_layout,
     )
     refuse_empty_source(source)
     show_logged_warnings()
     plan = plan_for_source(settings, source)
-    if flags["base_url"] and has_unknown_model(endpoints):
-        first, *further = run_coroutine(use_only_model(endpoints, settings.limits.timeout))
+    if flags["base_url"] and lacks_model(endpoints):
+        first, *further = run_coroutine(add_model(endpoints, settings.limits.timeout))
+        print_message(f"Model: {mask_keys(first.model)}")
         changes = {"endpoint": first, "further_endpoints": tuple(further)}
         plan = plan.with_settings(settings.model_copy(update=changes))
     return plan, source

@@ -12,18 +12,20 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 import typer
 
 from persqa_client.cli.dry_run import print_requests
-from persqa_client.cli.endpoint_flags import CREDENTIAL_FLAGS, has_unknown_model, read_endpoints, use_only_model
+from persqa_client.cli.endpoint_flags import CREDENTIAL_FLAGS, read_endpoints
 from persqa_client.cli.exits import EXIT_BUG, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_OK, EXIT_USAGE, exit_with_error
 from persqa_client.cli.messages import has_log_file, log_message, print_message, print_warning, show_logged_warnings
 from persqa_client.cli.preview import print_kept_rows, report_preview
 from persqa_client.cli.results import report_result, report_stop
 from persqa_client.cli.run import Mode
+from persqa_client.cli.run_report import check_report, write_run_report
 from persqa_client.config import Endpoint
 from persqa_client.errors import (
     MaskedError,
@@ -35,6 +37,8 @@ from persqa_client.errors import (
 )
 from persqa_client.inputs.opening import expand_existing, open_inputs
 from persqa_client.inputs.sources import Source
+from persqa_client.keys import mask_keys
+from persqa_client.probing.only_model import add_model, lacks_model
 from persqa_client.run.background import STOPPING_MESSAGE, Monitor, execute_with_monitors, tune_gc
 from persqa_client.run.metrics import check_metrics_port
 from persqa_client.run.preview import Preview, Sample, make_preview_settings
@@ -65,9 +69,13 @@ def run_at_endpoints(flags: dict[str, Any], mode: Mode) -> None:
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
     run, report = prepare_run(flags, endpoints, mode)
-    if has_unknown_model(endpoints):
+    if lacks_model(endpoints):
         use_model_of_endpoint(run)
-    raise typer.Exit(execute(run, report))
+    try:
+        code = execute(run, report)
+    finally:
+        write_run_report(report.page, run.settings.output)
+    raise typer.Exit(code)
 
 
 def use_model_of_endpoint(run: Run) -> None:
@@ -78,7 +86,9 @@ def use_model_of_endpoint(run: Run) -> None:
             files = RunFiles.for_output(settings.output)
             refuse_output_as_input(run.source, files)
             files.check_can_be_written()
-        run.use_endpoint(*run_coroutine(use_only_model(settings.endpoints, settings.limits.timeout)))
+        endpoints = run_coroutine(add_model(settings.endpoints, settings.limits.timeout))
+        print_message(f"Model: {mask_keys(endpoints[0].model)}")
+        run.use_endpoint(*endpoints)
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
     except RunStopped as error:
@@ -97,6 +107,8 @@ class Report:
     # Before the error that stopped it.
     stopped: Callable[[Run, MaskedError], None] = report_stop
     shows_progress: bool = True
+    # Written after all else.
+    page: Path | None = None
 
 
 RUN_REPORT = Report()
@@ -117,6 +129,7 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode
             standard_input=sys.stdin.buffer,
             leave_out=is_file_of(settings),
             lists_images=has_listing(settings) and mode.preview is None,
+            row_layout=settings.recipe.row_layout,
         )
         if settings.output is None or not settings.output.exists():
             refuse_empty_source(source)
@@ -144,12 +157,15 @@ def refuse_contradicting_modes(settings: RunSettings, mode: Mode) -> None:
 def prepare_work(settings: RunSettings, source: Source, mode: Mode) -> tuple[Run, Report]:
     """Raises SettingsError."""
     if mode.preview is None:
+        if mode.page is not None:
+            check_report(mode.page, settings.output)
         run = Run(settings, source, warn=print_warning)
         if mode.result is not None:
             mode.result.run = run
         shows_results = not mode.quiet and mode.result is None
-        return run, Report(partial(report_result, shows_results=shows_results), shows_progress=not mode.quiet)
-    preview = Preview(Sample(source, mode.preview, settings.limit))
+        result = partial(report_result, shows_results=shows_results)
+        return run, Report(result, shows_progress=not mode.quiet, page=mode.page)
+    preview = Preview(Sample(source, mode.preview, settings.limit, shard=settings.shard))
     run = Run(make_preview_settings(settings), preview.sample, warn=print_warning, wrap_answer=preview.watch)
     stopped = lambda run, error: print_kept_rows(run, preview)  # noqa: E731
     return run, Report(partial(report_preview, preview=preview), stopped, shows_progress=not mode.quiet)

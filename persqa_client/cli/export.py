@@ -25,7 +25,9 @@ STAGES: dict[Stage, tuple[str, str]] = {
 }
 # Rows or pictures after which their number is shown again.
 SHOWN_STEPS = 100
-LayoutName = Literal["llava", "llamafactory", "swift", "trl", "openai", "axolotl", "jsonl"]
+LayoutName = Literal[
+    "llava", "llamafactory", "swift", "trl", "openai", "axolotl", "yollava", "mcllava", "rap", "repic", "jsonl"
+]
 
 
 def export_outputs(
@@ -34,8 +36,9 @@ def export_outputs(
         LayoutName,
         typer.Option(
             "--to",
-            help="Format: llava (also Qwen's trainer), llamafactory, swift, trl, openai, axolotl, or "
-            "jsonl (the lines of the output).",
+            metavar="FORMAT",
+            help="Format: llava (also Qwen's trainer), llamafactory, swift, trl, openai, axolotl; of personalised "
+            "models yollava, mcllava, rap, repic; or jsonl (the lines of the output).",
         ),
     ],
     target: Annotated[

@@ -32,6 +32,7 @@ EXAMPLES: dict[str, object] = {
     "names": "names.txt",
     "failed": "failed.jsonl",
     "log_file": "persqa.log",
+    "report": "report.html",
     "serve_args": "--max-model-len 8192",
     "vllm_command": "vllm",
     "api_key_env": "MY_KEY",
@@ -53,7 +54,7 @@ EXAMPLES: dict[str, object] = {
     "max_wall": "8h",
 }
 # For the other flags, by what their value is called.
-VALUES: dict[str, object] = {"N": 1000, "X": 1.5, "SECONDS": 60, "DIR": "."}
+VALUES: dict[str, object] = {"N": 1000, "X": 1.5, "SECONDS": 60, "DIR": ".", "I/N": "1/16"}
 MARK = "# "
 
 

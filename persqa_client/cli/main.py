@@ -13,6 +13,7 @@ from persqa_client.cli.estimate import estimate
 from persqa_client.cli.exits import prepare_process
 from persqa_client.cli.export import export_outputs
 from persqa_client.cli.init import make_config
+from persqa_client.cli.merge import merge_outputs
 from persqa_client.cli.prompt import app as prompt_app
 from persqa_client.cli.recheck import recheck_output
 from persqa_client.cli.report import make_report
@@ -100,6 +101,7 @@ app.command(cls=Command)(sim)
 app.command(cls=Command)(doctor)
 app.add_typer(bank_app, name="bank")
 app.add_typer(prompt_app, name="prompt")
+app.command("merge", cls=Command)(merge_outputs)
 app.command("recheck", cls=Command)(recheck_output)
 app.command("report", cls=Command)(make_report)
 app.command("view", cls=Command)(view_output)

@@ -23,7 +23,7 @@ from persqa_client.errors import RowError
 from persqa_client.images.prepare import load_image
 from persqa_client.images.references import describe_reference
 from persqa_client.outcomes import Failure, Outcome, Record, SentPicture
-from persqa_client.questions.tasks import name_file
+from persqa_client.questions.tasks import find_own_file, name_file
 from persqa_client.run.preview import Preview
 from persqa_client.run.prices import find_common_price
 from persqa_client.run.run import Run
@@ -91,7 +91,7 @@ def print_pictures(
             tokens = "" if picture.tokens is None else f", {picture.tokens:,} tokens"
             sent = f"  ({picture.width} x {picture.height}, {picture.bytes / 1000:,.0f} KB{tokens})"
         name = "reference" if index < len(row.pictures) - len(row.images) else "picture  "
-        shown = name_file(reference) if row.names else describe_reference(reference)
+        shown = name_file(reference) if find_own_file(row) == reference else describe_reference(reference)
         console.print(Text(f"{name} {shown}{sent}"))
         if protocol is None:
             continue

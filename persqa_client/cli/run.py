@@ -7,6 +7,7 @@ import os
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from persqa_client.cli import limit_flags as limits
 from persqa_client.cli import run_flags as flag
 from persqa_client.cli.exits import logged_command
 from persqa_client.cli.help_pages import make_page
@@ -14,10 +15,12 @@ from persqa_client.cli.run_flags import VARIABLES, is_everyday
 from persqa_client.cli.usage import Command
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from persqa_client.cli.json_result import RunResult
 
 # Parameters of the command that are no settings of a run.
-MODES = frozenset({"config", "no_uuid", "dry_run", "preview", "json", "quiet", "log_file", "help_all"})
+MODES = frozenset({"config", "no_uuid", "dry_run", "preview", "report", "json", "quiet", "log_file", "help_all"})
 UUID_CHOICES = ("auto", "on", "off")
 
 
@@ -49,6 +52,8 @@ class Mode(NamedTuple):
     quiet: bool = False
     # Gets the run for --json; None without it.
     result: RunResult | None = None
+    # The page to write at the end of a run.
+    page: Path | None = None
 
 
 def is_from_variable(value: str | list[str] | None, variable: str) -> bool:
@@ -68,15 +73,18 @@ def run(
     vllm_command: flag.VllmCommand = None,
     image_key: flag.ImageKey = "image",
     output_key: flag.OutputKey = "pers_qa",
+    row_layout: flag.RowLayout = "auto",
     image_root: flag.ImageRoot = None,
     output_style: flag.Style = "qa",
     paths: flag.Paths = None,
     details: flag.Details = False,
     limit: flag.Limit = None,
+    shard: flag.Shard = None,
     failed: flag.Failed = None,
     fresh: flag.Fresh = False,
     retry_failed: flag.RetryFailed = False,
     recheck_pictures: flag.RecheckPictures = False,
+    report: flag.ReportPage = None,
     tag: flag.Tag = "mam",
     tag_from: flag.TagFrom = None,
     tag_key: flag.TagKey = "tag",
@@ -114,24 +122,25 @@ def run(
     header: flag.Header = None,
     ca_cert: flag.CaCert = None,
     client_cert: flag.ClientCert = None,
-    concurrency: flag.Concurrency = "auto",
-    max_concurrency: flag.MaxConcurrency = 512,
-    rps: flag.RequestsPerSecond = None,
-    rpm: flag.RequestsPerMinute = None,
-    tpm: flag.TokensPerMinute = None,
-    timeout: flag.Timeout = 120.0,
-    max_attempts: flag.MaxAttempts = 5,
-    max_outage: flag.MaxOutage = 600.0,
-    max_bad_answers: flag.MaxBadAnswers = 20,
-    max_bad_rows: flag.MaxBadRows = 200,
-    max_inflight_mb: flag.MaxInflightMB = 256,
+    concurrency: limits.Concurrency = "auto",
+    max_concurrency: limits.MaxConcurrency = 512,
+    rps: limits.RequestsPerSecond = None,
+    rpm: limits.RequestsPerMinute = None,
+    tpm: limits.TokensPerMinute = None,
+    limits_share: limits.LimitsShare = None,
+    timeout: limits.Timeout = 120.0,
+    max_attempts: limits.MaxAttempts = 5,
+    max_outage: limits.MaxOutage = 600.0,
+    max_bad_answers: limits.MaxBadAnswers = 20,
+    max_bad_rows: limits.MaxBadRows = 200,
+    max_inflight_mb: limits.MaxInflightMB = 256,
     metrics_port: flag.MetricsPort = None,
-    max_tokens_total: flag.MaxTokensTotal = None,
-    max_cost: flag.MaxCost = None,
-    price_in: flag.PriceIn = None,
-    price_out: flag.PriceOut = None,
-    max_failures: flag.MaxFailures = None,
-    max_wall: flag.MaxWall = None,
+    max_tokens_total: limits.MaxTokensTotal = None,
+    max_cost: limits.MaxCost = None,
+    price_in: limits.PriceIn = None,
+    price_out: limits.PriceOut = None,
+    max_failures: limits.MaxFailures = None,
+    max_wall: limits.MaxWall = None,
     preview: flag.Preview = None,
     dry_run: flag.DryRun = False,
     json: flag.AsJSON = False,
@@ -161,7 +170,7 @@ def run(
     from persqa_client.cli.json_result import RunResult, print_run_as_json
 
     result = RunResult() if json else None
-    mode = Mode(dry_run, preview, quiet, result)
+    mode = Mode(dry_run, preview, quiet, result, report)
     with print_run_as_json(result) if result is not None else nullcontext(), logged_command(quiet, log_file, output):
         if serve:
             from persqa_client.cli.serve import run_with_server

@@ -13,7 +13,7 @@ from persqa_client.cli.config_file import load_config
 from persqa_client.cli.help_pages import make_page
 from persqa_client.cli.output_names import rows_file
 from persqa_client.cli.usage import path, text_or_file
-from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage
+from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, RowLayoutChoice
 
 VARIABLES = {"base_url": "PERSQA_BASE_URL", "model": "PERSQA_MODEL"}
 # The flags that --help shows; --help-all shows the others, too.
@@ -89,6 +89,12 @@ Output = Annotated[
 ]
 ImageKey = Annotated[str, files_option(metavar="NAME", help="Field with the path of the image, or a list of them.")]
 OutputKey = Annotated[str, files_option(metavar="NAME", help="Field for the answer.")]
+RowLayout = Annotated[
+    RowLayoutChoice,
+    files_option(
+        help="auto: a row of messages or conversations is asked its own first question. fields: the rows' fields only."
+    ),
+]
 ImageRoot = Annotated[
     Path | None,
     files_option(
@@ -106,6 +112,9 @@ Paths = Annotated[
 ]
 Details = Annotated[bool, files_option("--details", help="Also add OUTPUT_KEY_meta, with details of each answer.")]
 Limit = Annotated[int | None, files_option("--limit", "-n", min=1, metavar="N", help="Stop after N rows.")]
+Shard = Annotated[
+    str | None, files_option(metavar="I/N", help="Ask about one of N parts of the rows; see persqa merge.")
+]
 Failed = Annotated[Path | None, files_option(metavar="FILE", parser=path, help="With -o -: file for the failed rows.")]
 Fresh = Annotated[bool, files_option("--fresh", help="Start again; a finished output is kept as qa.1.jsonl.")]
 RetryFailed = Annotated[
@@ -115,6 +124,16 @@ RecheckPictures = Annotated[
     bool,
     files_option(
         "--recheck-pictures", help="Report pictures of finished rows that have changed since, and ask about them again."
+    ),
+]
+
+ReportPage = Annotated[
+    Path | None,
+    files_option(
+        "--report",
+        metavar="FILE.html",
+        parser=path,
+        help="Write a page with pictures, answers and figures at the end of the run, as persqa report does.",
     ),
 ]
 
@@ -302,44 +321,6 @@ CaCert = Annotated[
 ]
 ClientCert = Annotated[
     str | None, server_option(metavar="FILE[:KEY]", help="Client certificate and its key, in PEM format.")
-]
-limit_option = partial(typer.Option, rich_help_panel="Limits")
-Concurrency = Annotated[str, limit_option(metavar="auto|N", help="Concurrent requests; auto finds the best number.")]
-MaxConcurrency = Annotated[int, limit_option(min=1, metavar="N", help="Largest number that --concurrency auto tries.")]
-RequestsPerSecond = Annotated[float | None, limit_option(metavar="X", help="Requests per second; may be below 1.")]
-RequestsPerMinute = Annotated[float | None, limit_option(metavar="N", help="Requests per minute.")]
-TokensPerMinute = Annotated[int | None, limit_option(metavar="N", help="Tokens per minute.")]
-Timeout = Annotated[float, limit_option(metavar="SECONDS", help="Time limit of one attempt.")]
-MaxAttempts = Annotated[int, limit_option(min=1, metavar="N", help="Attempts for each request.")]
-MaxOutage = Annotated[float, limit_option(metavar="SECONDS", help="Time to wait for a server that is unavailable.")]
-MaxBadAnswers = Annotated[
-    int, limit_option(min=0, metavar="N", help="Rejected answers in a row that stop the run; 0 for no stop.")
-]
-MaxBadRows = Annotated[
-    int,
-    limit_option(
-        min=0,
-        metavar="N",
-        help="Unusable rows at the beginning that stop the run, or all rows of a shorter input; 0 for no stop.",
-    ),
-]
-MaxInflightMB = Annotated[int, limit_option(min=1, metavar="N", help="Memory for rows and images in progress, in MB.")]
-
-budget_option = partial(typer.Option, rich_help_panel="Budget")
-MaxTokensTotal = Annotated[int | None, budget_option(min=1, metavar="N", help="Stop after N tokens of the whole run.")]
-MaxCost = Annotated[
-    float | None, budget_option(metavar="X", help="Stop at this cost of the whole run, in the currency of the prices.")
-]
-PriceIn = Annotated[
-    float | None,
-    budget_option(
-        metavar="X", help="Price of a million prompt tokens; default: the host's price in US dollars, if it is known."
-    ),
-]
-PriceOut = Annotated[float | None, budget_option(metavar="X", help="Price of a million completion tokens.")]
-MaxFailures = Annotated[int | None, budget_option(min=1, metavar="N", help="Stop after N failed rows or questions.")]
-MaxWall = Annotated[
-    str | None, budget_option(metavar="N|8h", help="Stop after this time, in seconds, or such as 8h and 1h30m.")
 ]
 MetricsPort = Annotated[
     int | None,

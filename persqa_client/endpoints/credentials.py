@@ -24,8 +24,6 @@ OPENAI_HOST = "api.openai.com"
 NONE = "-"  # in place of a variable name or a command: this endpoint has none
 # Placeholder for a URL that is not known yet; nothing is sent to it.
 PLACEHOLDER_URL = "http://127.0.0.1/v1"
-# In place of the model of an endpoint that has not been asked for its only one yet.
-UNKNOWN_MODEL = "?"
 
 
 @dataclass(frozen=True, slots=True)

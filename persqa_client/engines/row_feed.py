@@ -22,6 +22,9 @@ class TaskPlanner(Protocol):
     @property
     def jobs_per_permit(self) -> int: ...
 
+    # Whether the run asks about the row; others count as blank lines.
+    def includes(self, row: NamedLine) -> bool: ...
+
     def parse(self, number: int, line: bytes, name: str | None = None, path: str | None = None) -> Row | BadRow: ...
 
     def task_ids(self, row: Row | BadRow) -> tuple[TaskId, ...]: ...
@@ -39,7 +42,7 @@ def has_more_rows(source: Source, start: Position) -> bool:
 class RowFeed:
     """Registers input lines with the ledger and makes jobs of their open tasks.
 
-    Stops after ``max_rows`` rows, but not before line ``min_line``.
+    Stops after ``max_rows`` rows, with those that the plan does not include, but not before line ``min_line``.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class RowFeed:
             self.position = position
             if line.strip():
                 rows += 1
+            if line.strip() and self._plan.includes(named):
                 yield from self._register_row(named)
             else:
                 self._ledger.skip(position)

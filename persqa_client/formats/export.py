@@ -28,7 +28,8 @@ from persqa_client.formats.export_target import (
 )
 from persqa_client.formats.grouping import RowGrouping, group_rows
 from persqa_client.formats.image_marks import remove_own_marks
-from persqa_client.formats.layout import Layout, PictureChoice
+from persqa_client.formats.layout import Character, Layout, PictureChoice
+from persqa_client.formats.pair_files import PairFiles
 from persqa_client.formats.pictures import FOLDER, PictureSettings, PictureWriter
 from persqa_client.formats.registry import LAYOUTS
 from persqa_client.formats.sent_pictures import find_sent_form, remove_box
@@ -90,7 +91,7 @@ class ExportSettings:
             return
         if self.split is not None:
             raise SettingsError(f"--split writes several files: give -o a folder, not {self.target.name}")
-        if layout.describe_files is not None:
+        if layout.describe_files is not None or layout.choose_file is not None:
             raise SettingsError(f"the format {layout.name} has several files: give -o a folder, not {self.target.name}")
 
 
@@ -157,13 +158,14 @@ def export_runs(
             PictureSettings(choice, settings.target, layout.limits, settings.sent, settings.absolute), folder
         )
         rows = number_rows(iter_rows(runs), "write", on_step)
-        write_data_rows(folder, rows, settings, RowMaker(layout, pictures, decide or decisions.apply, report), grouping)
+        maker = RowMaker(layout, pictures, decide or decisions.apply, report)
+        write_data_rows(folder, rows, settings, maker, grouping)
         report.decisions = decisions.count()
         if not report.row_count:
             raise SettingsError(describe_nothing(report))
         report.picture_files = pictures.file_count
         description = describe_export(settings, choice, report, licence)
-        further = write_further_files(folder, layout, report)
+        further = write_further_files(folder, maker)
         write_description(folder, description | list_written_files(folder, [*report.files, *further], pictures))
     return report
 
@@ -184,6 +186,12 @@ def write_data_rows(
     folder: Path, rows: RunRows, settings: ExportSettings, maker: RowMaker, grouping: RowGrouping | None
 ) -> None:
     report, layout = maker.report, maker.layout
+    if layout.choose_file is not None:
+        with PairFiles(folder, has_parts=settings.split is not None) as pair_files:
+            for part, name, row in maker.make_rows(rows, grouping):
+                pair_files.append(part, name, row)
+        report.files = pair_files.describe()
+        return
     is_array = layout.suffix == ".json"
     is_file = is_file_target(settings.target)
     if is_file:
@@ -194,11 +202,8 @@ def write_data_rows(
         parts = [part.name for part in settings.split.parts] if settings.split is not None else [ONLY_PART]
         names = {part: f"{part}{layout.suffix}" for part in parts}
     with DataFiles(folder, names, is_array=is_array) as files:
-        for record, run in rows:
-            row = maker.make_row(record, run)
-            if row is not None:
-                part = grouping.choose_part(record, run) if grouping is not None else ONLY_PART
-                files.append(part, row)
+        for part, _, row in maker.make_rows(rows, grouping):
+            files.append(part, row)
         report.files = {settings.target.name: files.counts[ONLY_PART]} if is_file else files.describe()
 
 
@@ -208,8 +213,17 @@ class RowMaker:
     pictures: PictureWriter
     decide: Decide
     report: ExportReport
+    # By tag, as the first row shows them.
+    characters: dict[str, Character] = field(default_factory=dict)
 
-    def make_row(self, record: DataRecord, run: RecordedRun) -> bytes | None:
+    def make_rows(self, rows: RunRows, grouping: RowGrouping | None) -> Iterator[tuple[str, str, bytes]]:
+        """The part of each row, the name of its file if the layout says it, and the row."""
+        for record, run in rows:
+            made = self._make_row(record, run)
+            if made is not None:
+                yield grouping.choose_part(record, run) if grouping is not None else ONLY_PART, *made
+
+    def _make_row(self, record: DataRecord, run: RecordedRun) -> tuple[str, bytes] | None:
         """None for a row that is left out, with its pictures."""
         decided = self.decide(record, run.output)
         if decided is None:
@@ -223,14 +237,26 @@ class RowMaker:
             self.report.leave_out(record, MARK, message)
             return None
         try:
-            chosen = decided.pictures if self.layout.keeps_lines else decided.images
-            placed = self.pictures.place(chosen, run.roots, find_sent_form(record, run))
+            name = self.layout.choose_file(decided) if self.layout.choose_file is not None else ""
+            has_reference = self.layout.keeps_lines or self.layout.takes_reference
+            chosen = decided.pictures if has_reference else decided.images
+            placed = self.pictures.place(
+                chosen, run.roots, find_sent_form(record, run), shows_character=len(chosen) > len(decided.images)
+            )
         except RowError as error:
             self.report.leave_out(record, error.code, error.message.removesuffix("."))
             return None
         if self.pictures.settings.sent:
             decided = remove_box(decided, run)
-        return self.layout.write(decided.with_pictures(placed))
+        written = decided.with_pictures(placed)
+        self._note_character(written)
+        return name, self.layout.write(written)
+
+    def _note_character(self, record: DataRecord) -> None:
+        if self.layout.takes_reference and record.reference is not None:
+            tag = f"<{record.tag_name}>"
+            character = Character(tag, record.reference, record.description, record.category)
+            self.characters.setdefault(tag, character)
 
 
 def find_mark(record: DataRecord, marks: Sequence[str]) -> str | None:
@@ -245,8 +271,9 @@ def describe_nothing(report: ExportReport) -> str:
     return f"{names} has no accepted answer: nothing is written"
 
 
-def write_further_files(folder: Path, layout: Layout, report: ExportReport) -> list[str]:
-    further = layout.describe_files(list(report.files)) if layout.describe_files is not None else {}
+def write_further_files(folder: Path, maker: RowMaker) -> list[str]:
+    describe = maker.layout.describe_files
+    further = describe(list(maker.report.files), list(maker.characters.values())) if describe is not None else {}
     for name, value in further.items():
         write_json_file(folder / name, value)
     return list(further)

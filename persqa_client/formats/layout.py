@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from persqa_client.records.data_record import DataRecord
 from persqa_client.types import Json
@@ -24,6 +24,15 @@ class PictureLimits:
     media_types: frozenset[str] | None = None
     max_bytes: int | None = None
     max_count: int | None = None
+
+
+class Character(NamedTuple):
+    """A character with the picture that shows it, as the export names it. ``tag`` has brackets."""
+
+    tag: str
+    reference: str
+    description: str | None
+    category: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,12 @@ class Layout:
     # Texts that a question or an answer must not have, because the consumer takes them for something else.
     marks: tuple[str, ...] = ()
     limits: PictureLimits = field(default=PictureLimits())
-    # Further files of a folder, by name, for the names of the data files.
-    describe_files: Callable[[Sequence[str]], Mapping[str, Json]] | None = None
+    # Further files of a folder, by name, for the names of the data files and the characters that have a picture.
+    describe_files: Callable[[Sequence[str], Sequence[Character]], Mapping[str, Json]] | None = None
+    # Whether rows have the picture that shows the character.
+    takes_reference: bool = False
+    # Rows are objects of lists, which are joined in a file for each character: its name below the folder of the part.
+    # May raise RowError for a record that has no place.
+    choose_file: Callable[[DataRecord], str] | None = None
     # Whether the rows are the lines of the output, with their own members.
     keeps_lines: bool = False

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from persqa_client.formats.image_marks import add_image_marks, read_marked_question
-from persqa_client.formats.layout import MEDIA_MARKS, Layout
+from persqa_client.formats.layout import MEDIA_MARKS, Character, Layout
 from persqa_client.formats.row_members import read_string, read_strings, read_turns
 from persqa_client.jsonl import dump_compact
 from persqa_client.records.data_record import DataRecord
@@ -44,7 +44,7 @@ def read_llamafactory_row(row: Json) -> DataRecord:
     return DataRecord("", images, question, read_string(answered, "content"))
 
 
-def describe_datasets(names: Sequence[str]) -> Mapping[str, Json]:
+def describe_datasets(names: Sequence[str], characters: Sequence[Character]) -> Mapping[str, Json]:
     """Each file is a dataset with the name of the file."""
     tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
     columns = {"messages": "messages", "images": "images"}

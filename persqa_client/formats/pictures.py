@@ -91,15 +91,19 @@ class PictureWriter:
     def file_count(self) -> int:
         return len(self._names)
 
-    def place(self, references: Sequence[str], roots: Sequence[Path], form: SentForm) -> tuple[str, ...]:
+    def place(
+        self, pictures: Sequence[str], roots: Sequence[Path], form: SentForm, *, shows_character: bool = False
+    ) -> tuple[str, ...]:
         """What the row names. Raises RowError if a picture can't be exported; then none of the row is written.
+
+        ``shows_character``: the last picture is the reference, which does not count as one of the row.
 
         Raises StorageError if the folder can't be written.
         """
-        limit = self.settings.limits.max_count
-        if limit is not None and len(references) > limit:
-            raise RowError("too_many_images", f"the row has {len(references)} pictures; the format takes {limit}")
-        prepared = [self._prepare(each, roots, form, number) for number, each in enumerate(references)]
+        count, limit = len(pictures) - shows_character, self.settings.limits.max_count
+        if limit is not None and count > limit:
+            raise RowError("too_many_images", f"the row has {count} pictures; the format takes {limit}")
+        prepared = [self._prepare(each, roots, form, number) for number, each in enumerate(pictures)]
         before = len(self._names)
         try:
             return tuple(self._store(each) for each in prepared)

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.rows import MAX_LINE_BYTES
@@ -29,9 +29,9 @@ class FileSource:
     """
 
     # What a row is called in messages.
-    row_name: ClassVar[str] = "line"
+    row_name: str = "line"
     # How the file is read; see ``detect.Kind``.
-    kind: ClassVar[str] = "lines"
+    kind: str = "lines"
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -125,7 +125,7 @@ class Record(NamedTuple):
 
 
 class RecordFileSource(FileSource, ABC):
-    row_name: ClassVar[str] = "row"
+    row_name: str = "row"
 
     @abstractmethod
     def records(self, file: BinaryIO, offset: int) -> Iterator[Record]: ...

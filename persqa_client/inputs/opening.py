@@ -7,17 +7,20 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.references import ANY_URL
+from persqa_client.inputs.concept_files import FILE_LAYOUTS, ConceptFileSource, find_file_layout
+from persqa_client.inputs.dataset_info import is_dataset_info, list_data_set_files
 from persqa_client.inputs.detect import SUPPORTED_INPUTS, Detected, detect_input
 from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.json_values import JsonValuesSource
-from persqa_client.inputs.layouts import check_first_rows, looks_like_reference
+from persqa_client.inputs.layouts import check_first_rows, iter_objects, looks_like_reference
 from persqa_client.inputs.listed import is_never_left_out
 from persqa_client.inputs.overlaps import describe_overlap, refuse_repeated_inputs
 from persqa_client.inputs.path_lists import PathListSource
@@ -29,14 +32,17 @@ from persqa_client.inputs.patterns import (
     is_image_file,
     is_pattern,
 )
+from persqa_client.inputs.row_layouts import ROW_LAYOUTS, LayoutSource, find_row_layout
 from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source
 from persqa_client.inputs.tables import TableSource
-from persqa_client.types import Json, Position
+from persqa_client.types import Json, Position, RowLayoutChoice
 from persqa_client.urls import expand_home
 
 STANDARD_INPUT = "-"
 # Kinds of files with rows.
 FILE_KINDS = ("lines", "values", "table", "paths")
+# Those whose rows are objects of their own.
+LAYOUT_KINDS = ("lines", "values")
 
 
 def open_inputs(
@@ -46,10 +52,12 @@ def open_inputs(
     standard_input: BinaryIO | None = None,
     leave_out: Callable[[Path], bool] = is_never_left_out,
     lists_images: bool = False,
+    row_layout: RowLayoutChoice = "auto",
 ) -> Source:
     """One source for all inputs. ``standard_input`` is what the name ``-`` reads. ``leave_out``: which matches of a
     pattern are no inputs, and which files of a folder are not reported as skipped, such as the files of the run.
-    ``lists_images``: whether the run has a listing, so that other matches of its pattern are skipped.
+    ``lists_images``: whether the run has a listing, so that other matches of its pattern are skipped. ``row_layout``:
+    whether rows in the layout of another program are made into rows of a run.
 
     Raises SettingsError if one of them is of another kind, does not exist, or is given twice.
     """
@@ -59,10 +67,10 @@ def open_inputs(
     if standard_input is not None and STANDARD_INPUT in names:
         if len(names) > 1:
             raise SettingsError("- (standard input) can't be combined with other inputs; write it to a file first.")
-        return spool_standard_input(standard_input, image_key)
+        return spool_standard_input(standard_input, image_key, row_layout)
     if lists_images and len(names) == 1 and is_pattern(names[0]):
         return open_listed_pattern(names[0], image_key, leave_out)
-    sources = [source for name in names for source in open_name(name, image_key, leave_out)]
+    sources = [source for name in names for source in open_name(name, image_key, leave_out, row_layout)]
     is_one = len(names) == len(sources) == 1 and (isinstance(sources[0], PatternSource) or not is_pattern(names[0]))
     if is_one:
         return sources[0]
@@ -81,11 +89,13 @@ def expand_existing(name: str | Path) -> str | Path:
     return str(expanded) if str(name).startswith("~") and expanded.exists() else name
 
 
-def open_name(name: str, image_key: str, leave_out: Callable[[Path], bool]) -> Iterator[Source]:
+def open_name(
+    name: str, image_key: str, leave_out: Callable[[Path], bool], row_layout: RowLayoutChoice
+) -> Iterator[Source]:
     if is_pattern(name):
-        yield from open_pattern(name, image_key, leave_out)
+        yield from open_pattern(name, image_key, leave_out, row_layout)
     else:
-        yield open_source(Path(name), image_key, name=name, leave_out=leave_out)
+        yield open_source(Path(name), image_key, name=name, leave_out=leave_out, row_layout=row_layout)
 
 
 def find_any_matches(pattern: str) -> Matches:
@@ -103,7 +113,9 @@ def open_listed_pattern(pattern: str, image_key: str, leave_out: Callable[[Path]
     return PatternSource(pattern, image_key, others)
 
 
-def open_pattern(pattern: str, image_key: str, leave_out: Callable[[Path], bool]) -> Iterator[Source]:
+def open_pattern(
+    pattern: str, image_key: str, leave_out: Callable[[Path], bool], row_layout: RowLayoutChoice
+) -> Iterator[Source]:
     """A pattern that matches only images is one source. Later runs find the images that have appeared since."""
     matches, exports = find_any_matches(pattern)
     images: list[str] = []
@@ -122,7 +134,7 @@ def open_pattern(pattern: str, image_key: str, leave_out: Callable[[Path], bool]
         if images:
             others.append(ImagesSource(images, image_key))
             images = []
-        others.append(open_source(Path(match), image_key, leave_out=leave_out))
+        others.append(open_source(Path(match), image_key, leave_out=leave_out, row_layout=row_layout))
     if not images and not others:
         raise SettingsError(f"The pattern {pattern} matches no file but those of this run's output; check both.")
     if not others:
@@ -135,7 +147,12 @@ def open_pattern(pattern: str, image_key: str, leave_out: Callable[[Path], bool]
 
 
 def open_source(
-    path: Path, image_key: str, *, name: str = "", leave_out: Callable[[Path], bool] = is_never_left_out
+    path: Path,
+    image_key: str,
+    *,
+    name: str = "",
+    leave_out: Callable[[Path], bool] = is_never_left_out,
+    row_layout: RowLayoutChoice = "auto",
 ) -> Source:
     """Raises SettingsError if the path is neither a file with rows nor a folder."""
     if os.path.isdir(path):
@@ -145,6 +162,8 @@ def open_source(
     if os.path.isfile(path):
         detected = detect_input(path, image_key)
         source = make_file_source(path, detected, image_key)
+        if row_layout == "auto" and detected.kind in LAYOUT_KINDS and isinstance(source, FileSource):
+            source = recognise_layout(source, image_key)
         check_first_rows(source, image_key)
         return source
     if os.path.exists(path):
@@ -168,22 +187,59 @@ def make_file_source(path: Path, detected: Detected, image_key: str) -> Source:
             return PathListSource(path, image_key)
 
 
+def recognise_layout(source: FileSource, image_key: str) -> Source:
+    """The same rows, read as those of the program that wrote them. Raises SettingsError if they are in other files that
+    can't be read.
+    """
+    whole = find_only_object(source, image_key)
+    if whole is not None and is_dataset_info(whole):
+        return open_data_sets(source.path, whole, image_key)
+    if whole is not None and (file_layout := find_file_layout(whole)) is not None:
+        return ConceptFileSource(source.path, file_layout, image_key)
+    layout = find_row_layout(source, image_key)
+    return source if layout is None else LayoutSource(source, layout, image_key)
+
+
+def find_only_object(source: FileSource, image_key: str) -> Json | None:
+    first = [fields for _, _, fields in islice(iter_objects(source, image_key), 2)]
+    return first[0] if len(first) == 1 else None
+
+
+def open_data_sets(path: Path, fields: Json, image_key: str) -> Source:
+    sources: list[Source] = []
+    for file, layout in list_data_set_files(path, fields):
+        source = make_file_source(file, detect_input(file, image_key), image_key)
+        if not isinstance(source, FileSource) or source.kind not in LAYOUT_KINDS:
+            raise SettingsError(f"The input {path} names {file}, which is neither a JSONL file nor a JSON array.")
+        sources.append(LayoutSource(source, layout, image_key))
+    return SeveralSource(sources, [str(path)])
+
+
 def read_as_before(source: Source, stamp: Json | None, image_key: str) -> Source:
-    """The file as the run with this fingerprint has read it. What was appended since may look like another kind."""
-    if not isinstance(source, FileSource) or stamp is None or stamp.get("kind") not in FILE_KINDS:
+    """The file as the run with this fingerprint has read it. What was appended since may look like another kind.
+
+    Earlier versions read rows of other layouts by their own fields.
+    """
+    if not isinstance(source, FileSource) or stamp is None:
         return source
-    detected = Detected(stamp["kind"], stamp.get("delimiter", ","))
-    return source if source.kind == detected.kind else make_file_source(source.path, detected, image_key)
+    name = stamp.get("layout", "")
+    if name in FILE_LAYOUTS:
+        return ConceptFileSource(source.path, FILE_LAYOUTS[name], image_key)
+    own: Source = source.source if isinstance(source, LayoutSource) else source
+    if stamp.get("kind") in FILE_KINDS and (stamp["kind"] != source.kind or isinstance(source, ConceptFileSource)):
+        own = make_file_source(source.path, Detected(stamp["kind"], stamp.get("delimiter", ",")), image_key)
+    layout = ROW_LAYOUTS.get(name)
+    return own if layout is None or not isinstance(own, FileSource) else LayoutSource(own, layout, image_key)
 
 
-def spool_standard_input(stream: BinaryIO, image_key: str) -> Source:
+def spool_standard_input(stream: BinaryIO, image_key: str, row_layout: RowLayoutChoice) -> Source:
     """Copied to a temporary file first, because rows are read more than once."""
     folder = tempfile.mkdtemp(prefix="persqa-")
     path = Path(folder) / STANDARD_INPUT
     with path.open("wb") as file:
         shutil.copyfileobj(stream, file)
     try:
-        source = open_source(path, image_key)
+        source = open_source(path, image_key, row_layout=row_layout)
         if isinstance(source, ImagesSource):
             raise SettingsError("Standard input is an image, not rows; give the path of its file instead of -.")
         return SpooledSource(source, folder)

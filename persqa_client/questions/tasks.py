@@ -131,7 +131,7 @@ class TaskMaker:
             introduction=introduction.text,
             description=introduction.description,
             has_drawn_box=has_drawn_box,
-            file=row.images[0] if row.names else "",
+            file=find_own_file(row),
         )
 
     def _make_pattern(self, name: str, question: str) -> str:
@@ -151,9 +151,14 @@ def name_file(path: str) -> str:
     return describe_reference(path if below.startswith(os.pardir) else below)
 
 
+def find_own_file(row: Row) -> str:
+    """The listed file that the row was made of; empty for a row that was written. Pictures in memory are no files."""
+    return row.images[0] if len(row.names) == len(row.images) == 1 and os.path.isabs(row.images[0]) else ""
+
+
 def explain_row(row: Row, message: str) -> str:
     """The message with the name of the row, unless it has it already."""
-    name = name_row(row.number, row.images[0] if row.names else "")
+    name = name_row(row.number, find_own_file(row))
     return message if name in message else f"{name}: {message}"
 
 
@@ -177,6 +182,11 @@ def check_row_question(question: str, tag: str) -> None:
             "bad_question",
             f"the question is about {other[0]}, but the row's tag is {tag}; write {{tag}} in the question{advice}",
         )
+
+
+def find_first_tag(question: str) -> str | None:
+    """The name of the first tag in a question."""
+    return next((found[1] for found in TAG_LIKE.finditer(question) if can_be_tag(found[1], "")), None)
 
 
 def can_be_tag(name: str, tag: str) -> bool:

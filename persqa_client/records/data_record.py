@@ -70,6 +70,13 @@ class DataRecord:
     # None if the record is not from the output of a run.
     source: SourceLine | None = None
     reference: str | None = None
+    # The row's own words about the character.
+    description: str | None = None
+
+    @property
+    def tag_name(self) -> str:
+        """Of the main character, without brackets."""
+        return self.tags[0][1:-1]
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -80,3 +87,7 @@ class DataRecord:
         """With others in place of the images, and of the reference if there is one more."""
         count = len(self.images)
         return replace(self, images=tuple(pictures[:count]), reference=next(iter(pictures[count:]), self.reference))
+
+    def about(self, tag: str, reference: str | None = None, description: str | None = None) -> DataRecord:
+        """With who the main character is."""
+        return replace(self, tags=(tag,), reference=reference, description=description)

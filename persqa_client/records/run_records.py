@@ -137,7 +137,6 @@ def make_data_record(accepted: AcceptedRow, run: RecordedRun, settings: str) -> 
         raw=outcome.raw if known else None,
     )
     reference_key = run.identity.get("reference-key")
-    reference = accepted.fields.get(reference_key) if reference_key is not None else None
     verdict = outcome.verification.verdict if outcome.verification is not None else None
     return DataRecord(
         id=make_record_id(provenance, accepted.fields.get("id")),
@@ -156,8 +155,14 @@ def make_data_record(accepted: AcceptedRow, run: RecordedRun, settings: str) -> 
             outcome.answer,
             reference_key,
         ),
-        reference=reference if isinstance(reference, str) and reference.strip() else None,
+        reference=read_own_text(accepted, reference_key),
+        description=read_own_text(accepted, run.identity.get("describe-key")),
     )
+
+
+def read_own_text(accepted: AcceptedRow, key: str | None) -> str | None:
+    text = accepted.fields.get(key) if key is not None else None
+    return text if isinstance(text, str) and text.strip() else None
 
 
 def make_record_id(provenance: Provenance, own: object) -> str:

@@ -88,7 +88,13 @@ class FinishedPlan:
             is_own = OwnFiles(results.files).includes
             paths = [find_input(each, places, is_own) for each in names]
             listing = results.files.listing if is_listed(self._run.identity) else None
-            opened = open_inputs(paths, self.recipe.image_key, leave_out=is_own, lists_images=listing is not None)
+            opened = open_inputs(
+                paths,
+                self.recipe.image_key,
+                leave_out=is_own,
+                lists_images=listing is not None,
+                row_layout=self.recipe.row_layout,
+            )
             source = read_as_before(
                 connect_listing(opened, lambda: listing, end.number), self._run.stamp, self.recipe.image_key
             )
@@ -99,10 +105,11 @@ class FinishedPlan:
             raise SettingsError(f"{missing_input(results)}, but the input {name} has changed: restore it")
         writers = make_path_writers(folders["paths"], folders["image_roots"], results.files.output)
         reader = self._plan.make_row_reader(paths=writers)
-        for line, position, row_name, path in read_named_lines(source, START_POSITION):
+        for named in read_named_lines(source, START_POSITION):
+            line, position, row_name, path = named
             if position.number > end.number:
                 return
-            if line.strip():
+            if line.strip() and reader.includes(named):
                 row = reader.parse(position.number, line, row_name, path)
                 for task_id in reader.task_ids(row):
                     yield task_id, None if isinstance(row, BadRow) else row
@@ -126,7 +133,8 @@ def restore_settings(identity: Json, names: Path | None) -> RunSettings:
     """The settings of a run from its identity, with a placeholder endpoint."""
     flags = {name: identity[key] for name in Recipe.model_fields if (key := name.replace("_", "-")) in identity}
     # The files of the names and of the reference image are not stored.
-    flags |= {"names": names, "reference": None, "max_tokens": identity["max-tokens"], "seed": identity["seed"]}
+    flags |= {"shard": identity.get("shard"), "names": names, "reference": None}
+    flags |= {"max_tokens": identity["max-tokens"], "seed": identity["seed"]}
     if flags["bank"] not in CATEGORIES:
         flags["bank"] = "human"
     endpoint = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=identity["model"])

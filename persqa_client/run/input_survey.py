@@ -16,11 +16,12 @@ from persqa_client.images.decode import fit_size
 from persqa_client.images.headers import PictureSize, measure_picture
 from persqa_client.images.references import NamedErrors
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
-from persqa_client.inputs.sources import NamedLine, Source, read_named_lines
+from persqa_client.inputs.shards import iterate_rows
+from persqa_client.inputs.sources import NamedLine, Source
 from persqa_client.questions.tasks import TaskMaker, explain_row
 from persqa_client.run.plan import RowReader, RunPlan
 from persqa_client.run.preview import draw_places, pick_places
-from persqa_client.types import START_POSITION, BadRow, BoxMark, EncodedImage, Row
+from persqa_client.types import BadRow, BoxMark, EncodedImage, Row
 
 # Rows whose pictures are read; of a larger input, these are spread over it.
 MAX_MEASURED_ROWS = 5000
@@ -62,7 +63,7 @@ class RowSize(NamedTuple):
 
 @dataclass(slots=True)
 class InputSurvey:
-    # Of the input, up to --limit.
+    # Of the input, up to --limit and in the --shard.
     rows: int = 0
     # Rows that can't be read, whatever their pictures are.
     problems: Problems = field(default_factory=Problems)
@@ -119,6 +120,7 @@ class RowMeter:
     """
 
     def __init__(self, plan: RunPlan, family: ModelFamily | None = None) -> None:
+        self.shard = plan.settings.shard
         recipe = plan.settings.recipe
         family = family or detect_model_family(plan.settings.endpoint.model)
         strategy = recipe.strategy
@@ -204,7 +206,7 @@ def survey_input(
 ) -> InputSurvey:
     """Reads all rows, and then the pictures of at most ``most``. ``tell`` gets what is done."""
     survey = InputSurvey()
-    for line in iterate_lines(source, limit):
+    for line in iterate_rows(source, limit, meter.shard):
         survey.rows += 1
         row = meter.parse(line)
         if isinstance(row, BadRow):
@@ -213,7 +215,7 @@ def survey_input(
             tell(f"Reading the input: {survey.rows:,} rows")
     references = set[int]()
     with ThreadPoolExecutor(THREADS) as threads:
-        readable = filter_rows(map(meter.parse, iterate_lines(source, limit)))
+        readable = filter_rows(map(meter.parse, iterate_rows(source, limit, meter.shard)))
         rows = pick_places(readable, draw_places(survey.readable, most))
         while batch := list(islice(rows, BATCH)):
             for row, size in zip(batch, threads.map(partial(try_to_measure, meter), batch), strict=True):
@@ -221,10 +223,6 @@ def survey_input(
             tell(f"Reading the pictures: {survey.measured:,} rows")
     survey.different_pictures = len(references)
     return survey
-
-
-def iterate_lines(source: Source, limit: int | None) -> Iterator[NamedLine]:
-    return islice((line for line in read_named_lines(source, START_POSITION) if line.line.strip()), limit)
 
 
 def filter_rows(rows: Iterable[Row | BadRow]) -> Iterator[Row]:

@@ -15,9 +15,11 @@ from persqa_client.answers.checks import PHRASE_CHECKS, TAGGED_ANSWER_CHECKS
 from persqa_client.config import Recipe
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.prepare import read_image
-from persqa_client.images.references import estimate_reference_size, make_reference
+from persqa_client.images.references import estimate_reference_size, make_reference, read_data_uri
 from persqa_client.inputs.memory_pictures import hide_pictures
 from persqa_client.inputs.rows import parse_line
+from persqa_client.inputs.shards import Shard
+from persqa_client.inputs.sources import NamedLine
 from persqa_client.inputs.subjects import SubjectFields, find_folder_tag
 from persqa_client.jsonl import dump_spaced, load_object
 from persqa_client.questions.bank import Bank, read_bank_file
@@ -89,7 +91,8 @@ class RunPlan:
 
     def make_row_reader(self, *, share_images: bool = False, paths: PathWriters = AS_GIVEN) -> RowReader:
         maker = self.make_task_maker("direct")
-        return RowReader(self.settings.recipe, self.image_roots, maker, share_images, paths, self.reference)
+        shard = self.settings.shard
+        return RowReader(self.settings.recipe, self.image_roots, maker, share_images, paths, self.reference, shard)
 
     def identity(self) -> dict[str, Any]:
         """The settings that affect the data, by flag name; files are represented by digests."""
@@ -100,7 +103,7 @@ class RunPlan:
         if recipe.names is not None:
             identity["names"] = f"a file with the digest {digest_file(recipe.names)}"
         if recipe.reference is not None:
-            identity["reference"] = f"a file with the digest {digest_file(recipe.reference)}"
+            identity["reference"] = f"a file with the digest {digest_picture(recipe.reference)}"
         return identity
 
     def digests(self) -> dict[str, str]:
@@ -137,11 +140,16 @@ class RowReader:
     paths: PathWriters = AS_GIVEN
     # The image of the main character that rows without their own have.
     reference: str | None = None
+    # The part of the rows that the run asks about; None for all.
+    shard: Shard | None = None
 
     @property
     def jobs_per_permit(self) -> int:
         """Above 1 with several questions per row: later ones wait until the first has uploaded the images."""
         return 2 if self.recipe.questions > 1 else 1
+
+    def includes(self, row: NamedLine) -> bool:
+        return self.shard is None or self.shard.includes(row)
 
     def parse(self, number: int, line: bytes, name: str | None = None, path: str | None = None) -> Row | BadRow:
         """``name``: name of a listed file, see ``Row.names``. ``path``: the file that is read for the row."""
@@ -240,9 +248,12 @@ def make_recipe_steering(recipe: Recipe) -> Steering:
     return steering
 
 
-def check_reference(path: Path) -> str:
-    """The path for the rows, whose relative paths start elsewhere. Raises SettingsError if it is no usable image."""
-    reference = make_reference(os.path.abspath(path))
+def check_reference(picture: object) -> str:
+    """The path for the rows, whose relative paths start elsewhere, or the data: URI of a picture that is no file.
+
+    Raises SettingsError if it is no usable image.
+    """
+    reference = make_reference(os.path.abspath(picture)) if isinstance(picture, Path) else str(picture)
     try:
         read_image(reference, ())
     except RowError as error:
@@ -275,6 +286,13 @@ def parse_needs(names: Iterable[str]) -> frozenset[str]:
         return frozenset(map(parse_need, names))
     except ValueError as error:
         raise SettingsError(f"--without: {error}.") from error
+
+
+def digest_picture(picture: object) -> str:
+    """A path, or the data: URI of a picture that is no file. Equal content has equal digests."""
+    if isinstance(picture, Path):
+        return digest_file(picture)
+    return blake2b(read_data_uri(str(picture)), digest_size=8).hexdigest()
 
 
 def digest_file(path: Path) -> str:

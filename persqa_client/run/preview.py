@@ -5,34 +5,42 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from time import monotonic
 from typing import TypeVar
 
 from persqa_client.engines.engine import AnswerFunction, SetWeight
-from persqa_client.inputs.sources import ComposedSource, NamedLine, NamedSource, Source, list_sources, read_named_lines
+from persqa_client.inputs.shards import Shard, iterate_rows
+from persqa_client.inputs.sources import ComposedSource, NamedLine, NamedSource, Source, list_sources
 from persqa_client.outcomes import Outcome
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.tally import Tally
-from persqa_client.types import START_POSITION, BadRow, Position, Row, TaskId
+from persqa_client.types import BadRow, Position, Row, TaskId
 
 Item = TypeVar("Item")
 
 
 class Sample(ComposedSource, NamedSource):
-    """Rows of a source, evenly spread over its first ``limit`` rows. Reads these, and holds some of them.
+    """Some of the rows of a shard, evenly spread, up to the first ``limit`` rows of the source. Reads all of these.
 
     With ``total``, the number of these rows, they are drawn at random: see ``draw_places``.
     """
 
-    def __init__(self, source: Source, count: int, limit: int | None = None, *, total: int | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        count: int,
+        limit: int | None = None,
+        *,
+        shard: Shard | None = None,
+        total: int | None = None,
+    ) -> None:
         self.name = source.name
         self.sources = list_sources(source)
         self._source = source
-        lines = (line for line in read_named_lines(source, START_POSITION) if line.line.strip())
-        # Rows of the source, and those of the sample. When the first of them was read, in seconds of ``monotonic``.
+        lines = iterate_rows(source, limit, shard)
+        # Rows to choose from, and those of the sample. When the first of them was read, in seconds of ``monotonic``.
         if total is None:
-            self.total, self.rows = spread(islice(lines, limit), count)
+            self.total, self.rows = spread(lines, count)
         else:
             self.total, self.rows = total, list(pick_places(lines, draw_places(total, count)))
         self.began = monotonic()
@@ -104,7 +112,7 @@ def pick_places(items: Iterable[Item], places: Iterable[int]) -> Iterator[Item]:
 def make_preview_settings(settings: RunSettings) -> RunSettings:
     """The settings of a run that keeps its rows in memory, with all details."""
     recipe = settings.recipe.model_copy(update={"details": True, "output_style": "qa", "paths": None})
-    files = {"output": None, "failed": None, "limit": None, "fresh": False, "retry_failed": False}
+    files = {"output": None, "failed": None, "limit": None, "shard": None, "fresh": False, "retry_failed": False}
     return settings.model_copy(update={**files, "recheck_pictures": "off", "recipe": recipe})
 
 

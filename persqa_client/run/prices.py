@@ -6,8 +6,7 @@ from datetime import date
 from importlib.metadata import version
 from typing import NamedTuple
 
-from persqa_client.config import Limits, Price
-from persqa_client.endpoints.credentials import UNKNOWN_MODEL
+from persqa_client.config import UNKNOWN_MODEL, Limits, Price
 from persqa_client.engines.budget import cost_of
 from persqa_client.errors import SettingsError
 from persqa_client.run.settings import RunSettings

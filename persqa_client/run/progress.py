@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -197,6 +197,16 @@ class ProgressMeter:
         return None, (progress.read_at_start + finished) / progress.total
 
 
+def list_figures(snapshot: ProgressSnapshot, meter: ProgressMeter) -> Iterator[str]:
+    """The lines below a bar, which names what the run does."""
+    if meter.is_answering:
+        yield snapshot.format()
+    if meter.phases.shown.is_wait:
+        yield snapshot.phase
+    if snapshot.trouble:
+        yield snapshot.trouble
+
+
 def estimate_seconds_left(fraction: float | None, done: int, rows_per_second: float) -> float | None:
     if not fraction or not done or not rows_per_second:
         return None
@@ -215,7 +225,7 @@ def check_callback(on_progress: OnProgress | None) -> None:
 
 
 async def report_run(run: Run, on_progress: OnProgress) -> None:
-    with RowCount(run.source) as count:
+    with RowCount(run.source, run.settings.limit, run.settings.shard) as count:
         await report_progress(run, on_progress, lambda: count.rows)
 
 

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from itertools import chain, islice
 from typing import Self
 
 from persqa_client.inputs.files import FileSource
+from persqa_client.inputs.listed import ListedSource
 from persqa_client.inputs.opening import SpooledSource
-from persqa_client.inputs.sources import SeveralSource, Source
+from persqa_client.inputs.shards import Shard, iterate_rows
+from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source
 
 # Bytes of a file whose lines are counted at a time; size of the largest file whose lines are counted.
 COUNTED_BYTES, MAX_COUNTED = 4 << 20, 4 << 30
 
 
 class RowCount:
-    """Counts the rows of an input in a thread, so that a run over a large file does not wait for it."""
+    """Counts the rows of an input in a thread, so that a run over a large file does not wait for it.
 
-    def __init__(self, source: Source) -> None:
+    With a shard, these are its rows among the first ``limit`` ones.
+    """
+
+    def __init__(self, source: Source, limit: int | None = None, shard: Shard | None = None) -> None:
         self.rows: int | None = None
+        self._limit, self._shard = limit, shard
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._count, args=(source,), daemon=True)
         self._thread.start()
@@ -25,6 +33,9 @@ class RowCount:
     def _count(self, source: Source) -> None:
         try:
             sources = source.sources if isinstance(source, SeveralSource) else (source,)
+            if self._shard is not None:
+                self.rows = count_shard(sources, self._limit, self._shard, self._stopped)
+                return
             counts = [count_rows(each, self._stopped) for each in sources]
         except OSError:
             return
@@ -36,6 +47,25 @@ class RowCount:
 
     def __exit__(self, *error: object) -> None:
         self._stopped.set()
+
+
+def count_shard(sources: Sequence[Source], limit: int | None, shard: Shard, stopped: threading.Event) -> int | None:
+    """The rows of the shard among the first ``limit`` rows. None as for ``count_rows``."""
+    originals = [each.source if isinstance(each, SpooledSource) else each for each in sources]
+    if not all(map(is_read_fast, originals)):
+        return None
+    count = 0
+    for row in islice(chain.from_iterable(iterate_rows(each, None) for each in originals), limit):
+        if stopped.is_set():
+            return None
+        count += shard.includes(row)
+    return count
+
+
+def is_read_fast(source: Source) -> bool:
+    if type(source) is FileSource:
+        return source.progress_total() <= MAX_COUNTED
+    return isinstance(source, ListedSource | ImagesSource)
 
 
 def count_rows(source: Source, stopped: threading.Event) -> int | None:

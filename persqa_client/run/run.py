@@ -229,7 +229,7 @@ class Run:
         changed = self.settings.recheck_pictures == "ask" and self._changed_answers > 0
         if failed or changed:
             return partial(ledger.retry, failed=failed, changed=changed)
-        more = rows_left(ledger, self.settings.limit) != 0 and self._finds_more_rows(ledger)
+        more = rows_left(ledger, self.settings, self.source) != 0 and self._finds_more_rows(ledger)
         return ledger.reopen if more else None
 
     def _finds_more_rows(self, ledger: Ledger) -> bool:
@@ -332,9 +332,9 @@ class Run:
             lambda: find_answered_row(ledger.files, reader, self.source) if isinstance(ledger, Ledger) else None,
         )
         try:
-            rows = rows_left(ledger, self.settings.limit)
+            rows = await asyncio.to_thread(rows_left, ledger, self.settings, self.source)
             async with self._timeline.record(ledger, self.progress, self.pool):
-                finished = await self._row_loop.run(rows, is_part=self.settings.is_part)
+                finished = await self._row_loop.run(rows, is_part=self.settings.has_other_rows)
         finally:
             self._row_loop = None
         if finished:

@@ -20,6 +20,7 @@ from persqa_client.inputs.listed import ListedSource, is_same_place
 from persqa_client.inputs.memory_pictures import names_memory
 from persqa_client.inputs.opening import SpooledSource
 from persqa_client.inputs.path_lists import PathListSource
+from persqa_client.inputs.shards import count_rows_before
 from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source, list_sources, read_named_lines
 from persqa_client.outcomes import Outcome, Record
 from persqa_client.questions.steering import TASK_FIELDS
@@ -248,14 +249,21 @@ class PictureSurvey:
 
 def read_finished_rows(ledger: Ledger, source: Source, reader: RowReader) -> Iterator[tuple[Row, tuple[TaskId, ...]]]:
     """The rows of the finished part of the input."""
-    for line, position, name, path in read_named_lines(source, START_POSITION):
+    for named in read_named_lines(source, START_POSITION):
+        line, position, name, path = named
         if position.number > ledger.start.number:
             return
-        row = reader.parse(position.number, line, name, path) if line.strip() else None
+        row = reader.parse(position.number, line, name, path) if line.strip() and reader.includes(named) else None
         if isinstance(row, Row):
             yield row, reader.task_ids(row)
 
 
-def rows_left(ledger: AnyLedger, limit: int | None) -> int | None:
-    """Rows left under ``limit``; None for no limit. A retry asks all failed rows."""
-    return None if limit is None or ledger.mode == "retry" else max(0, limit - ledger.tally.rows)
+def rows_left(ledger: AnyLedger, settings: RunSettings, source: Source) -> int | None:
+    """Rows of the input that are left under the limit; None for no limit. A retry asks all failed rows.
+
+    With a shard, this reads the finished part of the input.
+    """
+    if settings.limit is None or ledger.mode == "retry":
+        return None
+    whole = settings.shard is None
+    return max(0, settings.limit - (ledger.tally.rows if whole else count_rows_before(source, ledger.start.number)))

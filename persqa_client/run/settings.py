@@ -5,23 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from persqa_client.config import Endpoint, Limits, Recipe, Sampling, UserPath, build_settings
+from persqa_client.config import UNKNOWN_MODEL, Endpoint, Limits, Recipe, Sampling, UserPath, build_settings
 from persqa_client.errors import SettingsError
+from persqa_client.inputs.shards import Shard, read_shard
 from persqa_client.keys import is_key
+from persqa_client.limits.shares import divide_limits
 from persqa_client.suggestions import find_similar_name
 from persqa_client.validation import Settings
 
 # Settings outside of Sampling, Limits and Recipe.
 RUN_FLAGS = frozenset(
-    ("image_root", "limit", "failed", "fresh", "retry_failed", "recheck_pictures", "probes", "uuid", "metrics_port")
+    {"image_root", "limit", "shard", "failed", "fresh", "retry_failed", "recheck_pictures"}
+    | {"probes", "uuid", "metrics_port", "limits_share"}
 )
 # Of the recipe, those that runs of earlier versions do not have in their identity.
 ADDED_SETTINGS = (
-    *("verify", "paths", "question", "system", "prompt", "answer_style", "steer"),
+    *("verify", "paths", "question", "system", "prompt", "answer_style", "steer", "row_layout"),
     *("tag_key", "tag_from", "describe", "describe_key", "reference", "reference_key", "box", "box_key", "box_format"),
 )
 DEFAULT_RECIPE = Recipe().model_dump(mode="json")
@@ -67,12 +70,17 @@ class RunSettings(Settings):
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
     recipe: Recipe = Recipe()
+    # The part of an account's limits that ``limits`` already is; None for all.
+    limits_share: Annotated[Shard | None, BeforeValidator(read_shard)] = None
     image_root: UserPath | None = None
     # Additional folders for relative image paths, searched last. Not part of the run's identity.
     fallback_roots: tuple[Path, ...] = ()
     # Whether the input is a part of a larger one, whose other rows may be usable. Not part of the run's identity.
     is_part: bool = False
+    # Of the input's rows, counted before the shard is taken.
     limit: Annotated[int, Field(ge=1)] | None = None
+    # The part of the rows that this run asks about; None for all.
+    shard: Annotated[Shard | None, BeforeValidator(read_shard)] = None
     # The failure file of a run that writes to standard output.
     failed: UserPath | None = None
     fresh: bool = False
@@ -140,15 +148,24 @@ class RunSettings(Settings):
         return self
 
     @property
+    def has_other_rows(self) -> bool:
+        """Whether the rows of this run are some of those of an input, whose others may be usable."""
+        return self.is_part or self.shard is not None
+
+    @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         return (self.endpoint, *self.further_endpoints)
+
+    def with_endpoints(self, endpoints: Sequence[Endpoint]) -> RunSettings:
+        first, *further = endpoints
+        return self.model_copy(update={"endpoint": first, "further_endpoints": tuple(further)})
 
     @model_validator(mode="after")
     def check_endpoints_match(self) -> Self:
         urls = [endpoint.full_url for endpoint in self.endpoints]
         if repeated := [url for url in urls if urls.count(url) > 1]:
             raise ValueError(f"--base-url {repeated[0]} is given twice")
-        if len(models := {endpoint.model for endpoint in self.endpoints}) > 1:
+        if len(models := {endpoint.model for endpoint in self.endpoints} - {UNKNOWN_MODEL}) > 1:
             raise ValueError(f"all endpoints of a run must serve the same model, not {' and '.join(sorted(models))}")
         return self
 
@@ -158,11 +175,13 @@ class RunSettings(Settings):
         for name in ADDED_SETTINGS:
             if recipe[name] == DEFAULT_RECIPE[name]:
                 del recipe[name]
+        shard = {} if self.shard is None else {"shard": str(self.shard)}
         return {
             "model": self.endpoint.model,
             "image-root": None if self.image_root is None else str(self.image_root),
             **{name.replace("_", "-"): value for name, value in self.sampling.model_dump().items()},
             **{name.replace("_", "-"): value for name, value in recipe.items()},
+            **shard,
         }
 
 
@@ -174,6 +193,14 @@ def unknown_setting_error(name: str, known: Iterable[str]) -> SettingsError:
     similar = find_similar_name(name, known)
     meant = "" if similar is None else f"; did you mean {similar.replace('-', '_')}?"
     return SettingsError(f"{name} is not a setting of a run{meant or '.'}")
+
+
+def read_limits_share(value: object) -> Shard | None:
+    """Raises SettingsError."""
+    try:
+        return read_shard(value)
+    except ValueError as error:
+        raise SettingsError(f"--limits-share: {error}.") from error
 
 
 def make_run_settings(
@@ -202,6 +229,9 @@ def make_run_settings(
         known = {name for kind in groups.values() for name in kind.model_fields}
         raise unknown_setting_error(min(unknown), known | RUN_FLAGS | ENDPOINT_FLAGS)
     built = {group: given[group] or build_settings(kind, **values[group]) for group, kind in groups.items()}
+    share = read_limits_share(left.pop("limits_share", None))
+    if share is not None:
+        built["limits"] = divide_limits(cast(Limits, built["limits"]), *share)
     first, *further = endpoints
     return build_settings(
         RunSettings,
@@ -209,6 +239,7 @@ def make_run_settings(
         output=output,
         endpoint=first,
         further_endpoints=tuple(further),
+        limits_share=share,
         **built,
         **left,
     )

@@ -14,6 +14,7 @@ from persqa_client import __version__
 from persqa_client.config import Price, VerifyChoice
 from persqa_client.endpoints.traffic import EndpointStats, collect_endpoint_stats, collect_findings, collect_notes
 from persqa_client.engines.budget import cost_of, format_amount
+from persqa_client.limits.shares import describe_rates
 from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.run.compose import Composition
 from persqa_client.run.settings import RunSettings
@@ -39,6 +40,10 @@ class Summary:
     files: RunFiles | None = None
     # The output of the earlier run that a fresh one has replaced.
     kept_output: Path | None = None
+    # The part of the rows that the run has asked about; empty for all.
+    shard: str = ""
+    # The limits of this process, if they are a share of the given ones; else empty.
+    limits: str = ""
     # Capabilities of the first endpoint.
     server: ServerCapabilities | None = None
     notes: tuple[str, ...] = ()
@@ -61,6 +66,8 @@ def summarize(composition: Composition, ledger: AnyLedger, files: RunFiles | Non
         seconds=ledger.seconds,
         files=files,
         kept_output=ledger.kept_output,
+        shard=str(composition.settings.shard or ""),
+        limits=describe_share(composition.settings),
         server=next(iter(composition.servers), None),
         notes=tuple(collect_notes(composition.pool)),
         findings=tuple(collect_findings(composition.pool)),
@@ -80,6 +87,12 @@ def tally_stored(ledger: AnyLedger) -> Tally:
     return tally
 
 
+def describe_share(settings: RunSettings) -> str:
+    if settings.limits_share is None:
+        return ""
+    return f"share {settings.limits_share} of the given ones: {describe_rates(settings.limits)}"
+
+
 def list_results(summary: Summary) -> list[tuple[str, str]]:
     tally = summary.tally
     several = tally.tasks != tally.rows
@@ -87,7 +100,8 @@ def list_results(summary: Summary) -> list[tuple[str, str]]:
     if summary.seconds >= 1:
         rate = f", {tally.tasks / summary.seconds:.1f} {'questions' if several else 'rows'}/s"
     asked = f", {tally.tasks:,} questions" if several else ""
-    results = [("rows", f"{tally.rows:,}{asked}"), ("answered", f"{tally.succeeded:,}")]
+    shard = f" of shard {summary.shard}" if summary.shard else ""
+    results = [("rows", f"{tally.rows:,}{shard}{asked}"), ("answered", f"{tally.succeeded:,}")]
     if tally.made_good_by:
         results.append(("interventions", format_counts(tally.made_good_by)))
     codes = f" ({format_counts(tally.re_asked)})" if tally.re_asked else ""
@@ -102,6 +116,7 @@ def list_results(summary: Summary) -> list[tuple[str, str]]:
     results.append(("time", f"{timedelta(seconds=round(summary.seconds))}{rate}"))
     results += [("endpoint", f"{stats.base_url}: {stats.summary_line()}") for stats in summary.endpoints]
     results += [("server", note) for note in summary.notes]
+    results += [("limits", summary.limits)] if summary.limits else []
     results += [("observed", finding) for finding in summary.findings]
     if summary.files is not None and summary.state == "finished":
         results.append(("output", str(summary.files.output)))
@@ -152,6 +167,7 @@ def describe_run(composition: Composition) -> dict[str, Any]:
     return {
         **describe_endpoints(composition),
         "limits": composition.settings.limits.model_dump(),
+        **({"limits_share": str(share)} if (share := composition.settings.limits_share) else {}),
         "strategy": composition.strategy,
         "warnings": list(composition.plan.warnings()),
         "notes": [*collect_notes(composition.pool), *composition.question_warnings],

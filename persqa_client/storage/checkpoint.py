@@ -25,7 +25,7 @@ TOOL = "persqa_client"
 # Member of the identity.
 EXTRA_BODY = "extra-body"
 # Members of a stamp: how the file is read.
-KIND_MEMBERS: tuple[str, ...] = ("kind", "delimiter")
+KIND_MEMBERS: tuple[str, ...] = ("kind", "delimiter", "layout")
 
 # Members of the run file that are written by this package; the others come from the caller of ``Ledger.finish``.
 OWN_MEMBERS = frozenset(
@@ -33,7 +33,7 @@ OWN_MEMBERS = frozenset(
 )
 
 Phase = Literal["running", "reopening", "keeping", "finishing"]
-Mode = Literal["run", "retry", "recheck"]
+Mode = Literal["run", "retry", "recheck", "merge"]
 State = Literal["new", "resumed", "finished"]
 
 

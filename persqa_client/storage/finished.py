@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import BinaryIO, Self
+from typing import BinaryIO, NamedTuple, Self
 
 from persqa_client.errors import SettingsError, StorageError
 from persqa_client.outcomes import Failure, Outcome
@@ -22,7 +22,7 @@ from persqa_client.storage.checkpoint import (
     read_run_members,
     write_checkpoint,
 )
-from persqa_client.storage.details import DetailsIndex, open_file, render_details
+from persqa_client.storage.details import DetailsIndex, is_answered_line, open_file, render_details
 from persqa_client.storage.durable import Appender
 from persqa_client.storage.records import parse_failure_line
 from persqa_client.storage.recovery import (
@@ -50,6 +50,20 @@ class KeptQuestion:
     failed: bool
     # Its lines in the details file, the oldest first.
     details: tuple[Json, ...]
+
+
+class KeptLines(NamedTuple):
+    """A question with its line in the output or the failure file, and its lines in the details file."""
+
+    task_id: TaskId
+    line: bytes
+    failed: bool
+    # The oldest first.
+    details: tuple[bytes, ...]
+
+
+class UnfinishedRun(SettingsError):
+    """A run whose results are not complete yet."""
 
 
 def describe_no_run(files: RunFiles) -> str:
@@ -85,7 +99,7 @@ class FinishedResults:
             remove_unfinished(self.files)
             found = FoundRuns(None, found.finished)
         if found.unfinished is not None or found.finished is None:
-            raise SettingsError(
+            raise UnfinishedRun(
                 f"the run with the output {self.files.output} is not finished: "
                 "run its command again until it ends, then recheck it"
             )
@@ -111,6 +125,21 @@ class FinishedResults:
                     raise self.mismatch_error()
                 yield KeptQuestion(task_id, line, is_failed, lines)
             if failed.task_id is not None or details.task_id is not None or output.readline():
+                raise self.mismatch_error()
+
+    def read_lines(self) -> Iterator[KeptLines]:
+        """All questions in input order, as they stand in the files. Needs the details of all of them."""
+        with ExitStack() as stack:
+            output = stack.enter_context(open_file(self.files.output))
+            failed = FailedLines(self.files, stack)
+            for task_id, placed in self.details.group() if self.details is not None else ():
+                details = tuple(each.line for each in placed)
+                is_failed = failed.task_id == task_id
+                line = failed.take() if is_failed else output.readline()
+                if not line or is_answered_line(details[-1]) is is_failed:
+                    raise self.mismatch_error()
+                yield KeptLines(task_id, line, is_failed, details)
+            if failed.task_id is not None or output.readline():
                 raise self.mismatch_error()
 
     def mismatch_error(self) -> SettingsError:

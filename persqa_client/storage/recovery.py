@@ -62,7 +62,7 @@ class FoundRuns:
 
 def find_runs(files: RunFiles) -> FoundRuns:
     """Reads the state of a run; first completes a finish, a reopening or a move that was interrupted by a crash, and
-    undoes a recheck that was interrupted before its finish.
+    undoes a recheck or a merge that was interrupted before its finish.
 
     Raises SettingsError for a foreign file.
     """
@@ -73,7 +73,7 @@ def find_runs(files: RunFiles) -> FoundRuns:
     if checkpoint is not None and checkpoint.phase == "finishing":
         complete_finish(files, checkpoint)
         checkpoint = None
-    if checkpoint is not None and checkpoint.mode == "recheck":
+    if checkpoint is not None and checkpoint.mode in ("recheck", "merge"):
         remove_unfinished(files)
         checkpoint = None
     if checkpoint is not None and checkpoint.phase == "keeping":
@@ -214,6 +214,9 @@ def remove_unfinished(files: RunFiles) -> None:
     remove_timeline(files.timeline_partial)
     checkpoint = read_checkpoint(files)
     if checkpoint is not None:
+        if checkpoint.mode == "merge":
+            # Copied from those of the merged runs; nobody has seen the merged output yet.
+            remove_if_present(files.decisions)
         if is_listed(checkpoint.identity):
             remove_if_present(files.listing_partial)
         remove_generations(files, next_free_generation(files, checkpoint.generation) - 1)
@@ -295,6 +298,16 @@ def check_settings_unchanged(old: Json, new: Json) -> None:
             raise SettingsError(
                 f"the setting {name} {change}: use the old value, choose another -o, or start again with --fresh"
             )
+
+
+def find_changed_setting(old: Json, new: Json) -> tuple[str, str, str] | None:
+    """The name of the first setting that differs, and its values in words; None if all are equal."""
+    for name in dict.fromkeys((*old, *new)):
+        before, now = old.get(name), new.get(name)
+        if before != now:
+            start = find_difference(before, now)
+            return name, _format_setting(name, before, start), _format_setting(name, now, start)
+    return None
 
 
 def find_difference(before: object, now: object) -> int:

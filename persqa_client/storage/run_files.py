@@ -162,6 +162,10 @@ def _check_output_path(output: Path) -> None:
         raise SettingsError(f"the output {output} is not a regular file: choose another -o")
 
 
+class RunInUse(SettingsError):
+    """Another process writes the run."""
+
+
 class RunLock:
     """Prevents two runs from writing the same output. Released when the process dies."""
 
@@ -183,7 +187,7 @@ class RunLock:
             if not self.files.lock.exists():
                 # Some folders, such as in /proc, report new files as missing, and FileLock would retry.
                 raise self._folder_error("no file can be created in it") from error
-            raise SettingsError(f"another run is writing {output}: wait until it ends, or choose another -o") from error
+            raise RunInUse(f"another run is writing {output}: wait until it ends, or choose another -o") from error
         except OSError as error:
             raise self._folder_error(error.strerror or str(error)) from error
 

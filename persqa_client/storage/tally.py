@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 
 from persqa_client.outcomes import Failure, Outcome, Record, Verification
 from persqa_client.types import Json, Usage
@@ -62,6 +62,11 @@ class Tally:
         self.verdicts[verdict if blind is None else f"{verdict}/{blind}"] += 1
         self.verification_requests += verification.requests
         self.verification_usage += verification.usage
+
+    def add_tally(self, other: Tally) -> None:
+        """Adds the counts of another run."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
     def remove_failure(self, code: str) -> None:
         """Removes a failed task that was retried. Its tokens and attempts still count."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,17 @@ SEVERAL_PICTURES = DataRecord(
     "qa-2", ("images/front.jpg", "images/back 2.png"), "<mam>穿着什么？", '<mam>穿着一件印有"A"的外套。'
 )
 NO_PICTURE = DataRecord("qa-3", (), "Who is <mam>?", "<mam> is a cat.\nIt is grey.")
+# For the formats of personalised models.
+NO_REFERENCE = replace(ONE_PICTURE, tags=("<mam>",))
+CHARACTER = replace(
+    NO_REFERENCE,
+    id="qa-4",
+    images=("images/b.jpg",),
+    category="animal",
+    reference="images/mam.png",
+    description="<mam> is a grey cat.",
+)
+CHARACTERS = (NO_REFERENCE, CHARACTER)
 EXAMPLES = (ONE_PICTURE, SEVERAL_PICTURES, NO_PICTURE)
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 

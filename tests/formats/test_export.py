@@ -71,7 +71,9 @@ def test_a_mark_in_the_text_is_never_counted_as_a_picture(name: str, tmp_path: P
     outcomes = [make_record(number, asked=question) for number, question in enumerate(asked, 1)]
     outcomes.append(make_record(4, "<mam> is an <image> tag."))
     report = export(write_run(tmp_path / "run", make_rows(4), outcomes=outcomes), tmp_path / "data", name)
-    rows = [LAYOUTS[name].read(row) for row in read_rows(tmp_path / "data" / next(iter(report.files)))]
+    found: Any = read_rows(tmp_path / "data" / next(iter(report.files)))
+    by_picture = [{image: pairs} for image, pairs in found.items()] if isinstance(found, dict) else found
+    rows = [LAYOUTS[name].read(row) for row in by_picture]
     plain = [(row.question, row.answer) for row in rows]
     expected = [("What is it?", "<mam> holds a cup."), ("What is it?", "<mam> holds a cup.")]
     if LAYOUTS[name].marks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -17,15 +18,19 @@ from persqa_client.formats.image_marks import remove_own_marks, split_image_mark
 from persqa_client.formats.registry import LAYOUTS
 from persqa_client.formats.run_lines import JSONL
 from persqa_client.records.data_record import DataRecord, SourceLine
-from tests.formats.examples import EXAMPLES, ONE_PICTURE, PIXEL
+from tests.formats.examples import CHARACTERS, EXAMPLES, ONE_PICTURE, PIXEL
 
 GOLDENS = Path(__file__).parent / "goldens"
 LAYOUT_NAMES = sorted(LAYOUTS)
 
 
+def choose_examples(name: str) -> Sequence[DataRecord]:
+    return CHARACTERS if LAYOUTS[name].takes_reference or LAYOUTS[name].choose_file is not None else EXAMPLES
+
+
 @pytest.mark.parametrize("name", LAYOUT_NAMES)
 def test_the_rows_are_as_in_the_golden_file(name: str) -> None:
-    written = b"".join(LAYOUTS[name].write(record) + b"\n" for record in EXAMPLES)
+    written = b"".join(LAYOUTS[name].write(record) + b"\n" for record in choose_examples(name))
     assert written == (GOLDENS / f"{name}.jsonl").read_bytes()
 
 
@@ -33,19 +38,23 @@ def test_the_rows_are_as_in_the_golden_file(name: str) -> None:
 def test_what_is_written_is_read_again(name: str) -> None:
     layout = LAYOUTS[name]
     embeds = "embed" in layout.pictures and "leave" not in layout.pictures
-    for record in EXAMPLES:
+    for record in choose_examples(name):
         if name == "jsonl" and not record.images:
             continue  # A row of a run has a picture.
         given = replace(record, images=(PIXEL,) * len(record.images)) if embeds else record
         read = layout.read(json.loads(layout.write(given)))
-        assert (read.images, read.question, read.answer) == (given.images, given.question, given.answer)
+        images = (given.reference, *given.images) if name == "repic" and given.reference else given.images
+        assert (read.images, read.question, read.answer) == (images, given.question, given.answer)
         assert read.id in ("", record.id)
+        if name == "rap":
+            assert (read.reference, read.description) == (given.reference, given.description)
 
 
 def test_the_command_offers_every_layout() -> None:
     assert set(get_args(LayoutName)) == LAYOUTS.keys()
 
 
+LLAVA_TURNS = [{"from": "human", "value": "<image>\n?"}, {"from": "gpt", "value": "b"}]
 ANSWERED = {"role": "assistant", "content": "b"}
 
 
@@ -63,6 +72,10 @@ ANSWERED = {"role": "assistant", "content": "b"}
         ("trl", {"images": ["a.jpg"], "messages": [{"role": "user", "content": "?"}, ANSWERED]}),
         ("axolotl", {"messages": [{"role": "user", "content": [{"type": "video"}]}, ANSWERED]}),
         ("openai", {"messages": "?"}),
+        ("yollava", {"a.jpg": [{"Human": "?"}]}),
+        ("mcllava", {"a.jpg": [], "b.jpg": []}),
+        ("rap", {"image": "a.jpg", "conversations": LLAVA_TURNS}),
+        ("repic", {"image": "a.jpg", "problem": "?", "solution": [1, 2, 3, 4], "answer": "b"}),
         ("jsonl", {"image": "a.jpg", "pers_qa": "an answer alone"}),
     ],
 )

@@ -28,12 +28,7 @@ from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source
 from persqa_client.inputs.tables import TableSource
 from persqa_client.types import START_POSITION, Row
 
-LLAMA_FACTORY = {
-    "messages": [{"role": "user", "content": "<image>Who?"}, {"role": "assistant", "content": "Bo."}],
-    "images": ["photos/1.jpg"],
-}
-PARTS = {"messages": [{"role": "user", "content": [{"type": "image", "path": "photos/1.jpg"}, {"type": "text"}]}]}
-LLAVA = {"id": "1", "image": "1.jpg", "conversations": [{"from": "human", "value": "<image>\nWho?"}]}
+ROW = {"id": "1", "image": "1.jpg", "boxes": [{"of": "bo", "xyxy": [1, 2, 3, 4]}]}
 
 
 def rows_of(source: Source) -> list[object]:
@@ -49,10 +44,10 @@ def rows_of(source: Source) -> list[object]:
         pytest.param('oops\n{"image": "a.jpg"}\n', FileSource, id="JSONL, its first line broken"),
         pytest.param('{"image": "a.jpg",\n{"image": "b.jpg"}\n', FileSource, id="JSONL, its first line cut off"),
         pytest.param('{"image": "a.jp', FileSource, id="JSONL of one line, cut off"),
-        pytest.param(json.dumps([LLAVA]), JsonValuesSource, id="array on one line"),
-        pytest.param(json.dumps([LLAVA], indent=4), JsonValuesSource, id="array over several lines"),
+        pytest.param(json.dumps([ROW]), JsonValuesSource, id="array on one line"),
+        pytest.param(json.dumps([ROW], indent=4), JsonValuesSource, id="array over several lines"),
         pytest.param('[\n"a.jpg",\n"b.jpg"\n]', JsonValuesSource, id="array of paths"),
-        pytest.param(json.dumps(LLAVA, indent=2), JsonValuesSource, id="an object over several lines"),
+        pytest.param(json.dumps(ROW, indent=2), JsonValuesSource, id="an object over several lines"),
         pytest.param("image;tag\na.jpg;bo\n", TableSource, id="CSV"),
         pytest.param("a.jpg\n\nphotos/b, c.PNG\r\n", PathListSource, id="paths"),
         pytest.param("https://example.org/a.jpg?x=1\n", PathListSource, id="URLs"),
@@ -220,11 +215,15 @@ def test_an_input_of_another_kind_is_refused_in_one_sentence(
     ("rows", "message"),
     [
         pytest.param(
-            [LLAMA_FACTORY] * 2,
+            [{"images": ["photos/1.jpg"], "messages": []}] * 2,
             "none of its first 2 rows .*: add --image-key images",
             id="images",
         ),
-        pytest.param([PARTS], "only 'messages'; the pictures stand inside 'messages': copy", id="parts"),
+        pytest.param(
+            [{"messages": [{"parts": {"at": "photos/1.jpg"}}]}],
+            "only 'messages'; the pictures stand inside 'messages': copy",
+            id="parts",
+        ),
         pytest.param(
             [{"image": {"path": "a.jpg", "bytes": None}}],
             "field 'image' of .* has neither a path nor",

@@ -13,7 +13,7 @@ from persqa_client.endpoints.traffic import EndpointStats, collect_endpoint_stat
 from persqa_client.engines.row_loop import RowLoop, RunProgress
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.rows import parse_line
-from persqa_client.inputs.sources import InMemorySource
+from persqa_client.inputs.sources import InMemorySource, NamedLine
 from persqa_client.outcomes import Outcome, Record
 from persqa_client.run.pipeline import Pipeline
 from persqa_client.run.plan import RunPlan
@@ -88,6 +88,9 @@ class Planner:
     """Rows of one question; nothing is weighed, since no picture is a file."""
 
     jobs_per_permit = 1
+
+    def includes(self, row: NamedLine) -> bool:
+        return True
 
     def parse(self, number: int, line: bytes, name: str | None = None, path: str | None = None) -> Row | BadRow:
         return parse_line(number, line, image_key="image", output_key="pers_qa")

@@ -1,0 +1,62 @@
+"""Rows with a question of their own under another name, or with ``<image>`` marks in it.
+
+The rules of their programs:
+
+- RePIC's trainer (oyt9306/RePIC 4232d96, ``grpo_multitask_multi_img_no_format.py`` of ``open_r1``): ``image`` is a path
+  or a list of them below ``image_root``, ``problem`` is the question, and ``solution`` is a text, a list of names or a
+  box, as ``accu_reward_method`` says. Pictures have no marks in the text.
+- RAP-MLLM's test of recognition (Hoar012/RAP-MLLM 3c0c9c2, ``eval/recognition_test.json``): ``image`` is a path, and
+  ``question`` has a mark and the tag.
+"""
+
+from __future__ import annotations
+
+from typing import TypeGuard
+
+from persqa_client.inputs.conversations import MARK, place_pictures, remove_image_marks
+from persqa_client.inputs.made_rows import add_lacking_members, fill_placeholder, has_own_question
+from persqa_client.inputs.rows import parse_images
+from persqa_client.jsonl import replace_value
+from persqa_client.questions.tasks import find_first_tag
+from persqa_client.types import Json
+
+
+class RewardRows:
+    """The rows stay as they are, with the question under its name in a run."""
+
+    name = "reward"
+    description = "problems with solutions"
+
+    def reads(self, fields: Json, image_key: str) -> bool:
+        has_problem = isinstance(fields.get("problem"), str) and "solution" in fields
+        return has_problem and bool(fields.get(image_key)) and not has_own_question(fields, image_key)
+
+    def convert(self, line: bytes, fields: Json, image_key: str) -> bytes:
+        problem = fields.get("problem")
+        if not isinstance(problem, str):
+            return line
+        question = fill_placeholder(problem.strip())
+        return add_lacking_members(line, fields, {"question": question or None, "tag": find_first_tag(problem)})
+
+
+class MarkedRows:
+    """The marks are removed from the question."""
+
+    name = "marked"
+    description = "questions with marks"
+
+    def reads(self, fields: Json, image_key: str) -> bool:
+        return has_mark(fields.get("question")) and bool(fields.get(image_key))
+
+    def convert(self, line: bytes, fields: Json, image_key: str) -> bytes:
+        if not has_mark(given := fields.get("question")):
+            return line
+        place_pictures(parse_images(fields, image_key), [None] * given.count(MARK))
+        question = fill_placeholder(remove_image_marks(given))
+        line = replace_value(line, ("question",), question)
+        return add_lacking_members(line, fields, {"tag": find_first_tag(question)})
+
+
+def has_mark(question: object) -> TypeGuard[str]:
+    """Before or after the question. In the middle, it may be a word of the user's."""
+    return isinstance(question, str) and (question.strip().startswith(MARK) or question.strip().endswith(MARK))

@@ -1,0 +1,261 @@
+"""Merges the runs over the shards of an input into one run, as if a single run had asked about all rows."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import reduce
+from itertools import groupby, pairwise
+from operator import attrgetter
+from pathlib import Path
+
+from persqa_client.errors import SettingsError
+from persqa_client.inputs.shards import Shard, parse_shard
+from persqa_client.limits.open_files import raise_soft_limit
+from persqa_client.storage.checkpoint import merge_folders, read_checkpoint
+from persqa_client.storage.finished import FinishedResults, KeptLines, UnfinishedRun
+from persqa_client.storage.listing import is_listed
+from persqa_client.storage.merging import MergedRun, MergeWriter, is_merge_finishing
+from persqa_client.storage.recovery import find_changed_setting, find_runs
+from persqa_client.storage.run_files import SUFFIXES, RunFiles, RunInUse, remove_suffix
+from persqa_client.storage.tally import Tally
+from persqa_client.types import Json
+
+SHARD = "shard"
+# In the identity of a merge that lacks shards.
+SHARDS = "shards"
+# Open files of a shard: its lock, output, failure file, and each segment of its details.
+FILES_PER_SHARD = 3
+OTHER_FILES = 64
+# Of the names of a run's files beside its output.
+COMPANIONS = frozenset({"failed", "details", "listing", "decisions", "timeline"})
+# Questions between reports of the progress; missing shards that a message names.
+QUESTIONS_PER_REPORT, MAX_NAMED = 10_000, 8
+# Members of run files whose texts are put together.
+JOINED = ("warnings", "notes", "found")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRun:
+    shard: Shard
+    results: FinishedResults
+
+    @property
+    def output(self) -> Path:
+        return self.results.files.output
+
+    @property
+    def settings(self) -> Json:
+        return {name: value for name, value in self.results.run.identity.items() if name != SHARD}
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReport:
+    files: RunFiles
+    tally: Tally
+    count: int
+    # Shards that were left out, and why.
+    left_out: dict[int, str]
+
+
+def merge_runs(
+    outputs: Sequence[Path], target: Path, *, partial: bool = False, tell: Callable[[int], None] = lambda done: None
+) -> MergeReport:
+    """Merges finished runs into a new one with the output ``target``. ``tell`` gets the number of written questions.
+
+    ``partial``: whether shards may be missing or unfinished. Raises SettingsError and StorageError, before anything is
+    written if the runs do not fit together.
+    """
+    files = RunFiles.for_output(target)
+    if is_merge_finishing(files):
+        return complete_merge(files)
+    with ExitStack() as stack:
+        runs, unfinished = open_shards(leave_out_companions(outputs), stack, partial=partial)
+        left_out = check_complete(runs, unfinished, partial=partial)
+        for run in runs[1:]:
+            check_same_run(runs[0], run)
+        check_paths(runs, target)
+        merged = describe_merged(runs, left_out)
+        writer = stack.enter_context(MergeWriter(files, merged))
+        for number, question in enumerate(merge_questions(runs), 1):
+            writer.add(question)
+            if number % QUESTIONS_PER_REPORT == 0:
+                tell(number)
+        if is_listed(merged.identity):
+            writer.copy_listing(runs[0].results.files.listing)
+        writer.copy_decisions([path for run in runs if (path := run.results.files.decisions).exists()])
+        writer.finish()
+    return MergeReport(files, Tally.from_json(merged.tally), len(runs), left_out)
+
+
+def complete_merge(files: RunFiles) -> MergeReport:
+    """After a crash in the last step."""
+    finished = find_runs(files).finished
+    assert finished is not None
+    return MergeReport(files, Tally.from_json(finished.tally), 0, {})
+
+
+def leave_out_companions(outputs: Sequence[Path]) -> list[Path]:
+    """Without the failure files and so on of runs, which a pattern such as ``part-*.jsonl`` includes."""
+    return [output for output in dict.fromkeys(outputs) if not is_companion(output)]
+
+
+def is_companion(path: Path) -> bool:
+    stem, _, kind = remove_suffix(path.name).rpartition(".")
+    if not stem or kind not in COMPANIONS:
+        return False
+    owners = [RunFiles.for_output(path.with_name(f"{stem}{suffix}")) for suffix in (*SUFFIXES, "")]
+    return any(files.run.exists() or files.checkpoint.exists() for files in owners)
+
+
+def open_shards(outputs: Sequence[Path], stack: ExitStack, *, partial: bool) -> tuple[list[ShardRun], dict[Shard, str]]:
+    """The finished runs by the number of their shard, and why others can't be read."""
+    raise_soft_limit(OTHER_FILES + (1 + FILES_PER_SHARD) * len(outputs))
+    runs: list[ShardRun] = []
+    unfinished: dict[Shard, str] = {}
+    for output in outputs:
+        files = RunFiles.for_output(output)
+        try:
+            results = stack.enter_context(FinishedResults(files))
+        except (UnfinishedRun, RunInUse) as error:
+            shard = find_unfinished_shard(files)
+            if shard is None:
+                raise
+            is_running = isinstance(error, RunInUse)
+            unfinished[shard] = f"{output} is {'still being written' if is_running else 'not finished'}"
+            continue
+        runs.append(ShardRun(shard_of(output, results.run.identity), results))
+        if not results.has_all_details:
+            raise SettingsError(
+                f"{files.details} is missing or lacks questions, and the order of the rows is in it: restore it"
+            )
+    if not runs:
+        reason = "; ".join(unfinished.values())
+        raise SettingsError(f"there is no finished shard to merge{f' ({reason})' if reason else ''}")
+    return sorted(runs, key=attrgetter("shard", "output")), unfinished
+
+
+def shard_of(output: Path, identity: Json) -> Shard:
+    if SHARDS in identity:
+        raise SettingsError(f"{output} is itself a merge that lacks shards: give the outputs that it was made of")
+    if SHARD not in identity:
+        raise SettingsError(f"{output} is no shard: its run had no --shard")
+    return parse_shard(str(identity[SHARD]))
+
+
+def find_unfinished_shard(files: RunFiles) -> Shard | None:
+    checkpoint = read_checkpoint(files)
+    return None if checkpoint is None or SHARD not in checkpoint.identity else parse_shard(checkpoint.identity[SHARD])
+
+
+def check_complete(runs: Sequence[ShardRun], unfinished: dict[Shard, str], *, partial: bool) -> dict[int, str]:
+    """The shards that are left out, with the reasons. Raises SettingsError for one that is doubled or lacks."""
+    total = runs[0].shard.total
+    for run in runs:
+        if run.shard.total != total:
+            raise SettingsError(
+                f"{runs[0].output} is shard {runs[0].shard} and {run.output} is shard {run.shard}: the shards of a run "
+                "have one number of shards"
+            )
+    for before, after in pairwise(runs):
+        if before.shard == after.shard:
+            raise SettingsError(f"{before.output} and {after.output} are both shard {after.shard}: give only one")
+    given = {run.shard.number for run in runs}
+    reasons = {shard.number: reason for shard, reason in unfinished.items() if shard.total == total}
+    reasons = find_started_shards(runs) | reasons
+    left_out = {number: reasons.get(number, "not given") for number in range(1, total + 1) if number not in given}
+    if left_out and not partial:
+        raise SettingsError(
+            f"{describe_left_out(left_out, total)}: run the command with --shard {min(left_out)}/{total} until it "
+            "ends, or merge the others with --partial"
+        )
+    return left_out
+
+
+def find_started_shards(runs: Sequence[ShardRun]) -> dict[int, str]:
+    """Unfinished runs beside the given ones. They have no output yet, so that a pattern does not find them."""
+    found: dict[int, str] = {}
+    for folder in {run.output.parent for run in runs}:
+        for path in sorted(folder.glob("*.checkpoint")):
+            output = path.with_suffix("")
+            try:
+                shard = find_unfinished_shard(RunFiles.for_output(output))
+            except SettingsError:
+                continue
+            if shard is not None and shard.total == runs[0].shard.total:
+                found[shard.number] = f"{output} is not finished"
+    return found
+
+
+def describe_left_out(left_out: dict[int, str], total: int) -> str:
+    named = [f"shard {number}/{total} is missing ({reason})" for number, reason in left_out.items()]
+    others = len(named) - MAX_NAMED
+    return "; ".join(named if others <= 0 else [*named[:MAX_NAMED], f"and {others} others"])
+
+
+def check_same_run(first: ShardRun, other: ShardRun) -> None:
+    if (changed := find_changed_setting(first.settings, other.settings)) is not None:
+        name, before, now = changed
+        raise SettingsError(
+            f"the setting {name} is {before} in {first.output} and {now} in {other.output}: the shards of a run "
+            "have the same settings"
+        )
+    ends = first.results.run.position, other.results.run.position
+    if ends[0].number != ends[1].number:
+        shorter, longer = (first, other) if ends[0].number < ends[1].number else (other, first)
+        raise SettingsError(
+            f"{shorter.output} has read {min(end.number for end in ends):,} lines of the input and {longer.output} "
+            f"{max(end.number for end in ends):,}: run the command of {shorter.output} again, with the same --limit"
+        )
+    if ends[0].digest != ends[1].digest:
+        raise SettingsError(f"{first.output} and {other.output} have read different inputs: their rows differ")
+
+
+def check_paths(runs: Sequence[ShardRun], target: Path) -> None:
+    """Raises SettingsError if paths in the rows would not resolve from the folder of the new output."""
+    folder = os.path.realpath(target.parent)
+    for run in runs:
+        folders = run.results.run.folders or {}
+        is_bound = folders.get("paths") in ("relative", "resolvable") and folders.get("given") != "absolute"
+        if is_bound and os.path.realpath(run.output.parent) != folder:
+            raise SettingsError(
+                f"the image paths in {run.output} are relative to its folder: write the merged output into it, with -o "
+                f"{run.output.with_name(target.name)}"
+            )
+
+
+def describe_merged(runs: Sequence[ShardRun], left_out: dict[int, str]) -> MergedRun:
+    first, tally = runs[0].results, Tally()
+    for run in runs:
+        tally.add_tally(Tally.from_json(run.results.run.tally))
+    identity = runs[0].settings
+    if left_out:
+        numbers = ", ".join(str(run.shard.number) for run in runs)
+        identity = {**identity, SHARDS: f"{numbers} of {runs[0].shard.total}"}
+    joined = {
+        name: list(dict.fromkeys(text for run in runs for text in run.results.members.get(name) or ()))
+        for name in JOINED
+    }
+    shards = [{"output": str(run.output), SHARD: str(run.shard), "seconds": run.results.run.seconds} for run in runs]
+    return MergedRun(
+        identity=identity,
+        stamp=first.run.stamp,
+        position=first.run.position,
+        folders=reduce(merge_folders, [run.results.run.folders for run in runs]),
+        tally=tally.to_json(),
+        seconds=round(sum(run.results.run.seconds for run in runs), 3),
+        members={**first.members, **joined, "merged": shards},
+    )
+
+
+def merge_questions(runs: Sequence[ShardRun]) -> Iterator[KeptLines]:
+    """In input order. Raises SettingsError for a question that is in two shards."""
+    merged = heapq.merge(*(run.results.read_lines() for run in runs), key=attrgetter("task_id"))
+    for task_id, questions in groupby(merged, key=attrgetter("task_id")):
+        question, *more = questions
+        if more:
+            raise SettingsError(f"row {task_id.row} is in two shards: their files do not belong together")
+        yield question

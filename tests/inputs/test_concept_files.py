@@ -1,0 +1,143 @@
+"""Files of personalised data sets as inputs: rows with the picture, the tag and the question."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from persqa_client.inputs.concept_files import ConceptFileSource
+from persqa_client.inputs.opening import open_source, read_as_before
+from persqa_client.types import START_POSITION
+
+# Yo'LLaVA: recognition_positive.json of a character.
+PAIRS = {
+    "./train/bo/0.png": [
+        {"Human": "Can you see <bo>?", "AI": "Yes, <bo> is there."},
+        {"Human": "Who is it?", "AI": "<bo>."},
+        {"AI": "half a pair"},
+    ],
+    "./train/bo/1.png": [{"Human": "Is this <sks>?", "AI": "Yes."}],
+}
+PAIR_ROWS = [
+    {"image": ["./train/bo/0.png"], "question": "Can you see <bo>?", "tag": "bo", "old_answer": "Yes, <bo> is there."},
+    {"image": ["./train/bo/0.png"], "question": "Who is it?", "old_answer": "<bo>."},
+    {"image": ["./train/bo/1.png"], "question": "Is this {tag}?", "old_answer": "Yes."},
+]
+VISUAL = {"bo": {"./test/bo/0.png": {"question": "Is <sks> red?", "options": {"A": "Yes"}, "correct_answer": "A"}}}
+STORE = {
+    "concept_dict": {"<bo>": {"name": "bo", "image": "store/bo.png", "info": "<bo> is a dog.", "category": "dog"}},
+    "path_to_concept": {"store/bo.png": "<bo>"},
+}
+
+
+def write(path: Path, value: Any, indent: int | None = None) -> Path:
+    path.write_text(json.dumps(value, indent=indent))
+    return path
+
+
+def rows_of(path: Path) -> list[Any]:
+    return [orjson.loads(line) for line, _ in open_source(path, "image").lines(START_POSITION)]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param(PAIRS, PAIR_ROWS, id="Yo'LLaVA and MC-LLaVA"),
+        pytest.param(
+            {"0.png": {"Human": "Where is <bo>?", "AI": "Here."}},
+            [{"image": ["0.png"], "question": "Where is <bo>?", "tag": "bo", "old_answer": "Here."}],
+            id="MC-LLaVA's test sets",
+        ),
+        pytest.param(
+            {"0.png": [{"Question": "Where are <bo> and <al>?", "Answer": "Here."}]},
+            [{"image": ["0.png"], "question": "Where are <bo> and <al>?", "tag": "bo", "old_answer": "Here."}],
+            id="MC-LLaVA's training data",
+        ),
+        pytest.param(
+            VISUAL,
+            [
+                {
+                    "image": ["./test/bo/0.png"],
+                    "question": "Is {tag} red?",
+                    "options": {"A": "Yes"},
+                    "correct_answer": "A",
+                    "tag": "bo",
+                }
+            ],
+            id="questions with options",
+        ),
+        pytest.param(
+            STORE,
+            [{"image": ["store/bo.png"], "tag": "bo", "description": "<bo> is a dog.", "class": "dog"}],
+            id="the store of RAP and RePIC",
+        ),
+    ],
+)
+def test_a_file_of_a_personalised_set_becomes_rows(
+    value: Any, expected: list[Any], indent: int | None, tmp_path: Path
+) -> None:
+    assert rows_of(write(tmp_path / "data.json", value, indent)) == expected
+
+
+def test_a_run_continues_after_any_row(tmp_path: Path) -> None:
+    source = open_source(write(tmp_path / "data.json", PAIRS), "image")
+    assert isinstance(source, ConceptFileSource)
+    whole = list(source.lines(START_POSITION))
+    for number, (_, position) in enumerate(whole, 1):
+        again = read_as_before(open_source(tmp_path / "data.json", "image"), source.fingerprint(), "image")
+        assert list(again.lines(position)) == whole[number:]
+        assert again.digest_at(position) == position.digest
+        assert again.progress_at(position) == number
+    assert source.progress_total() == len(whole)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        pytest.param(
+            {"image": ["ref.png", "a.png"], "problem": "Describe <bo>.", "solution": "<bo>", "accu_reward_method": "x"},
+            {"question": "Describe <bo>.", "tag": "bo"},
+            id="RePIC",
+        ),
+        pytest.param(
+            {
+                "image": "a.jpg",
+                "conversations": [{"from": "human", "value": "<image>\nDoes <D> wear shoes?"}],
+                "extra": {
+                    "crop/0.jpg": {"name": "D", "info": "A man in orange.", "category": "person"},
+                    "crop/1.jpg": {"name": "E", "info": "A woman.", "category": "person"},
+                },
+            },
+            {
+                "question": "Does <D> wear shoes?",
+                "tag": "D",
+                "reference": "crop/0.jpg",
+                "description": "A man in orange.",
+            },
+            id="RAP",
+        ),
+        pytest.param(
+            {
+                "image": "a.jpg",
+                "conversations": [{"from": "human", "value": "<image>\nWho is left, <E> or <D>?"}],
+                "extra": {"0.jpg": {"name": "D", "info": "1"}, "1.jpg": {"name": "E", "info": "2"}},
+            },
+            {"question": "Who is left, <E> or <D>?", "tag": "E", "reference": "1.jpg", "description": "2"},
+            id="RAP: two characters in the question",
+        ),
+        pytest.param(
+            {"image": "a.jpg", "question": "<image>\nIs <bo> in this image?", "correct_answer": True},
+            {"question": "Is <bo> in this image?", "tag": "bo"},
+            id="RAP: a test of recognition",
+        ),
+    ],
+)
+def test_rows_keep_their_members_and_get_the_question_and_who_it_is_about(
+    row: dict[str, Any], expected: dict[str, Any], tmp_path: Path
+) -> None:
+    assert rows_of(write(tmp_path / "data.json", [row])) == [{**row, **expected}]
