@@ -156,7 +156,7 @@ def find_own_file(row: Row) -> str:
     return row.images[0] if len(row.names) == len(row.images) == 1 and os.path.isabs(row.images[0]) else ""
 
 
-def explain_row(row: Row, message: str) -> str:
+def place_message(row: Row, message: str) -> str:
     """The message with the name of the row, unless it has it already."""
     name = name_row(row.number, find_own_file(row))
     return message if name in message else f"{name}: {message}"

@@ -18,7 +18,7 @@ from persqa_client.images.references import NamedErrors
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
 from persqa_client.inputs.shards import iterate_rows
 from persqa_client.inputs.sources import NamedLine, Source
-from persqa_client.questions.tasks import TaskMaker, explain_row
+from persqa_client.questions.tasks import TaskMaker, place_message
 from persqa_client.run.plan import RowReader, RunPlan
 from persqa_client.run.preview import draw_places, pick_places
 from persqa_client.types import BadRow, BoxMark, EncodedImage, Row
@@ -239,7 +239,7 @@ def try_to_measure(meter: RowMeter, row: Row) -> RowSize | RowError:
 def add_row(survey: InputSurvey, row: Row, size: RowSize | RowError, meter: RowMeter, references: set[int]) -> None:
     survey.measured += 1
     if isinstance(size, RowError):
-        survey.picture_problems.add(size.code, explain_row(row, size.message))
+        survey.picture_problems.add(size.code, place_message(row, size.message))
         return
     survey.usable_measured += 1
     survey.questions_measured += size.questions

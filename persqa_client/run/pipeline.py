@@ -15,7 +15,7 @@ from persqa_client.errors import RowError
 from persqa_client.images.tokens import ModelFamily, count_image_tokens
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture, Verification
 from persqa_client.questions.prompts import build_reask_prompt
-from persqa_client.questions.tasks import TaskMaker, explain_row, name_row
+from persqa_client.questions.tasks import TaskMaker, name_row, place_message
 from persqa_client.run.verification import DOUBTS, NOT_VERIFIED, add_cost, needs_verification, verify_answer
 from persqa_client.types import (
     BadRow,
@@ -123,7 +123,7 @@ class Pipeline:
             loaded = [await self.load(reference, mark) for reference, mark in row.views]
         except RowError as error:
             asked = None if task is None else describe_task(task)
-            return Failure(task_id, error.code, explain_row(row, error.message), task=asked)
+            return Failure(task_id, error.code, place_message(row, error.message), task=asked)
         self.note_question(task.question)
         images, files = tuple([each.image for each in loaded]), tuple([each.file for each in loaded])
         held = len(row.line)

@@ -28,7 +28,7 @@ from persqa_client.questions.introductions import introductions_digest
 from persqa_client.questions.prompts import lengths_digest, prompts_digest, verification_digest
 from persqa_client.questions.steering import Steering, make_steering
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
-from persqa_client.questions.tasks import TaskMaker, check_row_question, explain_row
+from persqa_client.questions.tasks import TaskMaker, check_row_question, place_message
 from persqa_client.run.image_roots import AS_GIVEN, PathWriters, check_image_root, find_image_roots
 from persqa_client.run.prices import complete_prices
 from persqa_client.run.settings import RunSettings
@@ -171,7 +171,7 @@ class RowReader:
         try:
             return row._replace(tag=find_folder_tag(row.images[0], self.image_roots))
         except RowError as error:
-            return BadRow(row.number, row.line, error.code, f"{explain_row(row, error.message)}.", row.given)
+            return BadRow(row.number, row.line, error.code, f"{place_message(row, error.message)}.", row.given)
 
     def _parse(self, number: int, line: bytes) -> Row | BadRow:
         recipe = self.recipe

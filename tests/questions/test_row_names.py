@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from persqa_client.questions.tasks import explain_row, name_row
+from persqa_client.questions.tasks import name_row, place_message
 from persqa_client.types import Row
 
 
@@ -21,6 +21,6 @@ def test_a_file_that_is_named_already_is_not_named_twice(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     file = str(tmp_path / "a.jpg")
     row, listed = Row(3, b"", ("a.jpg",)), Row(3, b"", (file,), names=("a.jpg",))
-    assert explain_row(row, "a.jpg is no image") == "Line 3: a.jpg is no image"
-    assert explain_row(listed, "no question matches") == "a.jpg: no question matches"
-    assert explain_row(listed, f"{file} is no image") == f"{file} is no image"
+    assert place_message(row, "a.jpg is no image") == "Line 3: a.jpg is no image"
+    assert place_message(listed, "no question matches") == "a.jpg: no question matches"
+    assert place_message(listed, f"{file} is no image") == f"{file} is no image"
