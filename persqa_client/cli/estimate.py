@@ -10,7 +10,7 @@ import typer
 from persqa_client.cli import limit_flags as limits
 from persqa_client.cli import run_flags as flag
 from persqa_client.cli.exits import logged_command
-from persqa_client.cli.usage import path
+from persqa_client.cli.output_names import rows_file
 
 # Flags of ``persqa run`` that the command does not have, with the values that a run has without them.
 FIXED_FLAGS = {"serve_args": None, "device": "auto", "vllm_command": None}
@@ -22,7 +22,11 @@ PilotRows = Annotated[
 Output = Annotated[
     Path | None,
     flag.files_option(
-        "--output", "-o", metavar="FILE.jsonl", parser=path, help="Only for the command of the run, which is printed."
+        "--output",
+        "-o",
+        metavar="FILE.jsonl",
+        parser=rows_file,
+        help="Only for the command of the run, which is printed.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]

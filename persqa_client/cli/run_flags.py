@@ -11,6 +11,7 @@ import typer
 from persqa_client.cli.completion import complete_category, complete_need, complete_text
 from persqa_client.cli.config_file import load_config
 from persqa_client.cli.help_pages import make_page
+from persqa_client.cli.output_names import rows_file
 from persqa_client.cli.usage import path, text_or_file
 from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, RowLayoutChoice
 
@@ -82,7 +83,9 @@ LogFile = Annotated[
 files_option = partial(typer.Option, rich_help_panel="Files")
 Output = Annotated[
     Path | None,
-    files_option("--output", "-o", metavar="FILE.jsonl", parser=path, help="File to write; - for standard output."),
+    files_option(
+        "--output", "-o", metavar="FILE.jsonl", parser=rows_file, help="File to write; - for standard output."
+    ),
 ]
 ImageKey = Annotated[str, files_option(metavar="NAME", help="Field with the path of the image, or a list of them.")]
 OutputKey = Annotated[str, files_option(metavar="NAME", help="Field for the answer.")]

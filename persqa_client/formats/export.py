@@ -18,7 +18,6 @@ from persqa_client.errors import RowError, SettingsError
 from persqa_client.formats.data_files import DataFiles
 from persqa_client.formats.export_target import (
     SINGLE_FILE,
-    TOOL,
     check_target,
     hash_written_file,
     is_file_target,
@@ -35,6 +34,7 @@ from persqa_client.formats.pictures import FOLDER, PictureSettings, PictureWrite
 from persqa_client.formats.registry import LAYOUTS
 from persqa_client.formats.sent_pictures import find_sent_form, remove_box
 from persqa_client.formats.splits import Split
+from persqa_client.inputs.own_exports import TOOL
 from persqa_client.records.data_record import DataRecord
 from persqa_client.records.record_decisions import RecordDecisions
 from persqa_client.records.run_records import RecordedRun, open_recorded_runs

@@ -210,10 +210,14 @@ def explain_row(row: object, picture_keys: Sequence[str | None]) -> str | None:
 class ImagesSource(LocatedSource):
     """Images as rows ``{image_key: [path]}``."""
 
-    def __init__(self, paths: Sequence[str], image_key: str) -> None:
+    def __init__(self, paths: Sequence[str], image_key: str, warnings: tuple[str, ...] = ()) -> None:
         self.name = paths[0] if len(paths) == 1 else f"{len(paths)} images"
         self.paths = tuple(paths)
         self._image_key = image_key
+        self._warnings = warnings
+
+    def warnings(self) -> tuple[str, ...]:
+        return self._warnings
 
     def progress_total(self) -> int:
         return len(self.paths)
@@ -239,9 +243,10 @@ def describe_names(names: Sequence[str]) -> str:
 
 
 class SeveralSource(ComposedSource, LocatedSource):
-    """The rows of each source, one source after the other."""
+    """The rows of each source, one source after the other. ``warning``: what is wrong between them."""
 
-    def __init__(self, sources: Sequence[Source], names: Sequence[str]) -> None:
+    def __init__(self, sources: Sequence[Source], names: Sequence[str], warning: str | None = None) -> None:
+        self._own_warnings = () if warning is None else (warning,)
         self.sources = tuple(sources)
         # As given; a name may stand for several sources.
         self.names = tuple(names)
@@ -250,7 +255,7 @@ class SeveralSource(ComposedSource, LocatedSource):
         self._reached = (0, 0)
 
     def warnings(self) -> tuple[str, ...]:
-        return tuple(warning for source in self.sources for warning in source.warnings())
+        return (*self._own_warnings, *(warning for source in self.sources for warning in source.warnings()))
 
     def progress_total(self) -> int | None:
         totals = [source.progress_total() for source in self.sources]

@@ -28,7 +28,7 @@ from persqa_client.questions.introductions import introductions_digest
 from persqa_client.questions.prompts import lengths_digest, prompts_digest, verification_digest
 from persqa_client.questions.steering import Steering, make_steering
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
-from persqa_client.questions.tasks import TaskMaker, check_row_question
+from persqa_client.questions.tasks import TaskMaker, check_row_question, place_message
 from persqa_client.run.image_roots import AS_GIVEN, PathWriters, check_image_root, find_image_roots
 from persqa_client.run.prices import complete_prices
 from persqa_client.run.settings import RunSettings
@@ -65,9 +65,12 @@ class RunPlan:
         self.reference = None if recipe.reference is None else check_reference(recipe.reference)
 
     def with_settings(self, settings: RunSettings) -> RunPlan:
-        """The plan for other endpoints. The files of the bank and of the names are not read again."""
+        """The plan for other endpoints. The files of the bank and of the names are not read again.
+
+        Raises SettingsError if --max-cost needs a price that is not known.
+        """
         plan = copy.copy(self)
-        plan.settings = settings
+        plan.settings, plan.limits = settings, complete_prices(settings)
         return plan
 
     def make_task_maker(self, strategy: Strategy) -> TaskMaker:
@@ -168,7 +171,7 @@ class RowReader:
         try:
             return row._replace(tag=find_folder_tag(row.images[0], self.image_roots))
         except RowError as error:
-            return BadRow(row.number, row.line, error.code, f"Line {row.number}: {error.message}.", row.given)
+            return BadRow(row.number, row.line, error.code, f"{place_message(row, error.message)}.", row.given)
 
     def _parse(self, number: int, line: bytes) -> Row | BadRow:
         recipe = self.recipe
