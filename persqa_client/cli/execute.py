@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
@@ -24,11 +25,11 @@ from persqa_client.cli.messages import has_log_file, log_message, print_message,
 from persqa_client.cli.preview import print_kept_rows, report_preview
 from persqa_client.cli.results import report_result, report_stop
 from persqa_client.cli.run import Mode
+from persqa_client.cli.run_report import check_report, write_run_report
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.request import render_preview
-from persqa_client.config import Endpoint, Limits, build_settings
+from persqa_client.config import UNKNOWN_MODEL, Endpoint
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
-from persqa_client.endpoints.session import Session
 from persqa_client.errors import (
     MaskedError,
     OutputClosed,
@@ -43,7 +44,7 @@ from persqa_client.inputs.opening import expand_existing, open_inputs
 from persqa_client.inputs.shards import iterate_rows
 from persqa_client.inputs.sources import Source
 from persqa_client.keys import mask_keys, mask_secrets
-from persqa_client.probing.probe import identify_server
+from persqa_client.probing.only_model import add_model
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, Monitor, execute_with_monitors, tune_gc
 from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
@@ -63,8 +64,6 @@ with suppress(ImportError):  # There is no uvloop for Windows.
     new_event_loop = importlib.import_module("uvloop").new_event_loop
 
 Value = TypeVar("Value")
-# In place of a model that the endpoint is asked for; number of models in a message.
-UNKNOWN_MODEL, MAX_MODELS_SHOWN = "?", 5
 # Seconds between the figures in a log file.
 LOG_INTERVAL = 60.0
 # Rows shown by a dry run.
@@ -86,14 +85,19 @@ def run_at_endpoints(flags: dict[str, Any], mode: Mode) -> None:
     except KeyboardInterrupt:
         print_message("Stopped. No row was asked about.", logging.WARNING)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    raise typer.Exit(execute(*prepare_run(flags, endpoints, mode)))
+    run, report = prepare_run(flags, endpoints, mode)
+    try:
+        code = execute(run, report)
+    finally:
+        write_run_report(report.page, run.settings.output)
+    raise typer.Exit(code)
 
 
 def read_endpoints(flags: dict[str, Any], *, can_ask: bool) -> tuple[Endpoint, ...]:
     """Without --model, the first endpoint is asked for the only model that it serves, if ``can_ask``.
 
     Raises SettingsError if endpoint or model is missing, or if flags need ``--serve``; RunStopped like
-    ``identify_server``.
+    ``add_model``.
     """
     for name, default in (("serve_args", None), ("device", "auto"), ("vllm_command", None)):
         if flags[name] != default:
@@ -104,21 +108,9 @@ def read_endpoints(flags: dict[str, Any], *, can_ask: bool) -> tuple[Endpoint, .
     if not can_ask:
         raise SettingsError("--model: name one of the endpoint's models (persqa doctor lists them).")
     endpoints = make_endpoints(urls, UNKNOWN_MODEL, credentials, os.environ)
-    model = run_coroutine(find_only_model(endpoints[0], flags["timeout"]))
-    print_message(f"Model: {mask_keys(model)}")
-    return tuple(endpoint.model_copy(update={"model": model}) for endpoint in endpoints)
-
-
-async def find_only_model(endpoint: Endpoint, timeout: float) -> str:
-    """Raises SettingsError if the server lists no model or several, and RunStopped if it does not answer."""
-    limits = build_settings(Limits, timeout=timeout, max_attempts=2, max_outage=0)
-    async with Session(endpoint, limits=limits) as session:
-        models = (await identify_server(session)).models
-    if len(models) == 1:
-        return models[0]
-    shown = ", ".join(models[:MAX_MODELS_SHOWN]) + (", …" if len(models) > MAX_MODELS_SHOWN else "")
-    reason = f"the endpoint serves {len(models)} models: {shown}" if models else "the endpoint lists none"
-    raise SettingsError(f"--model: name the model to use; {reason}.")
+    endpoints = run_coroutine(add_model(endpoints, flags["timeout"]))
+    print_message(f"Model: {mask_keys(endpoints[0].model)}")
+    return endpoints
 
 
 def read_credentials(flags: Mapping[str, Any]) -> Credentials:
@@ -140,6 +132,8 @@ class Report:
     # Before the error that stopped it.
     stopped: Callable[[Run, MaskedError], None] = report_stop
     shows_progress: bool = True
+    # Written after all else.
+    page: Path | None = None
 
 
 RUN_REPORT = Report()
@@ -188,11 +182,14 @@ def refuse_contradicting_modes(settings: RunSettings, mode: Mode) -> None:
 def prepare_work(settings: RunSettings, source: Source, mode: Mode) -> tuple[Run, Report]:
     """Raises SettingsError."""
     if mode.preview is None:
+        if mode.page is not None:
+            check_report(mode.page, settings.output)
         run = Run(settings, source, warn=print_warning)
         if mode.result is not None:
             mode.result.run = run
         shows_results = not mode.quiet and mode.result is None
-        return run, Report(partial(report_result, shows_results=shows_results), shows_progress=not mode.quiet)
+        result = partial(report_result, shows_results=shows_results)
+        return run, Report(result, shows_progress=not mode.quiet, page=mode.page)
     preview = Preview(Sample(source, mode.preview, settings.limit, shard=settings.shard))
     run = Run(make_preview_settings(settings), preview.sample, warn=print_warning, wrap_answer=preview.watch)
     stopped = lambda run, error: print_kept_rows(run, preview)  # noqa: E731

@@ -32,6 +32,7 @@ EXAMPLES: dict[str, object] = {
     "names": "names.txt",
     "failed": "failed.jsonl",
     "log_file": "persqa.log",
+    "report": "report.html",
     "serve_args": "--max-model-len 8192",
     "vllm_command": "vllm",
     "api_key_env": "MY_KEY",

@@ -15,10 +15,12 @@ from persqa_client.cli.run_flags import VARIABLES, is_everyday
 from persqa_client.cli.usage import Command
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from persqa_client.cli.json_result import RunResult
 
 # Parameters of the command that are no settings of a run.
-MODES = frozenset({"config", "no_uuid", "dry_run", "preview", "json", "quiet", "log_file", "help_all"})
+MODES = frozenset({"config", "no_uuid", "dry_run", "preview", "report", "json", "quiet", "log_file", "help_all"})
 UUID_CHOICES = ("auto", "on", "off")
 
 
@@ -50,6 +52,8 @@ class Mode(NamedTuple):
     quiet: bool = False
     # Gets the run for --json; None without it.
     result: RunResult | None = None
+    # The page to write at the end of a run.
+    page: Path | None = None
 
 
 def is_from_variable(value: str | list[str] | None, variable: str) -> bool:
@@ -80,6 +84,7 @@ def run(
     fresh: flag.Fresh = False,
     retry_failed: flag.RetryFailed = False,
     recheck_pictures: flag.RecheckPictures = False,
+    report: flag.ReportPage = None,
     tag: flag.Tag = "mam",
     tag_from: flag.TagFrom = None,
     tag_key: flag.TagKey = "tag",
@@ -165,7 +170,7 @@ def run(
     from persqa_client.cli.json_result import RunResult, print_run_as_json
 
     result = RunResult() if json else None
-    mode = Mode(dry_run, preview, quiet, result)
+    mode = Mode(dry_run, preview, quiet, result, report)
     with print_run_as_json(result) if result is not None else nullcontext(), logged_command(quiet, log_file, output):
         if serve:
             from persqa_client.cli.serve import run_with_server

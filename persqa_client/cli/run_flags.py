@@ -124,6 +124,16 @@ RecheckPictures = Annotated[
     ),
 ]
 
+ReportPage = Annotated[
+    Path | None,
+    files_option(
+        "--report",
+        metavar="FILE.html",
+        parser=path,
+        help="Write a page with pictures, answers and figures at the end of the run, as persqa report does.",
+    ),
+]
+
 question_option = partial(typer.Option, rich_help_panel="Questions and answers")
 Tag = Annotated[str, question_option(metavar="NAME", help="Name of the main character; mam becomes the tag <mam>.")]
 TagFrom = Annotated[

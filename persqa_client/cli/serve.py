@@ -18,6 +18,7 @@ from persqa_client.cli.execute import CREDENTIAL_FLAGS, execute, prepare_run
 from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_USAGE, exit_with_error, prepare_process
 from persqa_client.cli.messages import log_message, print_message
 from persqa_client.cli.run import Mode
+from persqa_client.cli.run_report import write_run_report
 from persqa_client.config import Endpoint, build_settings
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RunStopped, SettingsError, StorageError
@@ -36,12 +37,14 @@ def run_with_server(flags: dict[str, Any], mode: Mode) -> None:
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
     run, report = prepare_run(flags, (placeholder,), mode)
+    page = None
     try:
         with run.hold_files() as has_work:
             # Locks the files first, so that running the command twice cannot start two servers.
             if has_work:
                 start_server(server, status or nullcontext())
                 run.use_endpoint(server.endpoint)
+            page = report.page
             code = execute(run, report)
     except (SettingsError, StorageError) as error:
         exit_with_error(error, EXIT_USAGE)
@@ -52,6 +55,7 @@ def run_with_server(flags: dict[str, Any], mode: Mode) -> None:
         code = EXIT_INTERRUPTED
     finally:
         stop_server(server)
+        write_run_report(page, run.settings.output)
     raise typer.Exit(code)
 
 

@@ -80,8 +80,6 @@ class FollowedRun:
         self._files = RunFiles.for_output(output)
         self.decisions = DecisionsFile(self._files.decisions)
         self._details, self._progress = DetailsProgress(), RowsProgress()
-        # How often the rows were read anew; the numbers of rows change with it.
-        self.epoch = 0
         self.open = open_run(output)
         # Files that took the place of those that are read, at the last look.
         self._suspect: tuple[object, ...] | None = None
@@ -134,7 +132,6 @@ class FollowedRun:
     def _forget_rows(self) -> None:
         self._index.forget_rows(self._number)
         self._progress = RowsProgress()
-        self.epoch += 1
 
     def _is_continued(self, before: OpenRun, now: OpenRun) -> bool:
         """Whether the lines that were read stand where they stood."""

@@ -59,17 +59,19 @@ class GroupFinder:
     def __init__(self) -> None:
         # First answers of groups, as words.
         self._leaders: list[str] = []
-        # Groups by a run, a question and a hash of the answer: the latest one that was found by it.
-        self._by_question: dict[tuple[int, int, int], int] = {}
+        # Groups by a run, a question and a hash of the answer: the latest one that was found by it. The keys are hashes
+        # of these three, which take a third of the memory; what two of them share by chance is compared as well.
+        self._by_question: dict[int, int] = {}
         # The latest groups by a run and pictures.
-        self._by_pictures: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+        self._by_pictures: dict[int, list[int]] = {}
 
     def find(self, answer: ComparedAnswer) -> int:
         """The group that the answer is like, or a new one."""
         words = WORD.findall(answer.text[:MAX_COMPARED_LENGTH].casefold())
         text = " ".join(words)
-        keys = [(answer.run, answer.question, each) for each in hash_words(words)]
-        of_pictures = self._by_pictures.setdefault((answer.run, answer.pictures), []) if answer.pictures else []
+        keys = [hash((answer.run, answer.question, each)) for each in hash_words(words)]
+        pictures = hash((answer.run, answer.pictures))
+        of_pictures = self._by_pictures.setdefault(pictures, []) if answer.pictures else []
         candidates = {group for key in keys if (group := self._by_question.get(key)) is not None}
         candidates.update(of_pictures)
         leaders = self._leaders

@@ -24,24 +24,29 @@ TEMPLATE = "page.html.jinja"
 STYLE = "report.css"
 # In the order in which they are joined to one script: that of a file, and that of a page that is served.
 SCRIPTS = (
-    *("texts.js", "rows.js", "figures.js", "plots.js", "gallery.js", "decisions.js", "compare.js"),
+    *("texts.js", "rows.js", "pairs.js", "figures.js", "plots.js", "gallery.js", "decisions.js", "compare.js"),
     *("filters.js", "growing.js", "report.js"),
 )
-SERVED_SCRIPTS = tuple("served.js" if name == "rows.js" else name for name in SCRIPTS)
+SERVED_SCRIPTS = ("texts.js", "served.js", *SCRIPTS[3:])
 # Near the beginning of each report, so that it may be replaced by the next one.
 GENERATOR = "persqa_client report"
 SEARCHED_BYTES = 2048
 
 
 def write_report(
-    outputs: Sequence[Path], page: Path, *, force: bool = False, on_read: Callable[[ReportData], None] | None = None
+    outputs: Sequence[Path],
+    page: Path,
+    *,
+    force: bool = False,
+    on_read: Callable[[ReportData], None] | None = None,
+    flag: str = "-o",
 ) -> ReportData:
     """Raises SettingsError if a run can't be read or the page must not be written, and StorageError if it can't be.
 
     ``force``: also replace a file that is not a report. ``on_read`` is called before the thumbnails are made, which
-    takes most of the time.
+    takes most of the time. ``flag``: the one that names the page, for messages.
     """
-    check_page_path(page, outputs, force=force)
+    check_page_path(page, outputs, force=force, flag=flag)
     runs = [read_run(output) for output in outputs]
     data = ReportData(runs)
     if on_read is not None:
@@ -61,29 +66,31 @@ def write_report(
     return data
 
 
-def check_page_path(page: Path, outputs: Sequence[Path], *, force: bool) -> None:
+def check_page_path(page: Path, outputs: Sequence[Path], *, force: bool, flag: str = "-o") -> None:
+    """Raises SettingsError for what must not be replaced."""
     for output in outputs:
         if RunFiles.for_output(output).includes(page):
-            raise SettingsError(f"{page} is one of the files of the output {output}: choose another -o")
+            raise SettingsError(f"{page} is one of the files of the output {output}: choose another {flag}")
     try:
         mode = page.stat().st_mode
     except OSError:
         return
     if stat.S_ISDIR(mode):
-        raise SettingsError(f"{page} is a folder: give -o a file in it, such as {page / 'report.html'}")
+        raise SettingsError(f"{page} is a folder: give {flag} a file in it, such as {page / 'report.html'}")
     if not stat.S_ISREG(mode):
-        raise SettingsError(f"{page} is not a regular file: choose another -o")
-    if not force and not is_report(page):
-        raise SettingsError(f"{page} exists and is not a report: choose another -o, or replace it with --force")
+        raise SettingsError(f"{page} is not a regular file: choose another {flag}")
+    if not force and not is_report(page, flag):
+        advice = ", or replace it with --force" if flag == "-o" else ""
+        raise SettingsError(f"{page} exists and is not a report: choose another {flag}{advice}")
 
 
-def is_report(page: Path) -> bool:
+def is_report(page: Path, flag: str = "-o") -> bool:
     """An empty file may be replaced, too."""
     try:
         with page.open("rb") as file:
             start = file.read(SEARCHED_BYTES)
     except OSError as error:
-        raise SettingsError(f"{page} can't be read ({error.strerror or error}): choose another -o") from error
+        raise SettingsError(f"{page} can't be read ({error.strerror or error}): choose another {flag}") from error
     return not start or f'content="{GENERATOR}"'.encode() in start
 
 
@@ -115,7 +122,7 @@ def render_served_page(names: Sequence[str], *, editable: bool) -> tuple[str, st
         title=", ".join(names),
         style=Markup(style),
         script=Markup(script),
-        shared=Markup(escape_json({"editable": editable})),
+        shared=Markup(escape_json({"editable": editable, "is_matched": len(names) > 1})),
         is_served=True,
         parts=(),
     )

@@ -10,7 +10,7 @@ import re
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,24 +19,36 @@ from persqa_client.jsonl import dump_compact
 from persqa_client.language import HAN_CHARACTER, detect_language
 from persqa_client.outcomes import Failure, Record
 from persqa_client.report.data import cut_text, make_row_json
+from persqa_client.report.matching import KEYS, find_question_text
+from persqa_client.report.near_duplicates import MAX_COMPARED_LENGTH
 from persqa_client.report.row_reader import ReportRow
 from persqa_client.storage.decisions import Subject
 from persqa_client.types import NO_USAGE, Json
 
-SCHEMA = """
+# Of each key by which rows of several runs are matched.
+KEY_COLUMNS = tuple(f"key_{number}" for number in range(len(KEYS)))
+SCHEMA = f"""
 CREATE TABLE rows (
     id INTEGER PRIMARY KEY, run INTEGER, row INTEGER, question INTEGER, line INTEGER, known INTEGER,
     failed INTEGER, start INTEGER, length INTEGER, subject INTEGER,
     asked INTEGER, code TEXT, language TEXT, size INTEGER, prompt INTEGER, completion INTEGER, counted INTEGER,
     attempts INTEGER, asks INTEGER, repaired INTEGER, doubtful INTEGER, words TEXT, bare INTEGER,
-    decision TEXT, commented INTEGER
+    decision TEXT, commented INTEGER, alike INTEGER DEFAULT 0
 );
 CREATE TABLE texts (row_id INTEGER PRIMARY KEY, run INTEGER, text TEXT);
 CREATE INDEX place ON rows (run, row, question, line);
 CREATE INDEX subjects ON rows (subject);
 CREATE INDEX decided ON rows (decision) WHERE decision <> '';
+CREATE INDEX grouped ON rows (alike) WHERE alike > 0;
+CREATE TABLE answers (row_id INTEGER PRIMARY KEY, run INTEGER, pictures INTEGER, tag TEXT, text TEXT);
 CREATE TABLE details (run INTEGER, row INTEGER, question INTEGER, start INTEGER, length INTEGER, accepted INTEGER);
 CREATE INDEX detail ON details (run, row, question, start);
+CREATE TABLE match_keys (
+    row_id INTEGER PRIMARY KEY, run INTEGER, answer INTEGER, says_question INTEGER,
+    {", ".join(f"{name} INTEGER" for name in KEY_COLUMNS)}
+);
+CREATE TABLE matched (first INTEGER PRIMARY KEY, second INTEGER UNIQUE);
+CREATE TABLE pairs (id INTEGER PRIMARY KEY, first INTEGER, second INTEGER, kind TEXT);
 CREATE TABLE marks (row_id INTEGER, run INTEGER, kind TEXT, name TEXT);
 CREATE INDEX mark ON marks (row_id);
 CREATE TABLE questions (id INTEGER PRIMARY KEY, text TEXT UNIQUE, language TEXT);
@@ -75,10 +87,13 @@ class IndexedRow(NamedTuple):
 
 
 class RowIndex:
-    """Whoever uses the database holds the lock."""
+    """Whoever uses the database holds the lock. ``is_matched``: whether the rows of runs are compared."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_matched: bool = False) -> None:
+        self._is_matched = is_matched
         self.lock = threading.Lock()
+        # How often rows were forgotten. The numbers of rows are those of one epoch.
+        self.epoch = 0
         self._folder = tempfile.TemporaryDirectory(prefix="persqa-view-", dir=find_temporary_folder())
         self.database = sqlite3.connect(Path(self._folder.name) / "rows.sqlite", check_same_thread=False)
         for setting in ("journal_mode=OFF", "synchronous=OFF", f"cache_size={CACHE_PAGES}", "temp_store=FILE"):
@@ -86,13 +101,17 @@ class RowIndex:
         self.database.executescript(SCHEMA)
 
     def close(self) -> None:
-        self.database.close()
-        self._folder.cleanup()
+        """Waits for a thread that uses the database; a later use raises sqlite3.ProgrammingError."""
+        with self.lock:
+            self.database.close()
+            self._folder.cleanup()
 
     def add_rows(self, rows: Sequence[IndexedRow], identity: Json) -> None:
         found: list[tuple[Any, ...]] = []
         marks: list[tuple[int, int, str, str]] = []
         texts: list[tuple[int, int, str]] = []
+        answers: list[tuple[int, int, int, str, str]] = []
+        keys: list[tuple[int | None, ...]] = []
         next_id = self.database.execute("SELECT coalesce(max(id), 0) + 1 FROM rows").fetchone()[0]
         for row_id, (place, row) in enumerate(rows, next_id):
             asked, language = self._number_question(row.question)
@@ -102,6 +121,10 @@ class RowIndex:
             marks += [
                 (row_id, place.run, kind, name) for kind in ("steps", "doubts") for name in fields.get(kind) or ()
             ]
+            if isinstance(row.outcome, Record):
+                answers.append((row_id, place.run, *describe_answer(row.images, row.outcome)))
+            if self._is_matched:
+                keys.append((row_id, place.run, *hash_match_keys(row)))
             self.database.executemany(
                 "INSERT OR IGNORE INTO pictures VALUES (?, ?)", [(place.run, hash_text(each)) for each in row.images]
             )
@@ -110,6 +133,9 @@ class RowIndex:
         self.database.executemany("INSERT INTO marks VALUES (?, ?, ?, ?)", marks)
         # Apart from the rows, which are then read without them.
         self.database.executemany("INSERT INTO texts VALUES (?, ?, ?)", texts)
+        self.database.executemany("INSERT INTO answers VALUES (?, ?, ?, ?, ?)", answers)
+        slots = ", ".join("?" * (len(KEY_COLUMNS) + 4))
+        self.database.executemany(f"INSERT INTO match_keys VALUES ({slots})", keys)
         self.database.commit()
 
     def add_details(self, run: int, places: Iterable[tuple[int, int, int, int, bool]]) -> None:
@@ -118,9 +144,10 @@ class RowIndex:
         self.database.commit()
 
     def forget_rows(self, run: int) -> None:
-        for table in ("rows", "marks", "texts", "pictures"):
+        for table in ("rows", "marks", "texts", "answers", "match_keys", "pictures"):
             self.database.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
         self.database.commit()
+        self.epoch += 1
 
     def forget_details(self, run: int) -> None:
         self.database.execute("DELETE FROM details WHERE run = ?", (run,))
@@ -176,6 +203,21 @@ def describe_row(row: ReportRow, fields: Json, asked: int, language: str) -> tup
         describe_decision(row),
         row.decision is not None and bool(row.decision.comment),
     )
+
+
+def describe_answer(images: Sequence[str], record: Record) -> tuple[int, str, str]:
+    """Its pictures, 0 if they are not known, its tag, and as much of its text as is compared."""
+    pictures = hash_text(dump_compact(list(images)).decode()) if images else 0
+    return pictures, record.tag, store_text(record.answer[: MAX_COMPARED_LENGTH + len(record.tag)])
+
+
+def hash_match_keys(row: ReportRow) -> Iterator[int | None]:
+    """The columns of ``match_keys`` after the run."""
+    yield hash_text(row.outcome.answer) if isinstance(row.outcome, Record) else None
+    yield find_question_text(row.outcome) is not None
+    for make_key in KEYS:
+        key = make_key(row)
+        yield None if key is None else hash_text(repr(key))
 
 
 def describe_decision(row: ReportRow) -> str:

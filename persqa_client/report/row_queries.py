@@ -20,6 +20,7 @@ ORDERS = {
     "tokens": "-rows.completion",
     "attempts": "-max(rows.attempts, 1)",
     "question": "(SELECT text FROM questions WHERE questions.id = rows.asked) COLLATE NOCASE",
+    "group": "CASE WHEN rows.alike > 0 THEN rows.alike ELSE 9e15 END",
     "outcome": "rows.code",
 }
 # Words in quotation marks stay together.
@@ -28,6 +29,8 @@ ROW_ID = re.compile(r"(?:(\d{1,9})-)?(?:o(\d{1,15})|(\d{1,15})(?:\.(\d{1,9}))?)"
 MOST_OPTIONS = 300
 # Longer lists of figures are cut by the page, too.
 MOST_WORDS = 2000
+# As many as a figure has bars.
+MOST_SHOWN_GROUPS = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ def make_condition(filters: Mapping[str, str]) -> Condition:
             "EXISTS (SELECT 1 FROM marks WHERE marks.row_id = rows.id AND kind = 'doubts' AND name = ?)",
             filters["doubt"],
         )
+    if group := filters.get("group", ""):
+        add("rows.alike > 0") if group == "any" else add("rows.alike = ?", int(group))
     for name, sign in (("shortest", ">="), ("longest", "<=")):
         if filters.get(name):
             add(f"rows.code = '' AND rows.size {sign} ?", float(filters[name]))
@@ -210,7 +215,7 @@ def choose_rows(database: Connection, condition: Condition) -> Condition:
 
 
 def count_figures(database: Connection, condition: Condition) -> Json:
-    """The numbers of ``collectFigures`` in ``web/rows.js``, of the rows that fit."""
+    """The numbers of ``addToFigures`` in ``web/rows.js``, of the rows that fit."""
     condition = choose_rows(database, condition)
 
     def count_by(column: str, more: str = "1", limit: int = -1) -> list[list[Any]]:
@@ -224,6 +229,8 @@ def count_figures(database: Connection, condition: Condition) -> Json:
 
     sums = f"SELECT total(prompt), total(completion), total(counted) FROM rows WHERE {condition.sql} AND counted"
     prompt, completion, counted = database.execute(sums, condition.values).fetchone()
+    groups = f"SELECT count(DISTINCT alike), count(*) FROM rows WHERE {condition.sql} AND alike > 0"
+    group_count, alike = database.execute(groups, condition.values).fetchone()
     texts = f"SELECT DISTINCT asked FROM rows WHERE {condition.sql}"
     names = database.execute(f"SELECT id, text FROM questions WHERE id IN ({texts})", condition.values)
     return {
@@ -238,6 +245,9 @@ def count_figures(database: Connection, condition: Condition) -> Json:
         "steps": count_marks("steps"),
         "doubts": count_marks("doubts"),
         "decisions": count_by("decision", "decision <> ''"),
+        "groups": count_by("alike", "alike > 0", MOST_SHOWN_GROUPS),
+        "group_count": group_count,
+        "alike": alike,
         "prompt": int(prompt),
         "completion": int(completion),
         "counted": int(counted),

@@ -7,13 +7,11 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.references import describe_reference
-from persqa_client.outcomes import AskedTask, Record
 from persqa_client.report.data import (
     FORMAT,
     cut_text,
@@ -23,8 +21,18 @@ from persqa_client.report.data import (
     make_row_name,
     name_outputs,
 )
+from persqa_client.report.decision_changes import describe_asked, make_decision
 from persqa_client.report.followed_run import FollowedRun
+from persqa_client.report.followed_timeline import FollowedTimeline
+from persqa_client.report.row_groups import (
+    AnswerGroups,
+    count_groups,
+    find_groups,
+    list_groups,
+    list_largest_groups,
+)
 from persqa_client.report.row_index import RowIndex, find_temporary_folder
+from persqa_client.report.row_pairs import RowPairs
 from persqa_client.report.row_queries import (
     count_figures,
     count_found,
@@ -39,14 +47,14 @@ from persqa_client.report.row_reader import ReportRow
 from persqa_client.report.rows import leave_out_advice
 from persqa_client.report.thumbnails import Picture
 from persqa_client.run.edited_answer import EditChecker
-from persqa_client.run.pipeline import describe_task
-from persqa_client.storage.decisions import Decision, DecisionKind, current_time
+from persqa_client.storage.decisions import Decision
 from persqa_client.types import Json
 
 MOST_ROWS = 200
+# Characters of an answer that is the name of its group.
+MAX_NAME_LENGTH = 300
 # Times the duration of counting.
 COUNTING_PAUSE = 15
-MAX_COMMENT_LENGTH = 10_000
 
 
 class RowsChanged(Exception):
@@ -64,13 +72,24 @@ class RowQuery(NamedTuple):
     also: tuple[int, ...] = ()
 
 
+class PairQuery(NamedTuple):
+    """Numbers of two runs, and which of their rows: those of a kind, or all."""
+
+    filters: Mapping[str, str]
+    first: int = 0
+    second: int = 1
+    kind: str = ""
+    page: int = 0
+    size: int = 30
+
+
 class ServedRuns:
     """Thread-safe."""
 
     def __init__(self, outputs: Sequence[Path]) -> None:
         """Raises SettingsError for an output that can't be read."""
         try:
-            self._index = RowIndex()
+            self._index = RowIndex(is_matched=len(outputs) > 1)
         except (OSError, sqlite3.Error) as error:
             raise index_error(error) from error
         try:
@@ -78,6 +97,9 @@ class ServedRuns:
         except SettingsError as error:
             self._index.close()
             raise leave_out_advice(error) from error
+        self._pairs = RowPairs(self._index)
+        self._groups = AnswerGroups(self._index)
+        self._timelines = [FollowedTimeline(output) for output in outputs]
         self.names = name_outputs(outputs)
         # Changes with what is shown.
         self.version = 0
@@ -93,7 +115,7 @@ class ServedRuns:
     @property
     def epoch(self) -> int:
         """How often rows were read anew. The numbers of rows are those of one epoch."""
-        return sum(run.epoch for run in self._runs)
+        return self._index.epoch
 
     def advance(self, *, strict: bool = False) -> bool:
         """Reads what is new in the files, a few hundred rows at most. Returns whether anything changed.
@@ -112,8 +134,25 @@ class ServedRuns:
                         raise problem from error
                     self._problems[number] = str(problem)
                 changed |= self._problems.get(number) != before
+                changed |= self._timelines[number].look(run.open.state)
             self.version += changed
         return changed
+
+    def group_answers(self) -> bool:
+        """Looks for near-duplicates among a few hundred answers. Returns whether there were any to look at. Only one
+        thread may call it.
+        """
+        number, problem = len(self._runs), None
+        try:
+            has_more = self._groups.advance()
+        except sqlite3.Error as error:
+            has_more, problem = False, str(index_error(error))
+        with self._index.lock:
+            if problem is not None and self._problems.get(number) != problem:
+                self._problems[number] = problem
+                self.version += 1
+            self.version += has_more
+        return has_more
 
     def describe(self, *, may_be_old: bool = False) -> Json:
         """What the page shows of all rows.
@@ -128,6 +167,8 @@ class ServedRuns:
                 fields = {"format": FORMAT, "version": self.version, "epoch": self.epoch, "runs": runs}
                 notes = {"problems": [self._problems[number] for number in sorted(self._problems)]}
                 counts = count_overview(self._index.database)
+                counts["group_count"] = count_groups(self._index.database)
+                counts["groups"] = cut_groups(list_largest_groups(self._index.database))
                 self._overview = fields | notes | counts | {"read": self._measure_progress()}
                 now = time.monotonic()
                 self._patience = now + COUNTING_PAUSE * (now - started)
@@ -164,6 +205,8 @@ class ServedRuns:
         pictures: dict[tuple[int, str], tuple[int, str]] = {}
         numbered = [count_run(self._index.database, number)["numbers_questions"] for number in range(len(self._runs))]
 
+        grouped = find_groups(self._index.database, [*ids, *others])
+
         def make_row(row_id: int) -> Json | None:
             found = self._read_row(row_id)
             if found is None:
@@ -180,11 +223,13 @@ class ServedRuns:
             # A text that is cut can't be decided on. What a decision is about, if the answer does not say it.
             fields["long"] = text != cut_text(text)
             fields["about"] = text if text != described.get("answer") and not fields["long"] else None
+            fields["group"] = grouped.get(row_id)
             return drop_empty(fields | described)
 
         rows = [make_row(each) for each in ids]
         also = [make_row(each) for each in others]
         return {
+            "groups": cut_groups(list_groups(self._index.database, set(grouped.values()))),
             "rows": [row for row in rows if row is not None],
             "also": [row for row in also if row is not None],
             "questions": [[cut_text(text), ""] for text in questions],
@@ -206,8 +251,32 @@ class ServedRuns:
         condition = make_condition(filters)
         with self._index.lock:
             figures = count_figures(self._index.database, condition)
+            # Of each run, whatever the filters are.
+            figures["timelines"] = [timeline.describe() for timeline in self._timelines]
+            groups = [group for group, _ in figures["groups"]]
+            figures["group_names"] = cut_groups(list_groups(self._index.database, groups))
+            figures["compared"] = [self._groups.count, self._groups.most]
         figures["questions"] = [[number, cut_text(text)] for number, text in figures["questions"]]
         return figures
+
+    def find_pairs(self, query: PairQuery) -> Json:
+        """Two runs side by side: their sums, and the rows of a page of pairs of which one fits the filters. That for a
+        run does not count. Raises ValueError.
+        """
+        runs = (query.first, query.second)
+        if len(self._runs) < 2 or not set(runs) <= set(range(len(self._runs))):
+            raise ValueError("there is no such run")
+        condition = make_condition({name: value for name, value in query.filters.items() if name != "run"})
+        with self._index.lock:
+            size = min(query.size, MOST_ROWS // 2)
+            compared = self._pairs.compare(runs, condition, query.kind, query.page, size)
+            sides = [
+                side | {"latency": (self._timelines[run].describe() or {}).get("latency")}
+                for side, run in zip(compared.sides, runs, strict=True)
+            ]
+            ids = {row_id for pair in compared.pairs for row_id in pair[:2] if row_id is not None}
+            found = compared._asdict() | {"sides": sides, "version": self.version, "epoch": self.epoch}
+            return found | self._make_part(sorted(ids), [])
 
     def find_picture(self, epoch: int, row_id: int, number: int) -> Picture | None:
         """None for a picture that no row names."""
@@ -260,38 +329,12 @@ class ServedRuns:
         return found
 
 
+def cut_groups(groups: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [[group, size, text[:MAX_NAME_LENGTH]] for group, size, text in groups]
+
+
 def index_error(error: Exception) -> SettingsError:
     folder = find_temporary_folder() or tempfile.gettempdir()
     return SettingsError(
         f"the index can't be written in {folder} ({error}): free space, or set TMPDIR to another folder"
     )
-
-
-def make_decision(before: Decision, change: Mapping[str, str | None]) -> Decision:
-    """Raises ValueError."""
-    kinds: dict[str | None, DecisionKind] = {
-        "accept": "accept",
-        "reject": "reject",
-        "edit": "edit",
-        "none": "none",
-        None: before.kind,
-    }
-    kind, comment = kinds.get(change.get("kind")), change.get("comment")
-    text = change.get("text") if "text" in change else before.text
-    if kind is None or (kind == "edit" and not (text or "").strip()):
-        raise ValueError("not a decision")
-    if comment is not None and len(comment) > MAX_COMMENT_LENGTH:
-        raise ValueError("the comment is too long")
-    return replace(
-        before,
-        kind=kind,
-        text=text if kind == "edit" else None,
-        comment=before.comment if comment is None else comment.strip(),
-        time=current_time(),
-    )
-
-
-def describe_asked(row: ReportRow, identity: Json) -> AskedTask:
-    if isinstance(row.outcome, Record):
-        return describe_task(row.outcome)
-    return row.outcome.task or AskedTask("attribute", f"<{identity['tag']}>", row.question, 0)

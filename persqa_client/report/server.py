@@ -17,7 +17,7 @@ from persqa_client.errors import RowError, SettingsError, StorageError
 from persqa_client.jsonl import dump_compact
 from persqa_client.report.page import render_served_page
 from persqa_client.report.row_queries import ORDERS
-from persqa_client.report.served_runs import RowQuery, RowsChanged, ServedRuns
+from persqa_client.report.served_runs import PairQuery, RowQuery, RowsChanged, ServedRuns
 from persqa_client.report.thumbnails import LARGE_SIDE, MAX_SIDE, ThumbnailCache
 
 HOST = "127.0.0.1"
@@ -34,7 +34,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 FILTERS = (
-    *("search", "run", "outcome", "question", "language", "doubt", "shortest", "longest"),
+    *("search", "run", "outcome", "question", "language", "doubt", "group", "shortest", "longest"),
     *("repaired", "reasked", "doubtful", "failed", "decision"),
 )
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -59,12 +59,12 @@ class PageServer:
         stopped = asyncio.Event()
         runner = web.AppRunner(self.make_app(), access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        following: asyncio.Task[None] | None = None
+        following: asyncio.Future[Any] | None = None
         try:
             self._port = await self._listen(runner, port)
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-            following = asyncio.create_task(self._follow())
+            following = asyncio.gather(repeat(self._runs.advance), repeat(self._runs.group_answers))
             on_ready(self.url)
             waiting = asyncio.create_task(stopped.wait())
             await asyncio.wait((waiting, following), return_when=asyncio.FIRST_COMPLETED)
@@ -85,12 +85,6 @@ class PageServer:
             raise SettingsError(f"port {port} can't be used ({reason}): choose another --port, or 0") from error
         return int(runner.addresses[0][1])
 
-    async def _follow(self) -> None:
-        while True:
-            changed = await asyncio.to_thread(self._runs.advance)
-            # Also lets waiting requests have the index.
-            await asyncio.sleep(0.002 if changed else POLL_SECONDS)
-
     def make_app(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY)
         root = "/{token}"
@@ -99,6 +93,7 @@ class PageServer:
                 web.get(f"{root}/", self._get_page),
                 web.get(f"{root}/state", self._get_state),
                 web.get(f"{root}/rows", self._get_rows),
+                web.get(f"{root}/pairs", self._get_pairs),
                 web.get(f"{root}/figures", self._get_figures),
                 web.get(f"{root}/picture/{{epoch}}/{{row}}/{{number}}", self._get_picture),
             ]
@@ -156,6 +151,10 @@ class PageServer:
         query = parse_query(request.query)
         return make_json(await asyncio.to_thread(self._runs.find_rows, query))
 
+    async def _get_pairs(self, request: web.Request) -> web.Response:
+        query = parse_pair_query(request.query)
+        return make_json(await asyncio.to_thread(self._runs.find_pairs, query))
+
     async def _get_figures(self, request: web.Request) -> web.Response:
         filters = parse_filters(request.query)
         return make_json(await asyncio.to_thread(self._runs.count_figures, filters))
@@ -186,6 +185,14 @@ class PageServer:
         return make_json({"version": self._runs.version})
 
 
+async def repeat(work: Callable[[], bool]) -> None:
+    """Calls it in a thread again and again; with pauses if it has found nothing to do."""
+    while True:
+        has_worked = await asyncio.to_thread(work)
+        # Also lets waiting requests have the index.
+        await asyncio.sleep(0.002 if has_worked else POLL_SECONDS)
+
+
 async def read_body(request: web.Request) -> Mapping[str, Any]:
     """Raises ValueError. The media type is one that a form of another site can't send."""
     body = await request.json() if request.content_type == "application/json" else None
@@ -213,6 +220,16 @@ def parse_query(query: Mapping[str, str]) -> RowQuery:
         raise ValueError("there is no such page")
     also = tuple(map(parse_number, filter(None, query.get("also", "").split(","))))
     return RowQuery(parse_filters(query), order, page, size, query.get("keep"), also)
+
+
+def parse_pair_query(query: Mapping[str, str]) -> PairQuery:
+    first, second, page, size = (
+        parse_number(query.get(name, default))
+        for name, default in (("first", "0"), ("second", "1"), ("page", "0"), ("size", "30"))
+    )
+    if not size or page * size > MAX_NUMBER:
+        raise ValueError("there is no such page")
+    return PairQuery(parse_filters(query), first, second, query.get("kind", ""), page, size)
 
 
 def parse_number(text: str) -> int:

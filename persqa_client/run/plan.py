@@ -15,7 +15,7 @@ from persqa_client.answers.checks import PHRASE_CHECKS, TAGGED_ANSWER_CHECKS
 from persqa_client.config import Recipe
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.prepare import read_image
-from persqa_client.images.references import estimate_reference_size, make_reference
+from persqa_client.images.references import estimate_reference_size, make_reference, read_data_uri
 from persqa_client.inputs.memory_pictures import hide_pictures
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.shards import Shard
@@ -100,7 +100,7 @@ class RunPlan:
         if recipe.names is not None:
             identity["names"] = f"a file with the digest {digest_file(recipe.names)}"
         if recipe.reference is not None:
-            identity["reference"] = f"a file with the digest {digest_file(recipe.reference)}"
+            identity["reference"] = f"a file with the digest {digest_picture(recipe.reference)}"
         return identity
 
     def digests(self) -> dict[str, str]:
@@ -245,9 +245,12 @@ def make_recipe_steering(recipe: Recipe) -> Steering:
     return steering
 
 
-def check_reference(path: Path) -> str:
-    """The path for the rows, whose relative paths start elsewhere. Raises SettingsError if it is no usable image."""
-    reference = make_reference(os.path.abspath(path))
+def check_reference(picture: object) -> str:
+    """The path for the rows, whose relative paths start elsewhere, or the data: URI of a picture that is no file.
+
+    Raises SettingsError if it is no usable image.
+    """
+    reference = make_reference(os.path.abspath(picture)) if isinstance(picture, Path) else str(picture)
     try:
         read_image(reference, ())
     except RowError as error:
@@ -280,6 +283,13 @@ def parse_needs(names: Iterable[str]) -> frozenset[str]:
         return frozenset(map(parse_need, names))
     except ValueError as error:
         raise SettingsError(f"--without: {error}.") from error
+
+
+def digest_picture(picture: object) -> str:
+    """A path, or the data: URI of a picture that is no file. Equal content has equal digests."""
+    if isinstance(picture, Path):
+        return digest_file(picture)
+    return blake2b(read_data_uri(str(picture)), digest_size=8).hexdigest()
 
 
 def digest_file(path: Path) -> str:

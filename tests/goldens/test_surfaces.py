@@ -86,6 +86,7 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
         "client_cert": "client.pem",
         "fresh": False,
         "log_file": "run.log",
+        "report": "report.html",
     }
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")

@@ -350,6 +350,17 @@ def test_a_large_page_has_few_rows_in_the_document(page: Page, tmp_path: Path, c
     assert page.evaluate(cards) <= 500
 
 
+def test_large_parts_are_read_when_they_have_arrived(page: Page, tmp_path: Path) -> None:
+    """A browser shows a page before it has read all of it, and hands out the beginning of a long text."""
+    text = "<mam> holds a cup " * 600
+    rows = [ReportRow(TaskId(number), number, (), make_record(number, text)) for number in range(1, 2001)]
+    run = ReportedRun(tmp_path / "qa.jsonl", "finished", IDENTITY, rows, (), 0, False)
+    with (tmp_path / "report.html").open("w", encoding="utf-8") as file:
+        file.writelines(render_page([run], ReportData([run])))
+    open_report(page, tmp_path / "report.html")
+    assert page.locator("#count").inner_text() == "2,000 rows"
+
+
 def test_a_key_crosses_the_end_of_a_page(page: Page, tmp_path: Path) -> None:
     make_large_page(tmp_path / "report.html", 150)
     open_report(page, tmp_path / "report.html", "#row=60")

@@ -1,7 +1,8 @@
-"""Two runs side by side, and answers that are nearly alike, in a real browser."""
+"""Two runs side by side, and answers that are nearly alike, in a real browser: in a file and in a served page."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,13 @@ from persqa_client.outcomes import Outcome
 from persqa_client.report.page import write_report
 from tests.records.test_record_decisions import CUP, decide_on
 from tests.report.runs import WrittenRun, make_failure, make_record
-from tests.report.test_browser import browser, expect_rows, find_serious, open_report, page, pytestmark
+from tests.report.test_browser import browser, expect_rows, find_serious, pytestmark, wait_until
+from tests.report.test_view import open_page, view
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["browser", "page", "pytestmark"]
+__all__ = ["browser", "pytestmark"]
 
 FIRST: list[Outcome] = [
     make_record(1, "<mam> holds a red cup in the left hand."),
@@ -34,103 +36,123 @@ SECOND: list[Outcome] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["file", "view"])
+def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address."""
     folder = tmp_path_factory.mktemp("compare")
     outputs = [WrittenRun(folder, "a.jsonl").finish(FIRST), WrittenRun(folder, "b.jsonl").finish(SECOND)]
-    write_report(outputs, folder / "report.html")
-    return folder / "report.html"
+    if request.param == "view":
+        with view("a.jsonl", "b.jsonl", cwd=folder) as (url, _):
+            yield url
+    else:
+        write_report(outputs, folder / "report.html")
+        yield f"file://{folder / 'report.html'}"
+
+
+@pytest.fixture
+def page(browser: Browser, report: str) -> Iterator[Page]:
+    with open_page(browser, report) as page:
+        yield page
+
+
+def open_comparison(page: Page) -> None:
+    page.locator("#tab-compare").click()
+    page.locator(".pair").first.wait_for()
+
+
+def choose(page: Page, name: str, value: str) -> None:
+    """Waits for the answer of a served page."""
+    page.locator(f"#compared-{name}").select_option(value)
+    wait_until(page, "compared.drawn === compared.turn")
 
 
 def compared(page: Page) -> list[str]:
     return [" ".join(text.split()) for text in page.locator(".pair").all_inner_texts()]
 
 
-@pytest.mark.parametrize(
-    ("kind", "rows"),
-    [
-        ("changed", ["#1-1"]),
-        ("same", ["#1-2"]),
-        ("lost", ["#1-3"]),
-        ("gained", ["#1-4"]),
-        ("both_failed", []),
-        ("only_first", ["#1-5"]),
-        ("only_second", ["#2-6"]),
-        ("", ["#1-1", "#1-2", "#1-3", "#1-4", "#1-5", "#2-6"]),
-    ],
-)
-def test_rows_are_matched_and_chosen_by_what_became_of_them(
-    page: Page, report: Path, kind: str, rows: list[str]
-) -> None:
-    open_report(page, report)
-    page.locator("#tab-compare").click()
-    page.locator("#compared-kind").select_option(kind)
-    firsts = page.locator(".pair").evaluate_all("pairs => pairs.map(pair => pair.querySelector('.number').textContent)")
-    assert firsts == rows
-    assert page.locator("#pair-count").inner_text() == ("1 pair" if len(rows) == 1 else f"{len(rows)} pairs")
+KINDS = {
+    "changed": ["#1-1"],
+    "same": ["#1-2"],
+    "lost": ["#1-3"],
+    "gained": ["#1-4"],
+    "both_failed": [],
+    "only_first": ["#1-5"],
+    "only_second": ["#2-6"],
+    "": ["#1-1", "#1-2", "#1-3", "#1-4", "#1-5", "#2-6"],
+}
 
 
-def test_words_that_differ_are_marked(page: Page, report: Path) -> None:
-    open_report(page, report)
-    page.locator("#tab-compare").click()
-    page.locator("#compared-kind").select_option("changed")
+def test_rows_are_matched_and_chosen_by_what_became_of_them(page: Page) -> None:
+    open_comparison(page)
+    found = {}
+    for kind, rows in KINDS.items():
+        choose(page, "kind", kind)
+        found[kind] = page.locator(".pair").evaluate_all(
+            "pairs => pairs.map(pair => pair.querySelector('.number').textContent)"
+        )
+        assert page.locator("#pair-count").inner_text() == ("1 pair" if len(rows) == 1 else f"{len(rows)} pairs")
+    assert found == KINDS
+
+
+def test_words_that_differ_are_marked(page: Page) -> None:
+    open_comparison(page)
+    choose(page, "kind", "changed")
     sides = page.locator(".pair .side")
     marked = [sides.nth(number).locator("mark.word").all_inner_texts() for number in range(2)]
     assert marked == [["red", "left"], ["blue", "right"]]
     assert sides.nth(0).locator("mark:not(.word)").all_inner_texts() == ["<mam>"]
     assert sides.nth(0).locator(".answer").inner_text() == "<mam> holds a red cup in the left hand."
-    page.locator("#compared-kind").select_option("same")
+    choose(page, "kind", "same")
     assert "<b>plate</b>" in compared(page)[0]
 
 
-def test_the_sums_stand_side_by_side(page: Page, report: Path) -> None:
-    open_report(page, report)
-    page.locator("#tab-compare").click()
+def test_the_sums_stand_side_by_side(page: Page) -> None:
+    open_comparison(page)
     lines = [line.split("\t") for line in page.locator("#sums table").inner_text().splitlines()]
     table = {line[0].strip(): line[1:] for line in lines}
     assert table["questions"] == ["5", "5"]
     assert table["accepted"] == ["4 (80%)", "4 (80%)"]
     assert (table["refusal"], table["no_tag"]) == (["1", "0"], ["0", "1"])
     assert table["tokens out per question"] == ["5.8", "5.8"]
-    page.locator("#compared-second").select_option("0")
+    choose(page, "second", "0")
     assert page.locator("#compared-kind option").all_inner_texts()[1] == "changed (0)"
 
 
-def test_answers_are_compared_as_the_runs_gave_them(page: Page, tmp_path: Path) -> None:
+def test_answers_are_compared_as_the_runs_gave_them(browser: Browser, tmp_path: Path) -> None:
     outputs = [WrittenRun(tmp_path, name).finish([make_record(1)]) for name in ("a.jsonl", "b.jsonl")]
     decide_on(outputs[0], {1: "edit"})
     write_report(outputs, tmp_path / "report.html")
-    open_report(page, tmp_path / "report.html")
-    page.locator("#tab-compare").click()
-    page.locator("#compared-kind").select_option("same")
-    assert page.locator(".pair .answer").all_inner_texts() == [CUP, CUP]
-    assert page.locator(".pair .was").count() == 0
+    with open_page(browser, f"file://{tmp_path / 'report.html'}") as page:
+        open_comparison(page)
+        choose(page, "kind", "same")
+        assert page.locator(".pair .answer").all_inner_texts() == [CUP, CUP]
+        assert page.locator(".pair .was").count() == 0
 
 
-def test_the_filters_of_the_page_apply_to_pairs(page: Page, report: Path) -> None:
-    open_report(page, report)
-    page.locator("#tab-compare").click()
+def test_the_filters_of_the_page_apply_to_pairs(page: Page) -> None:
+    open_comparison(page)
     page.locator("#failed").check()
+    page.locator(".pair").nth(2).wait_for(state="detached")
     assert page.locator("#pair-count").inner_text() == "2 pairs"
     page.locator(".pair a.number", has_text="#2-3").click()
     assert page.locator(".card[aria-current] a.number").inner_text() == "#2-3"
     assert page.locator("#compare").is_hidden()
 
 
-def test_a_report_of_one_run_has_no_comparison(page: Page, tmp_path: Path) -> None:
+def test_a_report_of_one_run_has_no_comparison(browser: Browser, tmp_path: Path) -> None:
     write_report([WrittenRun(tmp_path).finish(FIRST)], tmp_path / "report.html")
-    open_report(page, tmp_path / "report.html")
-    assert page.locator("#tab-compare").is_hidden()
-    page.locator("#tab-figures").focus()
-    page.keyboard.press("ArrowRight")
-    assert page.evaluate("document.activeElement.id") == "tab-rows"
+    with open_page(browser, f"file://{tmp_path / 'report.html'}") as page:
+        assert page.locator("#tab-compare").is_hidden()
+        page.locator("#tab-figures").focus()
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("document.activeElement.id") == "tab-rows"
 
 
-def test_answers_that_are_nearly_alike_can_be_shown(page: Page, report: Path) -> None:
-    open_report(page, report)
+def test_answers_that_are_nearly_alike_can_be_shown(page: Page) -> None:
+    wait_until(page, "source.overview.group_count === 1")
     page.locator("#tab-figures").click()
-    figure = page.locator(".figure", has=page.locator("h2", has_text="Near-duplicate answers"))
-    assert "2 of 8 answers (25%) are nearly alike, in 1 group" in figure.inner_text()
+    figure = page.locator("#figures .figure", has=page.locator("h2", has_text="Near-duplicate answers"))
+    figure.locator("p", has_text="2 of 8 answers (25%) are nearly alike, in 1 group").wait_for()
     figure.locator("button.bar").click()
     expect_rows(page, ["1-1", "1-5"])
     page.locator("#clear").click()
@@ -140,11 +162,8 @@ def test_answers_that_are_nearly_alike_can_be_shown(page: Page, report: Path) ->
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_the_comparison_is_accessible_and_fits_the_window(browser: Browser, report: Path, width: int) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 800}, locale="en-GB")
-    page = context.new_page()
-    open_report(page, report)
-    page.locator("#tab-compare").click()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert find_serious(page) == []
-    context.close()
+def test_the_comparison_is_accessible_and_fits_the_window(browser: Browser, report: str, width: int) -> None:
+    with open_page(browser, report, viewport={"width": width, "height": 800}) as page:
+        open_comparison(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert find_serious(page) == []

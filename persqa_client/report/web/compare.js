@@ -1,105 +1,70 @@
-// Two runs side by side: sums, and the rows of each with the words that differ. Rows that ask the same have the same
-// member "match".
+// Two runs side by side: sums, and the rows of each with the words that differ. A pair has the members "one" and
+// "other", the rows that ask the same, and its kind.
 
 const COMPARED_PER_PAGE = 30;
 const MOST_COMPARED_WORDS = 400;
 const KINDS = ["changed", "same", "lost", "gained", "both_failed", "only_first", "only_second"];
-// Milliseconds of work after which the page may react to its user.
-const SLICE = 40;
-const compared = { first: 0, second: 1, kind: "", page: 0, pairs: [], key: "", turn: 0 };
+const compared = { first: 0, second: 1, kind: "", page: 0, turn: 0, drawn: 0, wanted: "" };
 
-function kindOf(one, other) {
-  if (isFailed(one)) return isFailed(other) ? "both_failed" : "gained";
-  if (isFailed(other)) return "lost";
-  return one.answer === other.answer ? "same" : "changed";
-}
-
-// Does the work of each item, with pauses. Returns false if the comparison was asked for again meanwhile.
-async function workInSlices(items, work, turn) {
-  let began = performance.now();
-  for (let at = 0; at < items.length; at++) {
-    work(items[at]);
-    if (at % 1000 === 999 && performance.now() - began > SLICE) {
-      await new Promise((resume) => setTimeout(resume));
-      if (turn !== compared.turn) return false;
-      began = performance.now();
-    }
-  }
-  return true;
-}
-
-// In the order of the first run, then what only the second one has. They change only while rows arrive, and when other
-// runs are chosen. Null if the comparison was asked for again meanwhile.
-async function takePairs(turn) {
-  const key = `${compared.first} ${compared.second} ${rows.length}`;
-  if (compared.key === key) return compared.pairs;
-  const { first, second } = compared;
-  const [pairs, byMatch] = [[], new Map()];
-  const takeFirst = (row) => {
-    if (row.run !== first) return;
-    const pair = { one: row, kind: "only_first" };
-    byMatch.set(row.match, pair);
-    pairs.push(pair);
-  };
-  const takeSecond = (row) => {
-    if (row.run !== second) return;
-    const pair = byMatch.get(row.match);
-    if (pair === undefined) pairs.push({ other: row, kind: "only_second" });
-    else Object.assign(pair, { other: row, kind: kindOf(pair.one, row) });
-  };
-  if (!(await workInSlices(rows, takeFirst, turn)) || !(await workInSlices(rows, takeSecond, turn))) return null;
-  Object.assign(compared, { key, pairs });
-  return pairs;
-}
-
-// Pairs of which a row fits the filters, with their sums; the filter for a run does not count here.
+// The filter for a run does not count here.
 async function showComparison() {
   const turn = ++compared.turn;
-  const all = await takePairs(turn);
-  if (all === null) return;
-  const test = isFiltered() ? makeTest({ ...state.filters, run: "" }) : () => true;
-  const fits = (row) => row !== undefined && test(row);
-  const [pairs, sides] = [[], [startSums(compared.first), startSums(compared.second)]];
-  const counts = new Map(KINDS.map((kind) => [kind, 0]));
-  const count = (pair) => {
-    if (!fits(pair.one) && !fits(pair.other)) return;
-    pairs.push(pair);
-    increase(counts, pair.kind);
-    if (pair.one !== undefined) addToSums(sides[0], pair.one);
-    if (pair.other !== undefined) addToSums(sides[1], pair.other);
-  };
-  if (!(await workInSlices(all, count, turn))) return;
-  const found = compared.kind === "" ? pairs : pairs.filter((pair) => pair.kind === compared.kind);
-  fillChoice("first", shared.runs.map((run, number) => [String(number), run.name]), String(compared.first));
-  fillChoice("second", shared.runs.map((run, number) => [String(number), run.name]), String(compared.second));
+  const { first, second, kind, page } = compared;
+  let comparison = null;
+  try {
+    comparison = await source.compare({
+      filters: { ...state.filters, run: "" }, first, second, kind, page, size: COMPARED_PER_PAGE,
+    });
+  } catch (error) {
+    showTrouble(error);
+  }
+  // Another question was asked since, or nothing has changed.
+  if (comparison === null || turn !== compared.turn) return;
+  Object.assign(compared, { page: comparison.page, drawn: turn });
+  const { counts, sides, pairs, found } = comparison;
+  const stamps = pairs.map((pair) => [pair.kind, ...[pair.one, pair.other].map((row) => row?.stamp ?? row?.key)]);
+  const wanted = JSON.stringify([language, first, second, kind, [...counts], sides, stamps, found]);
+  if (wanted === compared.wanted) return;
+  compared.wanted = wanted;
+  drawComparison(comparison);
+}
+
+function drawComparison({ counts, sides, pairs, found }) {
+  const names = source.overview.runs.map((run, number) => [String(number), run.name]);
+  const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  fillChoice("first", names, String(compared.first));
+  fillChoice("second", names, String(compared.second));
   fillChoice("kind", [
-    ["", `${say("all")} (${formatValue(pairs.length)})`],
-    ...KINDS.map((kind) => [kind, `${sayKind(kind)} (${formatValue(counts.get(kind))})`]),
+    ["", `${say("all")} (${formatValue(all)})`],
+    ...KINDS.map((kind) => [kind, `${sayKind(kind)} (${formatValue(counts.get(kind) ?? 0)})`]),
   ], compared.kind);
   field("sums").replaceChildren(makeSums(sides));
-  showPairs(found);
+  showPairs(pairs, found);
 }
 
 function sayKind(kind) {
   const name = { only_first: compared.first, only_second: compared.second }[kind];
-  return say(`kind_${kind}`, name === undefined ? "" : shared.runs[name].name);
+  return say(`kind_${kind}`, name === undefined ? "" : source.overview.runs[name].name);
 }
 
 function fillChoice(id, options, value) {
   const element = field(`compared-${id}`);
+  const wanted = JSON.stringify(options);
+  if (element.wanted === wanted) return;
+  element.wanted = wanted;
   element.replaceChildren();
   for (const [key, text] of options) addOption(element, key, text);
   element.value = value;
 }
 
-function showPairs(found) {
-  const pages = Math.max(1, Math.ceil(found.length / COMPARED_PER_PAGE));
-  compared.page = Math.min(compared.page, pages - 1);
-  const start = compared.page * COMPARED_PER_PAGE;
-  const shown = found.slice(start, start + COMPARED_PER_PAGE).map(makePair);
-  field("pairs").start = start + 1;
-  field("pairs").replaceChildren(...(shown.length > 0 ? shown : [make("li", "nothing", say("none"))]));
-  field("pair-count").textContent = say("n_pairs", found.length);
+function showPairs(pairs, found) {
+  const pages = Math.max(1, Math.ceil(found / COMPARED_PER_PAGE));
+  const list = field("pairs");
+  const focused = list.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  list.start = compared.page * COMPARED_PER_PAGE + 1;
+  list.replaceChildren(...(pairs.length > 0 ? pairs.map(makePair) : [make("li", "nothing", say("none"))]));
+  if (focused) [...list.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused)?.focus({ preventScroll: true });
+  field("pair-count").textContent = say("n_pairs", found);
   for (const pager of document.querySelectorAll("#compare .pair-turns")) {
     pager.hidden = pages === 1;
     pager.replaceChildren(...makePairTurns(pages));
@@ -133,16 +98,16 @@ function makeSums(sides) {
   for (const number of [compared.first, compared.second]) {
     const cell = make("th");
     cell.scope = "col";
-    cell.append(showText(shared.runs[number].name));
+    cell.append(showText(source.overview.runs[number].name));
     head.append(cell);
   }
   table.append(head);
-  const codes = new Set(sides.flatMap((side) => byCount(side.codes).map(([code]) => code)));
+  const codes = new Set(sides.flatMap((side) => side.codes.map(([code]) => code)));
   const lines = [
     [say("sum_questions"), (side) => formatValue(side.count)],
     [say("accepted"), (side) => withShare(side.accepted, side.count)],
     [say("failed"), (side) => withShare(side.count - side.accepted, side.count)],
-    ...[...codes].map((code) => [`\u2003${code}`, (side) => formatValue(side.codes.get(code) ?? 0)]),
+    ...[...codes].map((code) => [`\u2003${code}`, (side) => formatValue(new Map(side.codes).get(code) ?? 0)]),
     [say("sum_prompt"), (side) => mean(side.prompt, side.counted)],
     [say("sum_completion"), (side) => mean(side.completion, side.counted)],
     [say("sum_length"), (side) => mean(side.length, side.accepted)],
@@ -157,26 +122,6 @@ function makeSums(sides) {
     table.append(line);
   }
   return table;
-}
-
-function startSums(run) {
-  const latency = shared.runs[run].timeline?.latency;
-  return { count: 0, accepted: 0, codes: new Map(), prompt: 0, completion: 0, counted: 0, length: 0, latency };
-}
-
-function addToSums(sums, row) {
-  sums.count++;
-  if (isFailed(row)) {
-    increase(sums.codes, row.code);
-  } else {
-    sums.accepted++;
-    sums.length += row.length;
-  }
-  if (row.tokens !== undefined) {
-    sums.prompt += row.tokens[0];
-    sums.completion += row.tokens[1];
-    sums.counted++;
-  }
 }
 
 function mean(sum, count) {
@@ -208,7 +153,7 @@ function makeSide(row, run, words) {
   const side = make("div", "side");
   const head = make("p", "badges");
   const name = make("span", "facts");
-  name.append(showText(shared.runs[run].name));
+  name.append(showText(source.overview.runs[run].name));
   if (row === undefined) {
     head.append(name);
     side.append(head, make("p", "facts", say("no_row")));

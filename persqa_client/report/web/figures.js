@@ -5,6 +5,11 @@ const BINS = 24;
 
 function drawFigures(figures, isFiltered, total) {
   const panel = document.getElementById("figures");
+  // What did not change is not drawn again.
+  const wanted = JSON.stringify([language, isFiltered, total, figures], (_, value) => (value instanceof Map ? [...value] : value));
+  if (panel.wanted === wanted) return;
+  panel.wanted = wanted;
+  const restore = rememberFigures(panel);
   const heading = make("p", "of", isFiltered
     ? say("of_filtered", say("n_rows", figures.found), say("n_rows", total))
     : say("of_rows", say("n_rows", figures.found)));
@@ -34,9 +39,29 @@ function drawFigures(figures, isFiltered, total) {
     makeFigure("languages_figure", makeBars(byCount(figures.languages).map(([code, count]) => ({
       label: code || say("unclear"), count, filter: { language: code || "?" },
     })))),
-    ...(source.groups === null ? [] : [makeFigure("groups_figure", makeGroups(figures))]),
-    ...makePlots(),
+    makeFigure("groups_figure", makeGroups(figures)),
+    ...makePlots(figures.timelines),
   );
+  restore();
+}
+
+// While a run goes on, figures are drawn again under their reader: the focus, the open tables and the values at the
+// pointer stay.
+function rememberFigures(panel) {
+  const nameOf = (element) => {
+    const figure = element.closest(".figure");
+    return JSON.stringify([figure?.dataset.key ?? figure?.querySelector("h2").textContent, element.localName, element.title]);
+  };
+  const focused = panel.contains(document.activeElement) ? nameOf(document.activeElement) : null;
+  const opened = [...panel.querySelectorAll("details[open]")].map(nameOf);
+  return () => {
+    for (const box of panel.querySelectorAll("details")) box.open = opened.includes(nameOf(box));
+    panel.querySelectorAll(".plot").forEach((figure) => {
+      if (figure.dataset.key === pointed.key) figure.showPointed();
+    });
+    if (focused === null) return;
+    [...panel.querySelectorAll("button, summary, .scrolled")].find((each) => nameOf(each) === focused)?.focus({ preventScroll: true });
+  };
 }
 
 function makeFigure(title, content) {
@@ -45,13 +70,13 @@ function makeFigure(title, content) {
   return figure;
 }
 
-// A bar with a filter is a button that shows its rows.
-function makeBars(bars) {
+// A bar with a filter is a button that shows its rows. count: of all, if only the largest are given.
+function makeBars(bars, count = bars.length) {
   if (bars.length === 0) return make("p", "nothing", say("nothing"));
   const list = make("ul", "bars");
   const most = Math.max(...bars.slice(0, MOST_BARS).map((bar) => bar.of ?? bar.count));
   for (const bar of bars.slice(0, MOST_BARS)) list.append(makeBar(bar, most));
-  if (bars.length > MOST_BARS) list.append(make("li", "others", say("others", bars.length - MOST_BARS)));
+  if (count > MOST_BARS) list.append(make("li", "others", say("others", count - MOST_BARS)));
   return list;
 }
 
@@ -90,21 +115,34 @@ function makeQuestionBars({ asked, accepted, questions }) {
 
 // A group counts as far as the filters leave it.
 function makeGroups(figures) {
-  const counts = byCount(figures.groups);
-  if (counts.length === 0) return make("p", "nothing", say("nothing"));
+  const { alike, group_count: count } = figures;
   const box = make("div");
-  const alike = counts.reduce((sum, [, count]) => sum + count, 0);
-  const accepted = figures.outcomes.get("");
-  const share = (alike / accepted).toLocaleString(language === "zh" ? "zh-CN" : "en-GB",
-    { style: "percent", maximumFractionDigits: 1 });
-  box.append(
-    make("p", "", say("group_sums", alike, accepted, share, counts.length)),
-    makeBars(counts.map(([group, count]) => ({
-      label: source.groups.get(group).first.slice(0, 300), count, kind: "doubt",
-      filter: { group: String(group) }, name: labelGroup(group),
-    }))),
-  );
+  if (count === 0) {
+    box.append(make("p", "nothing", say("nothing")));
+  } else {
+    const accepted = figures.outcomes.get("");
+    const share = (alike / accepted).toLocaleString(language === "zh" ? "zh-CN" : "en-GB",
+      { style: "percent", maximumFractionDigits: 1 });
+    box.append(
+      make("p", "", say("group_sums", alike, accepted, share, count)),
+      makeBars(byCount(figures.groups).map(([group, size]) => ({
+        label: source.groups.get(group).first.slice(0, 300), count: size, kind: "doubt",
+        filter: { group: String(group) }, name: labelGroup(group),
+      })), count),
+    );
+  }
+  const note = noteCompared(figures.compared);
+  if (note) box.append(make("p", "facts", note));
   return box;
+}
+
+// What a served page has not compared: not yet, or not at all.
+function noteCompared(compared) {
+  if (compared === undefined) return "";
+  const [done, most] = compared;
+  const accepted = new Map(source.overview.outcomes).get("") ?? 0;
+  if (done >= accepted) return "";
+  return done >= most ? say("compared_first", done, accepted) : say("compared_so_far", done, accepted);
 }
 
 function makeTokens(figures) {

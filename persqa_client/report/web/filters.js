@@ -59,6 +59,7 @@ function showFiltered(filter, label) {
 
 function fillSelects() {
   const { runs, outcomes, questions, languages, doubts, decisions, commented } = source.overview;
+  const { group_count: groupCount, groups: largest } = source.overview;
   const counted = (text, count) => `${text} (${formatValue(count)})`;
   const sorted = (pairs) => byCount(new Map(pairs));
   fillSelect("run", runs.map((run, number) => [String(number), run.name]));
@@ -77,22 +78,24 @@ function fillSelects() {
     ...sorted(decisions).map(([decision, count]) => [decision, counted(say(`decision_${decision}`), count)]),
     ...(commented ? [["commented", counted(say("commented"), commented)]] : []),
   ]);
-  if (source.groups !== null) fillSelect("group", listGroups());
-  fillSelect("sort", ORDERS.filter((order) => order !== "group" || source.groups !== null).map((order) => [order, say(`order_${order}`)]), false);
+  if (groupCount) {
+    fillSelect("group", [
+      ["any", say("all_groups", groupCount)],
+      ...largest.map(([group, size, first]) => [String(group), nameGroup(first, size)]),
+    ]);
+  }
+  fillSelect("sort", ORDERS.filter((order) => order !== "group" || groupCount).map((order) => [order, say(`order_${order}`)]), false);
   field("run-field").hidden = runs.length < 2;
-  field("group-field").hidden = !shared.group_sizes?.length;
+  field("group-field").hidden = !groupCount;
   field("decision-field").hidden = !source.editable && decisions.length === 0 && !commented;
-}
-
-// Options of the filter: all, and the largest ones.
-function listGroups() {
-  const sizes = new Map([...source.groups].map(([group, { size }]) => [group, size]));
-  const largest = byCount(sizes).slice(0, MOST_OPTIONS).map(([group]) => [String(group), labelGroup(group)]);
-  return [["any", say("all_groups", shared.group_sizes.length)], ...largest];
 }
 
 function labelGroup(group) {
   const { first, size } = source.groups.get(group);
+  return nameGroup(first, size);
+}
+
+function nameGroup(first, size) {
   return `${formatValue(size)} × ${first.slice(0, MOST_OPTION_LENGTH)}`;
 }
 

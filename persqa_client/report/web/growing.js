@@ -17,7 +17,7 @@ async function showNew() {
     await applyFilters({ keep: state.selected ?? state.shown[0] ?? null, page: state.page, isWanted: hasNoEditor });
     return;
   }
-  const found = await load({ also: state.shown.map((row) => row.key) });
+  const found = await load({ also: state.shown.map((row) => row.key) }, { isNews: true });
   if (found !== null) mergeFound(found);
   if (source.isComplete) await showOther();
 }

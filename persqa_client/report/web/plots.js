@@ -11,21 +11,24 @@ const PLOT_HEIGHT = 150;
 const PLOT_LEFT = 56;
 const TABLE_ROWS = 20;
 
-// Of all runs that have a timeline, which those of a served page do not; the filters do not matter.
-function makePlots() {
-  return source.overview.runs.filter((run) => run.timeline).flatMap((run) => {
+// Of all runs that have a timeline; the filters do not matter.
+function makePlots(timelines) {
+  return source.overview.runs.flatMap((run, number) => {
+    const timeline = timelines[number];
+    if (!timeline) return [];
     const heading = make("h2", "of over-time");
     heading.append(showText(say("plots_of", run.name)));
-    return [heading, ...PLOTS.map((plot) => makePlot(plot, run.timeline)).filter((figure) => figure !== null)];
+    return [heading, ...PLOTS.map((plot) => makePlot(plot, timeline, number)).filter((figure) => figure !== null)];
   });
 }
 
-function makePlot({ title, lines }, timeline) {
+function makePlot({ title, lines }, timeline, run) {
   const shown = lines.filter((name) => timeline[name] !== undefined)
     .map((name) => ({ name, values: timeline[name], kind: `line-${lines.indexOf(name)}` }));
   if (shown.length === 0) return null;
   const figure = makeFigure(title, drawLines(shown, title, timeline));
   figure.classList.add("plot");
+  figure.dataset.key = `${title} ${run}`;
   figure.append(makeLegend(shown), makeReadout(figure, shown, timeline));
   if (title === "latency_plot" && timeline.latency) {
     const { answers, p50, p95, p99 } = timeline.latency;
@@ -103,15 +106,18 @@ function makeLegend(lines) {
   return legend;
 }
 
+// The plot that the pointer is on, which may be drawn again under it.
+const pointed = { key: null, x: 0 };
+
 // The values at the pointer; empty without one.
 function makeReadout(figure, lines, { seconds }) {
   const readout = make("p", "readout");
   readout.setAttribute("aria-hidden", "true");
   const svg = figure.querySelector("svg.lines");
   const pointer = svg.querySelector(".pointer");
-  svg.addEventListener("pointermove", (event) => {
+  const show = (clientX) => {
     const box = svg.getBoundingClientRect();
-    const at = ((event.clientX - box.left) / box.width) * PLOT_WIDTH;
+    const at = ((clientX - box.left) / box.width) * PLOT_WIDTH;
     const end = Math.max(seconds[seconds.length - 1], 1);
     const wanted = ((at - PLOT_LEFT) / (PLOT_WIDTH - PLOT_LEFT - 4)) * end;
     const number = findNearest(seconds, wanted);
@@ -121,8 +127,14 @@ function makeReadout(figure, lines, { seconds }) {
     const values = lines.filter((line) => line.values[number] !== null)
       .map((line) => `${say(`${line.name}_line`)} ${formatFigure(line.values[number])}`);
     readout.textContent = say("at_time", formatDuration(seconds[number]), values.join(" · "));
+  };
+  figure.showPointed = () => show(pointed.x);
+  svg.addEventListener("pointermove", (event) => {
+    Object.assign(pointed, { key: figure.dataset.key, x: event.clientX });
+    show(event.clientX);
   });
   svg.addEventListener("pointerleave", () => {
+    pointed.key = null;
     readout.textContent = "";
     pointer.setAttribute("x1", -9);
     pointer.setAttribute("x2", -9);

@@ -11,18 +11,35 @@ const state = {
 const field = (id) => document.getElementById(id);
 const isFiltered = () => Object.keys(NO_FILTERS).some((name) => state.filters[name] !== NO_FILTERS[name]);
 const pageCount = () => Math.max(1, Math.ceil(state.count / PAGE_SIZE));
+// Of the latest question for rows, and for figures; only their answers are shown.
 let turn = 0;
+// How many answers somebody waits for, and whether there were new rows meanwhile.
+let asking = 0;
+let hasNews = false;
+let figuresTurn = 0;
 
-// null if another question was asked since, whose answer counts.
-async function load(query = {}) {
-  const own = ++turn;
+// null if another question was asked since, whose answer counts. isNews: asked for the sake of new rows, not by somebody,
+// who must not wait for the answer in vain.
+async function load(query = {}, { isNews = false } = {}) {
+  if (isNews && asking > 0) {
+    hasNews = true;
+    return null;
+  }
+  const own = isNews ? turn : ++turn;
   const { filters, order, page } = state;
+  if (!isNews) asking++;
   try {
     const found = await source.find({ filters, order, page, size: PAGE_SIZE, ...query });
     return own === turn ? found : null;
   } catch (error) {
     showTrouble(error);
     return null;
+  } finally {
+    if (!isNews) asking--;
+    if (asking === 0 && hasNews) {
+      hasNews = false;
+      setTimeout(showNew);
+    }
   }
 }
 
@@ -47,8 +64,10 @@ async function showOther() {
 }
 
 async function showFigures() {
+  const own = ++figuresTurn;
   try {
-    drawFigures(await source.figures(state.filters), isFiltered(), source.overview.loaded ?? source.overview.rows);
+    const figures = await source.figures(state.filters);
+    if (figures !== null && own === figuresTurn) drawFigures(figures, isFiltered(), source.overview.loaded ?? source.overview.rows);
   } catch (error) {
     showTrouble(error);
   }
@@ -213,7 +232,7 @@ function describeReport() {
     item.append(showText(note));
     return item;
   }));
-  field("notes").classList.toggle("lost", source.isLost);
+  field("notes").classList.toggle("lost", source.isLost === true);
 }
 
 function handleKey(event) {

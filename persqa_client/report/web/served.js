@@ -15,12 +15,21 @@ async function ask(path, parameters = {}, body = undefined) {
   return response.json();
 }
 
+// Answers that are nearly alike: the first answer and the number of each group that rows, filters and figures name.
+const groups = new Map();
+
+function takeGroups(found) {
+  for (const [group, size, first] of found) groups.set(group, { first, size });
+}
+
 function takeRows(part) {
+  takeGroups(part.groups);
   for (const row of [...part.rows, ...part.also]) {
     row.asked = part.questions[row.question][0];
     row.shown = (row.pictures ?? []).map((number) => part.pictures[number]);
     // Equal for equal rows; the numbers are those of this part.
-    row.stamp = JSON.stringify({ ...row, question: 0, pictures: 0, shown: row.shown.map(([name]) => name) });
+    const size = groups.get(row.group)?.size;
+    row.stamp = JSON.stringify({ ...row, question: 0, pictures: 0, shown: row.shown.map(([name]) => name), size });
     row.epoch = part.epoch;
   }
   return part;
@@ -31,18 +40,26 @@ const source = {
   isComplete: true,
   isLost: false,
   editable: shared.editable,
-  // Only a file has groups of answers that are nearly alike.
-  groups: null,
+  groups,
   overview: {
     rows: 0, pictures: 0, runs: [], outcomes: [], languages: [], doubts: [], decisions: [], questions: [], problems: [],
-    commented: 0, version: -1, epoch: 0,
+    commented: 0, group_count: 0, groups: [], version: -1, epoch: 0,
   },
   async find({ filters, order, page, size, keep = null, also = [] }) {
     return takeRows(await ask("rows", { ...filters, order, page, size, keep, also: also.join(",") }));
   },
   async figures(filters) {
-    const figures = await ask("figures", filters);
-    return Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, Array.isArray(value) ? new Map(value) : value]));
+    const { timelines, compared, group_names: names, ...figures } = await ask("figures", filters);
+    takeGroups(names);
+    const counts = Object.entries(figures).map(([name, value]) => [name, Array.isArray(value) ? new Map(value) : value]);
+    return { ...Object.fromEntries(counts), timelines, compared };
+  },
+  async compare({ filters, ...query }) {
+    const { pairs, counts, sides, found, page, ...part } = await ask("pairs", { ...filters, ...query });
+    const known = new Map(takeRows(part).rows.map((row) => [row.key, row]));
+    const shown = pairs.map(([one, other, kind]) => ({ one: known.get(one), other: known.get(other), kind }))
+      .filter(({ one, other }) => one ?? other);
+    return { pairs: shown, counts: new Map(counts), sides, found, page };
   },
   check: (row, text) => ask("check", {}, { row: row.key, epoch: row.epoch, text }),
   async decide(row, change) {
