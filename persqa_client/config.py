@@ -30,7 +30,7 @@ from persqa_client.validation import (
     name_fields,
     read_duration,
     read_path,
-    read_picture,
+    read_picture_setting,
 )
 from persqa_client.validation import build_settings as build_settings
 from persqa_client.validation import describe_reason as describe_reason
@@ -256,7 +256,7 @@ class Recipe(Settings):
     describe: OwnText | None = None
     describe_key: FieldName | None = None
     # An image that shows the main character, and the field of a row with its own one.
-    reference: Annotated[PictureSource | None, BeforeValidator(read_picture), Field(repr=False)] = None
+    reference: Annotated[PictureSource | None, BeforeValidator(read_picture_setting), Field(repr=False)] = None
     reference_key: FieldName | None = None
     # What is done with the box around the main character, which each row has; None: boxes are not read.
     box: BoxMode | None = None

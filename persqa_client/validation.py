@@ -139,7 +139,7 @@ def read_path(value: object) -> object:
     return expand_home(value) if isinstance(value, str | Path) else value
 
 
-def read_picture(value: object) -> object:
+def read_picture_setting(value: object) -> object:
     """A path, or the content of a picture as a data: URI."""
     if isinstance(value, str | Path | None):
         path = read_path(value)

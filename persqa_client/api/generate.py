@@ -179,9 +179,7 @@ def generate(
     check_callback(on_progress)
     flags = {name: value for name, value in given.items() if name not in ENDPOINT_FLAGS | NO_SETTINGS}
     flags["bank"] = str(bank)
-    flags["extra_body"] = (
-        dict(extra_body) if isinstance(extra_body, Mapping) else {} if extra_body is None else extra_body
-    )
+    flags["extra_body"] = {} if extra_body is None else extra_body
     inputs = find_inputs(rows)
     certificate = None if ca_cert is None else expand_home(str(ca_cert))
     credentials = Credentials(

@@ -12,9 +12,9 @@ from persqa_client.api.arguments import read_output_path
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.references import get_file_version
 from persqa_client.outcomes import AskedTask, Failure, Record
+from persqa_client.report.decision_changes import describe_asked
 from persqa_client.report.row_reader import ReportRow
 from persqa_client.report.rows import ReportedRun, read_run
-from persqa_client.report.served_runs import describe_asked
 from persqa_client.run.edited_answer import EditChecker
 from persqa_client.storage.decisions import Decision, DecisionKind, DecisionsFile, current_time
 from persqa_client.storage.run_files import RunFiles
