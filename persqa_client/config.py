@@ -4,15 +4,13 @@ words of usage errors: by the names of arguments if the class is called, by thos
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
-import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 
-from persqa_client.errors import RunStopped
+from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.types import (
     AnswerStyle,
     BoxFormat,
@@ -24,33 +22,29 @@ from persqa_client.types import (
 )
 from persqa_client.urls import add_query, expand_home, parse_base_url
 from persqa_client.validation import Settings as Settings
+from persqa_client.validation import (
+    as_tuple,
+    check_extra_body,
+    check_header_name,
+    check_header_value,
+    name_fields,
+    read_duration,
+    read_path,
+    read_picture_setting,
+)
 from persqa_client.validation import build_settings as build_settings
-from persqa_client.validation import check_header_name, check_header_value
 from persqa_client.validation import describe_reason as describe_reason
 
 # Row fields that affect the question.
 STEERING_FIELDS = frozenset({"id", "question", "tag", "category", "language"})
-# Request fields that --extra-body must not set.
-RESERVED_REQUEST_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"})
 # 1,280 image tokens of 28x28 pixels, the maximum that Qwen's model cards recommend.
 DEFAULT_MAX_PIXELS = 1280 * 28 * 28
 CONCURRENCY_CEILING = 4096
-
-
-def read_path(value: object) -> object:
-    """An empty one, perhaps from a variable that is not set, would be the working directory."""
-    if isinstance(value, str) and not value.strip():
-        raise ValueError("must not be empty; name a file, or a folder (. for the working directory)")
-    return expand_home(value) if isinstance(value, str | Path) else value
+UNKNOWN_MODEL = "?"  # until the endpoint is asked for it
 
 
 def expand_bank(name: str) -> str:
     return str(expand_home(name)) if name.startswith("~") else name
-
-
-def as_tuple(value: object) -> object:
-    """One text stands for a list with it."""
-    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 UserPath = Annotated[Path, BeforeValidator(read_path)]
@@ -65,7 +59,8 @@ class Endpoint(Settings):
     """
 
     base_url: str
-    model: Annotated[str, Field(min_length=1)]
+    # Without it, the endpoint is asked for the only model that it serves, before the first question.
+    model: Annotated[str, Field(min_length=1)] = UNKNOWN_MODEL
     api_key: HeaderSecret | None = None
     # Command whose output is the key, for keys that expire.
     api_key_command: Annotated[str | None, Field(repr=False)] = None
@@ -87,7 +82,7 @@ class Endpoint(Settings):
             self,
             *,
             base_url: str,
-            model: str,
+            model: str | None = None,
             api_key: str | SecretStr | None = None,
             api_key_command: str | None = None,
             headers: Mapping[str, str | SecretStr] = {},
@@ -100,9 +95,11 @@ class Endpoint(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def split_query(cls, values: Any) -> Any:
+    def read_address(cls, values: Any) -> Any:
         if not isinstance(values, dict) or not isinstance(url := values.get("base_url"), str):
             return values
+        if values.get("model", "") is None:
+            values = {**values, "model": UNKNOWN_MODEL}
         try:
             base_url, query = parse_base_url(url)
         except ValueError as error:
@@ -118,19 +115,6 @@ class Endpoint(Settings):
     def full_url(self) -> str:
         """As given, with the query."""
         return add_query(self.base_url, self.query)
-
-
-def check_extra_body(fields: dict[str, Any]) -> dict[str, Any]:
-    if reserved := fields.keys() & RESERVED_REQUEST_FIELDS:
-        raise ValueError(f"can't set {min(reserved)}: the run sets it itself")
-    try:
-        as_sent = orjson.loads(orjson.dumps(fields))
-    except TypeError as error:
-        raise ValueError(f"can't be sent as JSON ({error})") from error
-    if as_sent != fields:
-        name = next(name for name in fields if as_sent[name] != fields[name])
-        raise ValueError(f"can't be sent as JSON: the value of {name} would change")
-    return fields
 
 
 class Sampling(Settings):
@@ -153,21 +137,6 @@ def check_concurrency(value: object) -> object:
     if not 1 <= number <= CONCURRENCY_CEILING:
         raise ValueError(f"must be auto, or a number from 1 to {CONCURRENCY_CEILING}")
     return number
-
-
-# Hours, minutes and seconds: 8h, 1h30m, 90s.
-DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.IGNORECASE)
-
-
-def read_duration(value: object) -> object:
-    """Seconds of a text such as ``1h30m``."""
-    if not isinstance(value, str):
-        return value
-    found = DURATION.fullmatch(value.replace(" ", ""))
-    if found is None or not any(found.groups()):
-        raise ValueError("must be a time such as 8h, 90m or 3600 (seconds)")
-    hours, minutes, seconds = (float(part or 0) for part in found.groups())
-    return 3600 * hours + 60 * minutes + seconds
 
 
 class Price(NamedTuple):
@@ -234,9 +203,12 @@ class Limits(Settings):
 OwnText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 FieldName = Annotated[str, Field(min_length=1)]
 VerifyChoice = Literal["doubtful", "all", "off"]
-if TYPE_CHECKING:  # one is accepted in place of a list
-    SteeringTexts = SteeringText | Sequence[SteeringText]
+if TYPE_CHECKING:
+    from persqa_client.inputs.memory_pictures import Picture as PictureSource
+
+    SteeringTexts = SteeringText | Sequence[SteeringText]  # one is accepted in place of a list
 else:
+    PictureSource = Path | str
     SteeringTexts = Sequence[SteeringText]
 
 
@@ -284,12 +256,26 @@ class Recipe(Settings):
     describe: OwnText | None = None
     describe_key: FieldName | None = None
     # An image that shows the main character, and the field of a row with its own one.
-    reference: UserPath | None = None
+    reference: Annotated[PictureSource | None, BeforeValidator(read_picture_setting), Field(repr=False)] = None
     reference_key: FieldName | None = None
     # What is done with the box around the main character, which each row has; None: boxes are not read.
     box: BoxMode | None = None
     box_key: FieldName = "box"
     box_format: BoxFormat = "xyxy"
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, *positional: object, **values: Any) -> None:
+            super().__init__(*positional, **values)
+            if not values:
+                return
+            # Imported here, because it needs these settings.
+            from persqa_client.run.recipe_checks import check_recipe
+
+            try:
+                check_recipe(self)
+            except SettingsError as error:
+                raise SettingsError(name_fields(str(error), type(self))) from error.__cause__
 
     @property
     def subject_fields(self) -> dict[str, str]:

@@ -5,31 +5,41 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Iterable
-from difflib import get_close_matches
 from functools import lru_cache
 from urllib.parse import unquote
 
-# Names of two or three letters differ in most of their letters; these are close enough, too.
-CUTOFF = 0.6
+# Letters of a name for which one may be wrong, left out, added or exchanged with the next.
+LETTERS_PER_SLIP = 3
 # A folder with more entries is not searched: its names would be read for each missing file.
 MAX_ENTRIES = 20_000
 KNOWN_FOLDERS = 32
 
 
 def find_similar_name(text: str, names: Iterable[str]) -> str | None:
-    """Regardless of case, hyphens and underscores. A name that the text begins with, or the reverse, is similar."""
+    """The nearest name with few slips, regardless of case, hyphens and underscores; else the only one that the text
+    begins with, or that begins with the text.
+
+    >>> find_similar_name("hooman", ["human", "animal"]), find_similar_name("teeth", ["text", "hair"])
+    ('human', None)
+    """
+    # Imported here to keep --help fast (cli/run.py).
+    from rapidfuzz.distance import OSA
+
     by_form = {_fold_name(name): name for name in names}
     form = _fold_name(text)
     if not form:
         return None
-    if close := get_close_matches(form, by_form, n=1, cutoff=CUTOFF):
-        return by_form[close[0]]
+    distances = {other: OSA.distance(form, other) for other in by_form}
+    slips = {other: max(1, max(len(form), len(other)) // LETTERS_PER_SLIP) for other in by_form}
+    close = [other for other, distance in distances.items() if distance <= min(slips[other], len(form) - 1)]
+    if close:
+        return by_form[min(close, key=distances.__getitem__)]
     beginning = [name for other, name in by_form.items() if other.startswith(form) or form.startswith(other)]
     return beginning[0] if len(beginning) == 1 else None
 
 
 def _fold_name(text: str) -> str:
-    return text.strip().casefold().replace("_", "-")
+    return text.strip().casefold().replace("_", "-").strip("-")
 
 
 def find_similar_path(path: str) -> str | None:

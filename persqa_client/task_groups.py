@@ -1,12 +1,12 @@
-"""Coroutines: groups in which the first error cancels the others and is raised unwrapped, inner async generators, and
-the loop's clock.
+"""Coroutines: groups in which the first error cancels the others and is raised unwrapped, results that callers share,
+inner async generators, and the loop's clock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
@@ -40,6 +40,23 @@ async def wait_first(*coroutines: Coroutine[Any, Any, object]) -> None:
             task.cancel()
     for task in done:
         task.result()
+
+
+class SharedResult(Generic[Value]):
+    """What a coroutine returns, made once for all callers. After an error or a cancellation the next caller makes it
+    again.
+    """
+
+    def __init__(self, make: Callable[[], Coroutine[Any, Any, Value]]) -> None:
+        self._make = make
+        self.task: asyncio.Task[Value] | None = None
+
+    async def get(self) -> Value:
+        """A caller that is cancelled leaves the others their result."""
+        task = self.task
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = self.task = asyncio.create_task(self._make())
+        return await asyncio.shield(task)
 
 
 class InnerGenerator(Generic[Value]):

@@ -239,6 +239,8 @@ class Task:
     description: str = ""
     # Whether a box around the main character was drawn into a picture.
     has_drawn_box: bool = False
+    # The file that the row was made of; empty for a row that was written as a line.
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)

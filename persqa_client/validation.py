@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from persqa_client.argument_names import name_arguments
+from persqa_client.argument_names import list_choices, name_arguments
 from persqa_client.errors import SettingsError
 from persqa_client.suggestions import find_similar_name
+from persqa_client.urls import expand_home
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -19,6 +22,8 @@ OWN_HEADERS = frozenset(
     {"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host"}
     | {"keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
+# Request fields that --extra-body must not set.
+RESERVED_REQUEST_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"})
 # How pydantic begins its sentences, and how usage errors say the same.
 DEMAND = re.compile(r"^(input|value|string|list|tuple|dictionary) should (be|have|match)\b", re.IGNORECASE)
 
@@ -42,10 +47,13 @@ class Settings(BaseModel):
 
     if not TYPE_CHECKING:  # type checkers take the signature from the fields
 
-        def __init__(self, **values: Any) -> None:
-            fields = type(self).model_fields
+        def __init__(self, *positional: object, **values: Any) -> None:
+            fields, own = type(self).model_fields, type(self).__name__
+            if positional:
+                first, second = [name for name in fields if name not in values][:2]
+                raise TypeError(f"{own}() takes its arguments by name: {own}({first}=…, {second}=…)")
             if unknown := values.keys() - fields.keys():
-                raise TypeError(describe_unknown_argument(type(self).__name__, min(unknown), fields))
+                raise TypeError(describe_unknown_argument(own, min(unknown), fields, find_owners(type(self))))
             try:
                 super().__init__(**values)
             except ValidationError as error:
@@ -53,15 +61,32 @@ class Settings(BaseModel):
             else:
                 return
             # Raised here, because the validation error as its context would show the values, keys included.
-            switches = {name for name, field in fields.items() if field.annotation is bool}
-            raise SettingsError(name_arguments(message, fields, switches))
+            raise SettingsError(name_fields(message, type(self)))
 
 
-def describe_unknown_argument(function: str, name: str, known: Iterable[str]) -> str:
-    """As Python says it, with the argument that was probably meant."""
+def name_fields(message: str, kind: type[Settings]) -> str:
+    """A message with the settings of a class as its arguments are named."""
+    fields = kind.model_fields
+    switches = {name for name, field in fields.items() if field.annotation is bool}
+    choices = {name: list_choices(field.annotation) for name, field in fields.items()}
+    return name_arguments(message, fields, switches, choices)
+
+
+def find_owners(kind: type[Settings]) -> dict[str, str]:
+    """Where the settings of the other classes in the module of ``kind`` are."""
+    others = [each for each in Settings.__subclasses__() if each.__module__ == kind.__module__ and each is not kind]
+    return {name: f"it is a setting of {each.__name__}" for each in others for name in each.model_fields}
+
+
+def describe_unknown_argument(
+    function: str, name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None
+) -> str:
+    """As Python says it, with the argument that was probably meant. ``elsewhere``: what to do instead, by name."""
+    unexpected = f"{function}() got an unexpected keyword argument {name!r}"
+    if instead := (elsewhere or {}).get(name.replace("-", "_")):
+        return f"{unexpected}: {instead}"
     similar = find_similar_name(name, known)
-    meant = "" if similar is None else f". Did you mean {similar!r}?"
-    return f"{function}() got an unexpected keyword argument {name!r}{meant}"
+    return unexpected if similar is None else f"{unexpected}. Did you mean {similar!r}?"
 
 
 def describe_error(error: ValidationError) -> str:
@@ -102,6 +127,47 @@ def describe_reason(message: str) -> str:
     return reason
 
 
+def as_tuple(value: object) -> object:
+    """One text stands for a list with it."""
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+def read_path(value: object) -> object:
+    """An empty one, perhaps from a variable that is not set, would be the working directory."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("must not be empty; name a file, or a folder (. for the working directory)")
+    return expand_home(value) if isinstance(value, str | Path) else value
+
+
+def read_picture_setting(value: object) -> object:
+    """A path, or the content of a picture as a data: URI."""
+    if isinstance(value, str | Path | None):
+        path = read_path(value)
+        return Path(path) if isinstance(path, str) else path
+    # Imported here, because it needs Pillow, and these settings.
+    from persqa_client.inputs.memory_pictures import Picture, embed_picture, explain_no_picture
+
+    if not isinstance(value, Picture):
+        instead = explain_no_picture(value)
+        raise ValueError(instead or "must be a path, the bytes of a file, or a PIL image")
+    return embed_picture(value, "the picture")
+
+
+# Hours, minutes and seconds: 8h, 1h30m, 90s.
+DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.IGNORECASE)
+
+
+def read_duration(value: object) -> object:
+    """Seconds of a text such as ``1h30m``."""
+    if not isinstance(value, str):
+        return value
+    found = DURATION.fullmatch(value.replace(" ", ""))
+    if found is None or not any(found.groups()):
+        raise ValueError("must be a time such as 8h, 90m or 3600 (seconds)")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
 Kind = TypeVar("Kind", bound=Settings)
 
 
@@ -115,6 +181,19 @@ def build_settings(kind: type[Kind], **values: Any) -> Kind:
     else:
         return made
     raise SettingsError(message)
+
+
+def check_extra_body(fields: dict[str, Any]) -> dict[str, Any]:
+    if reserved := fields.keys() & RESERVED_REQUEST_FIELDS:
+        raise ValueError(f"can't set {min(reserved)}: the run sets it itself")
+    try:
+        as_sent = orjson.loads(orjson.dumps(fields))
+    except TypeError as error:
+        raise ValueError(f"can't be sent as JSON ({error})") from error
+    if as_sent != fields:
+        name = next(name for name in fields if as_sent[name] != fields[name])
+        raise ValueError(f"can't be sent as JSON: the value of {name} would change")
+    return fields
 
 
 def check_header_name(name: str) -> str:

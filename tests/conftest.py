@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 import respx
+from hypothesis import HealthCheck, settings
 
 from persqa_client.endpoints.session import Session
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
@@ -21,6 +22,9 @@ from tests.vllm_server.processes import find_marked
 
 def pytest_configure() -> None:
     """A shell that starts the tests in its background has Ctrl-C ignored, and what a test starts would inherit that."""
+    # A busy machine is no defect.
+    settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("untimed")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

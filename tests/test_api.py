@@ -162,11 +162,6 @@ WRONG_ROWS = "rows is of the type {}: give the path of a file or a folder as tex
             WRONG_ROWS.format("NoneType"),
         ),
         (5, {}, WRONG_ROWS.format("int")),
-        (
-            b"a.png",
-            {},
-            WRONG_ROWS.format("bytes"),
-        ),
         ([], {}, "rows has no rows to ask about."),
         ("empty.csv", {}, "empty.csv has no rows to ask about."),
         (
@@ -194,7 +189,7 @@ WRONG_ROWS = "rows is of the type {}: give the path of a file or a folder as tex
         (["a.png"], {"tag": "a b"}, "tag: "),
         (["a.png"], {"without": "hairs"}, "without: 'hairs' is not a known need (did you mean hair?)"),
         (["a.png"], {"strategy": "constrained"}, "strategy: must be 'auto', "),
-        (["a.png"], {"probes": False, "strategy": "prefill"}, "strategy prefill needs the probes"),
+        (["a.png"], {"probes": False, "strategy": "prefill"}, 'strategy="prefill" needs the probes'),
     ],
 )
 def test_a_wrong_call_is_one_sentence(

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from PIL import Image
 
@@ -158,6 +159,14 @@ async def test_a_closed_client_says_so(red: str, settings: dict[str, Any]) -> No
     await client.aclose()
     with pytest.raises(RuntimeError, match="The client is closed"):
         await client.ask(red)
+
+
+async def test_a_given_http_client_is_not_closed(red: str, settings: dict[str, Any]) -> None:
+    async with httpx2.AsyncClient(trust_env=False) as own:
+        for _ in range(2):
+            async with PersQAClient(**settings, probes=False, http_client=own) as client:
+                assert (await client.ask(red)).answer.startswith("<mam> ")
+            assert not own.is_closed
 
 
 @pytest.mark.slow

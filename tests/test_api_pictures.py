@@ -130,7 +130,7 @@ async def test_a_client_takes_them_and_gives_rows_back_without_content(simulator
     async with PersQAClient(endpoint) as client:
         record = await client.ask(RED, encode(RED), red, question="What colour is <mam>?")
         assert "in 3 dark pictures" in record.answer
-        with pytest.raises(RowError, match="row 1, picture 2 is text"):
+        with pytest.raises(RowError, match="Picture 2 is text"):
             await client.ask(red, b"text")
         assert isinstance(await client.answer(encode(RED)), Record)
     rows = sorted([row async for row, _ in stream([RED, red, b"text"], endpoint)])  # type: ignore[type-var]
@@ -147,7 +147,7 @@ def test_a_pil_image_of_a_cut_file_fails_alone(simulator: Simulator) -> None:
     assert summary.tally.succeeded == 1
     failed = summary.failures[0]
     assert (failed["image"], failed["id"], failed["error"]["code"]) == ("row 1, picture 1", 7, "image_unreadable")
-    assert "Line 1: row 1, picture 1 is unusable: the image can't be encoded (" in failed["error"]["message"]
+    assert "Row 1, picture 1 is unusable: the image can't be encoded (" in failed["error"]["message"]
 
 
 def test_a_client_is_not_opened_by_a_plain_with() -> None:
@@ -164,4 +164,4 @@ def test_a_user_script_runs(simulator: Simulator, red: Path, tmp_path: Path) -> 
     assert lines[0] == "4 {}"
     assert lines[2].startswith("<bo>")
     assert lines[3] == "image_not_a_picture"
-    assert len(lines) == 6
+    assert lines[6:] == ["1 True ['red.png']", "1 False ['red.png']", "1 {'accept': 1, 'reject': 1} True", "2"]

@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 }
 LOWER = frozenset(MAY_IMPORT)
 MAY_IMPORT["run"] = LOWER - {"simulator"}
-MAY_IMPORT["api"] = MAY_IMPORT["run"] | {"run"}
+MAY_IMPORT["api"] = MAY_IMPORT["run"] | {"run", "report", "formats"}
 MAY_IMPORT["report"] = frozenset({"root", "images", "inputs", "storage", "run"})
 MAY_IMPORT["records"] = frozenset({"root", "storage", "run", "report"})
 MAY_IMPORT["formats"] = frozenset({"root", "images", "inputs", "storage", "records"})

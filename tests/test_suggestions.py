@@ -11,9 +11,29 @@ import pytest
 from persqa_client import suggestions
 from persqa_client.errors import RowError
 from persqa_client.images.references import read_reference
-from persqa_client.suggestions import find_similar_path
+from persqa_client.suggestions import find_similar_name, find_similar_path
 
 NFC, NFD = (unicodedata.normalize(form, "été.jpg") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(
+    ("given", "names", "similar"),
+    [
+        ("hooman", ["human", "animal"], "human"),
+        ("tga", ["tag", "question"], "tag"),
+        ("Max_Token", ["max-tokens", "max-tokens-total", "max-wall"], "max-tokens"),
+        ("--jsn", ["--json", "--to"], "--json"),
+        ("english", ["en", "zh"], "en"),
+        ("price", ["price-in", "price-out"], None),
+        ("teeth", ["text", "hair"], None),
+        ("red", ["drawn", "cropped"], None),
+        ("run", ["dry-run"], None),
+        ("x", ["s"], None),
+        ("  ", ["en"], None),
+    ],
+)
+def test_only_a_name_with_few_slips_is_suggested(given: str, names: list[str], similar: str | None) -> None:
+    assert find_similar_name(given, names) == similar
 
 
 def write(path: Path) -> Path:

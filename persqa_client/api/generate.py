@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from persqa_client.api.argument_errors import errors_by_arguments
-from persqa_client.config import Endpoint
+from persqa_client.api.argument_errors import (
+    NO_ARGUMENTS,
+    Place,
+    errors_by_arguments,
+    explains_arguments,
+    word_message,
+)
+from persqa_client.api.arguments import as_list, find_inputs, list_endpoints
+from persqa_client.config import UNKNOWN_MODEL, Endpoint
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.memory_pictures import Picture, Rows
-from persqa_client.inputs.opening import expand_existing, names_input, open_inputs
+from persqa_client.inputs.memory_pictures import Picture, Rows, is_lone_picture
+from persqa_client.inputs.opening import open_inputs
 from persqa_client.inputs.sources import InMemorySource, Source
-from persqa_client.run.background import Monitor, execute_blocking
+from persqa_client.probing.only_model import add_model, lacks_model
+from persqa_client.run.background import Monitor, call_blocking, execute_blocking
 from persqa_client.run.progress import OnProgress, check_callback, report_run
 from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
-from persqa_client.run.settings import ENDPOINT_FLAGS, UuidChoice, as_one_path, make_run_settings
+from persqa_client.run.settings import ENDPOINT_FLAGS, RunSettings, UuidChoice, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, RowLayoutChoice
 from persqa_client.urls import expand_home
@@ -28,13 +37,14 @@ from persqa_client.urls import expand_home
 NO_SETTINGS = frozenset({"rows", "output", "on_progress", "progress"})
 
 
+@explains_arguments("generate", NO_ARGUMENTS)
 @errors_by_arguments()
 def generate(
-    rows: str | Path | Sequence[str | Path] | Mapping[str, Any] | Rows,
+    rows: Picture | Sequence[str | Path] | Mapping[str, Any] | Rows,
     output: str | Path | None = None,
     *,
     base_url: str | Sequence[str] = (),
-    model: str = "",
+    model: str | None = None,
     api_key_env: str | Sequence[str] | None = None,
     api_key_command: str | Sequence[str] | None = None,
     header: str | Sequence[str] | None = None,
@@ -59,7 +69,7 @@ def generate(
     tag_key: str = "tag",
     describe: str | None = None,
     describe_key: str | None = None,
-    reference: str | Path | None = None,
+    reference: Picture | None = None,
     reference_key: str | None = None,
     box: BoxMode | None = None,
     box_key: str = "box",
@@ -111,12 +121,13 @@ def generate(
 
     rows: an input of ``persqa run``, such as the path of a JSONL file or a folder, or a list of them; or the rows
         themselves, in an iterable: dicts, or images alone. An image is a path, the bytes of a file, or a PIL image. Of
-        one that is no file, the rows of the output have the place: ``row 3, picture 1``.
+        one that is no file, the rows of the output have the place: ``row 3, picture 1``. One dict or image is one row.
     output: JSONL file to write; None: the rows are in ``Summary.records`` and ``Summary.failures``.
 
     The endpoints, either by their addresses or as ``endpoint``:
 
-    base_url, model: one address or several, such as ``http://HOST:8000/v1``, and the model that they serve.
+    base_url, model: one address or several, such as ``http://HOST:8000/v1``, and the model that they serve; without
+        it, the only one.
     api_key_env, api_key_command: variable of the environment with the key, or command that prints it.
     header: ``NAME=@VARIABLE``, a further header with its value in a variable.
     ca_cert, client_cert: PEM files, the certificates to trust; ``FILE`` or ``FILE:KEY``, the client's own.
@@ -168,7 +179,7 @@ def generate(
     check_callback(on_progress)
     flags = {name: value for name, value in given.items() if name not in ENDPOINT_FLAGS | NO_SETTINGS}
     flags["bank"] = str(bank)
-    flags["extra_body"] = dict(extra_body or {})
+    flags["extra_body"] = {} if extra_body is None else extra_body
     inputs = find_inputs(rows)
     certificate = None if ca_cert is None else expand_home(str(ca_cert))
     credentials = Credentials(
@@ -184,52 +195,55 @@ def generate(
     if not (base_url or endpoint):
         raise SettingsError("Give at least one endpoint: its address as base_url, or endpoint.")
     if by_url:
-        endpoints = list(make_endpoints(as_list(base_url), model, credentials, os.environ))
+        endpoints = list(make_endpoints(as_list(base_url), model or UNKNOWN_MODEL, credentials, os.environ))
     else:
-        endpoints = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint)
+        endpoints = list_endpoints(endpoint)
     settings = make_run_settings(endpoints, flags, input=as_one_path(inputs), output=output)
+    place: Place = "file" if inputs else "memory"
+    with errors_by_arguments(place):
+        source = open_rows(rows, inputs, settings)
+        if lacks_model(endpoints):
+            settings = settings.with_endpoints(call_blocking(add_model(endpoints, settings.limits.timeout)))
+        summary = execute_blocking(Run(settings, source), *choose_monitors(on_progress, shows_bar=progress))
+    return word_summary(summary, place)
+
+
+def open_rows(rows: object, inputs: Sequence[str | Path], settings: RunSettings) -> Source:
+    """Raises SettingsError, also for an input without rows."""
+    recipe = settings.recipe
     source: Source
     if inputs:
         source = open_inputs(
             inputs,
-            settings.recipe.image_key,
+            recipe.image_key,
             leave_out=is_file_of(settings),
             lists_images=has_listing(settings),
-            row_layout=settings.recipe.row_layout,
+            row_layout=recipe.row_layout,
         )
     else:
-        own = [rows] if isinstance(rows, Mapping) else list(cast(Rows, rows))
-        source = InMemorySource(own, settings.recipe.image_key)
+        is_one = isinstance(rows, Mapping) or is_lone_picture(rows)
+        source = InMemorySource([rows] if is_one else list(cast(Rows, rows)), recipe.image_key, recipe.reference_key)
     if settings.output is None or not settings.output.exists():
         refuse_empty_source(source)
-    monitors: list[Monitor] = [partial(report_run, on_progress=on_progress)] if on_progress is not None else []
-    if progress:
+    return source
+
+
+def choose_monitors(on_progress: OnProgress | None, *, shows_bar: bool) -> Iterator[Monitor]:
+    if on_progress is not None:
+        yield partial(report_run, on_progress=on_progress)
+    if shows_bar:
         # Imported here: it takes 60 ms.
         from persqa_client.run.progress_display import QuietConsole, show_progress
 
-        monitors.append(partial(show_progress, console=QuietConsole(stderr=True)))
-    return execute_blocking(Run(settings, source), *monitors)
+        yield partial(show_progress, console=QuietConsole(stderr=True))
 
 
-def find_inputs(rows: object) -> list[str | Path]:
-    """The inputs that ``rows`` names; none if they are rows. A list of paths is one of inputs if any is no image.
-
-    Raises SettingsError for other objects.
-    """
-    if isinstance(rows, str | Path):
-        if not str(rows):
-            raise SettingsError("rows is empty: name a file or a folder, or give the rows themselves.")
-        return [expand_existing(rows)]
-    if isinstance(rows, Picture) or not isinstance(rows, Iterable):
-        raise SettingsError(
-            f"rows is of the type {type(rows).__name__}: give the path of a file or a folder as text, or rows in an "
-            "iterable."
-        )
-    if not isinstance(rows, list | tuple) or not all(isinstance(each, str | Path) for each in rows):
-        return []
-    paths = list(map(expand_existing, rows))
-    return paths if any(names_input(os.fspath(each)) for each in paths) else []
+def word_summary(summary: Summary, place: Place) -> Summary:
+    """What is returned is worded as errors are. Files are for every reader."""
+    failures = [{**row, "error": word_error(row["error"], place)} for row in summary.failures]
+    notes, findings = (tuple(map(word_message, texts)) for texts in (summary.notes, summary.findings))
+    return replace(summary, failures=failures, notes=notes, findings=findings)
 
 
-def as_list(value: str | Sequence[str] | None) -> list[str]:
-    return [] if value is None else [value] if isinstance(value, str) else list(value)
+def word_error(error: dict[str, Any], place: Place) -> dict[str, Any]:
+    return {**error, "message": word_message(error["message"], place)}

@@ -52,6 +52,8 @@ def read_config(path: Path, parameters: Iterable[Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in read_toml(path).items():
         name = key.replace("-", "_")
+        if name not in known and isinstance(value, dict):
+            raise typer.BadParameter(f"{path} has a table [{key}]: write its keys above all tables, without that line.")
         if name not in known:
             similar = find_similar_name(name, known)
             meant = "" if similar is None else f" (did you mean {similar.replace('_', '-')}?)"

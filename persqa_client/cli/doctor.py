@@ -9,16 +9,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from persqa_client.cli.execute import read_credentials
-from persqa_client.cli.exits import EXIT_NO_SERVER, EXIT_USAGE, exit_with_error
-from persqa_client.cli.messages import print_message, show_controls
-from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling, build_settings
+from persqa_client import __version__
+from persqa_client.cli.endpoint_flags import read_credentials
+from persqa_client.cli.exits import EXIT_NO_SERVER, EXIT_OK, EXIT_USAGE, exit_with_error
+from persqa_client.cli.json_result import describe_reason_of_end, print_as_json
+from persqa_client.cli.messages import print_warning
+from persqa_client.cli.results import print_results
+from persqa_client.config import DEFAULT_MAX_PIXELS, UNKNOWN_MODEL, Endpoint, Limits, Sampling, build_settings
 from persqa_client.endpoints.credentials import make_endpoints
 from persqa_client.endpoints.session import Session
-from persqa_client.errors import PersQAError, SettingsError
+from persqa_client.errors import PersQAError, RunStopped, SettingsError
 from persqa_client.keys import mask_keys
 from persqa_client.probing.capabilities import (
     ServerCapabilities,
@@ -27,6 +28,7 @@ from persqa_client.probing.capabilities import (
     list_warnings,
     resolve_strategy,
 )
+from persqa_client.probing.only_model import MAX_MODELS_SHOWN
 from persqa_client.probing.probe import identify_server, probe_server
 from persqa_client.types import Strategy
 
@@ -34,7 +36,6 @@ from persqa_client.types import Strategy
 Finding = tuple[str, str]
 
 MAX_CONCURRENCY = 8
-MAX_MODELS_SHOWN = 5
 FAMILIES_BY_PATCH = {28: "Qwen2-VL, Qwen2.5-VL", 32: "Qwen3-VL"}
 DEFAULT_PATCH = 28
 # Upper bound of the prompt's tokens without images, in English and Chinese.
@@ -43,29 +44,43 @@ TEXT_TOKENS = 400
 MIN_IMAGE_TOKENS = 64
 
 
-def print_report(base_url: str, model: str | None, flags: Mapping[str, Any], timeout: float) -> None:
+def print_report(base_url: str, model: str | None, flags: Mapping[str, Any], timeout: float, *, as_json: bool) -> None:
     """``flags``: those of the credentials, by name."""
+    result: dict[str, Any] = {"version": __version__, "exit_code": EXIT_OK}
     try:
-        (endpoint,) = make_endpoints([base_url], model or "?", read_credentials(flags), os.environ)
+        (endpoint,) = make_endpoints([base_url], model or UNKNOWN_MODEL, read_credentials(flags), os.environ)
         limits = build_settings(
             Limits, timeout=timeout, concurrency=MAX_CONCURRENCY, max_attempts=2, max_outage=timeout
         )
         endpoint, server, notes = asyncio.run(diagnose(endpoint, limits, choose_model=model is None))
-    except SettingsError as error:
-        exit_with_error(error, EXIT_USAGE)
+        result |= {"endpoint": endpoint.full_url, "model": endpoint.model, "server": server.to_json(), "notes": notes}
+        if not as_json:
+            print_results(list_findings(endpoint, server, notes), Console())
+        refuse_without_vision(server)
     except PersQAError as error:
-        exit_with_error(error, EXIT_NO_SERVER)
+        code = EXIT_USAGE if isinstance(error, SettingsError) else EXIT_NO_SERVER
+        if as_json:
+            print_as_json(result | {"exit_code": code, "reason": describe_reason_of_end(error, code)})
+        exit_with_error(error, code)
+    warnings = [mask_keys(warning) for warning in list_warnings([server], [endpoint.base_url])]
+    command = suggest_command(server, endpoint, flags)
+    if as_json:
+        print_as_json(result | {"warnings": warnings, "command": command})
+        return
+    for warning in warnings:
+        print_warning(warning)
     console = Console()
-    print_findings(list_findings(endpoint, server, notes), console)
+    console.print("\nSettings to use:", style="bold")
+    console.print(command, soft_wrap=True, markup=False, highlight=False)
+
+
+def refuse_without_vision(server: ServerCapabilities) -> None:
+    """Raises RunStopped if the server can't be used for a run."""
     reason = explain_unusable_vision(server)
     if reason is None and server.vision is not None and server.vision.state == "failed":
         reason = f"A request with an image was not answered: {server.vision.text}"
     if reason is not None:
-        exit_with_error(f"This server cannot be used for a run. {reason}", EXIT_NO_SERVER)
-    for warning in list_warnings([server], [endpoint.base_url]):
-        print_message(f"Warning: {mask_keys(warning)}")
-    console.print("\nSettings to use:", style="bold")
-    console.print(suggest_command(server, endpoint, flags), soft_wrap=True, markup=False, highlight=False)
+        raise RunStopped("no_pictures", f"This server cannot be used for a run. {reason}")
 
 
 async def diagnose(
@@ -81,15 +96,6 @@ async def diagnose(
     async with Session(endpoint, limits=limits) as session:
         server = await probe_server(session, thorough=True)
         return endpoint, server, session.profile.dialect.describe_changes()
-
-
-def print_findings(findings: list[Finding], console: Console) -> None:
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for label, text in findings:
-        table.add_row(label, Text(show_controls(text)))
-    console.print(table)
 
 
 def list_findings(endpoint: Endpoint, server: ServerCapabilities, notes: list[str]) -> list[Finding]:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from persqa_client.cli import limit_flags as limits
 from persqa_client.cli import run_flags as flag
 from persqa_client.cli.exits import logged_command
-from persqa_client.cli.usage import path
+from persqa_client.cli.output_names import rows_file
 
 # Flags of ``persqa run`` that the command does not have, with the values that a run has without them.
 FIXED_FLAGS = {"serve_args": None, "device": "auto", "vllm_command": None}
@@ -21,7 +22,11 @@ PilotRows = Annotated[
 Output = Annotated[
     Path | None,
     flag.files_option(
-        "--output", "-o", metavar="FILE.jsonl", parser=path, help="Only for the command of the run, which is printed."
+        "--output",
+        "-o",
+        metavar="FILE.jsonl",
+        parser=rows_file,
+        help="Only for the command of the run, which is printed.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
@@ -75,17 +80,17 @@ def estimate(
     header: flag.Header = None,
     ca_cert: flag.CaCert = None,
     client_cert: flag.ClientCert = None,
-    concurrency: flag.Concurrency = "auto",
-    max_concurrency: flag.MaxConcurrency = 512,
-    rps: flag.RequestsPerSecond = None,
-    rpm: flag.RequestsPerMinute = None,
-    tpm: flag.TokensPerMinute = None,
-    limits_share: flag.LimitsShare = None,
-    timeout: flag.Timeout = 120.0,
-    max_attempts: flag.MaxAttempts = 5,
-    max_outage: flag.MaxOutage = 600.0,
-    price_in: flag.PriceIn = None,
-    price_out: flag.PriceOut = None,
+    concurrency: limits.Concurrency = "auto",
+    max_concurrency: limits.MaxConcurrency = 512,
+    rps: limits.RequestsPerSecond = None,
+    rpm: limits.RequestsPerMinute = None,
+    tpm: limits.TokensPerMinute = None,
+    limits_share: limits.LimitsShare = None,
+    timeout: limits.Timeout = 120.0,
+    max_attempts: limits.MaxAttempts = 5,
+    max_outage: limits.MaxOutage = 600.0,
+    price_in: limits.PriceIn = None,
+    price_out: limits.PriceOut = None,
     json: flag.AsJSON = False,
     quiet: Quiet = False,
     log_file: flag.LogFile = None,

@@ -16,49 +16,45 @@ import typer
 from rich.console import Console
 
 from persqa_client import __version__
-from persqa_client.cli.execute import (
-    execute_with_signals,
-    print_warning,
-    read_endpoints,
-    read_settings,
-    run_coroutine,
-    show_logged_warnings,
-)
+from persqa_client.cli.endpoint_flags import read_endpoints
+from persqa_client.cli.execute import execute_with_signals, read_settings, run_coroutine
 from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_OK, EXIT_USAGE, count_of, exit_with_error
 from persqa_client.cli.json_result import describe_reason_of_end, print_as_json
-from persqa_client.cli.messages import log_message, print_message
+from persqa_client.cli.messages import log_message, print_message, print_warning, show_logged_warnings
 from persqa_client.cli.results import print_results
-from persqa_client.config import Endpoint, VerifyChoice
+from persqa_client.config import UNKNOWN_MODEL, Endpoint, VerifyChoice
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.engines.budget import format_amount
 from persqa_client.errors import RunStopped, SettingsError, StorageError, UnusableInput
 from persqa_client.inputs.opening import expand_existing, open_inputs
 from persqa_client.inputs.sources import Source
 from persqa_client.keys import mask_keys, mask_secrets
+from persqa_client.probing.only_model import add_model, lacks_model
 from persqa_client.run.estimate import RunEstimate, bound_question, estimate_run
-from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
 from persqa_client.run.input_survey import InputSurvey, RowMeter, survey_input
 from persqa_client.run.intervals import Estimate
-from persqa_client.run.pilot import Pilot, make_pilot_settings
+from persqa_client.run.pilot import Pilot, find_model_family, make_pilot_settings
 from persqa_client.run.plan import RunPlan
 from persqa_client.run.preview import Sample
 from persqa_client.run.prices import KnownPrice, find_known_price
 from persqa_client.run.run import Run
-from persqa_client.run.run_input import refuse_empty_source
+from persqa_client.run.run_input import plan_for_source, refuse_empty_source
 from persqa_client.run.settings import RunSettings
 
 # Flags that the command has, and those with a value; a run has none of them.
 OWN_SWITCHES, OWN_FLAGS = frozenset({"--json", "--quiet", "-q"}), ("--pilot",)
 DEFAULT_OUTPUT = "qa.jsonl"
+# Columns of the labels; codes of failures are among them.
+LABEL_WIDTH = 17
 
 
 def estimate_at_endpoints(flags: dict[str, Any], rows: int, *, as_json: bool, quiet: bool) -> None:
     """``rows``: those of the pilot."""
     report: dict[str, Any] = {"version": __version__, "exit_code": EXIT_OK}
     try:
-        settings, source = open_estimate(flags)
-        plan = RunPlan(settings, find_input_folder(source, settings.image_root), recorded_roots_of(source))
-        meter = RowMeter(plan)
+        plan, source = open_estimate(flags)
+        settings, asks = plan.settings, bool(flags["base_url"]) and rows > 0
+        meter = RowMeter(plan, run_coroutine(find_model_family(plan)) if asks else None)
         survey = read_with_status(source, meter, settings.limit, quiet=quiet)
         for warning in source.warnings():
             print_warning(warning)
@@ -66,7 +62,7 @@ def estimate_at_endpoints(flags: dict[str, Any], rows: int, *, as_json: bool, qu
         report |= describe_survey(survey, meter)
         if not survey.usable:
             raise UnusableInput("no_rows", "None of the rows can be asked about.")
-        if flags["base_url"] and rows:
+        if asks:
             sample = Sample(source, rows, settings.limit, shard=settings.shard, total=survey.rows)
             pilot = run_pilot(settings, Pilot(sample, meter), quiet=quiet)
             report |= report_pilot(pilot, survey, settings, as_json=as_json)
@@ -89,12 +85,12 @@ def estimate_at_endpoints(flags: dict[str, Any], rows: int, *, as_json: bool, qu
         show_lines_of([("to run it", command)], as_json=as_json)
 
 
-def open_estimate(flags: dict[str, Any]) -> tuple[RunSettings, Source]:
+def open_estimate(flags: dict[str, Any]) -> tuple[RunPlan, Source]:
     """Raises SettingsError, and RunStopped if the server does not name its model."""
     if flags["base_url"]:
-        endpoints = read_endpoints(flags, can_ask=True)
+        endpoints = read_endpoints(flags)
     else:
-        endpoints = (Endpoint(base_url=PLACEHOLDER_URL, model=flags["model"] or "?"),)
+        endpoints = (Endpoint(base_url=PLACEHOLDER_URL, model=flags["model"] or UNKNOWN_MODEL),)
     settings = read_settings(flags, endpoints)
     source = open_inputs(
         list(map(expand_existing, flags["input"])),
@@ -104,7 +100,13 @@ def open_estimate(flags: dict[str, Any]) -> tuple[RunSettings, Source]:
     )
     refuse_empty_source(source)
     show_logged_warnings()
-    return settings, source
+    plan = plan_for_source(settings, source)
+    if flags["base_url"] and lacks_model(endpoints):
+        first, *further = run_coroutine(add_model(endpoints, settings.limits.timeout))
+        print_message(f"Model: {mask_keys(first.model)}")
+        changes = {"endpoint": first, "further_endpoints": tuple(further)}
+        plan = plan.with_settings(settings.model_copy(update=changes))
+    return plan, source
 
 
 def read_with_status(source: Source, meter: RowMeter, limit: int | None, *, quiet: bool) -> InputSurvey:
@@ -146,7 +148,7 @@ def report_pilot(pilot: Pilot, survey: InputSurvey, settings: RunSettings, *, as
 
 def show_lines_of(lines: Iterator[tuple[str, str]] | Sequence[tuple[str, str]], *, as_json: bool) -> None:
     # The width of both parts, since they are printed one after the other.
-    lines = [(f"{label:<15}", text) for label, text in lines]
+    lines = [(f"{label:<{LABEL_WIDTH}}", text) for label, text in lines]
     for label, text in lines:
         log_message(f"{label} {text}")
     if not as_json:
@@ -170,7 +172,8 @@ def list_survey(survey: InputSurvey, meter: RowMeter, verify: VerifyChoice) -> I
 def describe_pictures(survey: InputSurvey) -> str:
     if not survey.is_sampled:
         size = format_bytes(survey.picture_bytes)
-        return f"{survey.pictures:,}, {survey.different_pictures:,} different ones with {size}"
+        different = f", {survey.different_pictures:,} different ones"
+        return f"{survey.pictures:,}{'' if survey.pictures == survey.different_pictures else different} with {size}"
     return (
         f"about {survey.factor * survey.pictures:,.0f}; those of {survey.measured:,} rows, spread over the input, were "
         "read, and the figures are for all rows, if they are alike"
@@ -217,8 +220,18 @@ def format_interval(value: float, low: float, high: float, form: Callable[[float
 
 
 def format_times(seconds: Estimate) -> str:
-    texts = [str(timedelta(seconds=round(one))) if math.isfinite(one) else "any time" for one in seconds]
-    return f"about {texts[0]} ({texts[1]} to {texts[2]})"
+    """
+    >>> format_times(Estimate(0.2, 0.1, 0.4)), format_times(Estimate(30, 20, 80)), format_times(Estimate(90, 90, 90))
+    ('less than a second', 'about 30 s (20 s to 0:01:20)', 'about 0:01:30')
+    """
+    value, low, high = [format_seconds_roughly(one) if math.isfinite(one) else "any time" for one in seconds]
+    if seconds.high < 1:
+        return "less than a second"
+    return f"about {value}" if value == low == high else f"about {value} ({low} to {high})"
+
+
+def format_seconds_roughly(seconds: float) -> str:
+    return f"{round(seconds)} s" if round(seconds) < 60 else str(timedelta(seconds=round(seconds)))
 
 
 def format_bytes(number: int) -> str:

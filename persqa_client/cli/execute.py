@@ -5,90 +5,72 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 import typer
 
+from persqa_client.cli.dry_run import print_requests
+from persqa_client.cli.endpoint_flags import CREDENTIAL_FLAGS, read_endpoints
 from persqa_client.cli.exits import EXIT_BUG, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_OK, EXIT_USAGE, exit_with_error
-from persqa_client.cli.messages import has_log_file, log_message, print_message, show_controls
+from persqa_client.cli.messages import has_log_file, log_message, print_message, print_warning, show_logged_warnings
 from persqa_client.cli.preview import print_kept_rows, report_preview
 from persqa_client.cli.results import report_result, report_stop
 from persqa_client.cli.run import Mode
 from persqa_client.cli.run_report import check_report, write_run_report
-from persqa_client.client.dialect import Dialect
-from persqa_client.client.request import render_preview
-from persqa_client.config import Endpoint, Limits, build_settings
-from persqa_client.endpoints.credentials import Credentials, make_endpoints
-from persqa_client.endpoints.session import Session
+from persqa_client.config import Endpoint
 from persqa_client.errors import (
     MaskedError,
     OutputClosed,
-    RowError,
     RunStopped,
     SettingsError,
     StorageError,
     UnusableInput,
 )
-from persqa_client.images.prepare import load_image
 from persqa_client.inputs.opening import expand_existing, open_inputs
-from persqa_client.inputs.shards import iterate_rows
 from persqa_client.inputs.sources import Source
-from persqa_client.keys import mask_keys, mask_secrets
-from persqa_client.probing.probe import identify_server
-from persqa_client.questions.tasks import TaskMaker
+from persqa_client.keys import mask_keys
+from persqa_client.probing.only_model import add_model, lacks_model
 from persqa_client.run.background import STOPPING_MESSAGE, Monitor, execute_with_monitors, tune_gc
-from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
 from persqa_client.run.metrics import check_metrics_port
-from persqa_client.run.plan import RunPlan
 from persqa_client.run.preview import Preview, Sample, make_preview_settings
 from persqa_client.run.progress_display import QuietConsole, log_progress, show_progress
 from persqa_client.run.run import Run
-from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
+from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source, refuse_output_as_input
 from persqa_client.run.settings import RunSettings, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
-from persqa_client.types import BadRow, Request, Row, TaskId
-from persqa_client.urls import add_query
+from persqa_client.storage.run_files import RunFiles
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 with suppress(ImportError):  # There is no uvloop for Windows.
     new_event_loop = importlib.import_module("uvloop").new_event_loop
 
 Value = TypeVar("Value")
-# In place of a model that the endpoint is asked for; number of models in a message.
-UNKNOWN_MODEL, MAX_MODELS_SHOWN = "?", 5
 # Seconds between the figures in a log file.
 LOG_INTERVAL = 60.0
-# Rows shown by a dry run.
-DRY_RUN_ROWS = 3
 # Flags of ``persqa run`` that are not run settings; they select or start the server.
-CREDENTIAL_FLAGS = ("api_key_env", "api_key_command", "header", "ca_cert", "client_cert")
 SERVER_FLAGS = frozenset(
     ("base_url", "model", *CREDENTIAL_FLAGS, "serve", "serve_args", "serve_timeout", "device", "vllm_command")
 )
 
 
 def run_at_endpoints(flags: dict[str, Any], mode: Mode) -> None:
+    """All that needs no server is checked before one is asked for its model."""
     try:
-        endpoints = read_endpoints(flags, can_ask=not mode.dry_run)
+        endpoints = read_endpoints(flags)
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
-    except RunStopped as error:
-        exit_with_error(error, EXIT_NO_SERVER)
-    except KeyboardInterrupt:
-        print_message("Stopped. No row was asked about.", logging.WARNING)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
     run, report = prepare_run(flags, endpoints, mode)
+    if lacks_model(endpoints):
+        use_model_of_endpoint(run)
     try:
         code = execute(run, report)
     finally:
@@ -96,46 +78,24 @@ def run_at_endpoints(flags: dict[str, Any], mode: Mode) -> None:
     raise typer.Exit(code)
 
 
-def read_endpoints(flags: dict[str, Any], *, can_ask: bool) -> tuple[Endpoint, ...]:
-    """Without --model, the first endpoint is asked for the only model that it serves, if ``can_ask``.
-
-    Raises SettingsError if endpoint or model is missing, or if flags need ``--serve``; RunStopped like
-    ``identify_server``.
-    """
-    for name, default in (("serve_args", None), ("device", "auto"), ("vllm_command", None)):
-        if flags[name] != default:
-            raise SettingsError(f"--{name.replace('_', '-')} needs --serve MODEL, which starts a server.")
-    urls, model, credentials = flags["base_url"] or [], flags["model"] or "", read_credentials(flags)
-    if not urls or model:
-        return make_endpoints(urls, model, credentials, os.environ)
-    if not can_ask:
-        raise SettingsError("--model: name one of the endpoint's models (persqa doctor lists them).")
-    endpoints = make_endpoints(urls, UNKNOWN_MODEL, credentials, os.environ)
-    model = run_coroutine(find_only_model(endpoints[0], flags["timeout"]))
-    print_message(f"Model: {mask_keys(model)}")
-    return tuple(endpoint.model_copy(update={"model": model}) for endpoint in endpoints)
-
-
-async def find_only_model(endpoint: Endpoint, timeout: float) -> str:
-    """Raises SettingsError if the server lists no model or several, and RunStopped if it does not answer."""
-    limits = build_settings(Limits, timeout=timeout, max_attempts=2, max_outage=0)
-    async with Session(endpoint, limits=limits) as session:
-        models = (await identify_server(session)).models
-    if len(models) == 1:
-        return models[0]
-    shown = ", ".join(models[:MAX_MODELS_SHOWN]) + (", …" if len(models) > MAX_MODELS_SHOWN else "")
-    reason = f"the endpoint serves {len(models)} models: {shown}" if models else "the endpoint lists none"
-    raise SettingsError(f"--model: name the model to use; {reason}.")
-
-
-def read_credentials(flags: Mapping[str, Any]) -> Credentials:
-    return Credentials(
-        flags["api_key_env"] or (),
-        flags["api_key_command"] or (),
-        flags["header"] or (),
-        flags["ca_cert"],
-        flags["client_cert"],
-    )
+def use_model_of_endpoint(run: Run) -> None:
+    """Exits if the first endpoint does not serve exactly one model."""
+    settings = run.settings
+    try:
+        if settings.output is not None and not settings.is_stream:
+            files = RunFiles.for_output(settings.output)
+            refuse_output_as_input(run.source, files)
+            files.check_can_be_written()
+        endpoints = run_coroutine(add_model(settings.endpoints, settings.limits.timeout))
+        print_message(f"Model: {mask_keys(endpoints[0].model)}")
+        run.use_endpoint(*endpoints)
+    except SettingsError as error:
+        exit_with_error(error, EXIT_USAGE)
+    except RunStopped as error:
+        exit_with_error(error, EXIT_NO_SERVER)
+    except KeyboardInterrupt:
+        print_message("Stopped. No row was asked about.", logging.WARNING)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,22 +171,6 @@ def prepare_work(settings: RunSettings, source: Source, mode: Mode) -> tuple[Run
     return run, Report(partial(report_preview, preview=preview), stopped, shows_progress=not mode.quiet)
 
 
-def print_warning(warning: str) -> None:
-    print_message(f"Warning: {mask_keys(warning)}", logging.WARNING)
-
-
-class WarningHandler(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        print_warning(record.getMessage())
-
-
-def show_logged_warnings() -> None:
-    """Prints what the package logs for users of the API, in the form of the command's own warnings."""
-    logger = logging.getLogger("persqa_client")
-    if not logger.handlers:
-        logger.addHandler(WarningHandler(logging.WARNING))
-
-
 def read_settings(flags: dict[str, Any], endpoints: Sequence[Endpoint]) -> RunSettings:
     values = {name: value for name, value in flags.items() if value is not None and name not in SERVER_FLAGS}
     if extra_body := values.pop("extra_body", None):
@@ -243,53 +187,6 @@ def parse_extra_body(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SettingsError("--extra-body must be a JSON object, such as '{\"top_k\": 20}'.")
     return value
-
-
-def print_requests(settings: RunSettings, source: Source) -> bool:
-    """Whether any of the rows that are shown could be asked about."""
-    plan = RunPlan(settings, find_input_folder(source, settings.image_root), recorded_roots_of(source))
-    reader = plan.make_row_reader()
-    # Without a probe the server's features are unknown, so requests are shown as for vLLM 0.12 and later.
-    strategy = settings.recipe.strategy
-    task_maker = plan.make_task_maker("constrain" if strategy == "auto" else strategy)
-    urls = " or ".join(
-        add_query(f"{endpoint.base_url}/chat/completions", endpoint.query) for endpoint in settings.endpoints
-    )
-    usable = False
-    shown = list(islice(iterate_rows(source, settings.limit, settings.shard), DRY_RUN_ROWS))
-    if not shown and settings.shard is not None:
-        raise SettingsError(f"None of the rows is in the shard {settings.shard}.")
-    for line, position, name, path in shown:
-        row = reader.parse(position.number, line, name, path)
-        print(f"--- line {position.number}: POST {urls}")
-        if isinstance(row, BadRow):
-            print(show_controls(f"would fail: {row.message} ({row.code})"))
-            continue
-        for task_id in reader.task_ids(row):
-            try:
-                print(show_controls(render_request(row, task_id, plan, task_maker)))
-                usable = True
-            except RowError as error:
-                print(show_controls(f"would fail: {error.message} ({error.code})"))
-    for warning in source.warnings():
-        print_warning(warning)
-    return usable
-
-
-def render_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMaker) -> str:
-    """Raises RowError for a row that would fail before its request."""
-    settings = plan.settings
-    task = task_maker.make_task(row, task_id)
-    images = tuple(
-        load_image(reference, plan.image_roots, max_pixels=settings.recipe.max_pixels, mark=mark)
-        for reference, mark in row.views
-    )
-    return render_preview(
-        Request(task.system, images, task.prompt, task.seed, task.pattern, task.prefill),
-        model=mask_keys(settings.endpoint.model),
-        sampling=settings.sampling.model_copy(update={"extra_body": mask_secrets(settings.sampling.extra_body)}),
-        dialect=Dialect(constraint="structured_outputs", prefill="continue_final_message"),
-    )
 
 
 def execute(run: Run, report: Report) -> int:

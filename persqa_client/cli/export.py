@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from logging import WARNING
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE, count_of, exit_with_error
-from persqa_client.cli.messages import print_message
+from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, count_of, exit_with_error
+from persqa_client.cli.messages import configure_messages, print_message
 from persqa_client.cli.usage import path
 
 if TYPE_CHECKING:
     from persqa_client.formats.export import ExportReport, Stage
+    from persqa_client.formats.splits import Split
 
 STAGES: dict[Stage, tuple[str, str]] = {
     "group": ("Grouping", "row"),
@@ -93,6 +95,10 @@ def export_outputs(
         typer.Option("--details", help="In parquet, webdataset: also raw text, checks, seed, question id, tokens."),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one JSON object on standard output, and nothing else.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
 ) -> None:
     """Write the accepted answers of runs in the format that a trainer loads. Sends nothing.
 
@@ -105,31 +111,43 @@ def export_outputs(
     Example: persqa export qa.jsonl --to llava -o dataset --split train=0.9,val=0.1
     """
     # Imported here to keep --help fast (cli/run.py).
+    from persqa_client.cli.json_result import print_as_json
     from persqa_client.errors import SettingsError, StorageError
     from persqa_client.formats.export import ExportSettings, export_runs
     from persqa_client.formats.splits import Split, parse_parts
 
+    configure_messages(quiet=quiet or json)
     try:
         parts = Split(parse_parts(split), by, seed) if split is not None else None
-        with show_steps() as on_step:
+        with show_steps(quiet=quiet or json) as on_step:
             settings = ExportSettings(to, target, pictures, sent, paths == "absolute", parts, force, details)
             report = export_runs(outputs, settings, on_step=on_step)
     except (SettingsError, StorageError) as error:
+        if json:
+            print_as_json(describe_failed_export(error, EXIT_USAGE))
         exit_with_error(error, EXIT_USAGE)
     except KeyboardInterrupt:
-        print_message("Stopped. Nothing was exported.")
+        if json:
+            print_as_json(describe_failed_export(None, EXIT_INTERRUPTED))
+        print_message("Stopped. Nothing was exported.", WARNING)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    for line in describe_report_lines(report):
+    warnings = list_export_warnings(report, parts)
+    if json:
+        print_as_json(describe_export_result(report, warnings))
+    for line in describe_decisions(report.decisions):
         print_message(line)
+    for line in warnings:
+        print_message(line, WARNING)
+    print_message(describe_written(report))
 
 
 @contextmanager
-def show_steps() -> Iterator[Callable[[Stage, int], None]]:
+def show_steps(*, quiet: bool) -> Iterator[Callable[[Stage, int], None]]:
     """On a terminal, how far the export is; nothing else."""
     from rich.console import Console
 
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if quiet or not console.is_terminal:
         yield lambda stage, number: None
         return
     with console.status("Reading the files …") as status:
@@ -142,13 +160,11 @@ def show_steps() -> Iterator[Callable[[Stage, int], None]]:
         yield show
 
 
-def describe_report_lines(report: ExportReport) -> list[str]:
-    from persqa_client.formats.export_target import description_path
-
-    lines = describe_decisions(report.decisions)
-    for run in report.runs:
-        if run.state == "unfinished":
-            lines.append(f"{run.output} is unfinished: exported as far as it is.")
+def list_export_warnings(report: ExportReport, split: Split | None) -> list[str]:
+    """Rows that are not in the export, and parts of a split that are not as large as they should be."""
+    lines = [
+        f"{run.output} is unfinished: exported as far as it is." for run in report.runs if run.state == "unfinished"
+    ]
     if report.left_out:
         count = report.left_out.total()
         codes = ", ".join(f"{code} {number:,}" for code, number in report.left_out.most_common())
@@ -157,11 +173,57 @@ def describe_report_lines(report: ExportReport) -> list[str]:
     for name, number in report.files.items():
         if not number:
             lines.append(f"{name} has no rows: there are too few pictures or groups for its share.")
+    return [*lines, *describe_shares(report, split)]
+
+
+def describe_shares(report: ExportReport, split: Split | None) -> Iterator[str]:
+    from persqa_client.formats.splits import find_far_shares
+
+    if split is None or not all(report.files.values()):
+        return
+    rows = {Path(name).stem: number for name, number in report.files.items()}
+    if far := find_far_shares(split.parts, rows):
+        parts = ", ".join(f"{part.name} has {share:.0%} of the rows instead of {part.share:.0%}" for part, share in far)
+        parts = parts.replace("%", " %")
+        yield f"With few {split.by}s, the shares of --split are rough: {parts}. Another --seed gives others."
+
+
+def describe_written(report: ExportReport) -> str:
+    from persqa_client.formats.export_target import description_path
+
     pictures = f", {count_of(report.picture_files, 'picture')}" if report.picture_files else ""
-    rows = " + ".join(f"{number:,}" for number in report.files.values())
-    noun = "row" if report.row_count == 1 else "rows"
-    lines.append(f"{rows} {noun}{pictures}: {report.target}. See {description_path(report.target)}.")
-    return lines
+    rows = count_of(report.row_count, "row")
+    if len(report.files) > 1:
+        rows = f"{rows} ({', '.join(f'{name} {number:,}' for name, number in report.files.items())})"
+    return f"{rows}{pictures}: {report.target}. See {description_path(report.target)}."
+
+
+def describe_export_result(report: ExportReport, warnings: list[str]) -> dict[str, Any]:
+    from persqa_client import __version__
+    from persqa_client.formats.export_target import description_path
+
+    return {
+        "version": __version__,
+        "state": "written",
+        "exit_code": EXIT_OK,
+        "target": str(report.target),
+        "description": str(description_path(report.target)),
+        "files": report.files,
+        "rows": report.row_count,
+        "pictures": report.picture_files,
+        "left_out": dict(report.left_out),
+        "decisions": report.decisions,
+        "warnings": warnings,
+    }
+
+
+def describe_failed_export(error: object, exit_code: int) -> dict[str, Any]:
+    from persqa_client import __version__
+    from persqa_client.cli.json_result import describe_reason_of_end
+
+    reason = describe_reason_of_end(error, exit_code)
+    state = "interrupted" if exit_code == EXIT_INTERRUPTED else "refused"
+    return {"version": __version__, "state": state, "exit_code": exit_code, "reason": reason}
 
 
 def describe_decisions(counts: dict[str, int]) -> list[str]:

@@ -15,8 +15,8 @@ from persqa_client.cli.config_file import OTHER_FLAGS
 from persqa_client.cli.exits import EXIT_USAGE, exit_with_error
 from persqa_client.cli.help_pages import format_default, group_by_panel, name_value, wrap
 from persqa_client.cli.messages import print_message
+from persqa_client.cli.output_names import settings_file
 from persqa_client.cli.run_flags import is_everyday
-from persqa_client.cli.usage import path
 from persqa_client.keys import mask_keys
 
 DEFAULT_FILE = Path("persqa.toml")
@@ -61,7 +61,8 @@ MARK = "# "
 def make_config(
     context: typer.Context,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", parser=path, help="File to write; default: persqa.toml.")
+        Path,
+        typer.Argument(metavar="FILE", parser=settings_file, help="File to write; default: persqa.toml."),
     ] = DEFAULT_FILE,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
 ) -> None:
@@ -91,6 +92,9 @@ def describe_config(options: list[Any], name: str) -> str:
     lines = [
         f"# Settings of persqa run. To use them: persqa run photos/ --config {shlex.quote(name)}",
         "# A flag on the command line takes precedence over this file. Lines with # are comments.",
+        "",
+        "# The rows, if the command names none: a folder, a file or a pattern, or a list of them.",
+        f'{MARK}input = "photos/"',
         *describe_panels(group_by_panel(everyday, order), as_comments=False),
         "",
         "",

@@ -136,5 +136,6 @@ def describe_files(run: Run | None) -> dict[str, str]:
     if files is None:
         failed = run.settings.failed if run is not None else None
         return {} if failed is None else {"failed": str(failed)}
-    names = ("output", "failed", "details", "run", "partial", "failed_partial", "details_partial")
-    return {name: str(path) for name in names if (path := getattr(files, name)).exists()}
+    ended = ("output", "failed", "details", "run", "timeline", "listing", "decisions")
+    growing = ("partial", "failed_partial", "details_partial", "timeline_partial", "listing_partial")
+    return {name: str(path) for name in (*ended, *growing) if (path := getattr(files, name)).exists()}

@@ -47,6 +47,9 @@ def doctor(
         str | None, typer.Option(metavar="FILE[:KEY]", help="Client certificate and its key, in PEM format.")
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 120.0,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one JSON object on standard output, and nothing else.")
+    ] = False,
 ) -> None:
     """Test what a server supports, and suggest the flags of a run.
 
@@ -64,7 +67,7 @@ def doctor(
         "ca_cert": ca_cert,
         "client_cert": client_cert,
     }
-    print_report(next(iter(base_url.split()), ""), model, flags, timeout)
+    print_report(next(iter(base_url.split()), ""), model, flags, timeout, as_json=json)
 
 
 def show_version(wanted: bool) -> None:

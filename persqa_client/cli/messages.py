@@ -82,6 +82,25 @@ def print_message(text: str, level: int = logging.INFO) -> None:
     logger.log(level, "%s", text)
 
 
+def print_warning(warning: str) -> None:
+    # Imported here to keep --help fast (cli/run.py).
+    from persqa_client.keys import mask_keys
+
+    print_message(f"Warning: {mask_keys(warning)}", logging.WARNING)
+
+
+class WarningHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        print_warning(record.getMessage())
+
+
+def show_logged_warnings() -> None:
+    """Prints what the package logs for users of the API, in the form of the command's own warnings."""
+    package = logging.getLogger("persqa_client")
+    if not package.handlers:
+        package.addHandler(WarningHandler(logging.WARNING))
+
+
 def log_message(text: str) -> None:
     """For the log file only."""
     logger.info("%s", text, extra={"is_for_file": True})

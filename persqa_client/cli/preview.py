@@ -11,17 +11,19 @@ from logging import WARNING
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_OK, EXIT_ROWS_FAILED, count_of
 from persqa_client.cli.messages import print_message, show_controls
 from persqa_client.cli.terminal_images import Protocol, choose_protocol, render_image
 from persqa_client.config import Price
-from persqa_client.engines.budget import cost_of
+from persqa_client.engines.budget import cost_of, format_amount
 from persqa_client.errors import RowError
 from persqa_client.images.prepare import load_image
 from persqa_client.images.references import describe_reference
 from persqa_client.outcomes import Failure, Outcome, Record, SentPicture
+from persqa_client.questions.tasks import find_own_file, name_file
 from persqa_client.run.preview import Preview
 from persqa_client.run.prices import find_common_price
 from persqa_client.run.run import Run
@@ -30,6 +32,8 @@ from persqa_client.types import BadRow, Row
 
 # Cells of a picture.
 MAX_COLUMNS, MAX_ROWS = 40, 14
+# Columns of "reference", the longest label.
+MAX_LABEL = 9
 # Pixels of a picture that is shown.
 SHOWN_PIXELS = 400 * 400
 
@@ -40,7 +44,7 @@ def report_preview(run: Run, summary: Summary, preview: Preview) -> int:
     console = Console(highlight=False, soft_wrap=True)
     price = run.plan.limits.price or find_common_price(run.settings)
     for text in describe_totals(summary, preview, price):
-        console.print(text, markup=False)
+        console.print(text, markup=False, soft_wrap=not console.is_terminal)
     if summary.state == "interrupted":
         print_message("Stopped.", WARNING)
         return EXIT_INTERRUPTED
@@ -61,12 +65,13 @@ def print_rows(run: Run, preview: Preview) -> None:
     for number, line in enumerate(preview.sample.rows, 1):
         row = reader.parse(line.position.number, line.line, line.name, line.path)
         own = [outcome for task_id, outcome in outcomes if task_id.row == line.position.number]
-        console.print(Text(f"{number}/{len(preview.sample.rows)}  line {line.position.number}", style="bold"))
+        place = f"  line {line.position.number}" if line.path is None else ""
+        console.print(Text(f"{number}/{len(preview.sample.rows)}{place}", style="bold"))
         if not isinstance(row, BadRow):
             pictures = own[0].pictures if own else ()
             print_pictures(row, pictures, run.plan.image_roots, protocol, console)
         for outcome in own:
-            console.print(describe_outcome(outcome))
+            print_outcome(outcome, console)
         if not own:
             console.print("not asked")
         console.print()
@@ -86,7 +91,8 @@ def print_pictures(
             tokens = "" if picture.tokens is None else f", {picture.tokens:,} tokens"
             sent = f"  ({picture.width} x {picture.height}, {picture.bytes / 1000:,.0f} KB{tokens})"
         name = "reference" if index < len(row.pictures) - len(row.images) else "picture  "
-        console.print(Text(f"{name} {describe_reference(reference)}{sent}"))
+        shown = name_file(reference) if find_own_file(row) == reference else describe_reference(reference)
+        console.print(Text(f"{name} {shown}{sent}"))
         if protocol is None:
             continue
         try:
@@ -98,20 +104,33 @@ def print_pictures(
         console.file.write(render_image(image.data, protocol, columns=columns, rows=MAX_ROWS, true_colour=true_colour))
 
 
-def describe_outcome(outcome: Outcome) -> Text:
-    text = Text()
+def print_outcome(outcome: Outcome, console: Console) -> None:
+    """Texts that are longer than a line of a terminal are indented."""
+    if not console.is_terminal:
+        for label, text in describe_outcome(outcome):
+            console.print(Text(f"{label:<{MAX_LABEL}} ").append(text))
+        return
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=MAX_LABEL)
+    table.add_column(overflow="fold")
+    for label, text in describe_outcome(outcome):
+        table.add_row(Text(label), text)
+    console.print(table, soft_wrap=False)
+
+
+def describe_outcome(outcome: Outcome) -> Iterator[tuple[str, Text]]:
     task = outcome if isinstance(outcome, Record) else outcome.task
     if task is not None:
-        text.append(f"question  {show_controls(task.question)}\n")
+        yield "question", Text(show_controls(task.question))
     if isinstance(outcome, Record):
-        text.append("answer    ").append(mark_tag(show_controls(outcome.answer), outcome.tag)).append("\n")
-    text.append("checks    ").append(*describe_checks(outcome))
+        yield "answer", mark_tag(show_controls(outcome.answer), outcome.tag)
+    checks = Text().append(*describe_checks(outcome))
     if isinstance(outcome, Failure):
-        text.append(f"  {show_controls(outcome.message)}")
+        checks.append(f"  {show_controls(outcome.message)}")
+    yield "checks", checks
     raw = outcome.raw
     if raw and (isinstance(outcome, Failure) or raw.strip() != outcome.answer):
-        text.append(f"\nmodel     {show_controls(raw.strip())}", style="dim")
-    return text
+        yield "model", Text(show_controls(raw.strip()), style="dim")
 
 
 def mark_tag(answer: str, tag: str) -> Text:
@@ -143,10 +162,14 @@ def describe_totals(summary: Summary, preview: Preview, price: Price | None) -> 
     )
     if (forecast := preview.forecast(tally)) is not None:
         yield (
-            f"All {count_of(preview.sample.total, 'row')}, if they are alike: about {forecast.requests:,.0f} requests, "
+            f"{describe_all(preview.sample.total)}: about {count_of(round(forecast.requests), 'request')}, "
             f"{forecast.prompt_tokens:,.0f} tokens in, {forecast.completion_tokens:,.0f} out; "
             f"{timedelta(seconds=round(forecast.seconds))} at the pace of these rows, less with more at once."
         )
         if price is not None:
-            cost = cost_of(price, forecast.prompt_tokens, forecast.completion_tokens)
-            yield f"Cost of all: about {cost:,.2f} ({price.prompt:g} and {price.completion:g} a million tokens)."
+            cost = format_amount(cost_of(price, forecast.prompt_tokens, forecast.completion_tokens))
+            yield f"Cost of all: about {cost} ({price.prompt:g} and {price.completion:g} a million tokens)."
+
+
+def describe_all(rows: int) -> str:
+    return "The only row" if rows == 1 else f"All {rows:,} rows, if they are alike"

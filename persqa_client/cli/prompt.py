@@ -10,6 +10,7 @@ import typer
 
 from persqa_client.cli.bank import LANGUAGE_NAMES
 from persqa_client.cli.exits import EXIT_USAGE, exit_with_error
+from persqa_client.cli.messages import print_message
 from persqa_client.cli.run_flags import (
     AnswerLength,
     Bank,
@@ -30,6 +31,8 @@ from persqa_client.types import BoxMark, Problem, Row, Strategy, Task, TaskId
 if TYPE_CHECKING:
     from persqa_client.run.plan import RunPlan
 
+# Characters of a pattern.
+SHOWN_PATTERN = 60
 app = typer.Typer(cls=Group, help="Show the texts that the model reads.", no_args_is_help=True)
 
 
@@ -48,6 +51,10 @@ def show_prompts(
     strategy: Annotated[
         Strategy | None, typer.Option(help="Show one strategy; default: all of them.", rich_help_panel=None)
     ] = None,
+    patterns: Annotated[
+        bool,
+        typer.Option("--patterns", help="Print the patterns of constrained answers whole.", rich_help_panel=None),
+    ] = False,
     config: Config = None,
 ) -> None:
     """Print what is sent, with the first question of the bank. Sends nothing.
@@ -82,12 +89,16 @@ def show_prompts(
         languages = [language] if language or question else plan.bank.languages
         strategies = (strategy,) if strategy else get_args(Strategy)
         for each in languages:
-            print("\n".join(describe_prompts(plan, each, strategies)))
+            print("\n".join(describe_prompts(plan, each, strategies, whole_patterns=patterns)))
+        if describe is not None and len(languages) > 1:
+            print_message("--describe is in the sentences of all languages as it is; --language shows one of them.")
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
 
 
-def describe_prompts(plan: RunPlan, language: str | None, strategies: tuple[Strategy, ...]) -> Iterator[str]:
+def describe_prompts(
+    plan: RunPlan, language: str | None, strategies: tuple[Strategy, ...], *, whole_patterns: bool
+) -> Iterator[str]:
     """Raises SettingsError."""
     from persqa_client.questions.prompts import build_reask_prompt
 
@@ -106,18 +117,22 @@ def describe_prompts(plan: RunPlan, language: str | None, strategies: tuple[Stra
             raise SettingsError(f"{error.message[0].upper()}{error.message[1:]}.") from error
         if (task.system, task.prompt) != shown:
             shown = task.system, task.prompt
-            yield f"--- system text\n{task.system}\n\n--- prompt, after the pictures\n{task.prompt}\n"
+            name = "" if task.surrogate is None else f" with {task.surrogate} in place of {task.tag}"
+            yield f"--- system text{name}\n{task.system}\n\n--- prompt{name}, after the pictures\n{task.prompt}\n"
             reask = build_reask_prompt(task, "…", Problem("no_tag", ""))[1]
             yield f"--- after an answer that does not begin with {task.surrogate or task.tag}\n{reask.text}\n"
-        yield f"--- --strategy {strategy}\n{describe_strategy(task)}\n"
+        yield f"--- --strategy {strategy}\n{describe_strategy(task, whole_pattern=whole_patterns)}\n"
 
 
-def describe_strategy(task: Task) -> str:
+def describe_strategy(task: Task, *, whole_pattern: bool) -> str:
     facts = []
     if task.surrogate is not None:
         facts.append(f"{task.surrogate} stands for {task.tag}.")
     if task.pattern is not None:
-        facts.append(f"The answer must match {task.pattern}")
+        pattern, length = task.pattern, len(task.pattern)
+        if length > SHOWN_PATTERN and not whole_pattern:
+            pattern = f"{pattern[:SHOWN_PATTERN]}… ({length} characters; --patterns shows all of them)"
+        facts.append(f"The answer must match {pattern}")
     if task.prefill is not None:
         facts.append(f"The model continues an answer that begins with {task.prefill}.")
     return "\n".join(facts) or "The texts alone."

@@ -9,6 +9,7 @@ import typer
 
 from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE, count_of, exit_with_error
 from persqa_client.cli.messages import print_message
+from persqa_client.cli.output_names import page_file
 from persqa_client.cli.usage import path
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def make_report(
     page: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="FILE.html", parser=path, help="The page; an earlier report is replaced."
+            "--output", "-o", metavar="FILE.html", parser=page_file, help="The page; an earlier report is replaced."
         ),
     ],
     force: Annotated[bool, typer.Option("--force", help="Replace FILE.html even if it is not a report.")] = False,

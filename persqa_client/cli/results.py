@@ -25,7 +25,9 @@ from persqa_client.run.summary import Summary, list_results
 
 SAMPLES = 3
 # Characters of a sample and of a reason; lines of the failure file that are searched for reasons.
-MAX_SAMPLE, MAX_REASON, MAX_SEARCHED = 240, 160, 10_000
+MAX_SAMPLE, MAX_REASON, MAX_SEARCHED = 240, 400, 10_000
+# Columns of the labels where they are not aligned by a table; longer ones widen them.
+MIN_LABEL = 13
 
 
 def report_result(run: Run, summary: Summary, *, shows_results: bool = True) -> int:
@@ -67,8 +69,9 @@ def print_results(results: list[tuple[str, str]], console: Console) -> None:
     """
     results = [(show_controls(label), show_controls(text)) for label, text in results]
     if not console.is_terminal:
+        width = max(MIN_LABEL, *(len(label) for label, _ in results))
         for label, text in results:
-            print(f"{label:<13} {text}", file=console.file)
+            print(f"{label:<{width}} {text}".rstrip(), file=console.file)
         return
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)

@@ -11,6 +11,7 @@ import typer
 from persqa_client.cli.completion import complete_category, complete_need, complete_text
 from persqa_client.cli.config_file import load_config
 from persqa_client.cli.help_pages import make_page
+from persqa_client.cli.output_names import rows_file
 from persqa_client.cli.usage import path, text_or_file
 from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, RowLayoutChoice
 
@@ -82,7 +83,9 @@ LogFile = Annotated[
 files_option = partial(typer.Option, rich_help_panel="Files")
 Output = Annotated[
     Path | None,
-    files_option("--output", "-o", metavar="FILE.jsonl", parser=path, help="File to write; - for standard output."),
+    files_option(
+        "--output", "-o", metavar="FILE.jsonl", parser=rows_file, help="File to write; - for standard output."
+    ),
 ]
 ImageKey = Annotated[str, files_option(metavar="NAME", help="Field with the path of the image, or a list of them.")]
 OutputKey = Annotated[str, files_option(metavar="NAME", help="Field for the answer.")]
@@ -318,45 +321,6 @@ CaCert = Annotated[
 ]
 ClientCert = Annotated[
     str | None, server_option(metavar="FILE[:KEY]", help="Client certificate and its key, in PEM format.")
-]
-limit_option = partial(typer.Option, rich_help_panel="Limits")
-Concurrency = Annotated[str, limit_option(metavar="auto|N", help="Concurrent requests; auto finds the best number.")]
-MaxConcurrency = Annotated[int, limit_option(min=1, metavar="N", help="Largest number that --concurrency auto tries.")]
-RequestsPerSecond = Annotated[float | None, limit_option(metavar="X", help="Requests per second; may be below 1.")]
-RequestsPerMinute = Annotated[float | None, limit_option(metavar="N", help="Requests per minute.")]
-TokensPerMinute = Annotated[int | None, limit_option(metavar="N", help="Tokens per minute.")]
-LimitsShare = Annotated[str | None, limit_option(metavar="I/N", help="Share of these limits for one of N processes.")]
-Timeout = Annotated[float, limit_option(metavar="SECONDS", help="Time limit of one attempt.")]
-MaxAttempts = Annotated[int, limit_option(min=1, metavar="N", help="Attempts for each request.")]
-MaxOutage = Annotated[float, limit_option(metavar="SECONDS", help="Time to wait for a server that is unavailable.")]
-MaxBadAnswers = Annotated[
-    int, limit_option(min=0, metavar="N", help="Rejected answers in a row that stop the run; 0 for no stop.")
-]
-MaxBadRows = Annotated[
-    int,
-    limit_option(
-        min=0,
-        metavar="N",
-        help="Unusable rows at the beginning that stop the run, or all rows of a shorter input; 0 for no stop.",
-    ),
-]
-MaxInflightMB = Annotated[int, limit_option(min=1, metavar="N", help="Memory for rows and images in progress, in MB.")]
-
-budget_option = partial(typer.Option, rich_help_panel="Budget")
-MaxTokensTotal = Annotated[int | None, budget_option(min=1, metavar="N", help="Stop after N tokens of the whole run.")]
-MaxCost = Annotated[
-    float | None, budget_option(metavar="X", help="Stop at this cost of the whole run, in the currency of the prices.")
-]
-PriceIn = Annotated[
-    float | None,
-    budget_option(
-        metavar="X", help="Price of a million prompt tokens; default: the host's price in US dollars, if it is known."
-    ),
-]
-PriceOut = Annotated[float | None, budget_option(metavar="X", help="Price of a million completion tokens.")]
-MaxFailures = Annotated[int | None, budget_option(min=1, metavar="N", help="Stop after N failed rows or questions.")]
-MaxWall = Annotated[
-    str | None, budget_option(metavar="N|8h", help="Stop after this time, in seconds, or such as 8h and 1h30m.")
 ]
 MetricsPort = Annotated[
     int | None,

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from persqa_client.cli.execute import CREDENTIAL_FLAGS, execute, prepare_run
+from persqa_client.cli.endpoint_flags import CREDENTIAL_FLAGS
+from persqa_client.cli.execute import execute, prepare_run
 from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_USAGE, exit_with_error, prepare_process
 from persqa_client.cli.messages import log_message, print_message
 from persqa_client.cli.run import Mode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from persqa_client.urls import expand_home
 NOT_A_CHOICE = re.compile(r"'(.*)' is not one of (.*)", re.DOTALL)
 # typer has click under a name of its own.
 UsageError: Any = typer.BadParameter.__mro__[1]
+MissingParameter: Any = sys.modules[UsageError.__module__].MissingParameter
 
 
 @contextmanager
@@ -57,16 +59,35 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
             return super().parse_args(ctx, args)
-        except typer.BadParameter as error:
-            # Imported here to keep --help fast (cli/run.py).
-            from persqa_client.validation import describe_reason
-
-            error.message = describe_reason(error.message)
-            if (similar := find_similar_choice(error.message)) is not None:
-                error.message = f"{error.message.removesuffix('.')}. Did you mean {similar!r}?"
-            if is_from_config(ctx, error.param):
-                error.message = f"{error.message.removesuffix('.')} (in {ctx.meta[CONFIG_KEY]})"
+        except UsageError as error:
+            if isinstance(error, typer.BadParameter):
+                self.explain_value(ctx, error)
+            elif hasattr(error, "possibilities"):
+                # Those of click are often far from what was given.
+                known = [name for each in self.params for name in (*each.opts, *each.secondary_opts) if name[0] == "-"]
+                similar = find_similar_name(error.option_name, [name for name in known if name.startswith("--")])
+                error.possibilities = None
+                error.message += "" if similar is None else f". Did you mean {similar}?"
             raise
+
+    def explain_value(self, ctx: Any, error: Any) -> None:
+        """Changes the message of an invalid or missing value."""
+        # Imported here to keep --help fast (cli/run.py).
+        from persqa_client.validation import describe_reason
+
+        if isinstance(error, MissingParameter):
+            if takes_config(self) and error.param is not None and error.param.param_type_name == "argument":
+                error.message = f"Give it here, or as {error.param.name!r} in the file of --config"
+            return
+        error.message = describe_reason(error.message)
+        if (similar := find_similar_choice(error.message)) is not None:
+            error.message = f"{error.message.removesuffix('.')}. Did you mean {similar!r}?"
+        if is_from_config(ctx, error.param):
+            error.message = f"{error.message.removesuffix('.')} (in {ctx.meta[CONFIG_KEY]})"
+
+
+def takes_config(command: Any) -> bool:
+    return any(each.name == "config" for each in command.params)
 
 
 def path(text: str) -> Path:

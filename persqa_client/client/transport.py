@@ -120,8 +120,8 @@ class ChatOpenAI(AsyncOpenAI):
 class Client(AbstractAsyncContextManager["Client"]):
     """Makes single attempts, without retries and limits.
 
-    ``http_client`` replaces the default HTTP client and its environment proxies. ``observe_headers`` gets the headers
-    of each good response. ``key_backoff``: waits after failures of the key command.
+    ``http_client`` replaces the default HTTP client and its environment proxies, and is not closed. ``observe_headers``
+    gets the headers of each good response. ``key_backoff``: waits after failures of the key command.
     """
 
     def __init__(
@@ -148,6 +148,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         transport = None
         if http_client is None:
             transport = AiohttpTransport(connections + SPARE_CONNECTIONS, proxy, make_tls_context(endpoint))
+        self._owns_http = http_client is None
         self._http = http_client or httpx2.AsyncClient(transport=transport, timeout=None)
         # The SDK requires a key, which is not sent: the headers of the options take precedence.
         self._sdk = ChatOpenAI(
@@ -314,7 +315,8 @@ class Client(AbstractAsyncContextManager["Client"]):
 
     async def aclose(self) -> None:
         await self._keys.aclose()
-        await self._http.aclose()
+        if self._owns_http:
+            await self._http.aclose()
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()

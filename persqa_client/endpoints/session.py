@@ -223,7 +223,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         worded = word_request(prepared, dialect, known)
         body = render_body(worded, model=self.endpoint.model, sampling=sampling, dialect=dialect)
         upload.count_sent(known)
-        self.traffic.record_sent(state.latest_code if state.sent else None)
+        # A probe tries forms that the server may reject, and that is no retry.
+        self.traffic.record_sent(state.latest_code if state.sent and prepared.is_row else None)
         state.sent, state.latest_code, began = state.sent + 1, RESENT, loop_time()
         number = state.latest_number = self.breaker.start_request()
         try:

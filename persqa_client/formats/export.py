@@ -19,7 +19,6 @@ from persqa_client.formats.data_files import DataFiles
 from persqa_client.formats.export_target import (
     OTHER_SUFFIXES,
     SINGLE_FILE,
-    TOOL,
     check_target,
     hash_written_file,
     is_file_target,
@@ -35,6 +34,7 @@ from persqa_client.formats.pictures import FOLDER, PictureSettings, PictureWrite
 from persqa_client.formats.registry import FORMATS, PACKED_FORMATS, AnyFormat
 from persqa_client.formats.row_maker import Decide, RowMaker
 from persqa_client.formats.splits import Split
+from persqa_client.inputs.own_exports import TOOL
 from persqa_client.records.data_record import DataRecord
 from persqa_client.records.record_decisions import RecordDecisions
 from persqa_client.records.run_records import RecordedRun, open_recorded_runs

@@ -18,18 +18,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from persqa_client.errors import SettingsError, StorageError
-from persqa_client.jsonl import load_object
+from persqa_client.inputs.own_exports import DESCRIPTION, load_export
 from persqa_client.storage.durable import sync_folder, write_error
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json
 
-DESCRIPTION = "export.json"
 # Name of the only file until it is complete.
 SINGLE_FILE = "rows"
 FILE_SUFFIXES = (".json", ".jsonl")
 # Names that say that a file of another kind is expected.
 OTHER_SUFFIXES = frozenset((".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow", ".zip", ".tar", ".gz", ".zst"))
-TOOL = "persqa_client"
 
 
 def is_file_target(target: Path) -> bool:
@@ -44,11 +42,7 @@ def description_path(target: Path) -> Path:
 
 def read_description(target: Path) -> Json | None:
     """Of an earlier export to this place; None if there is none that this program wrote."""
-    try:
-        fields = load_object(description_path(target).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return fields if fields.get("tool") == TOOL and "export" in fields else None
+    return load_export(description_path(target))
 
 
 def check_target(target: Path, outputs: Iterable[Path], *, force: bool) -> None:

@@ -6,7 +6,7 @@ A group keeps its part when rows are added after it, and whatever the number and
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal, NamedTuple
@@ -15,6 +15,8 @@ from persqa_client.errors import SettingsError
 
 GroupBy = Literal["picture", "row", "folder", "tag"]
 PART_NAME = re.compile(r"[A-Za-z0-9][\w-]*")
+# Difference between two shares that is worth a word.
+FAR = 0.1
 EXAMPLE = "for example train=0.9,val=0.1"
 
 
@@ -38,6 +40,13 @@ class Split:
             if place < 0:
                 return name
         return self.parts[-1].name
+
+
+def find_far_shares(parts: Sequence[Part], rows: Mapping[str, int]) -> list[tuple[Part, float]]:
+    """The parts whose share of the rows is far from the wanted one, with that share. ``rows``: by name of the part."""
+    total = sum(rows.values())
+    shares = [(part, rows.get(part.name, 0) / total) for part in parts] if total else []
+    return [(part, share) for part, share in shares if abs(share - part.share) > FAR]
 
 
 def parse_parts(text: str) -> tuple[Part, ...]:

@@ -66,8 +66,8 @@ def estimate_image_tokens(image: EncodedImage) -> int:
     return image.width * image.height // PIXELS_PER_TOKEN + 1
 
 
-def make_token_counter(model_name: str) -> ImageTokenCounter:
-    family = detect_model_family(model_name)
+def make_token_counter(family: ModelFamily | None) -> ImageTokenCounter:
+    """An estimate for an unknown family."""
     if family is None:
         return estimate_image_tokens
     return lambda image: count_image_tokens(image.width, image.height, family)

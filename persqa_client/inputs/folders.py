@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,8 @@ from persqa_client.errors import SettingsError
 from persqa_client.images.formats import IMAGE_SUFFIXES, RAW_SUFFIXES, detect_format
 from persqa_client.images.references import describe_reference, make_reference
 from persqa_client.inputs.listed import ListedSource, is_never_known, is_never_left_out
-from persqa_client.inputs.sources import GeneratedRow, LocatedSource, Source
+from persqa_client.inputs.own_exports import is_export_folder
+from persqa_client.inputs.sources import GeneratedRow, LocatedSource, Source, describe_names
 from persqa_client.jsonl import dump_spaced
 
 # Bytes that ``detect_format`` needs.
@@ -110,7 +111,8 @@ class WrittenFolderSource(LocatedSource):
 class Directory(NamedTuple):
     images: list[str]
     subdirectories: list[str]
-    # Files that are no images: visible ones, and placeholders of images. Names of system folders end with a slash.
+    # Files that are no images: visible ones, and placeholders of images. Names of folders that are left out end with a
+    # slash: those of the system, and exports.
     others: list[str]
 
 
@@ -128,16 +130,11 @@ def find_folder_names(
     sorted. Visible files that are no images are counted in ``others``, by suffix, without those to leave out. Raises
     SettingsError for an unreadable directory.
     """
-    pending = [""]
-    while pending:
-        prefix = pending.pop()
-        listing = list_directory(os.path.join(folder, prefix), partial(is_known_below, prefix, is_known))
+    for prefix, listing in walk_directories(folder, is_known):
         if others is not None:
             others.update(count_suffixes(os.path.join(folder, prefix), listing.others, leave_out))
         for name in sorted(listing.images, key=sort_key):
             yield prefix + name
-        subdirectories = sorted(listing.subdirectories, key=sort_key, reverse=True)
-        pending += [f"{prefix}{name}/" for name in subdirectories]
 
 
 def is_known_below(prefix: str, is_known: Callable[[str], bool], name: str) -> bool:
@@ -148,13 +145,21 @@ def join_name(folder: Path, name: str) -> str:
     return os.path.normpath(os.path.join(folder, name))
 
 
-def walk_directories(folder: Path) -> Iterator[tuple[str, Directory]]:
-    pending = [os.fspath(folder)]
+def walk_directories(folder: Path, is_known: Callable[[str], bool] = is_never_known) -> Iterator[tuple[str, Directory]]:
+    """Each directory, after the path to it from the folder, which is empty or ends with a slash.
+
+    An export below the folder is not entered: its pictures are copies of those that are listed already. The folder
+    itself may be one.
+    """
+    pending = [""]
     while pending:
-        directory = pending.pop()
-        listing = list_directory(directory)
-        yield directory, listing
-        pending += [os.path.join(directory, name) for name in listing.subdirectories]
+        prefix = pending.pop()
+        listing = list_directory(os.path.join(folder, prefix), partial(is_known_below, prefix, is_known))
+        exports = {name for name in listing.subdirectories if is_export_folder(os.path.join(folder, f"{prefix}{name}"))}
+        listing.others.extend(f"{name}/" for name in sorted(exports))
+        yield prefix, listing
+        entered = sorted(set(listing.subdirectories) - exports, key=sort_key, reverse=True)
+        pending += [f"{prefix}{name}/" for name in entered]
 
 
 def count_folder_images(folder: Path) -> int:
@@ -176,32 +181,49 @@ def count_suffixes(directory: str, names: Sequence[str], leave_out: Callable[[Pa
 def count_other_files(folder: Path, leave_out: Callable[[Path], bool] = is_never_left_out) -> Counter[str]:
     """The visible files that are no images, by suffix."""
     counts = Counter[str]()
-    for directory, listing in walk_directories(folder):
-        counts.update(count_suffixes(directory, listing.others, leave_out))
+    for prefix, listing in walk_directories(folder):
+        counts.update(count_suffixes(os.path.join(folder, prefix), listing.others, leave_out))
     return counts
 
 
 def describe_skipped_files(folder: Path, suffixes: Counter[str] | None = None) -> str | None:
-    """A sentence with the number of files that are no images, by suffix. They are counted unless they are given."""
+    """What is skipped: the files that are no images, by suffix, and folders. They are counted unless they are given."""
     suffixes = count_other_files(folder) if suffixes is None else suffixes
+    files = Counter({suffix: count for suffix, count in suffixes.items() if not suffix.endswith("/")})
+    folders = [name for name in suffixes if name.endswith("/")]
+    sentences = [
+        describe_other_files(files),
+        "Raw photos can't be read: export those without a JPEG." if files.keys() & RAW_SUFFIXES else "",
+        "Download those in iCloud first." if PLACEHOLDER_SUFFIX in files else "",
+        describe_folders_left_out("exports of persqa", {n: suffixes[n] for n in folders if not is_system(n)}),
+        describe_folders_left_out("folders of the system", {n: suffixes[n] for n in folders if is_system(n)}),
+    ]
+    first, *others = [*filter(None, sentences)] or [""]
     place = f"In {describe_reference(os.fspath(folder))},"
-    left_out = [f"{count} × {describe_reference(name)}" for name, count in suffixes.items() if name.endswith("/")]
-    system = f"folders of the system are left out ({', '.join(left_out)})." if left_out else ""
-    suffixes = Counter({suffix: count for suffix, count in suffixes.items() if not suffix.endswith("/")})
-    if not suffixes:
-        return f"{place} {system}" if system else None
+    return " ".join((place, first, *map(capitalise, others))) if first else None
+
+
+def describe_other_files(suffixes: Counter[str]) -> str:
     # Raw photos are named however few they are.
     shown = sorted(suffixes.most_common(), key=lambda each: each[0] not in RAW_SUFFIXES)[:NAMED_SUFFIXES]
     more = suffixes.total() - sum(count for _, count in shown)
     listed = ", ".join([f"{count} with {suffix}" for suffix, count in shown] + ([f"{more} others"] if more else []))
     those = "file is not an image and is" if suffixes.total() == 1 else "files are not images and are"
-    sentences = [
-        f"{place} {suffixes.total()} {those} skipped ({listed}).",
-        "Raw photos can't be read: export those without a JPEG." if suffixes.keys() & RAW_SUFFIXES else "",
-        "Download those in iCloud first." if PLACEHOLDER_SUFFIX in suffixes else "",
-        system[:1].upper() + system[1:],
-    ]
-    return " ".join(filter(None, sentences))
+    return f"{suffixes.total()} {those} skipped ({listed})." if suffixes else ""
+
+
+def is_system(name: str) -> bool:
+    return name.rstrip("/").lower() in SYSTEM_FOLDERS
+
+
+def describe_folders_left_out(kind: str, counts: Mapping[str, int]) -> str:
+    """The beginning of the sentence is in lower case."""
+    named = [f"{count} × {describe_reference(name)}" for name, count in counts.items()]
+    return f"{kind} are left out ({describe_names(named)})." if named else ""
+
+
+def capitalise(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def list_directory(directory: str, is_known: Callable[[str], bool] = is_never_known) -> Directory:
@@ -226,6 +248,19 @@ def list_directory(directory: str, is_known: Callable[[str], bool] = is_never_kn
         message = f"Cannot list the images in {describe_reference(directory)}: {reason}."
         raise SettingsError(f"{message} Correct the path, or move that folder elsewhere.") from error
     return listing
+
+
+def is_listed_below(folder: str, path: str) -> bool:
+    """Whether a listing of the folder enters all folders down to the path, and its name is visible. Both are absolute,
+    without links. For an existing image or folder.
+    """
+    if not path.startswith(os.path.join(folder, "")):
+        return False
+    names = os.path.relpath(path, folder).split(os.sep)
+    if any(name.startswith(".") or is_system(name) for name in names):
+        return False
+    folders = (os.path.join(folder, *names[:length]) for length in range(1, len(names) + 1))
+    return not any(map(is_export_folder, folders))
 
 
 def is_placeholder(name: str) -> bool:

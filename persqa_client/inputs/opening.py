@@ -24,9 +24,17 @@ from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.json_values import JsonValuesSource
 from persqa_client.inputs.layouts import check_first_rows, iter_objects, looks_like_reference
 from persqa_client.inputs.listed import is_never_left_out
+from persqa_client.inputs.overlaps import describe_overlap, refuse_repeated_inputs
 from persqa_client.inputs.packed_files import ArrowSource, ParquetSource
 from persqa_client.inputs.path_lists import PathListSource
-from persqa_client.inputs.patterns import PatternSource, find_matches, is_image_file, is_pattern
+from persqa_client.inputs.patterns import (
+    Matches,
+    PatternSource,
+    describe_exports,
+    find_matches,
+    is_image_file,
+    is_pattern,
+)
 from persqa_client.inputs.row_layouts import ROW_LAYOUTS, LayoutSource, find_row_layout
 from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source
 from persqa_client.inputs.tables import TableSource
@@ -55,7 +63,7 @@ def open_inputs(
     ``lists_images``: whether the run has a listing, so that other matches of its pattern are skipped. ``row_layout``:
     whether rows in the layout of another program are made into rows of a run.
 
-    Raises SettingsError if one of them is of another kind, or does not exist.
+    Raises SettingsError if one of them is of another kind, does not exist, or is given twice.
     """
     names = [os.fspath(each) for each in inputs]
     if not names:
@@ -68,7 +76,10 @@ def open_inputs(
         return open_listed_pattern(names[0], image_key, leave_out)
     sources = [source for name in names for source in open_name(name, image_key, leave_out, row_layout)]
     is_one = len(names) == len(sources) == 1 and (isinstance(sources[0], PatternSource) or not is_pattern(names[0]))
-    return sources[0] if is_one else SeveralSource(sources, names)
+    if is_one:
+        return sources[0]
+    refuse_repeated_inputs(sources)
+    return SeveralSource(sources, names, warning=describe_overlap(sources))
 
 
 def names_input(text: str) -> bool:
@@ -91,15 +102,18 @@ def open_name(
         yield open_source(Path(name), image_key, name=name, leave_out=leave_out, row_layout=row_layout)
 
 
-def find_any_matches(pattern: str) -> list[str]:
-    if matches := find_matches(pattern):
+def find_any_matches(pattern: str) -> Matches:
+    matches = find_matches(pattern)
+    if matches.paths:
         return matches
+    if matches.exports:
+        raise SettingsError(f"{describe_exports(pattern, matches.exports)} It matches no other file.")
     raise SettingsError(f"The pattern {pattern} matches no file; check it, or the working directory.")
 
 
 def open_listed_pattern(pattern: str, image_key: str, leave_out: Callable[[Path], bool]) -> Source:
     """Its rows stay images: other files and folders would not keep their place behind them."""
-    others = [name for name in find_any_matches(pattern) if not is_image_file(name) and not leave_out(Path(name))]
+    others = [name for name in find_any_matches(pattern).paths if not is_image_file(name) and not leave_out(Path(name))]
     return PatternSource(pattern, image_key, others)
 
 
@@ -107,7 +121,7 @@ def open_pattern(
     pattern: str, image_key: str, leave_out: Callable[[Path], bool], row_layout: RowLayoutChoice
 ) -> Iterator[Source]:
     """A pattern that matches only images is one source. Later runs find the images that have appeared since."""
-    matches = find_any_matches(pattern)
+    matches, exports = find_any_matches(pattern)
     images: list[str] = []
     others: list[Source] = []
     for match in matches:
@@ -131,8 +145,9 @@ def open_pattern(
         yield PatternSource(pattern, image_key)
         return
     yield from others
-    if images:
-        yield ImagesSource(images, image_key)
+    if images or exports:
+        warnings = (describe_exports(pattern, exports),) if exports else ()
+        yield ImagesSource(images, image_key, warnings)
 
 
 def open_source(

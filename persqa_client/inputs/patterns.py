@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
+from typing import NamedTuple
 
 from persqa_client.images.formats import IMAGE_SUFFIXES, RAW_SUFFIXES
 from persqa_client.images.references import ANY_URL
 from persqa_client.inputs.folders import ImagesBelowSource, begins_like_image, join_name, sort_key
 from persqa_client.inputs.listed import is_never_known
+from persqa_client.inputs.own_exports import is_export_folder
 from persqa_client.inputs.sources import ImagesSource, Source, describe_names
 
 ANY_FOLDERS = re.compile(r"(?:^|(?<=/))\*\*(?:/+|$)")
@@ -36,15 +38,50 @@ def is_image_file(path: str) -> bool:
     return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES | RAW_SUFFIXES or begins_like_image(path)
 
 
-def find_matches(pattern: str) -> list[str]:
-    """Paths, and links to missing ones, in natural order without regard to case.
+class Matches(NamedTuple):
+    # Paths, and links to missing ones, in natural order without regard to case.
+    paths: list[str]
+    # Exports that match, or have matches in them.
+    exports: list[str]
 
-    ``**`` reaches the files in folders by itself.
+
+def find_matches(pattern: str) -> Matches:
+    """``**`` reaches the files in folders by itself. An export below the folder of the pattern is left out, as below a
+    folder.
     """
     matches = expand(os.path.expanduser(pattern))
     if "**" in pattern:
         matches = (match for match in matches if not os.path.isdir(match))
-    return sorted(dict.fromkeys(matches), key=sort_key)
+    find_export = ExportSearch(find_root(pattern)).find_above
+    above = {match: find_export(match) for match in matches}
+    exports = dict.fromkeys(export for export in above.values() if export is not None)
+    paths = [match for match, export in above.items() if export is None]
+    return Matches(sorted(paths, key=sort_key), sorted(exports, key=sort_key))
+
+
+class ExportSearch:
+    """Looks for exports below a folder, at each folder once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root_depth = len(root.parts)
+        self._known: dict[str, str | None] = {}
+
+    def find_above(self, path: str) -> str | None:
+        """The export that the path is in, or that it is."""
+        if os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES:
+            return self._find_around(os.path.dirname(path))
+        return self._find_around(path)
+
+    def _find_around(self, folder: str) -> str | None:
+        if folder not in self._known:
+            is_below = len(Path(folder).parts) > self._root_depth
+            above = self._find_around(os.path.dirname(folder)) if is_below else None
+            self._known[folder] = above or (folder if is_below and is_export_folder(folder) else None)
+        return self._known[folder]
+
+
+def describe_exports(name: str, exports: Sequence[str]) -> str:
+    return f"The pattern {name} also matches files of exports of persqa, which are left out: {describe_names(exports)}."
 
 
 def expand(pattern: str, root: str = "") -> Iterator[str]:
@@ -93,7 +130,7 @@ def find_in_folder(name: str, folder: str, leave_out: Callable[[Path], bool]) ->
     if os.path.exists(path):
         return path
     pattern = os.path.join(glob.escape(folder), name)
-    is_found = is_pattern(pattern) and not all(leave_out(Path(match)) for match in find_matches(pattern))
+    is_found = is_pattern(pattern) and not all(leave_out(Path(match)) for match in find_matches(pattern).paths)
     return pattern if is_found else None
 
 
@@ -105,17 +142,22 @@ class PatternSource(ImagesBelowSource):
         self.pattern = find_special_part(pattern)
         # Other matches, which were not there at the first start.
         self._skipped = skipped
+        # Found by the last search.
+        self._exports: list[str] | None = None
 
     def find_names(self, is_known: Callable[[str], bool]) -> Iterator[str]:
-        matches = find_matches(self.name)
+        matches, self._exports = find_matches(self.name)
         names = {os.path.relpath(match, self.folder).replace(os.sep, "/"): match for match in matches}
         return (name for name, match in names.items() if not is_known(name) and is_image_file(match))
 
     def warnings(self) -> tuple[str, ...]:
+        exports = find_matches(self.name).exports if self._exports is None else self._exports
+        warnings = (describe_exports(self.name, exports),) if exports else ()
         if not self._skipped:
-            return ()
+            return warnings
         are = "is no image and is" if len(self._skipped) == 1 else "are no images and are"
         return (
+            *warnings,
             f"The pattern {self.name} also matches {describe_names(self._skipped)}, which {are} skipped: this run was "
             "started with images alone. Give the others to a run of their own.",
         )

@@ -27,6 +27,8 @@ from persqa_client.types import BadRow, Row
 
 # Keys of ``error`` in a failure file. A user's ``error`` field without them is kept.
 ERROR_KEYS = frozenset({"code", "message", "attempts", "raw"})
+# What the field with the images holds, as messages say it.
+IMAGES_WANTED = "a path or a list of paths"
 WRAPPED_KEYS = frozenset({"line", "error"})
 # Fields that are read, besides the images and those that say who the main character is.
 ROW_FIELDS = ("question", "id", "category", "language")
@@ -139,7 +141,7 @@ def parse_images(fields: dict[str, Any], image_key: str) -> tuple[str, ...]:
     value = fields[image_key]
     references = [value] if isinstance(value, str) else value
     if not isinstance(references, list) or not set(map(type, references)) <= {str}:
-        raise RowError("bad_image_field", f"the field {image_key!r} must be a path or a list of paths")
+        raise RowError("bad_image_field", f"the field {image_key!r} must be {IMAGES_WANTED}")
     if not references or "" in map(str.strip, references):
         raise RowError("no_image", f"the field {image_key!r} names no image")
     return tuple(references)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from hashlib import blake2b
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.memory_pictures import embed_pictures
+from persqa_client.inputs.memory_pictures import Picture, embed_pictures, explain_no_picture
 from persqa_client.jsonl import dump_spaced
 from persqa_client.types import START_POSITION, Position
 
@@ -168,30 +168,56 @@ class LocatedSource(NamedSource, GeneratedSource):
 class InMemorySource(GeneratedSource):
     name = "rows"
 
-    def __init__(self, rows: Iterable[object] = (), image_key: str = "image") -> None:
+    def __init__(self, rows: Iterable[object] = (), image_key: str = "image", reference_key: str | None = None) -> None:
         self._rows = rows
-        self._image_key = image_key
+        self._keys = (image_key, reference_key)
+
+    def progress_total(self) -> int | None:
+        return len(self._rows) if isinstance(self._rows, Sized) else None
 
     def generate_lines(self) -> Iterator[bytes]:
         for number, row in enumerate(self._rows, 1):
-            yield write_row(row, number, self._image_key)
+            yield write_row(row, number, *self._keys)
 
 
-def write_row(row: object, number: int, image_key: str) -> bytes:
+def write_row(row: object, number: int, image_key: str, reference_key: str | None = None) -> bytes:
     """The line of a row, also with pictures as bytes or PIL images. Raises SettingsError."""
     try:
-        return dump_spaced(embed_pictures(row, number, image_key))
+        line = dump_spaced(embed_pictures(row, number, image_key, reference_key))
     except ValueError as error:
+        if (instead := explain_row(row, (image_key, reference_key))) is not None:
+            raise SettingsError(f"Row {number}: {instead}.") from error
         raise SettingsError(f"Row {number} cannot be written as JSON: {error}.") from error
+    if not isinstance(row, Mapping | Picture | os.PathLike):
+        kind = type(row).__name__
+        return BrokenLine.make(line, f"a row must be a dict, or a picture alone, and not of the type {kind}")
+    return line
+
+
+def explain_row(row: object, picture_keys: Sequence[str | None]) -> str | None:
+    """What to give for a row that holds a picture as no picture can be given."""
+    if not isinstance(row, Mapping):
+        instead = explain_no_picture(row)
+        return None if instead is None else f"it {instead}"
+    for key in picture_keys:
+        given = row.get(key)
+        for picture in given if isinstance(given, list | tuple) else [given]:
+            if (instead := explain_no_picture(picture)) is not None:
+                return f"{key} {instead}"
+    return None
 
 
 class ImagesSource(LocatedSource):
     """Images as rows ``{image_key: [path]}``."""
 
-    def __init__(self, paths: Sequence[str], image_key: str) -> None:
+    def __init__(self, paths: Sequence[str], image_key: str, warnings: tuple[str, ...] = ()) -> None:
         self.name = paths[0] if len(paths) == 1 else f"{len(paths)} images"
         self.paths = tuple(paths)
         self._image_key = image_key
+        self._warnings = warnings
+
+    def warnings(self) -> tuple[str, ...]:
+        return self._warnings
 
     def progress_total(self) -> int:
         return len(self.paths)
@@ -217,9 +243,10 @@ def describe_names(names: Sequence[str]) -> str:
 
 
 class SeveralSource(ComposedSource, LocatedSource):
-    """The rows of each source, one source after the other."""
+    """The rows of each source, one source after the other. ``warning``: what is wrong between them."""
 
-    def __init__(self, sources: Sequence[Source], names: Sequence[str]) -> None:
+    def __init__(self, sources: Sequence[Source], names: Sequence[str], warning: str | None = None) -> None:
+        self._own_warnings = () if warning is None else (warning,)
         self.sources = tuple(sources)
         # As given; a name may stand for several sources.
         self.names = tuple(names)
@@ -228,7 +255,7 @@ class SeveralSource(ComposedSource, LocatedSource):
         self._reached = (0, 0)
 
     def warnings(self) -> tuple[str, ...]:
-        return tuple(warning for source in self.sources for warning in source.warnings())
+        return (*self._own_warnings, *(warning for source in self.sources for warning in source.warnings()))
 
     def progress_total(self) -> int | None:
         totals = [source.progress_total() for source in self.sources]

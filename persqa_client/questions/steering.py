@@ -7,7 +7,7 @@ file of somebody else.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Self
@@ -25,6 +25,8 @@ FORMAT_MARKS = re.compile(r"[.:!\[\]]")
 MARKS = re.compile(r"<(?:image|video|audio)>|<\|[^<>|\n]{1,40}\|>|</?s>|\[/?INST\]", re.IGNORECASE)
 # A request with half of a surrogate pair can't be sent.
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+# What a template may name whatever the row has.
+TASK_FIELDS = ("question", "tag", "category")
 
 
 def check_text(text: str) -> None:
@@ -105,6 +107,13 @@ class Steering:
     # Who the main character is, in words that are put into a sentence, and the row's field that replaces them.
     description: Template | None = None
     description_key: str | None = None
+
+    def list_row_fields(self) -> Iterator[tuple[str, str]]:
+        """The fields that each row must have, after the names of the flags that name them."""
+        for flag, template in (("system", self.system), ("prompt", self.prompt), ("describe", self.description)):
+            for name in () if template is None else template.fields:
+                if name not in TASK_FIELDS:
+                    yield flag, name
 
     def describe(self, question: str, tag: str, category: str, line: bytes | None) -> str:
         """The description of the main character, with the tag; empty if there is none, or if ``line`` is None and it

@@ -13,6 +13,7 @@ from persqa_client.language import UNSPACED, is_chinese
 
 # Only characters without a meaning in regular expressions and chat templates.
 MAX_TAG_LENGTH = 40
+TAG_RULE = f"up to {MAX_TAG_LENGTH} letters, digits, hyphens, dots and underscores, with a letter or digit at both ends"
 TAG_NAME = re.compile(rf"[^\W_](?:[\w.\-]{{0,{MAX_TAG_LENGTH - 2}}}[^\W_])?")
 # Names used by tokenizers, chat templates and training layouts.
 RESERVED_NAMES = frozenset(
@@ -40,7 +41,7 @@ def parse_tag(name: str) -> str:
     """``mam`` or ``<mam>`` -> ``<mam>``. Raises ValueError for an invalid name."""
     bare = strip_brackets(name)
     if not TAG_NAME.fullmatch(bare):
-        raise ValueError(f"{name!r} can't be a tag: use up to 40 letters, digits and hyphens, for example mam")
+        raise ValueError(f"{name!r} can't be a tag: use {TAG_RULE}, for example mam")
     if bare.lower() in RESERVED_NAMES or NUMBERED_NAMES.fullmatch(bare.lower()):
         raise ValueError(f"{name!r} can't be a tag: models and training layouts use this name themselves")
     return f"<{bare}>"

@@ -7,12 +7,14 @@ from the folder in a row that was made of a folder's image.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from persqa_client.errors import RowError
+from persqa_client.images.references import describe_reference
 from persqa_client.questions.bank import RANK_MODULUS, Bank, Question
 from persqa_client.questions.constraints import choose_form, sentence_pattern, word_answer_pattern
 from persqa_client.questions.introductions import introduce
@@ -129,12 +131,35 @@ class TaskMaker:
             introduction=introduction.text,
             description=introduction.description,
             has_drawn_box=has_drawn_box,
+            file=find_own_file(row),
         )
 
     def _make_pattern(self, name: str, question: str) -> str:
         if self.steering.answer_style == "word":
             return word_answer_pattern(name)
         return sentence_pattern(name, choose_form(question))
+
+
+def name_row(number: int, file: str) -> str:
+    """For messages: the line, or the file that the row was made of, since no line of the user has it."""
+    return name_file(file) if file else f"Line {number}"
+
+
+def name_file(path: str) -> str:
+    """As seen from the working directory, if it is below it."""
+    below = os.path.relpath(path)
+    return describe_reference(path if below.startswith(os.pardir) else below)
+
+
+def find_own_file(row: Row) -> str:
+    """The listed file that the row was made of; empty for a row that was written. Pictures in memory are no files."""
+    return row.images[0] if len(row.names) == len(row.images) == 1 and os.path.isabs(row.images[0]) else ""
+
+
+def place_message(row: Row, message: str) -> str:
+    """The message with the name of the row, unless it has it already."""
+    name = name_row(row.number, find_own_file(row))
+    return message if name in message else f"{name}: {message}"
 
 
 def is_box_drawn(row: Row) -> bool:

@@ -16,6 +16,8 @@ MAX_POINTS = 600
 # Shares of the answers in the plot of their durations.
 PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 MINUTE = 60.0
+# The last sample of a process may follow the one before at once; a rate of so short a time says nothing.
+MIN_SECONDS = 0.5
 SERIES = ("rate", "in_flight", "limit", "running", "waiting", "retries", "refusals", *PERCENTILES)
 
 
@@ -55,6 +57,8 @@ def make_points(samples: Sequence[TimelineSample], offset: float, width: float) 
         for earlier, later in pairwise(samples)
         if int(later.seconds // width) > int(earlier.seconds // width) or later is samples[-1]
     ]
+    if len(kept) > 2 and kept[-1].seconds - kept[-2].seconds < MIN_SECONDS:
+        del kept[-2]
     for earlier, later in pairwise(kept):
         if later.seconds > earlier.seconds:
             yield make_point(earlier, later, offset)

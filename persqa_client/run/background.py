@@ -103,6 +103,16 @@ def execute_blocking(run: Run, *monitors: Monitor) -> Summary:
             raise
 
 
+def call_blocking(coroutine: Coroutine[Any, Any, Value]) -> Value:
+    """What the coroutine returns on the background event loop. Ctrl-C cancels it."""
+    future = get_background_loop().submit(coroutine)
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        future.cancel()
+        raise
+
+
 def stop_and_wait(run: Run, future: Future[Summary]) -> None:
     try:
         get_background_loop().call_soon(run.stop)

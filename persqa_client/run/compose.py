@@ -158,5 +158,5 @@ def make_session(
         sampling=sampling,
         limits=limits,
         http_client=http_client,
-        image_tokens=make_token_counter(endpoint.model),
+        image_tokens=make_token_counter(detect_model_family(endpoint.model)),
     )

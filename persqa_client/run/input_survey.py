@@ -15,10 +15,10 @@ from persqa_client.images.boxes import add_margin, locate_box
 from persqa_client.images.decode import fit_size
 from persqa_client.images.headers import PictureSize, measure_picture
 from persqa_client.images.references import NamedErrors
-from persqa_client.images.tokens import detect_model_family, make_token_counter
+from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
 from persqa_client.inputs.shards import iterate_rows
 from persqa_client.inputs.sources import NamedLine, Source
-from persqa_client.questions.tasks import TaskMaker
+from persqa_client.questions.tasks import TaskMaker, place_message
 from persqa_client.run.plan import RowReader, RunPlan
 from persqa_client.run.preview import draw_places, pick_places
 from persqa_client.types import BadRow, BoxMark, EncodedImage, Row
@@ -114,19 +114,23 @@ class InputSurvey:
 
 
 class RowMeter:
-    """Measures rows by a run's plan. Thread-safe, apart from a picture that is measured twice."""
+    """Measures rows by a run's plan. Thread-safe, apart from a picture that is measured twice.
 
-    def __init__(self, plan: RunPlan) -> None:
+    ``family``: of the model, if the server has shown it; otherwise it is told by the model's name.
+    """
+
+    def __init__(self, plan: RunPlan, family: ModelFamily | None = None) -> None:
         self.shard = plan.settings.shard
-        recipe, model = plan.settings.recipe, plan.settings.endpoint.model
+        recipe = plan.settings.recipe
+        family = family or detect_model_family(plan.settings.endpoint.model)
         strategy = recipe.strategy
         self.reader: RowReader = plan.make_row_reader()
         self._tasks: TaskMaker = plan.make_task_maker("constrain" if strategy == "auto" else strategy)
         self._max_pixels = recipe.max_pixels
         self._roots = plan.image_roots
-        self._count_tokens = make_token_counter(model)
+        self._count_tokens = make_token_counter(family)
         # Whether the rule of the model's pictures is known.
-        self.is_exact = detect_model_family(model) is not None
+        self.is_exact = family is not None
         # By the hash of the reference, which may be a whole picture.
         self._sizes: dict[int, PictureSize | RowError] = {}
 
@@ -235,7 +239,7 @@ def try_to_measure(meter: RowMeter, row: Row) -> RowSize | RowError:
 def add_row(survey: InputSurvey, row: Row, size: RowSize | RowError, meter: RowMeter, references: set[int]) -> None:
     survey.measured += 1
     if isinstance(size, RowError):
-        survey.picture_problems.add(size.code, f"Line {row.number}: {size.message}")
+        survey.picture_problems.add(size.code, place_message(row, size.message))
         return
     survey.usable_measured += 1
     survey.questions_measured += size.questions

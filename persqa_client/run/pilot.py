@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
 from persqa_client.engines.engine import AnswerFunction, SetWeight
 from persqa_client.engines.row_loop import ANSWERING
+from persqa_client.errors import RunStopped
+from persqa_client.images.tokens import ModelFamily, detect_model_family
 from persqa_client.outcomes import Failure, Outcome
+from persqa_client.probing.probe_session import ProbeSession
+from persqa_client.probing.vision import check_vision, detect_patch_size
+from persqa_client.run.compose import FAMILY_BY_PATCH, Composition
 from persqa_client.run.input_survey import RowMeter, try_to_measure
+from persqa_client.run.pacing import plan_probes
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.preview import Sample, make_preview_settings
 from persqa_client.run.run import Run
 from persqa_client.run.settings import RunSettings
@@ -29,6 +37,24 @@ class PilotQuestion:
     completion_tokens: int
     requests: int
     code: str | None = None
+
+
+async def find_model_family(plan: RunPlan) -> ModelFamily | None:
+    """By the tokens that the first server counts for two small pictures, unless the name of the model tells it.
+
+    None if it is not known, if the settings leave no room for probes, and if the server can't be used, which the pilot
+    reports.
+    """
+    settings = plan.settings
+    if (family := detect_model_family(settings.endpoint.model)) is not None:
+        return family
+    if not settings.probes or plan_probes(settings, "all")[0] == "identity":
+        return None
+    async with Composition(plan) as composition:
+        with suppress(RunStopped):
+            vision, _ = await check_vision(ProbeSession.of(composition.pool.sessions[0]))
+            return FAMILY_BY_PATCH.get(detect_patch_size(vision) or 0)
+    return None
 
 
 def make_pilot_settings(settings: RunSettings, rows: int) -> RunSettings:

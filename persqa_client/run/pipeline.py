@@ -15,7 +15,7 @@ from persqa_client.errors import RowError
 from persqa_client.images.tokens import ModelFamily, count_image_tokens
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture, Verification
 from persqa_client.questions.prompts import build_reask_prompt
-from persqa_client.questions.tasks import TaskMaker
+from persqa_client.questions.tasks import TaskMaker, name_row, place_message
 from persqa_client.run.verification import DOUBTS, NOT_VERIFIED, add_cost, needs_verification, verify_answer
 from persqa_client.types import (
     BadRow,
@@ -123,7 +123,7 @@ class Pipeline:
             loaded = [await self.load(reference, mark) for reference, mark in row.views]
         except RowError as error:
             asked = None if task is None else describe_task(task)
-            return Failure(task_id, error.code, f"Line {task_id.row}: {error.message}", task=asked)
+            return Failure(task_id, error.code, place_message(row, error.message), task=asked)
         self.note_question(task.question)
         images, files = tuple([each.image for each in loaded]), tuple([each.file for each in loaded])
         held = len(row.line)
@@ -274,7 +274,7 @@ def make_answer_failure(task: Task, problem: Problem, cost: Cost) -> Failure:
     rejected = "The answer was rejected"
     if cost.asks > 1:
         rejected = f"{'Both' if cost.asks == MAX_ASKS else f'All {cost.asks}'} answers were rejected; last reason"
-    message = f"Line {task.task_id.row}: {rejected}: {problem.message}."
+    message = f"{name_row(task.task_id.row, task.file)}: {rejected}: {problem.message}."
     return Failure(
         task.task_id,
         problem.code,
@@ -296,7 +296,7 @@ def make_request_failure(task: Task, error: RowError, cost: Cost) -> Failure:
     return Failure(
         task.task_id,
         error.code,
-        f"Line {task.task_id.row}: {error.message}",
+        f"{name_row(task.task_id.row, task.file)}: {error.message}",
         "endpoint",
         cost.attempts + error.attempts,
         error.raw or cost.raw or None,

@@ -15,7 +15,7 @@ from persqa_client.answers.checks import PHRASE_CHECKS, TAGGED_ANSWER_CHECKS
 from persqa_client.config import Recipe
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.prepare import read_image
-from persqa_client.images.references import estimate_reference_size, make_reference
+from persqa_client.images.references import estimate_reference_size, make_reference, read_data_uri
 from persqa_client.inputs.memory_pictures import hide_pictures
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.shards import Shard
@@ -28,7 +28,7 @@ from persqa_client.questions.introductions import introductions_digest
 from persqa_client.questions.prompts import lengths_digest, prompts_digest, verification_digest
 from persqa_client.questions.steering import Steering, make_steering
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
-from persqa_client.questions.tasks import TaskMaker, check_row_question
+from persqa_client.questions.tasks import TaskMaker, check_row_question, place_message
 from persqa_client.run.image_roots import AS_GIVEN, PathWriters, check_image_root, find_image_roots
 from persqa_client.run.prices import complete_prices
 from persqa_client.run.settings import RunSettings
@@ -65,9 +65,12 @@ class RunPlan:
         self.reference = None if recipe.reference is None else check_reference(recipe.reference)
 
     def with_settings(self, settings: RunSettings) -> RunPlan:
-        """The plan for other endpoints. The files of the bank and of the names are not read again."""
+        """The plan for other endpoints. The files of the bank and of the names are not read again.
+
+        Raises SettingsError if --max-cost needs a price that is not known.
+        """
         plan = copy.copy(self)
-        plan.settings = settings
+        plan.settings, plan.limits = settings, complete_prices(settings)
         return plan
 
     def make_task_maker(self, strategy: Strategy) -> TaskMaker:
@@ -100,7 +103,7 @@ class RunPlan:
         if recipe.names is not None:
             identity["names"] = f"a file with the digest {digest_file(recipe.names)}"
         if recipe.reference is not None:
-            identity["reference"] = f"a file with the digest {digest_file(recipe.reference)}"
+            identity["reference"] = f"a file with the digest {digest_picture(recipe.reference)}"
         return identity
 
     def digests(self) -> dict[str, str]:
@@ -168,7 +171,7 @@ class RowReader:
         try:
             return row._replace(tag=find_folder_tag(row.images[0], self.image_roots))
         except RowError as error:
-            return BadRow(row.number, row.line, error.code, f"Line {row.number}: {error.message}.", row.given)
+            return BadRow(row.number, row.line, error.code, f"{place_message(row, error.message)}.", row.given)
 
     def _parse(self, number: int, line: bytes) -> Row | BadRow:
         recipe = self.recipe
@@ -245,9 +248,12 @@ def make_recipe_steering(recipe: Recipe) -> Steering:
     return steering
 
 
-def check_reference(path: Path) -> str:
-    """The path for the rows, whose relative paths start elsewhere. Raises SettingsError if it is no usable image."""
-    reference = make_reference(os.path.abspath(path))
+def check_reference(picture: object) -> str:
+    """The path for the rows, whose relative paths start elsewhere, or the data: URI of a picture that is no file.
+
+    Raises SettingsError if it is no usable image.
+    """
+    reference = make_reference(os.path.abspath(picture)) if isinstance(picture, Path) else str(picture)
     try:
         read_image(reference, ())
     except RowError as error:
@@ -280,6 +286,13 @@ def parse_needs(names: Iterable[str]) -> frozenset[str]:
         return frozenset(map(parse_need, names))
     except ValueError as error:
         raise SettingsError(f"--without: {error}.") from error
+
+
+def digest_picture(picture: object) -> str:
+    """A path, or the data: URI of a picture that is no file. Equal content has equal digests."""
+    if isinstance(picture, Path):
+        return digest_file(picture)
+    return blake2b(read_data_uri(str(picture)), digest_size=8).hexdigest()
 
 
 def digest_file(path: Path) -> str:

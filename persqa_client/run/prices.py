@@ -6,7 +6,7 @@ from datetime import date
 from importlib.metadata import version
 from typing import NamedTuple
 
-from persqa_client.config import Limits, Price
+from persqa_client.config import UNKNOWN_MODEL, Limits, Price
 from persqa_client.engines.budget import cost_of
 from persqa_client.errors import SettingsError
 from persqa_client.run.settings import RunSettings
@@ -68,9 +68,11 @@ def find_known_price(settings: RunSettings) -> KnownPrice | None:
 
 
 def complete_prices(settings: RunSettings) -> Limits:
-    """The limits with a price, if --max-cost needs one. Raises SettingsError if it is not known."""
+    """The limits with a price, if --max-cost needs one. Raises SettingsError if it is not known, unless the model is
+    not, either.
+    """
     limits = settings.limits
-    if limits.max_cost is None or limits.price is not None:
+    if limits.max_cost is None or limits.price is not None or settings.endpoint.model == UNKNOWN_MODEL:
         return limits
     price = find_common_price(settings)
     if price is None:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -195,6 +195,16 @@ class ProgressMeter:
         read = progress.read - progress.read_at_start
         finished = read * progress.done / max(1, progress.done + progress.in_flight)
         return None, (progress.read_at_start + finished) / progress.total
+
+
+def list_figures(snapshot: ProgressSnapshot, meter: ProgressMeter) -> Iterator[str]:
+    """The lines below a bar, which names what the run does."""
+    if meter.is_answering:
+        yield snapshot.format()
+    if meter.phases.shown.is_wait:
+        yield snapshot.phase
+    if snapshot.trouble:
+        yield snapshot.trouble
 
 
 def estimate_seconds_left(fraction: float | None, done: int, rows_per_second: float) -> float | None:

@@ -1,4 +1,4 @@
-"""Shows the progress of a run: a bar on a terminal, otherwise lines."""
+"""Shows the progress of a run: a bar on a terminal or in a notebook, otherwise lines."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
+from persqa_client.run.notebook_progress import open_display, show_in_notebook
 from persqa_client.run.phases import MIN_WAIT
-from persqa_client.run.progress import ProgressMeter, ProgressSnapshot
+from persqa_client.run.progress import ProgressMeter, ProgressSnapshot, list_figures
 from persqa_client.run.row_count import RowCount
 from persqa_client.run.run import Run
 
@@ -35,7 +36,9 @@ async def show_progress(run: Run, console: Console) -> None:
 
 
 async def show_meter(meter: ProgressMeter, console: Console) -> None:
-    if console.is_terminal:
+    if console.is_jupyter:
+        await show_in_notebook(meter, open_display())
+    elif console.is_terminal:
         await show_bar(meter, console)
     else:
         await show_lines(meter, partial(console.print, soft_wrap=True, highlight=False, markup=False))
@@ -103,18 +106,8 @@ async def show_bar(meter: ProgressMeter, console: Console) -> None:
         bar_id = bar.add_task(meter.work, total=None)
         while True:
             snapshot = meter.take(monotonic())
-            bar.lines = tuple(list_lines(snapshot, meter))
+            bar.lines = tuple(list_figures(snapshot, meter))
             total = None if snapshot.fraction is None else 1.0
             completed = snapshot.fraction or 0.0
             bar.update(bar_id, description=meter.work, total=total, completed=completed, refresh=True)
             await asyncio.sleep(BAR_INTERVAL)
-
-
-def list_lines(snapshot: ProgressSnapshot, meter: ProgressMeter) -> Iterator[str]:
-    """Below the bar, which names what the run does."""
-    if meter.is_answering:
-        yield snapshot.format()
-    if meter.phases.shown.is_wait:
-        yield snapshot.phase
-    if snapshot.trouble:
-        yield snapshot.trouble

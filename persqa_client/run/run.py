@@ -18,11 +18,9 @@ from persqa_client.engines.row_feed import has_more_rows
 from persqa_client.engines.row_loop import RowLoop, RunProgress
 from persqa_client.errors import Interrupted, RunStopped
 from persqa_client.images.changed_files import ChangeReport, PictureFiles, PictureWatch
-from persqa_client.inputs.files import FileSource
-from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.listed import ListedSource
 from persqa_client.inputs.opening import SpooledSource, read_as_before
-from persqa_client.inputs.sources import Source, list_sources
+from persqa_client.inputs.sources import Source
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
 from persqa_client.run.compose import Composition, ignore_warning
@@ -30,20 +28,19 @@ from persqa_client.run.image_roots import (
     PathWriters,
     choose_style,
     describe_folders,
-    find_input_folder,
     make_path_writers,
-    recorded_roots_of,
 )
 from persqa_client.run.pacing import announce_pace, name_probes, plan_probes
 from persqa_client.run.pipeline import keep_answer
-from persqa_client.run.plan import RunPlan
 from persqa_client.run.run_input import (
     PictureSurvey,
     connect_listing,
     describe_input,
     find_answered_row,
     listing_identity,
+    plan_for_source,
     refuse_changed_input,
+    refuse_output_as_input,
     rows_left,
 )
 from persqa_client.run.settings import RunSettings
@@ -78,7 +75,7 @@ class Run:
     ) -> None:
         self.settings = settings
         self.source = source
-        self.plan = RunPlan(settings, find_input_folder(source, settings.image_root), recorded_roots_of(source))
+        self.plan = plan_for_source(settings, source)
         self.folders = describe_folders(
             settings.recipe.paths, self.plan.image_roots, source, is_stream=settings.is_stream
         )
@@ -150,8 +147,9 @@ class Run:
             finally:
                 self._ledger = None
 
-    def use_endpoint(self, endpoint: Endpoint) -> None:
-        self.settings = self.settings.model_copy(update={"endpoint": endpoint})
+    def use_endpoint(self, endpoint: Endpoint, *further: Endpoint) -> None:
+        """In place of those of the settings, before ``execute``. Raises SettingsError if a price is not known."""
+        self.settings = self.settings.model_copy(update={"endpoint": endpoint, "further_endpoints": further})
         self.plan = self.plan.with_settings(self.settings)
         self.composition = Composition(self.plan, warn=self._warn, note_image=self._watch.note)
 
@@ -263,9 +261,7 @@ class Run:
         if self.settings.retry_failed and not (files.run.exists() or files.checkpoint.exists()):
             # A script may always give the flag, so this is not an error.
             self._warn(f"There is no run with the output {output} yet, so --retry-failed starts one.")
-        for source in list_sources(self.source):
-            if isinstance(source, FileSource | FolderSource):
-                files.refuse_input(Path(source.name))
+        refuse_output_as_input(self.source, files)
         identity = {**self.plan.identity(), **self.plan.digests(), **listing_identity(self.source)}
         ledger = Ledger(
             files,

@@ -15,13 +15,17 @@ from persqa_client.engines.row_feed import has_more_rows
 from persqa_client.errors import SettingsError
 from persqa_client.images.changed_files import ADVICE, ChangeReport, PictureFiles, PictureState
 from persqa_client.inputs.files import FileSource
+from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.listed import ListedSource, is_same_place
 from persqa_client.inputs.memory_pictures import names_memory
 from persqa_client.inputs.opening import SpooledSource
+from persqa_client.inputs.path_lists import PathListSource
 from persqa_client.inputs.shards import count_rows_before
 from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source, list_sources, read_named_lines
 from persqa_client.outcomes import Outcome, Record
-from persqa_client.run.plan import RowReader, locate_row
+from persqa_client.questions.steering import TASK_FIELDS
+from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
+from persqa_client.run.plan import RowReader, RunPlan, locate_row
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.checkpoint import read_checkpoint, read_run_file
 from persqa_client.storage.details import LatestOutcomes
@@ -29,6 +33,7 @@ from persqa_client.storage.ledger import AnyLedger, Ledger
 from persqa_client.storage.listing import FORMAT, LISTING, StoredListing, is_listed
 from persqa_client.storage.numbered_files import OwnFiles
 from persqa_client.storage.run_files import RunFiles
+from persqa_client.suggestions import find_similar_name
 from persqa_client.types import START_POSITION, Json, Row, TaskId
 
 
@@ -124,6 +129,39 @@ def refuse_empty_source(source: Source) -> None:
         raise SettingsError(" ".join((f"{source.name} has no images.", *source.warnings())))
     name = "Standard input" if isinstance(source, SpooledSource) else source.name
     raise SettingsError(f"{name} has no rows to ask about.")
+
+
+def plan_for_source(settings: RunSettings, source: Source) -> RunPlan:
+    """Raises SettingsError for all that is wrong whatever the server and the rows of a file are."""
+    plan = RunPlan(settings, find_input_folder(source, settings.image_root), recorded_roots_of(source))
+    refuse_fields_of_pictures(plan, source)
+    return plan
+
+
+def refuse_fields_of_pictures(plan: RunPlan, source: Source) -> None:
+    """Raises SettingsError if rows need a field, and all of them are pictures, which have none."""
+    sources = [each.source if isinstance(each, SpooledSource) else each for each in list_sources(source)]
+    if not all(isinstance(each, ListedSource | ImagesSource | PathListSource) for each in sources):
+        return
+    for flag, name in plan.steering.list_row_fields():
+        similar = find_similar_name(name, TASK_FIELDS)
+        meant = "" if similar is None else f" (did you mean {{{similar}}}?)"
+        raise SettingsError(
+            f"--{flag} names the field {{{name}}}{meant}, and the rows of {source.name} are pictures without fields. "
+            f"Use {{question}}, {{tag}} or {{category}}, or give a file of rows that have the field {name!r}."
+        )
+    recipe = plan.settings.recipe
+    if recipe.box is not None:
+        raise SettingsError(
+            f"--box needs a box in each row, and the rows of {source.name} are pictures without fields. Give a file of "
+            f"rows that have the field {recipe.box_key!r}."
+        )
+
+
+def refuse_output_as_input(source: Source, files: RunFiles) -> None:
+    for each in list_sources(source):
+        if isinstance(each, FileSource | FolderSource):
+            files.refuse_input(Path(each.name))
 
 
 def locate_answered(row: Row, source: Source) -> Row:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from persqa_client.config import Endpoint, Limits, Recipe, Sampling, UserPath, build_settings
+from persqa_client.config import UNKNOWN_MODEL, Endpoint, Limits, Recipe, Sampling, UserPath, build_settings
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.shards import Shard, read_shard
 from persqa_client.keys import is_key
@@ -156,12 +156,16 @@ class RunSettings(Settings):
     def endpoints(self) -> tuple[Endpoint, ...]:
         return (self.endpoint, *self.further_endpoints)
 
+    def with_endpoints(self, endpoints: Sequence[Endpoint]) -> RunSettings:
+        first, *further = endpoints
+        return self.model_copy(update={"endpoint": first, "further_endpoints": tuple(further)})
+
     @model_validator(mode="after")
     def check_endpoints_match(self) -> Self:
         urls = [endpoint.full_url for endpoint in self.endpoints]
         if repeated := [url for url in urls if urls.count(url) > 1]:
             raise ValueError(f"--base-url {repeated[0]} is given twice")
-        if len(models := {endpoint.model for endpoint in self.endpoints}) > 1:
+        if len(models := {endpoint.model for endpoint in self.endpoints} - {UNKNOWN_MODEL}) > 1:
             raise ValueError(f"all endpoints of a run must serve the same model, not {' and '.join(sorted(models))}")
         return self
 

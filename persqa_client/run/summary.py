@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from persqa_client import __version__
-from persqa_client.config import VerifyChoice
+from persqa_client.config import Price, VerifyChoice
 from persqa_client.endpoints.traffic import EndpointStats, collect_endpoint_stats, collect_findings, collect_notes
+from persqa_client.engines.budget import cost_of, format_amount
 from persqa_client.limits.shares import describe_rates
 from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.run.compose import Composition
@@ -54,6 +55,8 @@ class Summary:
     endpoints: tuple[EndpointStats, ...] = ()
     records: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
+    # Given by the user, or looked up for --max-cost.
+    price: Price | None = None
 
 
 def summarize(composition: Composition, ledger: AnyLedger, files: RunFiles | None, *, state: RunState) -> Summary:
@@ -70,6 +73,7 @@ def summarize(composition: Composition, ledger: AnyLedger, files: RunFiles | Non
         findings=tuple(collect_findings(composition.pool)),
         verify=composition.settings.recipe.verify,
         endpoints=collect_endpoint_stats(composition.pool),
+        price=composition.plan.limits.price,
     )
 
 
@@ -106,6 +110,9 @@ def list_results(summary: Summary) -> list[tuple[str, str]]:
     results += [(f"  {code}", f"{count:,}") for code, count in tally.failed.most_common()]
     results += list_doubts(summary)
     results.append(("tokens", f"{tally.prompt_tokens:,} in, {tally.completion_tokens:,} out"))
+    if (price := summary.price) is not None:
+        cost = format_amount(cost_of(price, tally.prompt_tokens, tally.completion_tokens))
+        results.append(("cost", f"{cost}, at {price.prompt:g} and {price.completion:g} a million tokens"))
     results.append(("time", f"{timedelta(seconds=round(summary.seconds))}{rate}"))
     results += [("endpoint", f"{stats.base_url}: {stats.summary_line()}") for stats in summary.endpoints]
     results += [("server", note) for note in summary.notes]
@@ -118,6 +125,9 @@ def list_results(summary: Summary) -> list[tuple[str, str]]:
         if summary.files.details.exists():
             results.append(("details", str(summary.files.details)))
         results.append(("run file", str(summary.files.run)))
+        for label, path in (("timeline", summary.files.timeline), ("listing", summary.files.listing)):
+            if path.exists():
+                results.append((label, str(path)))
         if summary.kept_output is not None:
             results.append(("earlier run", f"{summary.kept_output} and its files"))
     return results

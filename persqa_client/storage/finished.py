@@ -33,7 +33,7 @@ from persqa_client.storage.recovery import (
     has_no_outcome,
     remove_unfinished,
 )
-from persqa_client.storage.run_files import RunFiles, RunLock
+from persqa_client.storage.run_files import RunFiles, RunLock, find_owner
 from persqa_client.storage.tally import Tally
 from persqa_client.types import Json, TaskId
 
@@ -66,12 +66,22 @@ class UnfinishedRun(SettingsError):
     """A run whose results are not complete yet."""
 
 
+def describe_no_run(files: RunFiles) -> str:
+    output = files.output
+    if output.is_dir():
+        return f"{output} is a folder: name the output of a run, such as {output / 'qa.jsonl'}"
+    if (owner := find_owner(output)) is not None:
+        return f"{output} is a file beside the output of a run: name {owner}"
+    reason = f"{files.run.name} is missing" if output.exists() else "it does not exist"
+    return f"there is no run with the output {output} ({reason})"
+
+
 class FinishedResults:
     """A finished run in locked files. Raises SettingsError, also while it is read, if files do not fit together."""
 
     def __init__(self, files: RunFiles) -> None:
         if not files.run.exists() and not files.checkpoint.exists():
-            raise SettingsError(f"there is no run with the output {files.output} ({files.run.name} is missing)")
+            raise SettingsError(describe_no_run(files))
         self.files = files
         self._lock = RunLock(files)
         self._lock.acquire()

@@ -105,12 +105,29 @@ class RunFiles:
                 f"the folder {self.output.parent} can't be created ({reason}): choose another -o"
             ) from error
 
+    def check_can_be_written(self) -> None:
+        """Raises SettingsError like the start of a run that writes these files."""
+        self.prepare()
+        lock = RunLock(self)
+        lock.acquire()
+        lock.release()
+
 
 def remove_suffix(name: str) -> str:
     for suffix in SUFFIXES:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
     return name
+
+
+def find_owner(path: Path) -> Path | None:
+    """The output of the run that has this file beside it; None for an output, and for any other file."""
+    for output in path.parent.glob("*.run.json"):
+        stem = output.name.removesuffix(".run.json")
+        files = RunFiles.for_output(path.with_name(f"{stem}.jsonl"))
+        if files.output.exists() and path != files.output and files.has_name(path.name):
+            return files.output
+    return None
 
 
 def may_be_linked(path: Path) -> bool:

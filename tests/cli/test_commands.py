@@ -24,6 +24,7 @@ def folder(tmp_path: Path) -> Path:
     Image.new("RGB", (40, 30), (200, 0, 0)).save(tmp_path / "red.png")
     (tmp_path / "rows.jsonl").write_text('{"image": "red.png"}\n')
     (tmp_path / "date.toml").write_text("[extra-body]\nday = 2020-01-31\n")
+    (tmp_path / "table.toml").write_text("[run]\nmodel = 'm'\n")
     return tmp_path
 
 
@@ -112,6 +113,10 @@ def test_failed_rows_are_exit_1_also_when_the_command_is_repeated(folder: Path, 
         pytest.param(["--strategy", "constrained"], "Did you mean 'constrain'?", id="a strategy with a slip"),
         pytest.param(["--base-url", "http://a/v1,http://b/v1"], "--base-url: must be one URL", id="two URLs in one"),
         pytest.param(["--nonsense"], "--nonsense", id="no such flag"),
+        pytest.param(["--concurency", "2"], "--concurency. Did you mean --concurrency?", id="a flag with a slip"),
+        pytest.param(["-o", "qa.csv"], "will have JSON Lines; name it qa.jsonl, not qa.csv", id="another kind of file"),
+        pytest.param(["--tag", "a b"], "40 letters, digits, hyphens, dots and underscores, with a", id="two words"),
+        pytest.param(["--config", "table.toml"], "has a table [run]: write its keys above", id="a table of settings"),
     ],
 )
 def test_invalid_usage_is_exit_2_with_a_message(
@@ -272,7 +277,7 @@ def test_a_fresh_run_says_where_the_earlier_files_are(folder: Path, simulator: S
 
 
 def test_a_dry_run_names_the_files_that_a_run_skips(folder: Path, simulator: Simulator) -> None:
-    warning = "Warning: In ., 2 files are not images and are skipped (1 with .toml, 1 with .jsonl)."
+    warning = "Warning: In ., 3 files are not images and are skipped (2 with .toml, 1 with .jsonl)."
     for flags in (["--dry-run"], []):
         result = persqa(*arguments(simulator, "."), *flags, cwd=folder)
         assert result.returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -77,6 +78,21 @@ def test_the_table_fits_the_terminal_and_the_command_is_one_line(
     *table, command = output.splitlines()
     assert max(map(len, table)) <= 80
     assert shlex.split(command)[-2:] == ["--max-pixels", "489216"]
+
+
+def test_its_result_is_one_object_for_a_script(tmp_path: Path) -> None:
+    with run_simulator(SimSettings(latency=0)) as server:
+        result = persqa("doctor", "--base-url", server.base_url, "--json", cwd=tmp_path)
+        found = json.loads(result.stdout)
+        assert (result.returncode, result.stderr, found["exit_code"]) == (0, "", 0)
+        assert (found["model"], found["server"]["max_model_len"]) == (DEFAULT_MODEL, 8192)
+        assert found["command"].startswith(f"persqa run photos/ -o qa.jsonl --base-url {server.base_url} ")
+    with run_simulator(SimSettings(latency=0, blind=True)) as server:
+        result = persqa("doctor", "--base-url", server.base_url, "--json", cwd=tmp_path)
+        found = json.loads(result.stdout)
+    assert (result.returncode, found["exit_code"], found["reason"]["code"]) == (3, 3, "no_pictures")
+    assert found["reason"]["message"] in result.stderr
+    assert found["server"]["max_model_len"] == 8192
 
 
 def test_an_unreachable_server_is_exit_3(tmp_path: Path) -> None:

@@ -49,12 +49,12 @@ def test_the_input_is_told_without_a_request(folder: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert sorted(folder.iterdir()) == before
     lines = result.stdout.splitlines()
-    assert lines[0] == "rows            502: 500 can be asked about"
-    assert "  image_missing 1; Line 501: none.png does not exist in the working directory." in lines
-    assert "requests        500, one for each question" in lines
-    assert any(line.startswith("pictures        500, 5 different ones with 0.0 MB") for line in lines)
+    assert lines[0] == "rows              502: 500 can be asked about"
+    assert "  image_missing   1; Line 501: none.png does not exist in the working directory." in lines
+    assert "requests          500, one for each question" in lines
+    assert any(line.startswith("pictures          500, 5 different ones with 0.0 MB") for line in lines)
     assert any(", by the rule of the model; " in line for line in lines)
-    assert lines[-1] == "to run it       persqa run in.jsonl --model Qwen/Qwen2.5-VL-3B-Instruct -o qa.jsonl"
+    assert lines[-1] == "to run it         persqa run in.jsonl --model Qwen/Qwen2.5-VL-3B-Instruct -o qa.jsonl"
     assert result.stderr == ""
 
 
@@ -77,6 +77,26 @@ def test_the_total_of_a_run_is_near_the_estimate_although_lengths_have_a_heavy_t
     assert widths[0] > 1.5 * widths[1] > 0
 
 
+def test_the_rule_of_an_unnamed_model_is_found_by_its_tokens(folder: Path, simulator: Simulator) -> None:
+    words = ("in.jsonl", "--limit", "3", "--base-url", simulator.base_url, "--model", DEFAULT_MODEL)
+    asked = {more: estimate_as_json(folder, *words, *more) for more in ((), ("--no-probes",), ("--pilot", "0"))}
+    assert [each["prompt_tokens"]["by_rule_of_model"] for each in asked.values()] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        ((0.2, 0.1, 0.4), "less than a second"),
+        ((0.6, 0.4, 3), "about 1 s (0 s to 3 s)"),
+        ((30, 20, 80), "about 30 s (20 s to 0:01:20)"),
+        ((90, 90, 90), "about 0:01:30"),
+        ((5, 1, float("inf")), "about 5 s (1 s to any time)"),
+    ],
+)
+def test_a_short_time_has_no_zeros(seconds: tuple[float, float, float], text: str) -> None:
+    assert format_times(Estimate(*seconds)) == text
+
+
 def test_a_pilot_tells_time_and_cost(folder: Path) -> None:
     with run_simulator(SimSettings(latency=0.1)) as server:
         (folder / "more" / "notes.txt").parent.mkdir()
@@ -87,7 +107,7 @@ def test_a_pilot_tells_time_and_cost(folder: Path) -> None:
         result = persqa("estimate", *words, *prices, "-o", "my.jsonl", "--log-file", "e.log", cwd=folder)
         assert server.stats()["requests"] == 6
     assert (result.returncode, result.stderr.count("Warning: ")) == (0, 1), result.stderr
-    figures = {line[:15].strip(): line[16:] for line in result.stdout.splitlines()}
+    figures = {line[:17].strip(): line[18:] for line in result.stdout.splitlines()}
     assert figures["pilot"] == "6 questions with 6 requests"
     assert figures["requests"] == "60"
     assert "at 6 requests at once, each as fast as in the pilot (auto may find" in figures["time"]
@@ -96,7 +116,7 @@ def test_a_pilot_tells_time_and_cost(folder: Path) -> None:
     assert figures["cost"].endswith("(--price-in and --price-out)")
     assert figures["to run it"].startswith("persqa run in.jsonl more --base-url http://")
     assert figures["to run it"].endswith("-o my.jsonl --log-file e.log")
-    assert "pilot           6 questions" in (folder / "e.log").read_text()
+    assert "pilot             6 questions" in (folder / "e.log").read_text()
 
 
 def test_an_input_without_usable_rows_is_exit_2(folder: Path) -> None:
@@ -113,7 +133,7 @@ def test_a_server_that_is_away_is_exit_3_after_what_the_input_tells(folder: Path
     assert (found["exit_code"], found["rows"], found["pilot"]) == (3, ROWS, None)
     assert found["reason"]["code"] == "no_connection_refused"
     result = persqa("estimate", "in.jsonl", *words, cwd=folder)
-    assert (result.returncode, result.stdout.startswith("rows            500")) == (3, True)
+    assert (result.returncode, result.stdout.startswith("rows              500")) == (3, True)
     assert "Nothing listens" in result.stderr
 
 
@@ -122,7 +142,7 @@ def test_rows_from_standard_input_are_estimated(folder: Path, simulator: Simulat
     words = ("--base-url", simulator.base_url, "--model", DEFAULT_MODEL, "--no-probes", "--pilot", "3")
     result = persqa("estimate", "-", *words, cwd=folder, input=text)
     assert result.returncode == 0, result.stderr
-    assert "rows            500: 500 can be asked about\n" in result.stdout
+    assert "rows              500: 500 can be asked about\n" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -231,7 +251,7 @@ def test_who_is_meant_is_a_part_of_the_estimate_and_of_its_command(folder: Path,
     assert " --tag-from folder --reference who.png --box cropped --box-key at " in found["command"]
     assert found["estimate"]["requests"]["high"] == found["pilot"]["requests"] == 9
     result = persqa("estimate", *words, *who, "--verify", "all", cwd=folder)
-    figures = {line[:15].strip(): line[16:] for line in result.stdout.splitlines()}
+    figures = {line[:17].strip(): line[18:] for line in result.stdout.splitlines()}
     assert figures["pilot"] == "3 questions with 9 requests; 1 row could not be asked about"
 
 

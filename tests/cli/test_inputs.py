@@ -97,6 +97,14 @@ def test_the_values_of_an_array_reach_the_output_as_they_are(folder: Path, simul
     assert (folder / "qa.jsonl").read_bytes().startswith(row[:-1] + b", ")
 
 
+def test_without_an_input_the_places_for_it_are_named(tmp_path: Path) -> None:
+    for command in ("run", "estimate"):
+        result = persqa(command, "-o", "qa.jsonl", cwd=tmp_path)
+        assert result.returncode == 2
+        assert "Missing argument 'INPUT'. Give it here, or as 'input' in the file of --config" in result.stderr
+    assert "--config" not in persqa("report", "-o", "r.html", cwd=tmp_path).stderr
+
+
 def test_a_config_file_may_name_several_inputs(folder: Path, simulator: Simulator) -> None:
     (folder / "run.toml").write_text('input = ["list.txt", "table.csv"]\n')
     result = run(simulator, folder, "--config", "run.toml")

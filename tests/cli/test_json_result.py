@@ -45,7 +45,7 @@ def test_a_finished_run_tells_its_counts_cost_and_files(folder: Path, simulator:
     assert found["cost"]["amount"] == found["tokens"]["prompt"]
     assert (found["cost"]["currency"], found["cost"]["source"]) == (None, "--price-in and --price-out")
     assert {(folder / name).exists() for name in found["files"].values()} == {True}
-    assert found["files"].keys() == {"output", "failed", "details", "run"}
+    assert found["files"].keys() == {"output", "failed", "details", "run", "timeline"}
     again, errors = run_as_json(folder, simulator.base_url, "-o", "qa.jsonl")
     assert (again["state"], again["rows"], again["cost"]) == ("already", 6, None)
     assert "already finished" in errors

@@ -70,7 +70,36 @@ def test_without_an_answer_the_run_ends_at_once(folder: Path) -> None:
     assert result.returncode == 3
     assert "127.0.0.1:9" in result.stderr
     dry = run(folder, "--base-url", ENDED, "--dry-run")
-    assert (dry.returncode, "--model: name one" in dry.stderr) == (2, True)
+    assert (dry.returncode, '"model": "(the only model of the endpoint)"' in dry.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (("--question", "What does <bo> do?"), "--question must have {tag} in it"),
+        (("--prompt", "{question} {colour}"), "names the field {colour}"),
+        (("--without", "teeth"), "'teeth' is not a known need"),
+        (("--names", "none.txt"), "--names: none.txt can't be read"),
+        (("--reference", "none.png"), "none.png does not exist"),
+        (("none.jsonl",), "The input none.jsonl does not exist"),
+        (("-o", "a.png/qa.jsonl"), "a.png"),
+        (("-o", "rows.jsonl", "rows.jsonl"), "the input rows.jsonl is one of the files of the output rows.jsonl"),
+    ],
+)
+def test_what_needs_no_server_is_reported_first(flags: tuple[str, ...], reason: str, folder: Path) -> None:
+    (folder / "rows.jsonl").write_text('{"image": "a.png"}\n')
+    result = persqa("run", "a.png", "-o", "qa.jsonl", *flags, "--base-url", ENDED, cwd=folder)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
+    assert reason in result.stderr
+    if flags[0] != "-o":
+        result = persqa("estimate", "a.png", *flags, "--base-url", ENDED, cwd=folder)
+        assert (result.returncode, reason in result.stderr) == (2, True), result.stderr
+
+
+def test_a_price_is_looked_up_for_the_model_that_is_found(folder: Path) -> None:
+    with run_simulator(SimSettings(latency=0, models=("only",))) as server:
+        result = persqa("run", "a.png", "-o", "qa.jsonl", "--base-url", server.base_url, "--max-cost", "1", cwd=folder)
+    assert (result.returncode, "the price of only at this endpoint is not known" in result.stderr) == (2, True)
 
 
 def test_variables_do_not_concern_a_server_of_one_s_own(folder: Path) -> None:
@@ -79,8 +108,9 @@ def test_variables_do_not_concern_a_server_of_one_s_own(folder: Path) -> None:
 
 
 def test_short_flags(folder: Path) -> None:
+    Image.new("RGB", (32, 32), (0, 0, 200)).save(folder / "b.png")
     assert persqa("run", "-h", cwd=folder).stdout == persqa("run", "--help", cwd=folder).stdout
     with run_simulator(SimSettings(latency=0)) as server:
-        result = persqa("run", "a.png", "a.png", "-n", "1", "-o", "qa.jsonl", "--base-url", server.base_url, cwd=folder)
+        result = persqa("run", "a.png", "b.png", "-n", "1", "-o", "qa.jsonl", "--base-url", server.base_url, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert len((folder / "qa.jsonl").read_bytes().splitlines()) == 1

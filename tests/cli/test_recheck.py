@@ -114,9 +114,12 @@ def test_what_can_not_be_rechecked_is_exit_2_with_the_reason(tmp_path: Path) -> 
     finish_run(tmp_path, mix())
     (tmp_path / "names.txt").write_text("Anya\n")
     for arguments, reason in (
-        (("other.jsonl",), "there is no run with the output other.jsonl (other.run.json is missing)."),
+        (("other.jsonl",), "there is no run with the output other.jsonl (it does not exist)."),
+        (("names.txt",), "there is no run with the output names.txt (names.txt.run.json is missing)."),
+        ((".",), ". is a folder: name the output of a run, such as qa.jsonl."),
         (("qa.jsonl", "--names", "names.txt"), "this run had no real names; leave the flag out."),
-        (("qa.failed.jsonl",), "there is no run with the output qa.failed.jsonl"),
+        (("qa.failed.jsonl",), "qa.failed.jsonl is a file beside the output of a run: name qa.jsonl."),
+        (("qa.run.json",), "qa.run.json is a file beside the output of a run: name qa.jsonl."),
     ):
         result = persqa("recheck", *arguments, cwd=tmp_path)
         assert result.returncode == 2

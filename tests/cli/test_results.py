@@ -56,15 +56,18 @@ def test_the_result_names_reasons_and_rows_and_how_to_look(tmp_path: Path) -> No
     lines = [{"image": "a.png", "n": number} for number in range(8)] + [{"image": "none.png"}]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     with run_simulator(SimSettings(latency=0)) as server:
-        flags = ("--base-url", server.base_url, "--model", DEFAULT_MODEL, "--no-probes")
-        result = persqa("run", "in.jsonl", "-o", "my answers.jsonl", *flags, cwd=tmp_path)
+        flags = ("--base-url", server.base_url, "--model", DEFAULT_MODEL, "--no-probes", "--price-in", "2")
+        result = persqa("run", "in.jsonl", "-o", "my answers.jsonl", *flags, "--price-out", "1", cwd=tmp_path)
     assert result.returncode == 1
     shown = result.stdout.splitlines()
     assert "  image_missing 1; Line 9: none.png does not exist in the working directory." in shown
+    assert "timeline        my answers.timeline.jsonl" in shown
+    assert any(re.fullmatch(r"cost            0\.00\d+, at 2 and 1 a million tokens", line) for line in shown)
     samples = [line for line in shown if line.startswith("sample")]
     assert len(samples) == 3
     assert all(re.match(r"sample +a\.png: Question: .+, Answer: <mam> ", line) for line in samples)
-    assert shown[-1] == "to look at it persqa view 'my answers.jsonl'"
+    # The longest label gives the column.
+    assert shown[-1] == "to look at it   persqa view 'my answers.jsonl'"
     looked = start("view", "my answers.jsonl", cwd=tmp_path)
     assert looked.stdout.readline().startswith("http://127.0.0.1:")
     looked.send_signal(signal.SIGINT)

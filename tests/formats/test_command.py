@@ -47,6 +47,40 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "one.json.export.json").read_text())["runs"][0]["state"] == "unfinished"
 
 
+def test_the_parts_of_a_split_are_named_and_far_shares_are_said(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", make_rows(4))
+    split = ("export", "run/qa.jsonl", "--to", "llava", "--by", "row", "--split", "fit=0.5,held=0.5")
+    texts = []
+    # Some seeds give halves, and others don't.
+    for seed in range(12):
+        texts.append(persqa(*split, "--seed", str(seed), "-o", f"data{seed}", cwd=tmp_path).stderr)
+        assert "4 rows (fit.json " in texts[-1]
+    far = [text for text in texts if "held has 25 % of the rows instead of 50 %" in text]
+    assert far
+    assert any("instead of" not in text for text in texts)
+
+
+def test_the_result_is_one_object_for_a_script(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", [*make_rows(2), {"image": "missing.png"}])
+    words = ("export", "run/qa.jsonl", "--to", "trl", "-o", "data", "--json")
+    result = persqa(*words, cwd=tmp_path)
+    found = json.loads(result.stdout)
+    assert (found["state"], found["exit_code"], found["files"]) == ("written", 0, {"train.jsonl": 2})
+    assert found["left_out"] == {"image_missing": 1}
+    assert result.stderr.splitlines() == found["warnings"]
+    again = persqa(*words, cwd=tmp_path)
+    found = json.loads(again.stdout)
+    assert (again.returncode, found["state"], found["reason"]["code"]) == (2, "refused", "settings")
+    assert "data has an export" in found["reason"]["message"]
+
+
+def test_quiet_leaves_warnings(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", make_rows(1))
+    words = ("export", "run/qa.jsonl", "--to", "llava", "-q")
+    assert persqa(*words, "-o", "data", cwd=tmp_path).stderr == ""
+    assert "has no rows" in persqa(*words, "-o", "parts", "--split", "a=0.5,b=0.5", cwd=tmp_path).stderr
+
+
 def test_errors_are_one_sentence(tmp_path: Path) -> None:
     write_run(tmp_path / "run", make_rows(1))
     (tmp_path / "full").mkdir()

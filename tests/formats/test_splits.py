@@ -16,7 +16,7 @@ from PIL import Image
 from persqa_client.errors import SettingsError
 from persqa_client.formats.export import ExportReport, ExportSettings, export_runs
 from persqa_client.formats.grouping import group_rows
-from persqa_client.formats.splits import GroupBy, Groups, Part, Split, parse_parts
+from persqa_client.formats.splits import GroupBy, Groups, Part, Split, find_far_shares, parse_parts
 from persqa_client.records.run_records import open_recorded_runs
 from tests.formats.examples import draw_picture, make_rows, read_rows, write_run
 from tests.report.runs import make_record
@@ -46,6 +46,14 @@ def test_parts_are_read_from_the_flag() -> None:
 def test_wrong_parts_are_refused(text: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         parse_parts(text)
+
+
+def test_shares_that_are_far_off_are_found() -> None:
+    parts = parse_parts("train=0.8,val=0.2")
+    assert find_far_shares(parts, {"train": 85, "val": 15}) == []
+    assert find_far_shares(parts, {"train": 5, "val": 5}) == [(parts[0], 0.5), (parts[1], 0.5)]
+    assert find_far_shares(parts, {"train": 3}) == [(parts[0], 1.0), (parts[1], 0.0)]
+    assert find_far_shares(parts, {}) == []
 
 
 @given(st.text(), st.integers())

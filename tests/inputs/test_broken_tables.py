@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.opening import open_inputs, open_source
+from persqa_client.inputs.opening import open_source
 from persqa_client.inputs.rows import parse_line
-from persqa_client.inputs.sources import extend_digest
+from persqa_client.inputs.sources import SeveralSource, extend_digest
 from persqa_client.inputs.tables import TableSource
 from persqa_client.jsonl import dump_spaced
 from persqa_client.outcomes import Failure
@@ -168,7 +168,7 @@ def test_too_many_cells_are_named_and_kept_as_they_are_written(tmp_path: Path) -
     # It counts as in earlier versions.
     assert row.given == b'["cat.jpg", "a;b", "c"]'
     assert position.digest == extend_digest("", row.given)
-    assert open_inputs([source.path] * 2, "image").digest_at(position) == position.digest  # type: ignore[attr-defined]
+    assert SeveralSource([source], ["rows.csv"]).digest_at(position) == position.digest
 
 
 def test_blanks_around_quoted_cells_are_no_text(tmp_path: Path) -> None:

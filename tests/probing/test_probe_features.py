@@ -36,6 +36,16 @@ from tests.support.endpoints import (
     serve_handler,
 )
 
+
+@pytest.mark.slow
+async def test_a_form_that_a_probe_tries_in_vain_is_no_retry() -> None:
+    with run_simulator(SimSettings(latency=0)) as server:
+        async with Session(Endpoint(base_url=server.base_url, model=DEFAULT_MODEL)) as session:
+            await probe_server(session, thorough=True)
+            assert (session.traffic.retried, session.traffic.retries) == (0, {})
+            assert session.traffic.sent == server.stats()["requests"] > 10
+
+
 VLLM = {"structured_outputs": "obeyed", "guided_regex": "ignored", "json_schema": "obeyed"}
 GUIDED = {"structured_outputs": "ignored", "guided_regex": "obeyed", "json_schema": "obeyed"}
 HOSTED = {"structured_outputs": "refused", "guided_regex": "refused", "json_schema": "obeyed"}

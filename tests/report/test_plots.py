@@ -45,6 +45,16 @@ def test_rates_are_those_between_two_points() -> None:
     assert found["p50"][1] <= found["p95"][1] <= found["p99"][1]
 
 
+def test_the_last_sample_of_a_process_has_no_rate_of_its_own_if_it_follows_at_once() -> None:
+    samples = make_samples([0, 1, 2])
+    samples.append(TimelineSample(2.1, done=7, in_flight=0, limit=16))
+    found = make_timeline_json([TimelineStart("", samples)])
+    assert found is not None
+    assert found["seconds"] == [0, 1, 2.1]
+    assert found["rate"] == [None, 2, 4.545]
+    assert found["in_flight"] == [8, 8, 0]
+
+
 def test_the_processes_of_a_run_follow_each_other() -> None:
     starts = [TimelineStart("one", make_samples([0, 10])), TimelineStart("two", make_samples([0, 5]))]
     found = make_timeline_json(starts)

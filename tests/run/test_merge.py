@@ -78,6 +78,18 @@ def test_the_merged_run_goes_on_as_one_run(folder: Path, simulator: Simulator) -
     assert (summary.tally.rows, summary.tally.succeeded, dict(summary.tally.failed)) == (26, 50, {"bad_line": 1})
 
 
+def test_a_retried_shard_has_its_last_answers(folder: Path, simulator: Simulator) -> None:
+    """The details of a retry stand after those of all rows."""
+    Image.new("RGB", (40, 30), (0, 200, 0)).save(folder / "4.png")
+    for name, shard in (("whole", None), ("part-1", "1/3"), ("part-2", "2/3"), ("part-3", "3/3")):
+        go(simulator, folder / "in.jsonl", folder / f"{name}.jsonl", questions=2, shard=shard, retry_failed=True)
+    report = merge_runs(parts(folder), folder / "qa.jsonl")
+    assert dict(report.tally.failed) == {"bad_line": 1}
+    for ending in ("jsonl", "failed.jsonl"):
+        assert (folder / f"qa.{ending}").read_bytes() == (folder / f"whole.{ending}").read_bytes()
+    assert recheck_run(folder / "qa.jsonl").questions == report.tally.tasks
+
+
 def test_shards_of_a_folder_have_one_listing(
     tmp_path: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

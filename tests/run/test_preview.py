@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from itertools import pairwise
@@ -9,12 +10,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
+from persqa_client.cli.preview import describe_all, print_outcome
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.preview import Sample
 from persqa_client.simulator.faults import Choice
 from persqa_client.simulator.server import SimSettings, run_simulator
 from persqa_client.types import START_POSITION
+from tests.report.runs import make_record
 from tests.support.commands import persqa
 
 MODEL = "persqa-simulator"
@@ -71,6 +75,22 @@ def test_a_preview_shows_rows_and_writes_nothing(folder: Path) -> None:
     tokens = re.findall(r"about [\d,.]+ requests, ([\d,]+) tokens in", all_rows.stdout)[-1]
     assert all_rows.stdout.endswith(f"\nCost of all: about {tokens}.00 (1e+06 and 0 a million tokens).\n")
     assert "Cost" not in shown.stdout
+
+
+def test_a_long_answer_is_indented_on_a_terminal_only() -> None:
+    record, shown = make_record(1, f"<mam> holds {'one more cup and ' * 5}a plate."), []
+    for is_terminal in (True, False):
+        stream = io.StringIO()
+        console = Console(file=stream, force_terminal=is_terminal, width=50, color_system=None, soft_wrap=True)
+        print_outcome(record, console)
+        shown.append([line.rstrip() for line in stream.getvalue().splitlines()])
+    first = next(number for number, line in enumerate(shown[0]) if line.startswith("answer    <mam> holds"))
+    assert shown[0][first + 1].startswith(f"{' ' * 10}cup and one more")
+    assert f"answer    {record.answer}" in shown[1]
+
+
+def test_the_totals_of_one_row_are_in_the_singular() -> None:
+    assert [describe_all(rows) for rows in (1, 2)] == ["The only row", "All 2 rows, if they are alike"]
 
 
 def test_pictures_are_found_beside_the_input(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

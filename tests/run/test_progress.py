@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 
@@ -25,6 +26,7 @@ from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.opening import SpooledSource
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.background import execute_with_monitors
+from persqa_client.run.notebook_progress import draw_bar, show_in_notebook
 from persqa_client.run.prices import KnownPrice
 from persqa_client.run.progress import (
     Pace,
@@ -260,3 +262,25 @@ async def test_an_asynchronous_callback_is_refused() -> None:
     for wrong in (show, "print"):
         with pytest.raises(SettingsError, match="must be a function without async"):
             check_callback(wrong)  # type: ignore[arg-type]
+
+
+async def test_a_notebook_shows_one_text_that_changes(picture: Path) -> None:
+    """Equal texts are not sent again, and the last figures stay."""
+    shown: list[str] = []
+
+    async def show(run: Run) -> None:
+        await show_in_notebook(ProgressMeter(run, monotonic(), count_rows=lambda: 12), shown.append, interval=0.01)
+
+    with run_simulator(SimSettings(latency=0.1)) as server:
+        await execute_with_monitors(make_run(server.base_url, picture, 12), show)
+    assert re.fullmatch(r"12/12 rows done \(100 %\), 0 failed, 0 of 2 in flight, .*", shown[-1])
+    assert not shown[-1].endswith("left")
+    assert shown[0] == "Starting"
+    assert any(text.startswith(f"Answering  {draw_bar(0.5)}\n6/12 rows done (50 %)") for text in shown)
+    assert all(before != after for before, after in pairwise(shown[:-1]))
+
+
+@pytest.mark.parametrize(("fraction", "done"), [(0.0, 0), (0.26, 10), (1.0, 40), (1.2, 40)])
+def test_a_bar_has_one_width(fraction: float, done: int) -> None:
+    bar = draw_bar(fraction)
+    assert (len(bar), bar.count("█")) == (40, done)

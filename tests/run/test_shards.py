@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,16 @@ import pytest
 from PIL import Image
 
 from persqa_client import generate
-from persqa_client.errors import SettingsError
+from persqa_client.errors import RunStopped, SettingsError
+from persqa_client.inputs.files import FileSource
+from persqa_client.inputs.shards import Shard, iterate_rows
+from persqa_client.inputs.sources import NamedLine
+from persqa_client.run.recheck import recheck_run
+from persqa_client.run.row_count import count_shard
 from persqa_client.run.summary import Summary, list_results
 from persqa_client.simulator.server import Simulator
+from persqa_client.types import START_POSITION
+from tests.support.cases import each_case
 from tests.support.commands import persqa
 
 ROWS = 24
@@ -109,3 +117,36 @@ def test_the_summary_and_the_run_file_tell_the_share_of_the_limits(tmp_path: Pat
     assert ("limits", limits) in list_results(summary)
     fields = json.loads((tmp_path / "qa.run.json").read_text())
     assert (fields["limits"]["rpm"], fields["limits_share"]) == (30_000, "1/2")
+
+
+def test_a_recheck_without_details_reads_the_rows_of_the_shard(tmp_path: Path, simulator: Simulator) -> None:
+    rows, output = write_rows(tmp_path), tmp_path / "part.jsonl"
+    summary = go(simulator, rows, output, shard="2/3")
+    (tmp_path / "part.details.jsonl").unlink()
+    report = recheck_run(output, dry_run=True)
+    assert (report.questions, report.tally.succeeded) == (summary.tally.tasks, summary.tally.succeeded)
+
+
+@each_case(("limit", "number"), [(None, 1), (None, 2), (6, 1), (6, 2)])
+def test_the_progress_counts_the_rows_of_the_shard(limit: int | None, number: int, tmp_path: Path) -> None:
+    source, shard = FileSource(write_rows(tmp_path)), Shard(number, 2)
+    expected = sum(1 for _ in iterate_rows(source, limit, shard))
+    assert 0 < expected < ROWS
+    stopped = threading.Event()
+    assert count_shard([source], limit, shard, stopped) == expected
+    stopped.set()
+    assert count_shard([source], limit, shard, stopped) is None
+
+
+def test_a_shard_of_unusable_rows_alone_fails_them(tmp_path: Path, simulator: Simulator) -> None:
+    """The other shards may have usable ones. A run over all of these rows would be refused."""
+    lines = [f'{{"image": "{number}.png"}}' for number in range(12)]
+    shard = Shard(1, 2)
+    missing = [line for line in lines if shard.includes(NamedLine(line.encode(), START_POSITION, None))]
+    assert len(missing) > 2
+    rows = tmp_path / "in.jsonl"
+    rows.write_text("\n".join(missing))
+    with pytest.raises(RunStopped):
+        go(simulator, rows, tmp_path / "qa.jsonl")
+    summary = go(simulator, rows, tmp_path / "part.jsonl", shard="1/2")
+    assert (summary.tally.rows, dict(summary.tally.failed)) == (len(missing), {"image_missing": len(missing)})

@@ -108,6 +108,11 @@ def test_the_texts_of_all_languages_and_strategies_are_shown(tmp_path: Path) -> 
     assert "用一句短话" in shown.stdout
     for strategy in ("direct", "constrain", "prefill", "surrogate"):
         assert shown.stdout.count(f"--- --strategy {strategy}\n") == 2
+    assert shown.stdout.count("--- system text with Charlie in place of <mam>\n") == 1
     (tmp_path / "zh.txt").write_text("{tag}在做什么？\n", encoding="utf-8")
+    short = persqa("prompt", "show", "--strategy", "constrain", cwd=tmp_path).stdout
+    assert short.count(" characters; --patterns shows all of them)\n") == 2
+    whole = persqa("prompt", "show", "--strategy", "constrain", "--patterns", cwd=tmp_path).stdout
+    assert (max(map(len, whole.splitlines())) > 500, "--patterns" in whole) == (True, False)
     own = persqa("prompt", "show", "--bank", "zh.txt", "--strategy", "direct", cwd=tmp_path)
     assert ("问题：<mam>在做什么？" in own.stdout, "English" in own.stdout) == (True, False)

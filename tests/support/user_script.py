@@ -9,7 +9,22 @@ from typing import Any
 
 from PIL import Image
 
-from persqa_client import Endpoint, Limits, PersQAClient, Recipe, Record, RowError, Sampling, generate, stream
+from persqa_client import (
+    Endpoint,
+    Limits,
+    PersQAClient,
+    Recipe,
+    Record,
+    Result,
+    RowError,
+    Sampling,
+    export_results,
+    generate,
+    read_results,
+    recheck_results,
+    report_results,
+    stream,
+)
 
 
 def make_data(url: str, photo: Path) -> None:
@@ -46,6 +61,27 @@ async def ask(url: str, photo: Path, content: bytes) -> None:
         print(row.number, outcome.answer if isinstance(outcome, Record) else outcome.code)
 
 
+def correct(output: str) -> None:
+    results: list[Result] = read_results(output)
+    for result in results:
+        if result.answer is None or result.doubts:
+            print(result.code or result.doubts)
+            continue
+        answer: str = result.answer
+        try:
+            result = (
+                result.edit(answer.removeprefix(result.tag)) if result.question_number == 0 else result.accept("seen")
+            )
+        except RowError as error:
+            result = result.reject(error.code)
+        print(result.row, result.final_answer is None, [path.name for path in result.pictures])
+    report = export_results([output], Path("set"), to="llava", pictures="leave", split={"train": 0.5, "val": 0.5})
+    print(report.row_count, report.decisions, report_results(output, "page.html").exists())
+    print(recheck_results(output, dry_run=True).tally.succeeded)
+
+
 if __name__ == "__main__":
     make_data(sys.argv[1], Path(sys.argv[2]))
     asyncio.run(ask(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[2]).read_bytes()))
+    generate(Path(sys.argv[2]).parent, "set.jsonl", base_url=sys.argv[1], questions=2, temperature=0)
+    correct("set.jsonl")

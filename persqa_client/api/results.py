@@ -1,0 +1,155 @@
+"""The results of a run, read from its files, with the decisions of people about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from persqa_client.api.argument_errors import errors_by_arguments
+from persqa_client.api.arguments import read_output_path
+from persqa_client.errors import RowError, SettingsError
+from persqa_client.images.references import get_file_version
+from persqa_client.outcomes import AskedTask, Failure, Record
+from persqa_client.report.decision_changes import describe_asked
+from persqa_client.report.row_reader import ReportRow
+from persqa_client.report.rows import ReportedRun, read_run
+from persqa_client.run.edited_answer import EditChecker
+from persqa_client.storage.decisions import Decision, DecisionKind, DecisionsFile, current_time
+from persqa_client.storage.run_files import RunFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A question of a run, answered or failed.
+
+    ``row`` is the number of the input row, or None if no file says it. ``images`` are as in the output, ``pictures``
+    the files that they name, as far as these exist. ``answer`` is None if the question failed; ``code`` and ``message``
+    then say why, and ``raw`` is the last text of the model, if it gave any.
+    """
+
+    row: int | None
+    question_number: int
+    images: tuple[str, ...]
+    pictures: tuple[Path, ...]
+    question: str
+    tag: str
+    answer: str | None
+    code: str | None
+    message: str | None
+    raw: str | None
+    # Codes of what makes an accepted answer doubtful.
+    doubts: tuple[str, ...]
+    # The latest one about the present answer.
+    decision: Decision | None
+    _row: ReportRow = field(repr=False, compare=False)
+    _run: DecidedRun = field(repr=False, compare=False)
+
+    @property
+    def final_answer(self) -> str | None:
+        """What an export has: the answer, the text of an edit, or None for a failed or rejected one."""
+        if self.answer is None or self.decision is None or self.decision.kind == "none":
+            return self.answer
+        return self.decision.final_text
+
+    def accept(self, comment: str | None = None) -> Result:
+        """Returns the result with the decision, which is on the disk, in a file beside the output; as do the others.
+
+        ``comment`` None leaves the comment of the decision before it. Raises StorageError.
+        """
+        return self._decide("accept", None, comment)
+
+    def reject(self, comment: str | None = None) -> Result:
+        """An export leaves the answer out."""
+        return self._decide("reject", None, comment)
+
+    def edit(self, text: str, comment: str | None = None, *, check: bool = True) -> Result:
+        """An export has ``text`` in place of the answer.
+
+        Raises RowError with the code of a problem that the checks of the run find in it, unless ``check`` is false, and
+        SettingsError for what is no text.
+        """
+        text = read_text("text", text)
+        if not text:
+            raise SettingsError("text is empty: give the new answer, or leave the answer out with reject().")
+        if check:
+            self._run.check_edit(text, self._row)
+        return self._decide("edit", text, comment)
+
+    def withdraw(self, comment: str | None = None) -> Result:
+        """As if nothing had been decided; a comment stays."""
+        return self._decide("none", None, comment)
+
+    def _decide(self, kind: DecisionKind, text: str | None, comment: str | None) -> Result:
+        if comment is None:
+            comment = "" if self.decision is None else self.decision.comment
+        row = self._row
+        comment = read_text("comment", comment)
+        decision = Decision(row.subject, row.decided_text, kind, text, comment, current_time())
+        self._run.file.append(decision)
+        return replace(self, decision=None if decision.is_empty else decision)
+
+
+class DecidedRun:
+    """What the results of an output share: the file with the decisions, and the checks of edited answers."""
+
+    def __init__(self, run: ReportedRun) -> None:
+        self._identity = run.identity
+        self.file = DecisionsFile(RunFiles.for_output(run.output).decisions)
+
+    @cached_property
+    def checker(self) -> EditChecker:
+        return EditChecker(self._identity)
+
+    def describe_asked(self, row: ReportRow) -> AskedTask:
+        return describe_asked(row, self._identity)
+
+    def check_edit(self, text: str, row: ReportRow) -> None:
+        """Raises RowError."""
+        problem = self.checker.check(text, self.describe_asked(row)).problem
+        if problem is not None:
+            raise RowError(problem.code, f"The new answer is refused: {problem.message}.", raw=text)
+
+
+def read_text(name: str, value: object) -> str:
+    """Raises SettingsError."""
+    if not isinstance(value, str):
+        raise SettingsError(f"{name} is of the type {type(value).__name__}: give text.")
+    return value.strip()
+
+
+@errors_by_arguments()
+def read_results(output: str | Path) -> list[Result]:
+    """The accepted and failed questions of a run in input order, with the latest decisions about them.
+
+    output: the output of a run, finished or not.
+
+    Raises SettingsError if it is none, or has no rows.
+    """
+    run = read_run(read_output_path(output))
+    decided = DecidedRun(run)
+    # Of rows that only the journal has, the pictures are not known.
+    return [make_result(row, decided, run.roots) for row in run.rows if not row.is_waiting]
+
+
+def make_result(row: ReportRow, run: DecidedRun, roots: Sequence[Path]) -> Result:
+    outcome, failure = row.outcome, row.outcome if isinstance(row.outcome, Failure) else None
+    is_stale = row.decision is not None and row.decision.answer != row.decided_text
+    versions = [get_file_version(image, roots) for image in row.images]
+    return Result(
+        row=None if row.task_id is None else row.task_id.row,
+        question_number=0 if row.task_id is None else row.task_id.question,
+        images=row.images,
+        pictures=tuple(Path(version.path) for version in versions if version is not None),
+        question=row.question,
+        tag=run.describe_asked(row).tag,
+        answer=outcome.answer if isinstance(outcome, Record) else None,
+        code=None if failure is None else failure.code,
+        message=None if failure is None else failure.message,
+        raw=row.decided_text or None if failure is not None else outcome.raw,
+        doubts=outcome.doubts if isinstance(outcome, Record) else (),
+        decision=None if is_stale else row.decision,
+        _row=row,
+        _run=run,
+    )

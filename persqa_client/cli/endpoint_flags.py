@@ -1,0 +1,38 @@
+"""The endpoints of a run, by its flags."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from persqa_client.cli.run_flags import VARIABLES
+from persqa_client.config import UNKNOWN_MODEL, Endpoint
+from persqa_client.endpoints.credentials import Credentials, make_endpoints
+from persqa_client.errors import SettingsError
+
+CREDENTIAL_FLAGS = ("api_key_env", "api_key_command", "header", "ca_cert", "client_cert")
+
+
+def read_endpoints(flags: Mapping[str, Any]) -> tuple[Endpoint, ...]:
+    """Sends nothing: without --model, that of the endpoints is ``UNKNOWN_MODEL``.
+
+    Raises SettingsError if there is no endpoint, or if flags need ``--serve``.
+    """
+    for name, default in (("serve_args", None), ("device", "auto"), ("vllm_command", None)):
+        if flags[name] != default:
+            raise SettingsError(f"--{name.replace('_', '-')} needs --serve MODEL, which starts a server.")
+    if not flags["base_url"]:
+        variable = VARIABLES["base_url"]
+        raise SettingsError(f"--base-url: name an endpoint, set {variable}, or start a server with --serve MODEL.")
+    return make_endpoints(flags["base_url"], flags["model"] or UNKNOWN_MODEL, read_credentials(flags), os.environ)
+
+
+def read_credentials(flags: Mapping[str, Any]) -> Credentials:
+    return Credentials(
+        flags["api_key_env"] or (),
+        flags["api_key_command"] or (),
+        flags["header"] or (),
+        flags["ca_cert"],
+        flags["client_cert"],
+    )
