@@ -17,6 +17,7 @@ ROOT_MODULES = frozenset(
         "argument_names.py",
         "config.py",
         "errors.py",
+        "extras.py",
         "function_words.py",
         "jsonl.py",
         "keys.py",

@@ -26,7 +26,20 @@ STAGES: dict[Stage, tuple[str, str]] = {
 # Rows or pictures after which their number is shown again.
 SHOWN_STEPS = 100
 LayoutName = Literal[
-    "llava", "llamafactory", "swift", "trl", "openai", "axolotl", "yollava", "mcllava", "rap", "repic", "jsonl"
+    "llava",
+    "llamafactory",
+    "swift",
+    "trl",
+    "openai",
+    "axolotl",
+    "yollava",
+    "mcllava",
+    "rap",
+    "repic",
+    "jsonl",
+    "parquet",
+    "webdataset",
+    "captions",
 ]
 
 
@@ -38,7 +51,8 @@ def export_outputs(
             "--to",
             metavar="FORMAT",
             help="Format: llava (also Qwen's trainer), llamafactory, swift, trl, openai, axolotl; of personalised "
-            "models yollava, mcllava, rap, repic; or jsonl (the lines of the output).",
+            "models yollava, mcllava, rap, repic; jsonl (the lines of the output); with the pictures in the files "
+            "parquet (for Hugging Face datasets), webdataset; or captions (a .txt beside each picture).",
         ),
     ],
     target: Annotated[
@@ -55,7 +69,7 @@ def export_outputs(
         Literal["copy", "link", "leave", "embed"] | None,
         typer.Option(
             help="Copies or links in DIR/images, the paths of the originals, or data in the rows. Default: copy; leave "
-            "for a FILE; embed for openai."
+            "for a FILE; embed for openai, parquet, webdataset, captions."
         ),
     ] = None,
     sent: Annotated[
@@ -76,6 +90,10 @@ def export_outputs(
         typer.Option(help="What stays together in a split. Near-duplicate pictures count as one picture."),
     ] = "picture",
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    details: Annotated[
+        bool,
+        typer.Option("--details", help="In parquet, webdataset: also raw text, checks, seed, question id, tokens."),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print the result as one JSON object on standard output, and nothing else.")
@@ -84,9 +102,9 @@ def export_outputs(
 ) -> None:
     """Write the accepted answers of runs in the format that a trainer loads. Sends nothing.
 
-    DIR has the rows (train.json or train.jsonl, or a file for each part of --split), the pictures, and export.json,
-    which says where the rows come from. An unfinished run is exported as far as it got. What was decided with
-    persqa view --edit applies: rejected answers are left out, and edited ones have their new text.
+    DIR has the rows (train.json, train.jsonl, data/*.parquet or train-*.tar, for each part of --split), the
+    pictures, and export.json, which says where the rows come from. An unfinished run is exported as far as it got. What
+    was decided with persqa view --edit applies: rejected answers are left out, and edited ones have their new text.
 
     Exit codes: 0 written, 2 invalid usage or files, 130 stopped.
 
@@ -102,7 +120,7 @@ def export_outputs(
     try:
         parts = Split(parse_parts(split), by, seed) if split is not None else None
         with show_steps(quiet=quiet or json) as on_step:
-            settings = ExportSettings(to, target, pictures, sent, paths == "absolute", parts, force)
+            settings = ExportSettings(to, target, pictures, sent, paths == "absolute", parts, force, details)
             report = export_runs(outputs, settings, on_step=on_step)
     except (SettingsError, StorageError) as error:
         if json:

@@ -3,45 +3,50 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
+
+from persqa_client.formats.layout import ExportRow, RowFiles
+from persqa_client.records.data_record import DataRecord
 
 
-class DataFiles:
+class DataFiles(RowFiles):
     """All files are created, also those that stay without rows."""
 
-    def __init__(self, folder: Path, names: Mapping[str, str], *, is_array: bool) -> None:
+    def __init__(
+        self, folder: Path, names: Mapping[str, str], write: Callable[[DataRecord], bytes], *, is_array: bool
+    ) -> None:
         """``names``: the name of the file of each part."""
+        self._write = write
         self._is_array = is_array
         self._names = names
         self._files: dict[str, BinaryIO] = {}
-        self.counts = dict.fromkeys(names, 0)
+        self._counts = dict.fromkeys(names, 0)
         for part, name in names.items():
             self._files[part] = (folder / name).open("wb")
             if is_array:
                 self._files[part].write(b"[")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         for part, file in self._files.items():
             if kind is None and self._is_array:
-                file.write(b"\n]\n" if self.counts[part] else b"]\n")
+                file.write(b"\n]\n" if self._counts[part] else b"]\n")
             if kind is None:
                 file.flush()
                 os.fsync(file.fileno())
             file.close()
 
-    def append(self, part: str, row: bytes) -> None:
+    def append(self, part: str, row: ExportRow) -> None:
+        line = self._write(row.record)
         if self._is_array:
-            self._files[part].write((b",\n" if self.counts[part] else b"\n") + row)
+            self._files[part].write((b",\n" if self._counts[part] else b"\n") + line)
         else:
-            self._files[part].write(row + b"\n")
-        self.counts[part] += 1
+            self._files[part].write(line + b"\n")
+        self._counts[part] += 1
 
-    def describe(self) -> dict[str, int]:
-        """The number of rows in each file."""
-        return {name: self.counts[part] for part, name in self._names.items()}
+    def count_rows(self) -> dict[str, int]:
+        return {name: self._counts[part] for part, name in self._names.items()}

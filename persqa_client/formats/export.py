@@ -8,15 +8,16 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from persqa_client import __version__
-from persqa_client.errors import RowError, SettingsError
+from persqa_client.errors import SettingsError
 from persqa_client.formats.data_files import DataFiles
 from persqa_client.formats.export_target import (
+    OTHER_SUFFIXES,
     SINGLE_FILE,
     check_target,
     hash_written_file,
@@ -27,12 +28,11 @@ from persqa_client.formats.export_target import (
     write_json_file,
 )
 from persqa_client.formats.grouping import RowGrouping, group_rows
-from persqa_client.formats.image_marks import remove_own_marks
-from persqa_client.formats.layout import Character, Layout, PictureChoice
+from persqa_client.formats.layout import PackedFormat, PictureChoice, RowFiles
 from persqa_client.formats.pair_files import PairFiles
 from persqa_client.formats.pictures import FOLDER, PictureSettings, PictureWriter
-from persqa_client.formats.registry import LAYOUTS
-from persqa_client.formats.sent_pictures import find_sent_form, remove_box
+from persqa_client.formats.registry import FORMATS, PACKED_FORMATS, AnyFormat
+from persqa_client.formats.row_maker import Decide, RowMaker
 from persqa_client.formats.splits import Split
 from persqa_client.inputs.own_exports import TOOL
 from persqa_client.records.data_record import DataRecord
@@ -41,22 +41,23 @@ from persqa_client.records.run_records import RecordedRun, open_recorded_runs
 from persqa_client.types import Json
 
 FORMAT = 1
-# Reasons for which a row is left out, besides the codes of pictures.
-MARK, DECIDED = "mark_in_text", "decision"
 # Rows that are left out and named in the description.
 MAX_NAMED = 100
 ONLY_PART = "train"
+# Of a data set, for people and for the Hub.
+CARD = "README.md"
 
 # For a split, a first pass finds what belongs together, and pictures are compared. Then rows are written.
 Stage = Literal["group", "compare", "write"]
 RunRows = Iterator[tuple[DataRecord, RecordedRun]]
-# Gets a record and the output that it is from. Returns the record, another one in its place, or None to leave it out.
-Decide = Callable[[DataRecord, Path], DataRecord | None]
 
 
 @dataclass(frozen=True, slots=True)
 class ExportSettings:
-    """``pictures`` is None for the first choice of the layout, and "leave" if the target is a file."""
+    """``pictures`` is None for the first choice of the layout, and "leave" if the target is a file.
+
+    ``details``: with what the run knows of each answer, in columns.
+    """
 
     layout: str
     target: Path
@@ -65,6 +66,7 @@ class ExportSettings:
     absolute: bool = False
     split: Split | None = None
     force: bool = False
+    details: bool = False
 
     def __post_init__(self) -> None:
         if ".." in self.target.parts:
@@ -72,7 +74,7 @@ class ExportSettings:
             parent, name = os.path.split(self.target)
             object.__setattr__(self, "target", Path(os.path.realpath(parent), name))
 
-    def choose_pictures(self, layout: Layout) -> PictureChoice:
+    def choose_pictures(self, layout: AnyFormat) -> PictureChoice:
         """Raises SettingsError for what the layout or the target can't hold."""
         is_file = is_file_target(self.target)
         choice = self.pictures or ("leave" if is_file and "leave" in layout.pictures else layout.pictures[0])
@@ -85,14 +87,20 @@ class ExportSettings:
             raise SettingsError(f"--sent makes new pictures, which --pictures {choice} has no place for: use copy")
         return choice
 
-    def check_file(self, layout: Layout) -> None:
-        """Raises SettingsError if one file is not enough."""
-        if not is_file_target(self.target):
-            return
-        if self.split is not None:
+    def check_place(self, format: AnyFormat) -> None:
+        """Raises SettingsError if the target can't hold the files, or the format can't hold the details."""
+        if self.details and not (isinstance(format, PackedFormat) and format.has_details):
+            those = " and ".join(name for name, each in PACKED_FORMATS.items() if each.has_details)
+            raise SettingsError(f"--details: the format {format.name} has no columns for them, only {those} have")
+        is_file = is_file_target(self.target)
+        if is_file and self.split is not None:
             raise SettingsError(f"--split writes several files: give -o a folder, not {self.target.name}")
-        if layout.describe_files is not None or layout.choose_file is not None:
-            raise SettingsError(f"the format {layout.name} has several files: give -o a folder, not {self.target.name}")
+        if isinstance(format, PackedFormat):
+            is_file = is_file or (self.target.suffix.lower() in OTHER_SUFFIXES and not self.target.is_dir())
+        elif format.describe_files is None and format.choose_file is None:
+            return
+        if is_file:
+            raise SettingsError(f"the format {format.name} has several files: give -o a folder, not {self.target.name}")
 
 
 class LeftOut(NamedTuple):
@@ -141,9 +149,9 @@ def export_runs(
 
     Raises StorageError if the target can't be written. Nothing is at the target then, or what was there before.
     """
-    layout = LAYOUTS[settings.layout]
-    choice = settings.choose_pictures(layout)
-    settings.check_file(layout)
+    format = FORMATS[settings.layout]
+    choice = settings.choose_pictures(format)
+    settings.check_place(format)
     check_target(settings.target, outputs, force=settings.force)
     runs = open_recorded_runs(list(outputs))
     report = ExportReport(settings.target, runs, failed=sum(run.count_failures() for run in runs))
@@ -155,18 +163,22 @@ def export_runs(
     licence = (read_description(settings.target) or {}).get("licence", "")
     with open_target(settings.target) as folder:
         pictures = PictureWriter(
-            PictureSettings(choice, settings.target, layout.limits, settings.sent, settings.absolute), folder
+            PictureSettings(choice, settings.target, format.limits, settings.sent, settings.absolute), folder
         )
         rows = number_rows(iter_rows(runs), "write", on_step)
-        maker = RowMaker(layout, pictures, decide or decisions.apply, report)
-        write_data_rows(folder, rows, settings, maker, grouping)
+        maker = RowMaker(format, pictures, decide or decisions.apply, report.leave_out)
+        files = write_data_rows(folder, rows, settings, maker, grouping)
+        report.files = count_file_rows(files, settings.target)
         report.decisions = decisions.count()
         if not report.row_count:
             raise SettingsError(describe_nothing(report))
         report.picture_files = pictures.file_count
         description = describe_export(settings, choice, report, licence)
-        further = write_further_files(folder, maker)
-        write_description(folder, description | list_written_files(folder, [*report.files, *further], pictures))
+        further = write_further_files(folder, maker, report, description)
+        names = [*report.files, *further]
+        others = [each for each in files.list_entries() if each != SINGLE_FILE]
+        others += sorted(f"{FOLDER}/{each}" for each in pictures.names)
+        write_description(folder, description | list_written_files(folder, names, others))
     return report
 
 
@@ -184,83 +196,34 @@ def number_rows(rows: RunRows, stage: Stage, on_step: Callable[[Stage, int], Non
 
 def write_data_rows(
     folder: Path, rows: RunRows, settings: ExportSettings, maker: RowMaker, grouping: RowGrouping | None
-) -> None:
-    report, layout = maker.report, maker.layout
-    if layout.choose_file is not None:
-        with PairFiles(folder, has_parts=settings.split is not None) as pair_files:
-            for part, name, row in maker.make_rows(rows, grouping):
-                pair_files.append(part, name, row)
-        report.files = pair_files.describe()
-        return
-    is_array = layout.suffix == ".json"
-    is_file = is_file_target(settings.target)
-    if is_file:
+) -> RowFiles:
+    with open_row_files(folder, settings, maker.format) as files:
+        for record, run in rows:
+            row = maker.make_row(record, run)
+            if row is not None:
+                files.append(grouping.choose_part(record, run) if grouping is not None else ONLY_PART, row)
+    return files
+
+
+def count_file_rows(files: RowFiles, target: Path) -> dict[str, int]:
+    """The number of rows in each file, by name. The only file has the name of the target."""
+    counts = files.count_rows()
+    return {target.name: counts[SINGLE_FILE]} if is_file_target(target) else dict(counts)
+
+
+def open_row_files(folder: Path, settings: ExportSettings, format: AnyFormat) -> RowFiles:
+    parts = [part.name for part in settings.split.parts] if settings.split is not None else [ONLY_PART]
+    if isinstance(format, PackedFormat):
+        return format.open_files(folder, parts, settings.details)
+    if format.choose_file is not None:
+        return PairFiles(folder, format.write, has_parts=settings.split is not None)
+    is_array = format.suffix == ".json"
+    names = {part: f"{part}{format.suffix}" for part in parts}
+    if is_file_target(settings.target):
         # The name says that the file has lines.
         is_array = is_array and settings.target.suffix.lower() != ".jsonl"
         names = {ONLY_PART: SINGLE_FILE}
-    else:
-        parts = [part.name for part in settings.split.parts] if settings.split is not None else [ONLY_PART]
-        names = {part: f"{part}{layout.suffix}" for part in parts}
-    with DataFiles(folder, names, is_array=is_array) as files:
-        for part, _, row in maker.make_rows(rows, grouping):
-            files.append(part, row)
-        report.files = {settings.target.name: files.counts[ONLY_PART]} if is_file else files.describe()
-
-
-@dataclass(frozen=True, slots=True)
-class RowMaker:
-    layout: Layout
-    pictures: PictureWriter
-    decide: Decide
-    report: ExportReport
-    # By tag, as the first row shows them.
-    characters: dict[str, Character] = field(default_factory=dict)
-
-    def make_rows(self, rows: RunRows, grouping: RowGrouping | None) -> Iterator[tuple[str, str, bytes]]:
-        """The part of each row, the name of its file if the layout says it, and the row."""
-        for record, run in rows:
-            made = self._make_row(record, run)
-            if made is not None:
-                yield grouping.choose_part(record, run) if grouping is not None else ONLY_PART, *made
-
-    def _make_row(self, record: DataRecord, run: RecordedRun) -> tuple[str, bytes] | None:
-        """None for a row that is left out, with its pictures."""
-        decided = self.decide(record, run.output)
-        if decided is None:
-            self.report.leave_out(record, DECIDED, "a decision rejects it")
-            return None
-        if not self.layout.keeps_lines:
-            question = remove_own_marks(decided.question, len(decided.images))
-            decided = replace(decided, question=question)
-        if (mark := find_mark(decided, self.layout.marks)) is not None:
-            message = f"its text has {mark}, which the format takes for something else than text"
-            self.report.leave_out(record, MARK, message)
-            return None
-        try:
-            name = self.layout.choose_file(decided) if self.layout.choose_file is not None else ""
-            has_reference = self.layout.keeps_lines or self.layout.takes_reference
-            chosen = decided.pictures if has_reference else decided.images
-            placed = self.pictures.place(
-                chosen, run.roots, find_sent_form(record, run), shows_character=len(chosen) > len(decided.images)
-            )
-        except RowError as error:
-            self.report.leave_out(record, error.code, error.message.removesuffix("."))
-            return None
-        if self.pictures.settings.sent:
-            decided = remove_box(decided, run)
-        written = decided.with_pictures(placed)
-        self._note_character(written)
-        return name, self.layout.write(written)
-
-    def _note_character(self, record: DataRecord) -> None:
-        if self.layout.takes_reference and record.reference is not None:
-            tag = f"<{record.tag_name}>"
-            character = Character(tag, record.reference, record.description, record.category)
-            self.characters.setdefault(tag, character)
-
-
-def find_mark(record: DataRecord, marks: Sequence[str]) -> str | None:
-    return next((mark for mark in marks if mark in record.question or mark in record.answer), None)
+    return DataFiles(folder, names, format.write, is_array=is_array)
 
 
 def describe_nothing(report: ExportReport) -> str:
@@ -271,20 +234,26 @@ def describe_nothing(report: ExportReport) -> str:
     return f"{names} has no accepted answer: nothing is written"
 
 
-def write_further_files(folder: Path, maker: RowMaker) -> list[str]:
-    describe = maker.layout.describe_files
-    further = describe(list(maker.report.files), list(maker.characters.values())) if describe is not None else {}
+def write_further_files(folder: Path, maker: RowMaker, report: ExportReport, description: Json) -> list[str]:
+    format, further = maker.format, {}
+    if isinstance(format, PackedFormat):
+        if format.write_card is None:
+            return []
+        (folder / CARD).write_text(format.write_card(description), encoding="utf-8", errors="backslashreplace")
+        return [CARD]
+    if format.describe_files is not None:
+        further = dict(format.describe_files(list(report.files), list(maker.characters.values())))
     for name, value in further.items():
         write_json_file(folder / name, value)
     return list(further)
 
 
-def list_written_files(folder: Path, names: Sequence[str], pictures: PictureWriter) -> Json:
-    """By which the next export to this place knows what it may replace."""
+def list_written_files(folder: Path, names: Sequence[str], others: Sequence[str]) -> Json:
+    """``names``: of the files of rows. By which the next export to this place knows what it may replace."""
     # The only file gets its name later.
     paths = {name: folder / name if (folder / name).exists() else folder / SINGLE_FILE for name in names}
     digests = {name: hash_written_file(path) for name, path in paths.items()}
-    return {"digests": digests, "entries": [*names, *sorted(f"{FOLDER}/{each}" for each in pictures.names)]}
+    return {"digests": digests, "entries": list(dict.fromkeys([*names, *others]))}
 
 
 def describe_export(settings: ExportSettings, choice: PictureChoice, report: ExportReport, licence: str) -> Json:
@@ -298,6 +267,7 @@ def describe_export(settings: ExportSettings, choice: PictureChoice, report: Exp
         # For the user to fill in; the next export to this place keeps it.
         "licence": licence,
         "files": report.files,
+        **({"details": True} if settings.details else {}),
         "pictures": {"choice": choice, "sent": settings.sent, "files": report.picture_files},
         "split": None
         if split is None

@@ -6,26 +6,29 @@ Their rows are held in memory until the end, because the rows of a picture belon
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from persqa_client.formats.layout import ExportRow, RowFiles
 from persqa_client.jsonl import dump_compact, load_object
+from persqa_client.records.data_record import DataRecord
 
 
-class PairFiles:
+class PairFiles(RowFiles):
     """Of several parts of a split, each has a folder."""
 
-    def __init__(self, folder: Path, *, has_parts: bool) -> None:
+    def __init__(self, folder: Path, write: Callable[[DataRecord], bytes], *, has_parts: bool) -> None:
         self._folder = folder
+        self._write_row = write
         self._has_parts = has_parts
         self._lists: dict[str, dict[str, list[Any]]] = {}
         self._counts: dict[str, int] = {}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if kind is None:
             for name, lists in self._lists.items():
                 self._write(self._folder / name, lists)
@@ -38,13 +41,12 @@ class PairFiles:
             file.flush()
             os.fsync(file.fileno())
 
-    def append(self, part: str, name: str, row: bytes) -> None:
-        name = f"{part}/{name}" if self._has_parts else name
+    def append(self, part: str, row: ExportRow) -> None:
+        name = f"{part}/{row.file}" if self._has_parts else row.file
         lists = self._lists.setdefault(name, {})
-        for key, values in load_object(row).items():
+        for key, values in load_object(self._write_row(row.record)).items():
             lists.setdefault(key, []).extend(values)
         self._counts[name] = self._counts.get(name, 0) + 1
 
-    def describe(self) -> dict[str, int]:
-        """The number of rows in each file."""
+    def count_rows(self) -> dict[str, int]:
         return dict(self._counts)

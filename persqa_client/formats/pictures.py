@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from persqa_client.errors import RowError
-from persqa_client.formats.layout import PictureChoice, PictureLimits
+from persqa_client.formats.layout import PictureChoice, PictureLimits, RowPicture
 from persqa_client.formats.sent_pictures import SentForm
 from persqa_client.images.formats import detect_format
+from persqa_client.images.members import name_member, parse_member
 from persqa_client.images.prepare import load_image
 from persqa_client.images.references import (
     DATA_URI,
@@ -100,16 +101,31 @@ class PictureWriter:
 
         Raises StorageError if the folder can't be written.
         """
-        count, limit = len(pictures) - shows_character, self.settings.limits.max_count
-        if limit is not None and count > limit:
-            raise RowError("too_many_images", f"the row has {count} pictures; the format takes {limit}")
-        prepared = [self._prepare(each, roots, form, number) for number, each in enumerate(pictures)]
+        prepared = self._prepare_all(pictures, roots, form, count=len(pictures) - shows_character)
         before = len(self._names)
         try:
             return tuple(self._store(each) for each in prepared)
         except RowError:
             self._remove_since(before)
             raise
+
+    def load(self, references: Sequence[str], roots: Sequence[Path], form: SentForm) -> tuple[RowPicture, ...]:
+        """The pictures with their bytes, for the choice "embed". Raises RowError if one of them can't be exported."""
+        return tuple(
+            RowPicture(each.name, each.data or b"", each.media_type)
+            for each in self._prepare_all(references, roots, form, count=len(references))
+        )
+
+    def _prepare_all(
+        self, references: Sequence[str], roots: Sequence[Path], form: SentForm, *, count: int
+    ) -> list[PreparedPicture]:
+        """``count``: of the pictures of the row itself."""
+        limit = self.settings.limits.max_count
+        if limit is not None and count > limit:
+            raise RowError("too_many_images", f"the row has {count} pictures; the format takes {limit}")
+        if count < self.settings.limits.min_count:
+            raise RowError("no_image", "the row has no picture, and the format needs one")
+        return [self._prepare(each, roots, form, number) for number, each in enumerate(references)]
 
     def _remove_since(self, count: int) -> None:
         for identity in list(self._names)[count:]:
@@ -140,8 +156,11 @@ class PictureWriter:
         if self.settings.choice == "leave":
             raise RowError(INLINE, f"{describe_reference(reference)} is not a file that could be left in its place")
         format = detect_format(data) or ""
+        suffix = FORMAT_SUFFIXES.get(format, f".{format.lower()}")
+        if parse_member(reference) is not None and not posixpath.splitext(name)[1]:
+            name = f"{name}{suffix}"
         if DATA_URI.match(reference):
-            name = f"data-{sha256(data).hexdigest()[:12]}{FORMAT_SUFFIXES.get(format, f'.{format.lower()}')}"
+            name = f"data-{sha256(data).hexdigest()[:12]}{suffix}"
         return PreparedPicture("", name, "", data, f"image/{format.lower()}")
 
     def _check_limits(self, picture: PreparedPicture, reference: str) -> None:
@@ -237,6 +256,8 @@ def choose_picture_name(reference: str) -> str:
     if DATA_URI.match(reference):
         return "data"
     path = parse_local_path(reference).replace("\\", "/")
+    if (member := parse_member(path)) is not None:
+        return make_safe_name(name_member(member))
     parts = [part for part in posixpath.normpath(path).split("/") if part not in ("", ".", "..", "~")]
     if posixpath.isabs(path) or ".." in path.split("/"):
         parts = parts[-2:]

@@ -9,6 +9,7 @@ from pathlib import Path
 from cachetools import LRUCache
 
 from persqa_client.errors import RowError
+from persqa_client.images.members import parse_member
 from persqa_client.images.prepare import read_image
 from persqa_client.images.references import FileVersion, describe_reference, get_file_version
 from persqa_client.outcomes import SentPicture
@@ -68,7 +69,8 @@ class PictureFiles:
 
 
 def is_embedded(reference: str) -> bool:
-    return reference.lstrip()[:5].lower() == "data:"
+    """In the row, or in a file of many rows, which is compared as an input."""
+    return reference.lstrip()[:5].lower() == "data:" or parse_member(reference) is not None
 
 
 class ChangeReport:

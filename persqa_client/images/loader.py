@@ -17,8 +17,9 @@ from cachetools import FIFOCache, LRUCache, cached
 
 from persqa_client.errors import RowError
 from persqa_client.images.decode import convert_image
+from persqa_client.images.page_cache import read_cached_file
 from persqa_client.images.prepare import SourceImage, parse_image, read_image
-from persqa_client.images.references import FileVersion, get_file_version, read_cached_file
+from persqa_client.images.references import FileVersion, get_file_version
 from persqa_client.types import BoxMark, EncodedImage, FileStamp, LoadedImage
 
 MAX_KNOWN_FILES = 8_192

@@ -21,12 +21,12 @@ import pybase64
 
 from persqa_client.errors import RowError, StorageError
 from persqa_client.images.formats import detect_format
+from persqa_client.images.member_readers import load_member
+from persqa_client.images.members import ASSUMED_BYTES, parse_member
 from persqa_client.suggestions import find_similar_path
 
 # Larger files are not read. 200 million pixels with 16 bits per channel fit.
 MAX_FILE_BYTES = 1_000_000_000
-# Larger files are not read in the event loop: they would block it for a millisecond or more.
-MAX_CACHED_BYTES = 1_000_000
 # Characters shown in a message: of a path, of a data: URI's header, and of bare base64.
 SHOWN_PATH, SHOWN_DATA_HEADER, SHOWN_BASE64 = 200, 60, 20
 
@@ -109,6 +109,8 @@ def estimate_reference_size(reference: str, roots: Sequence[Path]) -> int:
     if DATA_URI.match(reference):
         return len(reference)
     version = get_file_version(reference, roots)
+    if version is None and parse_member(reference) is not None:
+        return ASSUMED_BYTES
     return version.size if version else 0
 
 
@@ -184,6 +186,8 @@ def read_image_file(path: str, roots: Sequence[Path]) -> bytes:
     try:
         found = find_path(path, roots)
         if found is None:
+            if parse_member(path) is not None:
+                return read_member_file(path, roots)
             raise missing_file_error(path, roots)
         located, status = found
         if not stat.S_ISREG(status.st_mode):
@@ -206,25 +210,22 @@ def read_image_file(path: str, roots: Sequence[Path]) -> bytes:
         raise RowError("image_unreadable", f"cannot be opened: {reason}.") from error
 
 
-def read_cached_file(path: str, size: int) -> bytes | None:
-    """The content of a small regular file if the system has it in its page cache, else None. Does not wait for a disk.
-
-    Also None if the file cannot be read, has another size, or the system does not say what it has cached.
-    """
-    if not hasattr(os, "RWF_NOWAIT") or not 0 < size <= MAX_CACHED_BYTES:
-        return None
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            # Small files are read ahead as a whole: if these bytes are cached, the others are.
-            for offset in (size - 1, size // 2, 0):
-                os.preadv(file, [bytearray(1)], offset, os.RWF_NOWAIT)
-            data = os.read(file, size + 1)
-        finally:
-            os.close(file)
-    except OSError:
-        return None
-    return data if len(data) == size else None
+def read_member_file(path: str, roots: Sequence[Path]) -> bytes:
+    """Of a file of many rows. Raises RowError and OSError."""
+    member = parse_member(path)
+    assert member is not None
+    found = find_path(member.file, roots)
+    if found is None or not stat.S_ISREG(found[1].st_mode):
+        raise missing_file_error(member.file, roots)
+    picture = load_member(*found, member)
+    if picture.data is None and picture.path:
+        # Its file only names another one. That is read once: the path of a path would be read without end.
+        other = find_path(picture.path, (Path(os.path.dirname(found[0])), *roots))
+        if other is None:
+            raise missing_file_error(picture.path, roots)
+        with open(other[0], "rb", buffering=0) as file:
+            return file.read()
+    return picture.data or b""
 
 
 def missing_file_error(path: str, roots: Sequence[Path]) -> RowError:

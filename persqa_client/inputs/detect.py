@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import os
 import re
+import zlib
 from collections.abc import Sequence
 from json import JSONDecoder
 from pathlib import Path
@@ -11,21 +13,23 @@ from typing import Literal, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import describe_content, detect_format
+from persqa_client.inputs.compressed import GZIP, NAMES, CompressedFile, find_compression
 from persqa_client.inputs.path_lists import is_heading, is_list_of_paths, is_quoted_list
 from persqa_client.inputs.tables import SEPARATOR_LINE, check_separated, find_table
 from persqa_client.jsonl import load_value
 
+Kind = Literal["image", "lines", "values", "table", "paths", "gzip", "zstd", "parquet", "arrow", "tar"]
+
 HEAD_SIZE = 1 << 16
+COMPRESSED_SUFFIXES = frozenset({".gz", ".zst"})
 LINE_SUFFIXES = frozenset({".jsonl", ".ndjson", ".jsonlines"})
 # Lines that are looked at.
 FIRST_LINES = 20
-SUPPORTED_INPUTS = "give a JSONL file, a JSON array, a CSV file, a list of paths, or a folder of images"
+SUPPORTED_INPUTS = "give a JSONL file, a JSON array, a CSV or Parquet file, a list of paths, or a folder of images"
 # What packs or encodes another file, which may be an input.
 COMPRESSED = (
-    (b"\x1f\x8b", "compressed with gzip"),
     (b"BZh", "compressed with bzip2"),
     (b"\xfd7zXZ\0", "compressed with xz"),
-    (b"\x28\xb5\x2f\xfd", "compressed with Zstandard"),
 )
 ARCHIVES = (
     (b"PK\x03\x04", "a ZIP archive"),
@@ -33,12 +37,15 @@ ARCHIVES = (
     (b"Rar!\x1a\x07", "a RAR archive"),
 )
 TAR_MAGIC = slice(257, 262)
+# Files of rows with their pictures.
+PACKED: tuple[tuple[bytes, Kind], ...] = (
+    (b"PAR1", "parquet"),
+    (b"ARROW1", "arrow"),
+    (b"\xff\xff\xff\xff", "arrow"),
+)
 # Names of entries in ZIP archives that are documents.
 SPREADSHEET_ENTRIES = (b"xl/", b"opendocument.spreadsheet")
 BINARY_TABLES = (
-    (b"PAR1", "a Parquet file"),
-    (b"ARROW1", "an Arrow file"),
-    (b"\xff\xff\xff\xff", "an Arrow stream"),
     (b"FEA1", "a Feather file"),
     (b"SQLite format 3\0", "an SQLite database"),
     (b"\xd0\xcf\x11\xe0", "an old Office document"),
@@ -56,8 +63,6 @@ JSON = JSONDecoder(parse_int=str, parse_float=str)
 JSON_START = re.compile(r"\s*(\{\s*\"|\[\s*[\[{\"]|\")")
 YAML_LINE = re.compile(r"---|%YAML|(- )?[\w.-]+:(\s|$)")
 
-Kind = Literal["image", "lines", "values", "table", "paths"]
-
 
 class Detected(NamedTuple):
     kind: Kind
@@ -73,6 +78,19 @@ def detect_input(path: Path, image_key: str) -> Detected:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise SettingsError(f"The input {path} cannot be read ({reason}): check its permissions.") from error
+    if (packed := find_packed_kind(head)) is not None:
+        return Detected(packed)
+    if (compression := find_compression(head)) is not None:
+        head = CompressedFile(path, compression).read_start(HEAD_SIZE)
+        if detect_content(path, head, image_key, is_whole=len(head) < HEAD_SIZE).kind != "lines":
+            name = NAMES[compression]
+            raise SettingsError(f"The input {path} is compressed with {name}, and is not JSONL; decompress it first.")
+        return Detected(compression)
+    return detect_content(path, head, image_key, is_whole=is_whole)
+
+
+def detect_content(path: Path, head: bytes, image_key: str, *, is_whole: bool) -> Detected:
+    """By the beginning of the file, perhaps decompressed."""
     if detect_format(head):
         return Detected("image")
     refuse_signatures(path, head)
@@ -83,7 +101,8 @@ def detect_input(path: Path, image_key: str) -> Detected:
         del lines[-1]  # it may be cut off
     is_ended = not is_whole or text.endswith("\n")
     first_lines = [line for line in lines if line.strip()][:FIRST_LINES]
-    has_line_suffix = path.suffix.lower() in LINE_SUFFIXES
+    name = path.stem if path.suffix.lower() in COMPRESSED_SUFFIXES else path.name
+    has_line_suffix = os.path.splitext(name)[1].lower() in LINE_SUFFIXES
     binary = f"The input {path} is {describe_binary(head)}, not text; {SUPPORTED_INPUTS}."
     if seems_binary(first_lines) and not has_line_suffix:
         raise SettingsError(binary)
@@ -121,6 +140,22 @@ def describe_old_ends(path: Path) -> str:
     )
 
 
+def find_packed_kind(head: bytes) -> Kind | None:
+    """Also of a tar archive that is compressed with gzip."""
+    if head.startswith(GZIP) and unpack_start(head)[TAR_MAGIC] == b"ustar":
+        return "tar"
+    if head[TAR_MAGIC] == b"ustar":
+        return "tar"
+    return next((kind for signature, kind in PACKED if head.startswith(signature)), None)
+
+
+def unpack_start(head: bytes) -> bytes:
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, TAR_MAGIC.stop)
+    except zlib.error:
+        return b""
+
+
 def refuse_signatures(path: Path, head: bytes) -> None:
     for signature, description in COMPRESSED:
         if head.startswith(signature):
@@ -133,8 +168,6 @@ def refuse_signatures(path: Path, head: bytes) -> None:
             if any(entry in head for entry in SPREADSHEET_ENTRIES):
                 raise SettingsError(f"The input {path} is a spreadsheet; save it as CSV (UTF-8).")
             raise SettingsError(f"The input {path} is {description}; unpack it, and give the folder or file in it.")
-    if head[TAR_MAGIC] == b"ustar":
-        raise SettingsError(f"The input {path} is a tar archive; unpack it, and give the folder or file in it.")
     if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)) or UTF32_START.match(head):
         raise SettingsError(f"The input {path} is in UTF-32; save it as UTF-8.")
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or UTF16_START.match(head):

@@ -43,7 +43,7 @@ class FileSource:
         status = self.path.stat()
         return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "kind": self.kind}
 
-    def progress_total(self) -> int:
+    def progress_total(self) -> int | None:
         return self.path.stat().st_size
 
     def progress_at(self, position: Position) -> int:
@@ -53,7 +53,7 @@ class FileSource:
         return ()
 
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
-        with self.path.open("rb", buffering=BUFFER_SIZE) as file:
+        with self._open() as file:
             number, digest = start.number, start.digest
             offset = self._begin(file, start)
             read_line = partial(file.readline, MAX_LINE_BYTES + 1)
@@ -71,6 +71,9 @@ class FileSource:
                 # What is written behind it by now may be its own end.
                 if not is_ended:
                     return
+
+    def _open(self) -> BinaryIO:
+        return self.path.open("rb", buffering=BUFFER_SIZE)
 
     def _begin(self, file: BinaryIO, start: Position) -> int:
         """The offset of the first row from ``start`` on. Raises SettingsError if the row before it had no line end, and
@@ -131,7 +134,7 @@ class RecordFileSource(FileSource, ABC):
     def records(self, file: BinaryIO, offset: int) -> Iterator[Record]: ...
 
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
-        with self.path.open("rb", buffering=BUFFER_SIZE) as file:
+        with self._open() as file:
             number, digest = start.number, start.digest
             for line, end, is_complete in self.records(file, self._begin(file, start)):
                 number, digest = number + 1, extend_digest(digest, line)

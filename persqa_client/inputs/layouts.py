@@ -8,6 +8,7 @@ from typing import Any
 
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.formats import IMAGE_SUFFIXES
+from persqa_client.images.members import parse_member
 from persqa_client.images.references import ANY_URL, DATA_URI, describe_reference, parse_local_path
 from persqa_client.inputs.rows import find_wrapped_line, parse_images, parse_json, parse_line
 from persqa_client.inputs.sources import BrokenLine, Source
@@ -183,7 +184,7 @@ def is_reference_field(value: object) -> bool:
 def looks_like_reference(text: str) -> bool:
     """By its form: whether there is such a file depends on the working directory."""
     text = text.strip()
-    if DATA_URI.match(text):
+    if DATA_URI.match(text) or parse_member(text) is not None:
         return True
     if "\n" in text or "<" in text:
         return False

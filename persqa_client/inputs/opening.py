@@ -14,7 +14,9 @@ from typing import BinaryIO
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.references import ANY_URL
+from persqa_client.inputs.compressed import CompressedSource
 from persqa_client.inputs.concept_files import FILE_LAYOUTS, ConceptFileSource, find_file_layout
+from persqa_client.inputs.dataset_folders import find_dataset_files
 from persqa_client.inputs.dataset_info import is_dataset_info, list_data_set_files
 from persqa_client.inputs.detect import SUPPORTED_INPUTS, Detected, detect_input
 from persqa_client.inputs.files import FileSource
@@ -23,6 +25,7 @@ from persqa_client.inputs.json_values import JsonValuesSource
 from persqa_client.inputs.layouts import check_first_rows, iter_objects, looks_like_reference
 from persqa_client.inputs.listed import is_never_left_out
 from persqa_client.inputs.overlaps import describe_overlap, refuse_repeated_inputs
+from persqa_client.inputs.packed_files import ArrowSource, ParquetSource
 from persqa_client.inputs.path_lists import PathListSource
 from persqa_client.inputs.patterns import (
     Matches,
@@ -35,14 +38,15 @@ from persqa_client.inputs.patterns import (
 from persqa_client.inputs.row_layouts import ROW_LAYOUTS, LayoutSource, find_row_layout
 from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source
 from persqa_client.inputs.tables import TableSource
+from persqa_client.inputs.tar_samples import TarSource
 from persqa_client.types import Json, Position, RowLayoutChoice
 from persqa_client.urls import expand_home
 
 STANDARD_INPUT = "-"
 # Kinds of files with rows.
-FILE_KINDS = ("lines", "values", "table", "paths")
+FILE_KINDS = ("lines", "values", "table", "paths", "gzip", "zstd", "parquet", "arrow", "tar")
 # Those whose rows are objects of their own.
-LAYOUT_KINDS = ("lines", "values")
+LAYOUT_KINDS = ("lines", "values", "gzip", "zstd")
 
 
 def open_inputs(
@@ -156,7 +160,7 @@ def open_source(
 ) -> Source:
     """Raises SettingsError if the path is neither a file with rows nor a folder."""
     if os.path.isdir(path):
-        return FolderSource(path, image_key, leave_out)
+        return open_folder(path, image_key, leave_out)
     if path.suffix.lower() in IMAGE_SUFFIXES and os.path.exists(path):
         return ImagesSource([os.fspath(path)], image_key)
     if os.path.isfile(path):
@@ -173,6 +177,15 @@ def open_source(
     raise SettingsError(f"The input {path} does not exist; {SUPPORTED_INPUTS}.")
 
 
+def open_folder(path: Path, image_key: str, leave_out: Callable[[Path], bool]) -> Source:
+    """Images come first: files of many rows are read only if the folder has none. Raises SettingsError."""
+    folder = FolderSource(path, image_key, leave_out)
+    files = find_dataset_files(path)
+    if not files or folder.has_names():
+        return folder
+    return SeveralSource([open_source(file, image_key) for file in files], [os.fspath(path)])
+
+
 def make_file_source(path: Path, detected: Detected, image_key: str) -> Source:
     match detected.kind:
         case "image":
@@ -185,6 +198,14 @@ def make_file_source(path: Path, detected: Detected, image_key: str) -> Source:
             return TableSource(path, detected.delimiter, image_key)
         case "paths":
             return PathListSource(path, image_key)
+        case "gzip" | "zstd":
+            return CompressedSource(path, detected.kind)
+        case "parquet":
+            return ParquetSource(path)
+        case "arrow":
+            return ArrowSource(path)
+        case "tar":
+            return TarSource(path, image_key)
 
 
 def recognise_layout(source: FileSource, image_key: str) -> Source:

@@ -70,6 +70,12 @@ class LayoutSource(FileSource):
         own = f"The rows of {self.name} are {self.layout.description}: each is asked its own first question."
         return (f"{own} --row-layout fields asks those of the bank instead.", *self.source.warnings())
 
+    def progress_total(self) -> int | None:
+        return self.source.progress_total()
+
+    def progress_at(self, position: Position) -> int:
+        return self.source.progress_at(position)
+
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
         for line, position in self.source.lines(start):
             yield self._convert(line), position

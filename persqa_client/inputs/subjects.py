@@ -13,6 +13,7 @@ from typing import Any
 
 from persqa_client.errors import RowError
 from persqa_client.images.boxes import parse_boxes
+from persqa_client.images.members import parse_member
 from persqa_client.images.references import (
     DATA_URI,
     describe_reference,
@@ -77,6 +78,8 @@ def find_folder_tag(reference: str, roots: Sequence[Path]) -> str:
         path = parse_local_path(reference)
     except RowError as error:
         raise RowError(error.code, f"the image {describe_reference(reference)} {error.message.rstrip('.')}") from error
+    member = parse_member(path)
+    path = path if member is None else member.file
     directory = os.path.dirname(path)
     if os.path.basename(directory) in NO_NAMES:
         # Only the place of the image tells the name.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from persqa_client.errors import RowError
+from persqa_client.images.members import parse_member
 from persqa_client.images.references import (
     DATA_URI,
     estimate_reference_size,
@@ -68,9 +69,11 @@ class PathWriter:
             return reference
         if self.style == "resolvable" and os.path.isabs(path):
             return reference
-        directory, name = os.path.split(self._locate(path))
+        member = parse_member(path)
+        file, inside = (path, "") if member is None else (member.file, f"#{member.name}")
+        directory, name = os.path.split(self._locate(file))
         base = None if self.style == "absolute" else self.folder
-        return make_reference(os.path.join(write_directory(directory, base, os.getcwd()), name))
+        return make_reference(os.path.join(write_directory(directory, base, os.getcwd()), name) + inside)
 
     def _is_base64(self, reference: str) -> bool:
         return is_bare_base64(reference) and not estimate_reference_size(reference, self.roots)

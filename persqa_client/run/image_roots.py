@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.references import describe_reference
+from persqa_client.inputs.compressed import CompressedSource
 from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.listed import ListedSource
 from persqa_client.inputs.opening import SpooledSource
@@ -86,7 +87,7 @@ def makes_rows(source: Source) -> bool:
     """Whether all rows are generated from the input. Rows of a JSONL file and rows in memory are not."""
     for each in list_sources(source):
         original = each.source if isinstance(each, SpooledSource) else each
-        if isinstance(original, InMemorySource) or type(original) is FileSource:
+        if isinstance(original, InMemorySource) or type(original) in (FileSource, CompressedSource):
             return False
     return True
 

@@ -10,6 +10,7 @@ from typing import Self
 from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.listed import ListedSource
 from persqa_client.inputs.opening import SpooledSource
+from persqa_client.inputs.packed_files import ArrowSource, ParquetSource
 from persqa_client.inputs.shards import Shard, iterate_rows
 from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source
 
@@ -64,7 +65,7 @@ def count_shard(sources: Sequence[Source], limit: int | None, shard: Shard, stop
 
 def is_read_fast(source: Source) -> bool:
     if type(source) is FileSource:
-        return source.progress_total() <= MAX_COUNTED
+        return source.path.stat().st_size <= MAX_COUNTED
     return isinstance(source, ListedSource | ImagesSource)
 
 
@@ -75,7 +76,7 @@ def count_rows(source: Source, stopped: threading.Event) -> int | None:
     if isinstance(source, SpooledSource):
         source = source.source
     if type(source) is FileSource:
-        if source.progress_total() > MAX_COUNTED:
+        if source.path.stat().st_size > MAX_COUNTED:
             return None
         lines, last = 0, b"\n"
         with source.path.open("rb", buffering=0) as file:
@@ -84,4 +85,5 @@ def count_rows(source: Source, stopped: threading.Event) -> int | None:
                     return None
                 lines, last = lines + block.count(b"\n"), block[-1:]
         return lines + (last != b"\n")
-    return None if isinstance(source, FileSource) else source.progress_total()
+    is_counted = isinstance(source, ParquetSource | ArrowSource) or not isinstance(source, FileSource)
+    return source.progress_total() if is_counted else None

@@ -153,7 +153,7 @@ def test_rows_are_piped_in(folder: Path, simulator: Simulator) -> None:
     ("inputs", "message"),
     [
         (["other.json"], "add --image-key images"),
-        (["book.parquet"], "a Parquet file"),
+        (["book.parquet"], "a Parquet file, but can't be read"),
         (["http://127.0.0.1:9/rows.jsonl"], "is a URL; download it"),
         (["photos/", "absent.csv"], "absent.csv does not exist"),
         (["rows.jsonl", "deeper/rows.jsonl"], "lie in different folders, .* give that folder with --image-root"),

@@ -59,7 +59,7 @@ def write_run(
     for row in rows:
         images = row["image"] if isinstance(row["image"], list) else [row["image"]]
         for image in images:
-            if not image.startswith(("data:", "missing")) and not (folder / image).exists():
+            if not image.startswith(("data:", "missing")) and "#" not in image and not (folder / image).exists():
                 draw_picture(folder / image, sum(map(ord, image)))
     answers = outcomes or [make_record(number, f"<mam> holds {number} cups.") for number in range(1, len(rows) + 1)]
     return WrittenRun(folder, name, settings=settings or {}).finish(answers, dict(enumerate(rows, 1)))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from persqa_client.cli.export import LayoutName
 from persqa_client.formats.image_marks import remove_own_marks, split_image_marks
-from persqa_client.formats.registry import LAYOUTS
+from persqa_client.formats.registry import FORMATS, LAYOUTS
 from persqa_client.formats.run_lines import JSONL
 from persqa_client.records.data_record import DataRecord, SourceLine
 from tests.formats.examples import CHARACTERS, EXAMPLES, ONE_PICTURE, PIXEL
@@ -51,7 +51,7 @@ def test_what_is_written_is_read_again(name: str) -> None:
 
 
 def test_the_command_offers_every_layout() -> None:
-    assert set(get_args(LayoutName)) == LAYOUTS.keys()
+    assert set(get_args(LayoutName)) == FORMATS.keys()
 
 
 LLAVA_TURNS = [{"from": "human", "value": "<image>\n?"}, {"from": "gpt", "value": "b"}]

@@ -169,6 +169,10 @@ def write_archive(path: Path) -> None:
         archive.addfile(tarfile.TarInfo("a.jpg"), io.BytesIO())
 
 
+# The header of a file of which nothing is there.
+TAR_START = tarfile.TarInfo("a.json").tobuf()[:-1] + b"x"
+
+
 def write_zip(path: Path, name: str) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(name, "x")
@@ -183,12 +187,14 @@ def write_database(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "write", "message"),
     [
-        ("a.parquet", lambda path: path.write_bytes(b"PAR1\x15\x04\x15"), "a Parquet file; write its rows to a JSONL"),
-        ("a.arrow", lambda path: path.write_bytes(b"ARROW1\0\0"), "an Arrow file; write its rows to a JSONL"),
+        ("a.parquet", lambda path: path.write_bytes(b"PAR1\x15\x04\x15"), "a Parquet file, but can't be read: Parquet"),
+        ("a.arrow", lambda path: path.write_bytes(b"ARROW1\0\0"), "an Arrow file, but can't be read: "),
+        ("a.rows", lambda path: path.write_bytes(b"PAR1"), "a Parquet file; give it a name that ends with .parquet"),
         ("a.db", write_database, "an SQLite database; write its rows to a JSONL"),
         ("a.zip", lambda path: write_zip(path, "a.jpg"), "a ZIP archive; unpack it"),
         ("a.xlsx", lambda path: write_zip(path, "xl/workbook.xml"), "a spreadsheet; save it as CSV"),
-        ("a.tar", write_archive, "a tar archive; unpack it"),
+        ("a.bin", write_archive, "a tar archive; give it a name that ends with .tar, .tar.gz or .tgz"),
+        ("a.tar", lambda path: path.write_bytes(TAR_START), "a tar archive, but can't be read: "),
         ("a.bz2", lambda path: path.write_bytes(bz2.compress(b"{}")), "compressed with bzip2; decompress it"),
         ("a.html", lambda path: path.write_text("<!DOCTYPE html><p>"), "an HTML page, not rows; give a JSONL file"),
         ("a.xml", lambda path: path.write_text("<?xml version='1.0'?><a/>"), "an XML file, not rows"),

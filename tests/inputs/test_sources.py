@@ -156,7 +156,7 @@ def test_an_input_must_be_a_file_or_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(gzip.compress(b'{"image": "a.jpg"}'), "gzip", id="gzip"),
+        pytest.param(gzip.compress(b"image\na.jpg\n"), "gzip, and is not JSONL", id="gzip"),
         pytest.param('{"image": "a.jpg"}'.encode("utf-16"), "UTF-16", id="UTF-16"),
         pytest.param('{"image": "a.jpg"}'.encode("utf-16-le"), "UTF-16", id="UTF-16 without a byte order mark"),
         pytest.param('{"image": "a.jpg"}'.encode("utf-16-be"), "UTF-16", id="UTF-16, big-endian"),

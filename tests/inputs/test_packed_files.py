@@ -1,0 +1,175 @@
+"""Rows of Parquet files, Arrow files and tar archives, with references to their pictures."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as arrow
+import pytest
+
+from persqa_client.errors import SettingsError
+from persqa_client.images.references import read_reference
+from persqa_client.inputs.folders import FolderSource
+from persqa_client.inputs.opening import open_inputs
+from persqa_client.inputs.rows import parse_line
+from persqa_client.inputs.sources import Source
+from persqa_client.types import START_POSITION, BadRow
+from tests.inputs.packed import (
+    PICTURE,
+    make_picture,
+    make_png,
+    make_samples,
+    make_table,
+    write_arrow,
+    write_parquet,
+    write_tar,
+)
+
+
+def rows_of(source: Source) -> list[dict[str, Any]]:
+    return [json.loads(line) for line, _ in source.lines(START_POSITION)]
+
+
+def open_one(path: Path, image_key: str = "image") -> Source:
+    return open_inputs([path], image_key)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.tar", "a.tar.gz"])
+def test_a_row_refers_to_its_pictures_and_they_are_read(name: str, tmp_path: Path) -> None:
+    if "tar" in name:
+        source = open_one(write_tar(tmp_path / name, make_samples(5)))
+        expected = [
+            {"__key__": f"{number:03}", "id": number, "image": [f"{name}#{number:03}.png"]} for number in range(1, 6)
+        ]
+    else:
+        write = write_parquet if name == "a.parquet" else write_arrow
+        source = open_one(write(tmp_path / name, make_table(5)))
+        expected = [{"id": number, "image": [f"{name}#image/{number}/1"]} for number in range(1, 6)]
+    rows = rows_of(source)
+    assert rows == expected
+    for number in (3, 1, 5, 4):
+        (reference,) = rows[number - 1]["image"]
+        assert read_reference(reference, [tmp_path]) == make_png(number)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.tar"])
+def test_reading_goes_on_after_any_row(name: str, tmp_path: Path) -> None:
+    if name == "a.tar":
+        write_tar(tmp_path / name, make_samples(7))
+    elif name == "a.parquet":
+        write_parquet(tmp_path / name, make_table(7), group_rows=3)
+    else:
+        write_arrow(tmp_path / name, make_table(7), batch_rows=3)
+    source = open_one(tmp_path / name)
+    whole = list(source.lines(START_POSITION))
+    for number, (_, position) in enumerate(whole, 1):
+        assert list(source.lines(position)) == whole[number:]
+        assert source.digest_at(position) == position.digest
+    total = source.progress_total()
+    assert total is not None
+    assert source.progress_at(whole[-1][1]) <= total
+
+
+def test_the_shape_of_a_cell_is_that_of_the_column(tmp_path: Path) -> None:
+    two = [make_picture(1), make_picture(2)]
+    columns = {
+        "several": arrow.array([two, [], None], arrow.list_(PICTURE)),
+        "single": arrow.array([make_picture(3), None, make_picture(4)], PICTURE),
+        "plain": arrow.array([make_png(5), None, make_png(6)], arrow.binary()),
+        "plains": arrow.array([[make_png(7), make_png(8)], [], None], arrow.list_(arrow.binary())),
+        "path": ["x.png", "y.png", "z.png"],
+    }
+    for path in (
+        write_parquet(tmp_path / "a.parquet", arrow.table(columns)),
+        write_arrow(tmp_path / "a.arrow", arrow.table(columns)),
+    ):
+        first, second, third = rows_of(open_one(path, "path"))
+        assert first == {
+            "several": [f"{path.name}#several/1/1", f"{path.name}#several/1/2"],
+            "single": f"{path.name}#single/1/1",
+            "plain": f"{path.name}#plain/1/1",
+            "plains": [f"{path.name}#plains/1/1", f"{path.name}#plains/1/2"],
+            "path": "x.png",
+        }
+        assert second == {"several": [], "single": None, "plain": None, "plains": [], "path": "y.png"}
+        assert (third["several"], third["plains"]) == (None, None)
+        assert read_reference(first["several"][1], [tmp_path]) == make_png(2)
+        assert read_reference(third["plain"], [tmp_path]) == make_png(6)
+        assert read_reference(first["plains"][1], [tmp_path]) == make_png(8)
+
+
+def test_a_picture_without_bytes_is_the_file_that_it_names(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.png").write_bytes(make_png(1))
+    cells = arrow.array([{"bytes": None, "path": "photos/1.png"}], PICTURE)
+    (row,) = rows_of(open_one(write_parquet(tmp_path / "a.parquet", arrow.table({"image": cells}))))
+    assert read_reference(row["image"], [tmp_path]) == make_png(1)
+
+
+def test_values_that_json_lacks_are_texts(tmp_path: Path) -> None:
+    table = arrow.table({"image": ["a.png"], "day": [datetime.date(2026, 11, 30)], "parts": [{"data": b"\0\1"}]})
+    (row,) = rows_of(open_one(write_parquet(tmp_path / "a.parquet", table)))
+    assert row == {"image": "a.png", "day": "2026-11-30", "parts": {"data": "AAE="}}
+
+
+def test_another_column_of_pictures_is_named_in_the_message(tmp_path: Path) -> None:
+    path = write_parquet(
+        tmp_path / "a.parquet", arrow.table({"images": arrow.array([[make_picture(1)]], arrow.list_(PICTURE))})
+    )
+    with pytest.raises(SettingsError, match="add --image-key images"):
+        open_one(path)
+
+
+def test_the_parts_of_a_sample_become_fields(tmp_path: Path) -> None:
+    files = [
+        ("a/1.0.png", make_png(1)),
+        ("a/1.1.png", make_png(2)),
+        ("a/1.txt", b" Who is <mam>? \n"),
+        ("a/1.json", b'{"tag": "bo", "image": "old.png"}'),
+        ("a/1.bin", b"\0"),
+        ("README", b"no sample"),
+        ("a/2.png", make_png(3)),
+        ("a/2.json", b"[1, 2]"),
+        ("a/3.png", make_png(3)),
+        ("a/3.json", b"{broken"),
+    ]
+    source = open_one(write_tar(tmp_path / "s.tar", files))
+    lines = [line for line, _ in source.lines(START_POSITION)]
+    assert json.loads(lines[0]) == {
+        "__key__": "a/1",
+        "txt": "Who is <mam>?",
+        "tag": "bo",
+        "image": ["s.tar#a/1.0.png", "s.tar#a/1.1.png"],
+    }
+    assert json.loads(lines[1]) == {"__key__": "a/2", "json": [1, 2], "image": ["s.tar#a/2.png"]}
+    broken = parse_line(3, lines[2], image_key="image", output_key="pers_qa")
+    assert isinstance(broken, BadRow)
+    assert "its file a/3.json is not JSON" in broken.message
+
+
+@pytest.mark.parametrize("place", ["", "data"])
+def test_a_folder_without_images_is_read_as_a_data_set(place: str, tmp_path: Path) -> None:
+    for number in (1, 2, 10):
+        write_parquet(tmp_path / place / f"part-{number}.parquet", make_table(1))
+    rows = rows_of(open_one(tmp_path))
+    assert [row["image"] for row in rows] == [[f"part-{number}.parquet#image/1/1"] for number in (1, 2, 10)]
+    (tmp_path / "a.png").write_bytes(make_png(1))
+    assert isinstance(open_one(tmp_path), FolderSource)
+
+
+def test_a_saved_dataset_is_read_without_its_cache(tmp_path: Path) -> None:
+    write_arrow(tmp_path / "data-00000-of-00001.arrow", make_table(3))
+    write_arrow(tmp_path / "cache-1.arrow", make_table(3))
+    (tmp_path / "dataset_info.json").write_text("{}")
+    assert [row["id"] for row in rows_of(open_one(tmp_path))] == [1, 2, 3]
+
+
+def test_several_splits_are_refused_with_their_names(tmp_path: Path) -> None:
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    with pytest.raises(
+        SettingsError, match=r"several splits \(train, test\); give the folder of one, such as .*/train"
+    ):
+        open_one(tmp_path)
