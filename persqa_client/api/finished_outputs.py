@@ -15,14 +15,28 @@ from persqa_client.argument_names import list_choices, name_arguments
 from persqa_client.errors import SettingsError
 from persqa_client.formats.export import ExportReport, ExportSettings, export_runs
 from persqa_client.formats.layout import PictureChoice
-from persqa_client.formats.registry import LAYOUTS
+from persqa_client.formats.registry import FORMATS
 from persqa_client.formats.splits import GroupBy, Split, parse_parts
 from persqa_client.report.page import write_report
 from persqa_client.run.recheck import RecheckReport, recheck_run
 from persqa_client.urls import expand_home
 
-ARGUMENTS = ("to", "target", "pictures", "sent", "paths", "split", "by", "seed", "force", "names", "dry_run", "page")
-SWITCHES = ("sent", "force", "dry_run")
+ARGUMENTS = (
+    "to",
+    "target",
+    "pictures",
+    "sent",
+    "paths",
+    "split",
+    "by",
+    "seed",
+    "details",
+    "force",
+    "names",
+    "dry_run",
+    "page",
+)
+SWITCHES = ("sent", "details", "force", "dry_run")
 CHOICES = {
     "pictures": list_choices(PictureChoice),
     "by": list_choices(GroupBy),
@@ -52,6 +66,7 @@ def export_results(
     split: str | Mapping[str, float] | None = None,
     by: GroupBy = "picture",
     seed: int = 0,
+    details: bool = False,
     force: bool = False,
 ) -> ExportReport:
     """Writes the accepted answers of runs in the format that a trainer loads, with the decisions about them.
@@ -61,18 +76,19 @@ def export_results(
     pictures: copies or links in the folder, the paths of the originals ("leave"), or data in the rows ("embed"); None:
         the first that the format has. sent: pictures as they were sent. paths: how rows name copies and links.
     split: files by their shares, such as ``{"train": 0.9, "val": 0.1}``. by: what stays together. seed: of the split.
+    details: also raw text, checks, seed, question id and tokens, in the formats "parquet" and "webdataset".
     force: replaces an earlier export.
 
     Raises SettingsError if a run can't be read, nothing is left to write, or something would be replaced. Raises
     StorageError if the target can't be written; nothing is changed then.
     """
-    check_choice("to", to, LAYOUTS)
+    check_choice("to", to, FORMATS)
     check_choice("paths", paths, CHOICES["paths"])
     check_choice("by", by, CHOICES["by"])
     if pictures is not None:
         check_choice("pictures", pictures, CHOICES["pictures"])
     parts = None if split is None else Split(parse_parts(write_shares(split)), by, seed)
-    settings = ExportSettings(to, expand_home(target), pictures, sent, paths == "absolute", parts, force)
+    settings = ExportSettings(to, expand_home(target), pictures, sent, paths == "absolute", parts, force, details)
     return export_runs(list_outputs(outputs), settings)
 
 
