@@ -54,6 +54,8 @@ with suppress(ImportError):  # There is no uvloop for Windows.
     new_event_loop = importlib.import_module("uvloop").new_event_loop
 
 Value = TypeVar("Value")
+# Seconds after which it is said that a server has not named its model yet.
+MODEL_WAIT = 2.0
 # Seconds between the figures in a log file.
 LOG_INTERVAL = 60.0
 # Flags of ``persqa run`` that are not run settings; they select or start the server.
@@ -86,7 +88,7 @@ def use_model_of_endpoint(run: Run) -> None:
             files = RunFiles.for_output(settings.output)
             refuse_output_as_input(run.source, files)
             files.check_can_be_written()
-        endpoints = run_coroutine(add_model(settings.endpoints, settings.limits.timeout))
+        endpoints = run_coroutine(ask_for_model(settings.endpoints, settings.limits.timeout))
         print_message(f"Model: {mask_keys(endpoints[0].model)}")
         run.use_endpoint(*endpoints)
     except SettingsError as error:
@@ -96,6 +98,16 @@ def use_model_of_endpoint(run: Run) -> None:
     except KeyboardInterrupt:
         print_message("Stopped. No row was asked about.", logging.WARNING)
         raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+async def ask_for_model(endpoints: Sequence[Endpoint], timeout: float) -> tuple[Endpoint, ...]:
+    """Like ``add_model``. Prints what it waits for if that takes longer than a moment."""
+    wait = f"Waiting for {mask_keys(endpoints[0].base_url)} to list its models. --model names one without asking."
+    message = asyncio.get_running_loop().call_later(MODEL_WAIT, print_message, wait)
+    try:
+        return await add_model(endpoints, timeout)
+    finally:
+        message.cancel()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,6 +72,15 @@ def test_without_an_answer_the_run_ends_at_once(folder: Path) -> None:
     assert "127.0.0.1:9" in result.stderr
     dry = run(folder, "--base-url", ENDED, "--dry-run")
     assert (dry.returncode, '"model": "(the only model of the endpoint)"' in dry.stdout) == (0, True)
+
+
+@pytest.mark.slow
+def test_a_server_that_does_not_list_its_models_is_waited_for_with_a_word(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        result = run(folder, "--base-url", url, "--timeout", "3")
+    assert result.returncode == 3
+    assert f"Waiting for {url} to list its models." in result.stderr
 
 
 @pytest.mark.parametrize(
