@@ -112,7 +112,8 @@ def test_the_summary_reports_what_the_run_found(folder: Path, simulator: Simulat
     input = write(folder, *({"image": f"{name}.png"} for name in NAMES))
     summary = run_to_end(input, folder / "qa.jsonl", simulator, probes=True)
     concurrency, pictures = summary.findings
-    assert "(--concurrency auto)" in concurrency
+    assert '(concurrency="auto")' in concurrency
     assert re.findall(r"\d+", pictures) == ["4", "8"]  # Sent with their bytes, and by their uuids.
-    assert orjson.loads((folder / "qa.run.json").read_bytes())["found"] == list(summary.findings)
+    found = orjson.loads((folder / "qa.run.json").read_bytes())["found"]
+    assert found == [concurrency.replace('concurrency="auto"', "--concurrency auto"), pictures]
     assert run_to_end(input, folder / "fixed.jsonl", simulator, concurrency=4).findings == ()

@@ -186,5 +186,5 @@ def test_a_retry_and_a_recheck_keep_the_written_paths(without_details: bool, wor
 
 
 def test_relative_to_an_output_that_there_is_not_is_refused(simulator: Simulator) -> None:
-    with pytest.raises(SettingsError, match="paths relative needs an output file"):
+    with pytest.raises(SettingsError, match='paths="relative" needs an output file'):
         generate([{"image": "a.png"}], base_url=simulator.base_url, model=MODEL, paths="relative")

@@ -76,10 +76,13 @@ def test_a_whole_run_ends_with_its_server(mark: str, red: str) -> None:
 async def test_a_request_to_a_stopped_server_fails_at_once(mark: str, red: str) -> None:
     with make(mark) as server:
         client = PersQAClient(server.endpoint, limits=Limits(max_outage=LONG_OUTAGE))
+        await client.open()
         await client.ask(red)
-    async with client:
+    try:
         with pytest.raises(ServerFailed, match="some/model was stopped"):
             await client.ask(red)
+    finally:
+        await client.aclose()
 
 
 @pytest.mark.slow
