@@ -15,7 +15,13 @@ from pathlib import Path
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.shards import Shard, parse_shard
 from persqa_client.limits.open_files import raise_soft_limit
-from persqa_client.storage.checkpoint import merge_folders, read_checkpoint, read_run_file
+from persqa_client.storage.checkpoint import (
+    foreign_file_error,
+    is_checkpoint,
+    merge_folders,
+    read_checkpoint,
+    read_run_file,
+)
 from persqa_client.storage.finished import FinishedResults, KeptLines, UnfinishedRun
 from persqa_client.storage.listing import is_listed
 from persqa_client.storage.merging import MergedRun, MergeWriter, is_merge_finishing
@@ -164,7 +170,15 @@ def shard_of(output: Path, identity: Json) -> Shard:
         raise SettingsError(f"{output} is itself a merge that lacks shards: give the outputs that it was made of")
     if SHARD not in identity:
         raise SettingsError(f"{output} is no shard: its run had no --shard")
-    return parse_shard(str(identity[SHARD]))
+    return read_shard_of(RunFiles.for_output(output).run, identity)
+
+
+def read_shard_of(path: Path, identity: Json) -> Shard:
+    """Raises SettingsError if the file with this identity was changed."""
+    try:
+        return parse_shard(str(identity[SHARD]))
+    except ValueError as error:
+        raise foreign_file_error(path) from error
 
 
 def find_unfinished_shard(files: RunFiles, *, is_running: bool = False) -> UnfinishedShard | None:
@@ -172,7 +186,7 @@ def find_unfinished_shard(files: RunFiles, *, is_running: bool = False) -> Unfin
     if checkpoint is None or SHARD not in checkpoint.identity:
         return None
     identity = checkpoint.identity
-    return UnfinishedShard(files.output, parse_shard(str(identity[SHARD])), settings_of(identity), is_running)
+    return UnfinishedShard(files.output, read_shard_of(files.checkpoint, identity), settings_of(identity), is_running)
 
 
 def check_fit(runs: Sequence[ShardRun], unfinished: Sequence[UnfinishedShard]) -> None:
@@ -213,7 +227,7 @@ def find_started_shards(runs: Sequence[ShardRun]) -> Iterator[UnfinishedShard]:
     """Unfinished runs beside the given ones. They have no output yet, so that a pattern does not find them."""
     first = runs[0]
     for folder in {run.output.parent for run in runs}:
-        for path in sorted(folder.glob("*.checkpoint")):
+        for path in filter(is_checkpoint, sorted(folder.glob("*.checkpoint"))):
             output = path.with_suffix("")
             try:
                 shard = find_unfinished_shard(RunFiles.for_output(output))

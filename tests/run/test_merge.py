@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -169,6 +170,7 @@ def change(name: str, *keys: str, to: object) -> Callable[[Path], None]:
             r"part-2.jsonl has read 5 lines of the input and .*part-1.jsonl 26: run the command of .*part-2.jsonl",
             id="limit",
         ),
+        pytest.param(change("part-2", "identity", "shard", to="2"), "part-2.run.json exists, but was", id="spoiled"),
         pytest.param(
             change("part-2", "identity", "shard", to="2/4"), r"is shard 1/3 and .*part-2.jsonl is shard 2/4", id="count"
         ),
@@ -283,6 +285,7 @@ def test_an_unfinished_run_that_does_not_belong_is_refused(
 
 def test_an_unfinished_run_of_other_settings_is_not_named_as_a_missing_shard(folder: Path) -> None:
     leave_unfinished(folder, "more.jsonl", shard="2/3", seed=7)
+    leave_unfinished(folder, "spoiled.jsonl", shard="2")
     with pytest.raises(SettingsError, match=r"shard 2/3 is missing \(not given\)"):
         merge_runs([folder / "part-1.jsonl", folder / "part-3.jsonl"], folder / "qa.jsonl")
 
@@ -331,3 +334,13 @@ def test_a_shard_under_two_names_of_its_folder_is_one(folder: Path, monkeypatch:
     monkeypatch.chdir(folder)
     given = [Path(path.name) for path in parts(folder)]
     assert merge_runs([*given, folder / "part-1.jsonl"], Path("qa.jsonl")).count == SHARDS
+
+
+def test_checkpoints_of_other_tools_are_not_read(folder: Path) -> None:
+    """The weights of a model may be larger than the memory, and a pipe would not end."""
+    with (folder / "model.checkpoint").open("wb") as file:
+        file.truncate(1 << 43)
+    os.mkfifo(folder / "pipe.checkpoint")
+    (folder / "epoch.checkpoint").mkdir()
+    with pytest.raises(SettingsError, match=r"shard 2/3 is missing \(not given\)"):
+        merge_runs([folder / "part-1.jsonl", folder / "part-3.jsonl"], folder / "qa.jsonl")
