@@ -20,6 +20,7 @@ from persqa_client.cli.exits import (
     exit_with_error,
 )
 from persqa_client.cli.messages import print_message
+from persqa_client.cli.output_names import rows_file
 from persqa_client.cli.run_flags import Quiet
 from persqa_client.cli.usage import path
 
@@ -32,7 +33,7 @@ def merge_outputs(
         list[Path], typer.Argument(metavar="OUT...", parser=path, help="Output files of the runs with --shard.")
     ],
     target: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE.jsonl", parser=path, help="New file to write.")
+        Path, typer.Option("--output", "-o", metavar="FILE.jsonl", parser=rows_file, help="New file to write.")
     ],
     partial: Annotated[
         bool, typer.Option("--partial", help="Leave out shards that are missing or not finished.")
@@ -57,6 +58,8 @@ def merge_outputs(
     from persqa_client.run.merge import merge_runs
 
     try:
+        if str(target) == "-":
+            raise SettingsError("a merge is written to a file, and not to standard output: give -o a file")
         with merge_status(hidden=quiet or json) as tell:
             report = merge_runs(outputs, target, partial=partial, tell=tell)
     except (SettingsError, StorageError) as error:

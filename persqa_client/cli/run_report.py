@@ -13,6 +13,7 @@ from persqa_client.cli.messages import print_message
 from persqa_client.cli.report import announce_thumbnails, describe_report
 from persqa_client.errors import SettingsError, StorageError
 from persqa_client.report.page import check_page_path, write_report
+from persqa_client.storage.run_files import RunFiles
 
 
 def check_report(page: Path, output: Path | None) -> None:
@@ -29,8 +30,10 @@ def check_report(page: Path, output: Path | None) -> None:
 
 
 def write_run_report(page: Path | None, output: Path | None) -> None:
-    """Does nothing without a page. What prevents it is a warning: the exit code says how the run ended."""
-    if page is None or output is None:
+    """Does nothing without a page, or if the run has not begun. What prevents it is a warning: the exit code says how
+    the run ended.
+    """
+    if page is None or output is None or not has_begun(output):
         return
     try:
         data = write_report([output], page, on_read=announce_thumbnails, flag="--report")
@@ -42,6 +45,11 @@ def write_run_report(page: Path | None, output: Path | None) -> None:
     except Exception:
         print_message(traceback.format_exc().rstrip(), logging.ERROR)
         warn_of_missing_report(output, page, "this is a bug in persqa_client; please report it, with the lines above")
+
+
+def has_begun(output: Path) -> bool:
+    files = RunFiles.for_output(output)
+    return any(path.exists() for path in (files.output, files.run, files.checkpoint))
 
 
 def warn_of_missing_report(output: Path, page: Path, reason: str) -> None:

@@ -332,4 +332,5 @@ class AdaptiveLimit:
         """Whether twice the limit is safe at the start of a run. Images in preprocessing are in no metric."""
         is_new = self._ramping and self._baseline is None and self._experiment is None and self._ceiling is None
         is_idle = metrics.waiting <= EMPTY_QUEUE and metrics.kv_usage < EASY_KV_CACHE
-        return is_new and 2 * self.limit <= EASY_LIMIT and is_idle and metrics.running > self.limit / 2
+        may_grow = self.limit < self.maximum and 2 * self.limit <= EASY_LIMIT
+        return is_new and may_grow and is_idle and metrics.running > self.limit / 2

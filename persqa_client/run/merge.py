@@ -15,12 +15,18 @@ from pathlib import Path
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.shards import Shard, parse_shard
 from persqa_client.limits.open_files import raise_soft_limit
-from persqa_client.storage.checkpoint import merge_folders, read_checkpoint
+from persqa_client.storage.checkpoint import (
+    foreign_file_error,
+    is_checkpoint,
+    merge_folders,
+    read_checkpoint,
+    read_run_file,
+)
 from persqa_client.storage.finished import FinishedResults, KeptLines, UnfinishedRun
 from persqa_client.storage.listing import is_listed
 from persqa_client.storage.merging import MergedRun, MergeWriter, is_merge_finishing
-from persqa_client.storage.recovery import find_changed_setting, find_runs
-from persqa_client.storage.run_files import SUFFIXES, RunFiles, RunInUse, remove_suffix
+from persqa_client.storage.recovery import find_changed_setting
+from persqa_client.storage.run_files import RunFiles, RunInUse, find_run_beside
 from persqa_client.storage.tally import Tally
 from persqa_client.types import Json
 
@@ -30,8 +36,6 @@ SHARDS = "shards"
 # Open files of a shard: its lock, output, failure file, and each segment of its details.
 FILES_PER_SHARD = 3
 OTHER_FILES = 64
-# Of the names of a run's files beside its output.
-COMPANIONS = frozenset({"failed", "details", "listing", "decisions", "timeline"})
 # Questions between reports of the progress; missing shards that a message names.
 QUESTIONS_PER_REPORT, MAX_NAMED = 10_000, 8
 # Members of run files whose texts are put together.
@@ -49,7 +53,19 @@ class ShardRun:
 
     @property
     def settings(self) -> Json:
-        return {name: value for name, value in self.results.run.identity.items() if name != SHARD}
+        return settings_of(self.results.run.identity)
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedShard:
+    output: Path
+    shard: Shard
+    settings: Json
+    is_running: bool = False
+
+    @property
+    def reason(self) -> str:
+        return f"{self.output} is {'still being written' if self.is_running else 'not finished'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +86,16 @@ def merge_runs(
     written if the runs do not fit together.
     """
     files = RunFiles.for_output(target)
+    outputs = leave_out_companions(outputs)
     if is_merge_finishing(files):
-        return complete_merge(files)
+        return complete_merge(files, outputs, partial=partial)
     with ExitStack() as stack:
-        runs, unfinished = open_shards(leave_out_companions(outputs), stack, partial=partial)
+        runs, unfinished = open_shards(outputs, stack)
+        for run in runs:
+            if run.results.files.includes(target):
+                raise SettingsError(f"{target} is one of the files of the shard {run.output}: choose another -o")
+        check_fit(runs, unfinished)
         left_out = check_complete(runs, unfinished, partial=partial)
-        for run in runs[1:]:
-            check_same_run(runs[0], run)
         check_paths(runs, target)
         merged = describe_merged(runs, left_out)
         writer = stack.enter_context(MergeWriter(files, merged))
@@ -91,41 +110,49 @@ def merge_runs(
     return MergeReport(files, Tally.from_json(merged.tally), len(runs), left_out)
 
 
-def complete_merge(files: RunFiles) -> MergeReport:
-    """After a crash in the last step."""
-    finished = find_runs(files).finished
-    assert finished is not None
-    return MergeReport(files, Tally.from_json(finished.tally), 0, {})
+def complete_merge(files: RunFiles, outputs: Sequence[Path], *, partial: bool) -> MergeReport:
+    """After a crash in the last step. Raises SettingsError if that merge was of other shards than the given ones."""
+    with FinishedResults(files) as results:
+        run, merged, settings = results.run, results.members["merged"], settings_of(results.run.identity)
+    shards = [parse_shard(each[SHARD]) for each in merged]
+    missing = sorted(set(range(1, shards[0].total + 1)) - {shard.number for shard in shards})
+    left_out = dict.fromkeys(missing, "not in the merge that was interrupted")
+    advice = f"{files.output} has now the result of a merge that was interrupted"
+    if left_out and not partial:
+        raise SettingsError(f"{advice}, and {describe_left_out(left_out, shards[0].total)}: choose another -o")
+    given = {output.name: read_run_file(RunFiles.for_output(output)) for output in outputs}
+    for name in (Path(each["output"]).name for each in merged):
+        found = given.get(name)
+        if found is None or found.position != run.position or settings_of(found.identity) != settings:
+            raise SettingsError(f"{advice}, of other shards than the given ones: choose another -o")
+    return MergeReport(files, Tally.from_json(run.tally), len(merged), left_out)
+
+
+def settings_of(identity: Json) -> Json:
+    """Those that all shards have in common."""
+    return {name: value for name, value in identity.items() if name not in (SHARD, SHARDS)}
 
 
 def leave_out_companions(outputs: Sequence[Path]) -> list[Path]:
     """Without the failure files and so on of runs, which a pattern such as ``part-*.jsonl`` includes."""
-    return [output for output in dict.fromkeys(outputs) if not is_companion(output)]
+    distinct = {(os.path.realpath(output.parent), output.name): output for output in reversed(outputs)}
+    return [output for output in reversed(distinct.values()) if find_run_beside(output) is None]
 
 
-def is_companion(path: Path) -> bool:
-    stem, _, kind = remove_suffix(path.name).rpartition(".")
-    if not stem or kind not in COMPANIONS:
-        return False
-    owners = [RunFiles.for_output(path.with_name(f"{stem}{suffix}")) for suffix in (*SUFFIXES, "")]
-    return any(files.run.exists() or files.checkpoint.exists() for files in owners)
-
-
-def open_shards(outputs: Sequence[Path], stack: ExitStack, *, partial: bool) -> tuple[list[ShardRun], dict[Shard, str]]:
-    """The finished runs by the number of their shard, and why others can't be read."""
+def open_shards(outputs: Sequence[Path], stack: ExitStack) -> tuple[list[ShardRun], list[UnfinishedShard]]:
+    """The finished runs by the number of their shard, and the others."""
     raise_soft_limit(OTHER_FILES + (1 + FILES_PER_SHARD) * len(outputs))
     runs: list[ShardRun] = []
-    unfinished: dict[Shard, str] = {}
+    unfinished: list[UnfinishedShard] = []
     for output in outputs:
         files = RunFiles.for_output(output)
         try:
             results = stack.enter_context(FinishedResults(files))
         except (UnfinishedRun, RunInUse) as error:
-            shard = find_unfinished_shard(files)
+            shard = find_unfinished_shard(files, is_running=isinstance(error, RunInUse))
             if shard is None:
                 raise
-            is_running = isinstance(error, RunInUse)
-            unfinished[shard] = f"{output} is {'still being written' if is_running else 'not finished'}"
+            unfinished.append(shard)
             continue
         runs.append(ShardRun(shard_of(output, results.run.identity), results))
         if not results.has_all_details:
@@ -133,7 +160,7 @@ def open_shards(outputs: Sequence[Path], stack: ExitStack, *, partial: bool) -> 
                 f"{files.details} is missing or lacks questions, and the order of the rows is in it: restore it"
             )
     if not runs:
-        reason = "; ".join(unfinished.values())
+        reason = "; ".join(each.reason for each in unfinished)
         raise SettingsError(f"there is no finished shard to merge{f' ({reason})' if reason else ''}")
     return sorted(runs, key=attrgetter("shard", "output")), unfinished
 
@@ -143,29 +170,50 @@ def shard_of(output: Path, identity: Json) -> Shard:
         raise SettingsError(f"{output} is itself a merge that lacks shards: give the outputs that it was made of")
     if SHARD not in identity:
         raise SettingsError(f"{output} is no shard: its run had no --shard")
-    return parse_shard(str(identity[SHARD]))
+    return read_shard_of(RunFiles.for_output(output).run, identity)
 
 
-def find_unfinished_shard(files: RunFiles) -> Shard | None:
+def read_shard_of(path: Path, identity: Json) -> Shard:
+    """Raises SettingsError if the file with this identity was changed."""
+    try:
+        return parse_shard(str(identity[SHARD]))
+    except ValueError as error:
+        raise foreign_file_error(path) from error
+
+
+def find_unfinished_shard(files: RunFiles, *, is_running: bool = False) -> UnfinishedShard | None:
     checkpoint = read_checkpoint(files)
-    return None if checkpoint is None or SHARD not in checkpoint.identity else parse_shard(checkpoint.identity[SHARD])
+    if checkpoint is None or SHARD not in checkpoint.identity:
+        return None
+    identity = checkpoint.identity
+    return UnfinishedShard(files.output, read_shard_of(files.checkpoint, identity), settings_of(identity), is_running)
 
 
-def check_complete(runs: Sequence[ShardRun], unfinished: dict[Shard, str], *, partial: bool) -> dict[int, str]:
-    """The shards that are left out, with the reasons. Raises SettingsError for one that is doubled or lacks."""
-    total = runs[0].shard.total
-    for run in runs:
-        if run.shard.total != total:
+def check_fit(runs: Sequence[ShardRun], unfinished: Sequence[UnfinishedShard]) -> None:
+    """Raises SettingsError for shards of several runs, or one that is doubled."""
+    first, total = runs[0], runs[0].shard.total
+    shards: list[ShardRun | UnfinishedShard] = [*runs, *unfinished]
+    shards.sort(key=attrgetter("shard", "output"))
+    for each in shards:
+        if each.shard.total != total:
             raise SettingsError(
-                f"{runs[0].output} is shard {runs[0].shard} and {run.output} is shard {run.shard}: the shards of a run "
+                f"{first.output} is shard {first.shard} and {each.output} is shard {each.shard}: the shards of a run "
                 "have one number of shards"
             )
-    for before, after in pairwise(runs):
+    for before, after in pairwise(shards):
         if before.shard == after.shard:
             raise SettingsError(f"{before.output} and {after.output} are both shard {after.shard}: give only one")
+    for each in shards:
+        check_same_settings(first, each)
+    for run in runs[1:]:
+        check_same_input(first, run)
+
+
+def check_complete(runs: Sequence[ShardRun], unfinished: Sequence[UnfinishedShard], *, partial: bool) -> dict[int, str]:
+    """The shards that are left out, with the reasons. Raises SettingsError for one that lacks."""
+    total = runs[0].shard.total
     given = {run.shard.number for run in runs}
-    reasons = {shard.number: reason for shard, reason in unfinished.items() if shard.total == total}
-    reasons = find_started_shards(runs) | reasons
+    reasons = {each.shard.number: each.reason for each in (*find_started_shards(runs), *unfinished)}
     left_out = {number: reasons.get(number, "not given") for number in range(1, total + 1) if number not in given}
     if left_out and not partial:
         raise SettingsError(
@@ -175,19 +223,18 @@ def check_complete(runs: Sequence[ShardRun], unfinished: dict[Shard, str], *, pa
     return left_out
 
 
-def find_started_shards(runs: Sequence[ShardRun]) -> dict[int, str]:
+def find_started_shards(runs: Sequence[ShardRun]) -> Iterator[UnfinishedShard]:
     """Unfinished runs beside the given ones. They have no output yet, so that a pattern does not find them."""
-    found: dict[int, str] = {}
+    first = runs[0]
     for folder in {run.output.parent for run in runs}:
-        for path in sorted(folder.glob("*.checkpoint")):
+        for path in filter(is_checkpoint, sorted(folder.glob("*.checkpoint"))):
             output = path.with_suffix("")
             try:
                 shard = find_unfinished_shard(RunFiles.for_output(output))
             except SettingsError:
                 continue
-            if shard is not None and shard.total == runs[0].shard.total:
-                found[shard.number] = f"{output} is not finished"
-    return found
+            if shard is not None and shard.shard.total == first.shard.total and shard.settings == first.settings:
+                yield shard
 
 
 def describe_left_out(left_out: dict[int, str], total: int) -> str:
@@ -196,13 +243,16 @@ def describe_left_out(left_out: dict[int, str], total: int) -> str:
     return "; ".join(named if others <= 0 else [*named[:MAX_NAMED], f"and {others} others"])
 
 
-def check_same_run(first: ShardRun, other: ShardRun) -> None:
+def check_same_settings(first: ShardRun, other: ShardRun | UnfinishedShard) -> None:
     if (changed := find_changed_setting(first.settings, other.settings)) is not None:
         name, before, now = changed
         raise SettingsError(
             f"the setting {name} is {before} in {first.output} and {now} in {other.output}: the shards of a run "
             "have the same settings"
         )
+
+
+def check_same_input(first: ShardRun, other: ShardRun) -> None:
     ends = first.results.run.position, other.results.run.position
     if ends[0].number != ends[1].number:
         shorter, longer = (first, other) if ends[0].number < ends[1].number else (other, first)

@@ -22,6 +22,7 @@ FORMAT = 3
 DETAILS_FORMAT = 3
 READABLE_FORMATS = (2, FORMAT)
 TOOL = "persqa_client"
+CHECKPOINT_START = dump_compact({"tool": TOOL})[:-1]
 # Member of the identity.
 EXTRA_BODY = "extra-body"
 # Members of a stamp: how the file is read.
@@ -181,6 +182,15 @@ def write_checkpoint(files: RunFiles, checkpoint: Checkpoint) -> None:
             for name in ("asks_failed", "asks_changed", "replaced"):
                 del fields["before"][name]
     replace_file(files.checkpoint, dump_compact({"tool": TOOL, **fields, "format": FORMAT}) + b"\n")
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether it begins as one. A file of another tool, which may be large, is not read further."""
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                return file.read(len(CHECKPOINT_START)) == CHECKPOINT_START
+    return False
 
 
 def read_checkpoint(files: RunFiles) -> Checkpoint | None:

@@ -130,15 +130,19 @@ def is_merge_finishing(files: RunFiles) -> bool:
 
 
 def copy_files(sources: list[Path], target: Path) -> None:
-    """One after the other into one file; nothing without sources."""
+    """One after the other into one file; nothing without sources. A last line that a crash cut off stays alone."""
     if not sources:
         return
     appender = Appender(target)
     try:
         for source in sources:
+            last = b""
             with open_file(source) as file:
                 while chunk := file.read(CHUNK_SIZE):
                     appender.append(chunk)
+                    last = chunk
+            if last and not last.endswith(b"\n"):
+                appender.append(b"\n")
         appender.sync()
     finally:
         appender.close()

@@ -14,6 +14,8 @@ from persqa_client.errors import SettingsError
 from persqa_client.storage.durable import temporary_path
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
+# Of the names of a run's files beside its output.
+COMPANIONS = frozenset({"failed", "details", "listing", "decisions", "timeline"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,9 @@ class RunFiles:
     def prepare(self) -> None:
         """Creates the output's folder. Raises SettingsError if the path can't be an output."""
         _check_output_path(self.output)
+        has_run = self.run.exists() or self.checkpoint.exists()
+        if not has_run and (owner := find_run_beside(self.output)) is not None:
+            raise SettingsError(f"{self.output} is the name of a file of the output {owner}: choose another -o")
         try:
             self.output.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -127,6 +132,16 @@ def find_owner(path: Path) -> Path | None:
         files = RunFiles.for_output(path.with_name(f"{stem}.jsonl"))
         if files.output.exists() and path != files.output and files.has_name(path.name):
             return files.output
+    return None
+
+
+def find_run_beside(path: Path) -> Path | None:
+    """The output of the run, finished or not, whose failure file, details or so on has this name."""
+    stem, _, kind = remove_suffix(path.name).rpartition(".")
+    if stem and kind in COMPANIONS and path.suffix == SUFFIXES[0]:
+        for files in (RunFiles.for_output(path.with_name(f"{stem}{suffix}")) for suffix in (*SUFFIXES, "")):
+            if files.checkpoint.exists() or (files.run.exists() and files.output.exists()):
+                return files.output
     return None
 
 

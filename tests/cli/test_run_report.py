@@ -91,3 +91,8 @@ def test_a_page_that_is_no_report_any_more_is_kept(tmp_path: Path, capsys: pytes
 def test_without_a_page_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run_report(None, tmp_path / "qa.jsonl")
     assert capsys.readouterr().err == ""
+
+
+def test_a_run_that_has_not_begun_has_no_advice_for_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run_report(tmp_path / "report.html", tmp_path / "qa.jsonl")
+    assert capsys.readouterr().err == ""

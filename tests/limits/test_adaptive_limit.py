@@ -369,3 +369,13 @@ def test_an_experiment_whose_requests_only_wait_ends_early() -> None:
     assert adaptive.permits == 16
     report(adaptive, 4, running=8, waiting=8)
     assert INITIAL_LIMIT <= adaptive.permits <= INITIAL_LIMIT + 2
+
+
+@pytest.mark.parametrize("maximum", [1, 8, 16])
+def test_metrics_do_not_stop_the_search_at_a_small_maximum(maximum: int) -> None:
+    adaptive = AdaptiveLimit(maximum)
+    report(adaptive, 3, running=adaptive.permits, waiting=0, kv=0.1)
+    assert adaptive.permits == maximum
+    level = adaptive.level
+    report(adaptive, 3, running=maximum, waiting=0, kv=0.1)
+    assert adaptive.level == level, "what was measured until then is lost"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from persqa_client.errors import SettingsError
 from persqa_client.run.merge import merge_runs
 from persqa_client.run.recheck import recheck_run
 from persqa_client.simulator.server import Simulator
-from persqa_client.storage.checkpoint import read_run_file, write_checkpoint
+from persqa_client.storage.checkpoint import Checkpoint, read_run_file, write_checkpoint
 from persqa_client.storage.recovery import complete_reopening
 from persqa_client.storage.run_files import RunFiles
 from tests.run.test_shards import go, write_rows
@@ -169,6 +170,7 @@ def change(name: str, *keys: str, to: object) -> Callable[[Path], None]:
             r"part-2.jsonl has read 5 lines of the input and .*part-1.jsonl 26: run the command of .*part-2.jsonl",
             id="limit",
         ),
+        pytest.param(change("part-2", "identity", "shard", to="2"), "part-2.run.json exists, but was", id="spoiled"),
         pytest.param(
             change("part-2", "identity", "shard", to="2/4"), r"is shard 1/3 and .*part-2.jsonl is shard 2/4", id="count"
         ),
@@ -253,3 +255,92 @@ def test_the_command_takes_a_pattern_and_tells_the_counts(folder: Path) -> None:
     result = persqa("merge", *sorted(folder.glob("part-*.jsonl")), "-o", folder / "qa.jsonl", cwd=folder)
     assert result.returncode == 1, result.stderr
     assert "rows          25, 49 questions" in result.stdout
+
+
+def leave_unfinished(folder: Path, name: str, **identity: object) -> Path:
+    """A run that was killed at its start, with the settings of the first shard but for these."""
+    finished = read_run_file(RunFiles.for_output(folder / "part-1.jsonl"))
+    assert finished is not None
+    files = RunFiles.for_output(folder / name)
+    write_checkpoint(files, Checkpoint(identity={**finished.identity, **identity}, stamp=None))
+    return files.output
+
+
+@pytest.mark.parametrize(
+    ("identity", "message"),
+    [
+        pytest.param({"shard": "3/4"}, r"part-1.jsonl is shard 1/3 and .*more.jsonl is shard 3/4", id="count"),
+        pytest.param({"shard": "3/3"}, r"more.jsonl and .*part-3.jsonl are both shard 3/3", id="twice"),
+        pytest.param({"shard": "2/3", "seed": 7}, r"seed is 0 in .*part-1.jsonl and 7 in .*more.jsonl", id="settings"),
+    ],
+)
+def test_an_unfinished_run_that_does_not_belong_is_refused(
+    identity: dict[str, object], message: str, folder: Path
+) -> None:
+    given = [path for path in parts(folder) if identity["shard"] != "2/3" or not path.name.startswith("part-2")]
+    more = leave_unfinished(folder, "more.jsonl", **identity)
+    with pytest.raises(SettingsError, match=message):
+        merge_runs([*given, more], folder / "qa.jsonl", partial=True)
+
+
+def test_an_unfinished_run_of_other_settings_is_not_named_as_a_missing_shard(folder: Path) -> None:
+    leave_unfinished(folder, "more.jsonl", shard="2/3", seed=7)
+    leave_unfinished(folder, "spoiled.jsonl", shard="2")
+    with pytest.raises(SettingsError, match=r"shard 2/3 is missing \(not given\)"):
+        merge_runs([folder / "part-1.jsonl", folder / "part-3.jsonl"], folder / "qa.jsonl")
+
+
+def test_an_interrupted_merge_of_other_shards_is_not_taken_for_the_given_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    target, two = folder / "qa.jsonl", [folder / "part-1.jsonl", folder / "part-2.jsonl"]
+    with monkeypatch.context() as patched:
+        patched.setattr("persqa_client.storage.merging.complete_finish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            merge_runs(two, target, partial=True)
+    crashed = shutil.copytree(folder, folder.parent / "crashed")
+    assert list(merge_runs(two, target, partial=True).left_out) == [3]
+    for given, partial, message in (
+        (parts(crashed), False, r"has now the result of a merge that was interrupted, and shard 3/3 is missing"),
+        ([crashed / "part-1.jsonl"], True, r"a merge that was interrupted, of other shards than the given ones"),
+    ):
+        state = shutil.copytree(crashed, folder.parent / f"state-{partial}")
+        with pytest.raises(SettingsError, match=message):
+            merge_runs([state / path.name for path in given], state / "qa.jsonl", partial=partial)
+
+
+def test_a_decision_after_one_that_a_crash_cut_off_is_kept(folder: Path) -> None:
+    (folder / "part-1.decisions.jsonl").write_text('{"row": 1}\n{"row"')
+    (folder / "part-2.decisions.jsonl").write_text('{"row": 2}\n')
+    merge_runs(parts(folder), folder / "qa.jsonl")
+    assert (folder / "qa.decisions.jsonl").read_text() == '{"row": 1}\n{"row"\n{"row": 2}\n'
+
+
+def test_the_output_is_no_file_of_a_run_and_no_pipe(folder: Path) -> None:
+    given = sorted(folder.glob("part-?.jsonl"))
+    for name, owner in (("part-1.jsonl", "part-1"), ("part-2.details.jsonl", "part-2"), ("whole.timeline.jsonl", "")):
+        message = f"{name} is one of the files of the shard .*{owner}.jsonl" if owner else "file of the output .*whole"
+        with pytest.raises(SettingsError, match=message):
+            merge_runs(given, folder / name)
+    for name, message in (("-", "a merge is written to a file"), ("qa.parquet", "the file will have JSON Lines")):
+        result = persqa("merge", *given, "-o", name, cwd=folder)
+        assert (result.returncode, message in " ".join(result.stderr.split())) == (2, True), result.stderr
+
+
+def test_a_shard_under_two_names_of_its_folder_is_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    given = [Path(path.name) for path in parts(folder)]
+    assert merge_runs([*given, folder / "part-1.jsonl"], Path("qa.jsonl")).count == SHARDS
+
+
+def test_checkpoints_of_other_tools_are_not_read(folder: Path) -> None:
+    """The weights of a model may be larger than the memory, and a pipe would not end."""
+    with (folder / "model.checkpoint").open("wb") as file:
+        file.truncate(1 << 43)
+    os.mkfifo(folder / "pipe.checkpoint")
+    (folder / "epoch.checkpoint").mkdir()
+    with pytest.raises(SettingsError, match=r"shard 2/3 is missing \(not given\)"):
+        merge_runs([folder / "part-1.jsonl", folder / "part-3.jsonl"], folder / "qa.jsonl")

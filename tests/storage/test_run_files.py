@@ -190,3 +190,16 @@ def test_a_second_run_on_the_same_output_is_refused(tmp_path: Path) -> None:
     with open_ledger(tmp_path), pytest.raises(SettingsError, match="another run"):
         open_ledger(tmp_path)
     assert not (tmp_path / ".qa.jsonl.lock").exists()
+
+
+@pytest.mark.parametrize("state", ["run.json", "jsonl.checkpoint"])
+def test_an_output_with_the_name_of_a_file_of_another_run_is_refused(tmp_path: Path, state: str) -> None:
+    """The other run would take it for a foreign file, and could not go on."""
+    for name in ("qa.jsonl", f"qa.{state}"):
+        (tmp_path / name).write_text("")
+    for kind in ("failed", "details", "listing", "decisions", "timeline"):
+        with pytest.raises(SettingsError, match=rf"qa.{kind}.jsonl is the name of a file of the output .*qa.jsonl"):
+            RunFiles.for_output(tmp_path / f"qa.{kind}.jsonl").prepare()
+    (tmp_path / "qa.failed.run.json").write_text("")  # of an earlier version
+    for name in ("qa.jsonl", "qa.failed.jsonl", "qa.more.jsonl", "other.failed.jsonl"):
+        RunFiles.for_output(tmp_path / name).prepare()
