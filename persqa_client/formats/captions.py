@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from persqa_client.formats.layout import ExportRow, PackedFormat, PictureLimits, RowFiles, RowPicture
 from persqa_client.formats.pictures import number_name
+from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.jsonl import dump_compact
 
 INDEX = "metadata.jsonl"
@@ -78,7 +79,8 @@ class CaptionFolder:
         # A dot would be taken for the beginning of the suffix.
         chosen = number_name(stem.replace(".", "-"), self._taken.__contains__)
         self._taken.add(chosen.casefold())
-        return chosen + (suffix or f".{picture.media_type.rpartition('/')[2]}")
+        # The text file of a picture NAME.txt would be the picture itself.
+        return chosen + (suffix if suffix.lower() in IMAGE_SUFFIXES else f".{picture.media_type.rpartition('/')[2]}")
 
     def list_files(self) -> list[str]:
         return sorted(each for name in self._names.values() for each in (name, f"{posixpath.splitext(name)[0]}.txt"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tarfile
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -13,6 +12,7 @@ from cachetools import LRUCache
 from persqa_client.errors import RowError
 from persqa_client.extras import import_extra
 from persqa_client.images.members import Member, Picture, parse_cell
+from persqa_client.images.tar_archives import TAR_ERRORS
 from persqa_client.images.tar_pictures import TarPictures
 
 # Row groups, files or archives that are open at the same time.
@@ -50,8 +50,10 @@ def load_member(path: str, status: os.stat_result, member: Member) -> Picture:
     key: tuple[str | int, ...] = (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     if member.kind in ("tar", "gz"):
         try:
-            return OPEN_READERS.read(key, lambda: TarPictures(path, member.kind), member.name)
-        except (tarfile.TarError, EOFError) as error:
+            return OPEN_READERS.read(key, lambda: TarPictures(path), member.name)
+        except TAR_ERRORS as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
             raise RowError("image_unreadable", f"cannot be read: its archive is broken ({error}).") from error
     import_extra("pyarrow", "parquet", f"a picture in a file .{member.kind}")
     from persqa_client.images import arrow_pictures

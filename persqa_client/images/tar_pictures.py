@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tarfile
 from collections import OrderedDict
-from typing import Any
+from typing import BinaryIO
 
 from persqa_client.images.members import Picture, missing_member_error
+from persqa_client.images.tar_archives import is_compressed_archive, open_archive
 
 # Files whose places are known without reading the archive again, and bytes kept of an archive that is compressed.
 MAX_KNOWN = 65_536
@@ -14,12 +15,10 @@ KEPT_BYTES = 32_000_000
 
 
 class TarPictures:
-    def __init__(self, path: str, kind: str, *, max_kept: int = KEPT_BYTES) -> None:
+    def __init__(self, path: str, *, max_kept: int = KEPT_BYTES) -> None:
         self._path = path
         self._max_kept = max_kept
-        # In a compressed archive, going back means to decompress it again.
-        self._is_compressed = kind == "gz"
-        self._archive: Any = None
+        self._file: BinaryIO | None = None
         self._open()
 
     def __del__(self) -> None:
@@ -30,19 +29,21 @@ class TarPictures:
         self._open()
 
     def _close(self) -> None:
-        if self._archive is not None:
-            self._archive.close()
+        if self._file is not None:
+            self._file.close()
 
     def _open(self) -> None:
-        mode: Any = "r|gz" if self._is_compressed else "r:"
-        self._archive = tarfile.open(self._path, mode)  # noqa: SIM115 # open as long as it is used
+        self._file = open(self._path, "rb")  # noqa: SIM115 # open as long as it is used
+        # In a compressed archive, going back means to decompress it again.
+        self._is_compressed = is_compressed_archive(self._file)
+        self._archive = open_archive(self._file)
         self._known: OrderedDict[str, tarfile.TarInfo] = OrderedDict()
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self.kept_bytes = 0
         self._is_begun = False
 
     def read(self, name: str) -> Picture:
-        """Raises RowError if there is no such file, and OSError and tarfile.TarError."""
+        """Raises RowError if there is no such file, and TAR_ERRORS."""
         data = self._find(name)
         if data is None and self._is_begun:
             self._restart()
@@ -59,14 +60,14 @@ class TarPictures:
         while (entry := self._archive.next()) is not None:
             self._is_begun = True
             # The archive would keep all that it has seen.
-            self._archive.members = []
+            self._archive.members = []  # type: ignore[attr-defined]
             if not entry.isfile():
                 continue
             is_found = entry.name == name
             if self._is_compressed:
                 data = self._keep(entry)
             else:
-                self._known[entry.name] = entry
+                self._known.setdefault(entry.name, entry)
                 if len(self._known) > MAX_KNOWN:
                     self._known.popitem(last=False)
                 data = self._extract(entry) if is_found else b""

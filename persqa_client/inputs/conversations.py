@@ -10,6 +10,7 @@ Rows of RAP are such rows, too (Hoar012/RAP-MLLM 1c7278f, ``data/Data.md`` and `
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -206,12 +207,17 @@ def iter_places(content: object) -> Iterator[str | None]:
         if text is not None:
             yield from (found[1] for found in MARKS.finditer(text))
         elif isinstance(part, dict):
-            kind = part.get("type")
+            kind = find_block_type(part, "")
             if kind in TEXT_BLOCKS:
                 continue
             if kind not in PICTURE_BLOCKS:
                 raise RowError("bad_line", f"a block has the type {kind!r}; only text and pictures are read")
             yield find_block_picture(part)
+
+
+def find_block_type(block: Json, default: str) -> str:
+    kind = block.get("type", default)
+    return kind if isinstance(kind, str) else json.dumps(kind)
 
 
 def find_block_picture(block: Json) -> str | None:
@@ -247,7 +253,7 @@ def read_turn_text(turn: Turn) -> str:
 def read_part_text(part: object) -> str | None:
     """None for a picture. LLaMA-Factory's second layout has the texts of blocks in ``value``."""
     text: object = part
-    if isinstance(part, dict) and part.get("type", "text") in TEXT_BLOCKS:
+    if isinstance(part, dict) and find_block_type(part, "text") in TEXT_BLOCKS:
         text = find_member(part, ("text", "value"))
     return text if isinstance(text, str) else None
 

@@ -236,11 +236,14 @@ def open_data_sets(path: Path, fields: Json, image_key: str) -> Source:
     return SeveralSource(sources, [str(path)])
 
 
-def read_as_before(source: Source, stamp: Json | None, image_key: str) -> Source:
-    """The file as the run with this fingerprint has read it. What was appended since may look like another kind.
+def read_as_before(source: Source, stamp: Json | None, reached: Position, image_key: str) -> Source:
+    """The input as the run with this fingerprint has read it, up to ``reached``. What was appended since may look like
+    another kind.
 
     Earlier versions read rows of other layouts by their own fields.
     """
+    if isinstance(source, SeveralSource):
+        return read_several_as_before(source, reached)
     if not isinstance(source, FileSource) or stamp is None:
         return source
     name = stamp.get("layout", "")
@@ -251,6 +254,15 @@ def read_as_before(source: Source, stamp: Json | None, image_key: str) -> Source
         own = make_file_source(source.path, Detected(stamp["kind"], stamp.get("delimiter", ",")), image_key)
     layout = ROW_LAYOUTS.get(name)
     return own if layout is None or not isinstance(own, FileSource) else LayoutSource(own, layout, image_key)
+
+
+def read_several_as_before(source: SeveralSource, reached: Position) -> Source:
+    """Runs over several inputs keep no fingerprints, but the digest of their rows as they were read."""
+    by_fields = [each.source if isinstance(each, LayoutSource) else each for each in source.sources]
+    if by_fields == list(source.sources) or source.digest_at(reached) == reached.digest:
+        return source
+    before = source.replace(by_fields)
+    return before if before.digest_at(reached) == reached.digest else source
 
 
 def spool_standard_input(stream: BinaryIO, image_key: str, row_layout: RowLayoutChoice) -> Source:

@@ -246,7 +246,7 @@ class SeveralSource(ComposedSource, LocatedSource):
     """The rows of each source, one source after the other. ``warning``: what is wrong between them."""
 
     def __init__(self, sources: Sequence[Source], names: Sequence[str], warning: str | None = None) -> None:
-        self._own_warnings = () if warning is None else (warning,)
+        self._warning = warning
         self.sources = tuple(sources)
         # As given; a name may stand for several sources.
         self.names = tuple(names)
@@ -254,8 +254,12 @@ class SeveralSource(ComposedSource, LocatedSource):
         # A row number, and the progress after that row.
         self._reached = (0, 0)
 
+    def replace(self, sources: Sequence[Source]) -> SeveralSource:
+        return SeveralSource(sources, self.names, self._warning)
+
     def warnings(self) -> tuple[str, ...]:
-        return (*self._own_warnings, *(warning for source in self.sources for warning in source.warnings()))
+        own = () if self._warning is None else (self._warning,)
+        return (*own, *(warning for source in self.sources for warning in source.warnings()))
 
     def progress_total(self) -> int | None:
         totals = [source.progress_total() for source in self.sources]

@@ -11,13 +11,14 @@ The rules (webdataset/webdataset, ``webdataset/tariterators.py``; huggingface/da
 from __future__ import annotations
 
 import re
-import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from persqa_client.images.formats import IMAGE_SUFFIXES
+from persqa_client.images.tar_archives import TAR_ERRORS, open_archive
 from persqa_client.inputs.packed_files import PackedSource, write_plain
 from persqa_client.inputs.sources import BrokenLine
 from persqa_client.jsonl import load_value
@@ -51,12 +52,17 @@ class TarSource(PackedSource):
         self._image_key = image_key
 
     def rows(self, skip: int) -> Iterator[tuple[bytes, int]]:
+        # By their hashes.
+        known = set[int]()
         try:
             with self.path.open("rb") as file:
-                for number, (key, parts) in enumerate(groupby(read_parts(file), key=lambda part: part.key)):
+                for number, (key, group) in enumerate(groupby(read_parts(file), key=lambda part: part.key)):
+                    parts = list(group)
+                    repeated = find_repeated(parts) or (parts[0].name if hash(key) in known else None)
+                    known.add(hash(key))
                     if number >= skip:
-                        yield self._make_row(key, list(parts)), file.tell()
-        except (tarfile.TarError, EOFError) as error:
+                        yield self._make_row(key, parts) if repeated is None else refuse_repeated(repeated), file.tell()
+        except TAR_ERRORS as error:
             self.raise_broken(error)
 
     def _make_row(self, key: str, parts: list[SamplePart]) -> bytes:
@@ -78,11 +84,20 @@ class TarSource(PackedSource):
         return write_plain({KEY_FIELD: key, **row})
 
 
+def find_repeated(parts: list[SamplePart]) -> str | None:
+    names = Counter(part.name for part in parts)
+    return next((name for name, count in names.items() if count > 1), None)
+
+
+def refuse_repeated(name: str) -> BrokenLine:
+    """A name stands for one file of an archive, so that the row would get the picture of another."""
+    text = name.encode("utf-8", "surrogateescape")
+    return BrokenLine.make(text, f"the archive has its file {name}, or others of this name, twice")
+
+
 def read_parts(file: BinaryIO) -> Iterator[SamplePart]:
     """Pictures are skipped without being read."""
-    is_plain = file.read(2) != b"\x1f\x8b"
-    file.seek(0)
-    with tarfile.open(fileobj=file, mode="r:" if is_plain else "r|gz") as archive:
+    with open_archive(file) as archive:
         while (entry := archive.next()) is not None:
             # The archive would keep all that it has seen.
             archive.members = []  # type: ignore[attr-defined]

@@ -96,7 +96,7 @@ class FinishedPlan:
                 row_layout=self.recipe.row_layout,
             )
             source = read_as_before(
-                connect_listing(opened, lambda: listing, end.number), self._run.stamp, self.recipe.image_key
+                connect_listing(opened, lambda: listing, end.number), self._run.stamp, end, self.recipe.image_key
             )
             is_same = source.digest_at(end) == end.digest
         except (SettingsError, OSError) as error:

@@ -280,7 +280,7 @@ class Run:
         self._pictures_seen = self._pictures_seen or ledger.state == "new"
         try:
             self.source = connect_listing(self.source, lambda: ledger.listing, ledger.start.number)
-            self.source = read_as_before(self.source, ledger.stamp, self.settings.recipe.image_key)
+            self.source = read_as_before(self.source, ledger.stamp, ledger.start, self.settings.recipe.image_key)
             refuse_changed_input(self.source, ledger)
             if isinstance(self.source, ListedSource):
                 if ledger.state == "finished":

@@ -37,6 +37,15 @@ def test_each_picture_has_its_answers_beside_it(tmp_path: Path) -> None:
     assert index[0]["text"] == "<mam> holds\n1 cups."
 
 
+def test_a_picture_is_not_taken_for_its_text_file(tmp_path: Path) -> None:
+    draw_picture(tmp_path / "run" / "a.png", 1)
+    (tmp_path / "run" / "a.png").rename(tmp_path / "run" / "a.txt")
+    export(write_run(tmp_path / "run", [{"image": "a.txt"}]), tmp_path / "data")
+    files = list_files(tmp_path / "data" / "train")
+    assert files.keys() == {"a.png", "a.txt", "metadata.jsonl"}
+    assert files["a.png"] == (tmp_path / "run" / "a.txt").read_bytes()
+
+
 def test_an_export_is_the_same_again_and_is_replaced(tmp_path: Path) -> None:
     output = write_run(tmp_path / "run", make_rows(6))
     split = Split(parse_parts("train=0.5,val=0.5"), by="row")

@@ -96,7 +96,7 @@ def test_a_row_group_is_not_decoded_as_a_whole(tmp_path: Path) -> None:
 
 def test_of_a_compressed_archive_only_the_files_read_last_are_kept(tmp_path: Path) -> None:
     files = [(f"{number}.png", bytes(10_000)) for number in range(20)]
-    reader = TarPictures(str(write_tar(tmp_path / "a.tar.gz", files)), "gz", max_kept=50_000)
+    reader = TarPictures(str(write_tar(tmp_path / "a.tar.gz", files)), max_kept=50_000)
     for number in (0, 19, 0):
         assert reader.read(f"{number}.png").data == bytes(10_000)
         assert reader.kept_bytes <= 50_000

@@ -28,7 +28,7 @@ def test_the_lines_are_read_from_any_row_on(name: str, tmp_path: Path) -> None:
         position = whole[number - 1][1]
         assert list(source.lines(position)) == whole[number:]
         assert source.digest_at(position) == position.digest
-    again = read_as_before(source, source.fingerprint(), "image")
+    again = read_as_before(source, source.fingerprint(), START_POSITION, "image")
     assert list(again.lines(START_POSITION)) == whole
 
 

@@ -89,7 +89,9 @@ def test_a_run_continues_after_any_row(tmp_path: Path) -> None:
     assert isinstance(source, ConceptFileSource)
     whole = list(source.lines(START_POSITION))
     for number, (_, position) in enumerate(whole, 1):
-        again = read_as_before(open_source(tmp_path / "data.json", "image"), source.fingerprint(), "image")
+        again = read_as_before(
+            open_source(tmp_path / "data.json", "image"), source.fingerprint(), START_POSITION, "image"
+        )
         assert list(again.lines(position)) == whole[number:]
         assert again.digest_at(position) == position.digest
         assert again.progress_at(position) == number

@@ -143,6 +143,7 @@ def test_a_text_without_pictures_is_no_picture_row_but_stays_one_in_a_mixed_file
         ({"messages": [ASKED, ASKED], "images": ["a"]}, "the turns have 2 <image> marks, and the row 1 picture"),
         ({"messages": [ASKED], "images": [3]}, "the field 'images' must be a path or a list of paths"),
         ({"messages": blocks({"type": "video", "path": "a.mp4"})}, "a block has the type 'video'; only text and"),
+        ({"messages": blocks({"type": ["text"], "text": "a"})}, r"a block has the type .\[\"text\"\]."),
     ],
 )
 def test_a_row_whose_pictures_are_not_clear_is_refused(row: dict[str, Any], message: str) -> None:

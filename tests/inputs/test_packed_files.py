@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import gzip
 import json
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +176,50 @@ def test_several_splits_are_refused_with_their_names(tmp_path: Path) -> None:
         SettingsError, match=r"several splits \(train, test\); give the folder of one, such as .*/train"
     ):
         open_one(tmp_path)
+
+
+def test_a_compressed_archive_of_several_gzip_members_is_read_to_its_end(tmp_path: Path) -> None:
+    data = write_tar(tmp_path / "s.tar", make_samples(3)).read_bytes()
+    path = tmp_path / "s.tar.gz"
+    path.write_bytes(gzip.compress(data[:2048]) + gzip.compress(data[2048:]))
+    rows = rows_of(open_one(path))
+    assert len(rows) == 3
+    assert read_reference(rows[2]["image"][0], [tmp_path]) == make_png(3)
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda data, third: data[: third + 200], "it is cut off"),
+        (lambda data, third: data[:third] + b"x" * 512 + data[third + 512 :], "is broken"),
+        (lambda data, third: data + data, "goes on after its end"),
+    ],
+)
+def test_an_archive_that_seems_to_end_too_early_is_broken(
+    suffix: str, damage: Callable[[bytes, int], bytes], problem: str, tmp_path: Path
+) -> None:
+    path = write_tar(tmp_path / "s.tar", make_samples(3))
+    with tarfile.open(path) as archive:
+        data = damage(path.read_bytes(), archive.getmembers()[4].offset)
+    path = tmp_path / f"broken{suffix}"
+    path.write_bytes(gzip.compress(data) if suffix == ".tar.gz" else data)
+    source = open_one(path)
+    with pytest.raises(SettingsError, match=f"tar archive, but can't be read: .*{problem}"):
+        rows_of(source)
+
+
+def test_a_sample_whose_name_was_there_before_is_no_row(tmp_path: Path) -> None:
+    files = [("a.png", make_png(1)), ("b.png", make_png(2)), ("a.png", make_png(3)), ("c.png", make_png(4))] + 2 * [
+        ("d.png", make_png(5))
+    ]
+    source = open_one(write_tar(tmp_path / "s.tar", files))
+    rows = [
+        parse_line(place.number, line, image_key="image", output_key="pers_qa")
+        for line, place in source.lines(START_POSITION)
+    ]
+    assert [isinstance(row, BadRow) for row in rows] == [False, False, True, False, True]
+    assert isinstance(rows[2], BadRow)
+    assert "has its file a.png, or others of this name, twice" in rows[2].message
+    # Asked for again, after the second one was seen.
+    assert [read_reference(f"s.tar#{name}.png", [tmp_path]) for name in "aca"] == [*map(make_png, (1, 4, 1))]

@@ -94,11 +94,22 @@ def test_a_resumed_run_reads_the_file_as_before(tmp_path: Path) -> None:
     [(_, after_first), _] = source.lines(START_POSITION)
     assert source.digest_at(after_first) == after_first.digest
     assert [json.loads(line)["question"] for line, _ in source.lines(after_first)] == ["Who?"]
-    assert rows_of(read_as_before(source, stamp, "image")) == rows_of(source)
+    assert rows_of(read_as_before(source, stamp, START_POSITION, "image")) == rows_of(source)
     earlier = {key: value for key, value in stamp.items() if key != "layout"}
-    assert rows_of(read_as_before(source, earlier, "image")) == [LLAVA, LLAVA]
+    assert rows_of(read_as_before(source, earlier, START_POSITION, "image")) == [LLAVA, LLAVA]
     write_lines(path, ROW, LLAVA)
-    assert rows_of(read_as_before(open_source(path, "image"), stamp, "image"))[1]["question"] == "Who?"
+    assert rows_of(read_as_before(open_source(path, "image"), stamp, START_POSITION, "image"))[1]["question"] == "Who?"
+
+
+def test_a_run_over_several_files_reads_them_as_before(tmp_path: Path) -> None:
+    paths = [write_lines(tmp_path / name, LLAVA, LLAVA) for name in ("a.jsonl", "b.jsonl")]
+    earlier = open_inputs(paths, "image", row_layout="fields")
+    for before in (earlier, open_inputs(paths, "image")):
+        [_, _, (_, reached), *_] = before.lines(START_POSITION)
+        again = read_as_before(open_inputs(paths, "image"), None, reached, "image")
+        assert again.digest_at(reached) == reached.digest
+        assert rows_of(again) == rows_of(before)
+    assert rows_of(earlier) == [LLAVA] * 4
 
 
 def test_a_row_that_can_not_be_converted_fails_alone_with_its_line(tmp_path: Path) -> None:
