@@ -7,6 +7,7 @@ import hmac
 import os
 import secrets
 import signal
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -17,7 +18,7 @@ from persqa_client.errors import RowError, SettingsError, StorageError
 from persqa_client.jsonl import dump_compact
 from persqa_client.report.page import render_served_page
 from persqa_client.report.row_queries import ORDERS
-from persqa_client.report.served_runs import PairQuery, RowQuery, RowsChanged, ServedRuns
+from persqa_client.report.served_runs import PairQuery, RowQuery, RowsChanged, ServedRuns, index_error
 from persqa_client.report.thumbnails import LARGE_SIDE, MAX_SIDE, ThumbnailCache
 
 HOST = "127.0.0.1"
@@ -133,6 +134,8 @@ class PageServer:
             return make_text(f"This request can't be answered: {error}", 400)
         except (SettingsError, StorageError) as error:
             return make_text(str(error), 500)
+        except sqlite3.Error as error:
+            return make_text(str(index_error(error)), 500)
 
     async def _get_page(self, request: web.Request) -> web.Response:
         page, policy = render_served_page(self._runs.names, editable=self._editable)

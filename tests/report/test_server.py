@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -184,6 +185,20 @@ async def test_two_pages_at_once_lose_nothing(tmp_path: Path) -> None:
     for decision in read_decisions(tmp_path / "qa.jsonl"):
         assert decision.comment in ("one", "two")
         assert decision.kind in ("accept", "reject")
+
+
+async def test_an_index_that_fails_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    async with serve(tmp_path) as (server, client):
+        for name in ("find_rows", "count_figures", "describe"):
+            monkeypatch.setattr(server._runs, name, fail)
+        for path in ("rows", "figures", "state"):
+            response = await client.get(f"{server.url}{path}")
+            assert response.status_code == 500
+            assert "the index can't be written" in response.text
+            assert "disk I/O error" in response.text
 
 
 async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
