@@ -337,5 +337,5 @@ def cut_groups(groups: Sequence[Sequence[Any]]) -> list[list[Any]]:
 def index_error(error: Exception) -> SettingsError:
     folder = find_temporary_folder() or tempfile.gettempdir()
     return SettingsError(
-        f"the index can't be written in {folder} ({error}): free space, or set TMPDIR to another folder, and start again"
+        f"the index can't be written in {folder} ({error}): free space or set TMPDIR to another folder, and start again"
     )
