@@ -15,7 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from persqa_client.errors import RowError, SettingsError, StorageError
-from persqa_client.jsonl import dump_compact
+from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.report.page import render_served_page
 from persqa_client.report.row_queries import ORDERS
 from persqa_client.report.served_runs import PairQuery, RowQuery, RowsChanged, ServedRuns, index_error
@@ -198,10 +198,9 @@ async def repeat(work: Callable[[], bool]) -> None:
 
 async def read_body(request: web.Request) -> Mapping[str, Any]:
     """Raises ValueError. The media type is one that a form of another site can't send."""
-    body = await request.json() if request.content_type == "application/json" else None
-    if not isinstance(body, dict):
-        raise ValueError("the body is not a JSON object")
-    return body
+    if request.content_type != "application/json":
+        raise ValueError("the body is not JSON")
+    return load_object(await request.read())
 
 
 def read_member(body: Mapping[str, Any], name: str) -> str:

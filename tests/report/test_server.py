@@ -165,8 +165,9 @@ async def test_what_is_no_decision_is_refused(tmp_path: Path, body: object, stat
     async with serve(tmp_path, editable=True) as (_, client):
         response = await client.post("decide", json=body)
         assert (response.status_code, response.text.count("\n")) == (status, 0)
-        text = await client.post("decide", content=b"{", headers={"Content-Type": "application/json"})
-        assert text.status_code == 400
+        for content in (b"{", b"[" * 9000):
+            text = await client.post("decide", content=content, headers={"Content-Type": "application/json"})
+            assert text.status_code == 400
         form = await client.post("decide", content=b'{"row":1}', headers={"Content-Type": "text/plain"})
         assert form.status_code == 400
     assert "qa.decisions.jsonl" not in os.listdir(tmp_path)
