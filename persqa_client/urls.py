@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
 import re
 import socket
 from pathlib import Path
@@ -64,3 +66,15 @@ def expand_home(path: str | Path) -> Path:
     """Replaces ``~``, which a shell leaves in quotes and after ``=``, unless a folder has this name."""
     path = Path(path)
     return path.expanduser() if str(path).startswith("~") and not Path(path.parts[0]).exists() else path
+
+
+def explain_impossible_path(path: str | Path) -> str | None:
+    """Why no file can have this path; None if one can."""
+    try:
+        os.lstat(path)
+    except ValueError:  # a NUL, or half of a character
+        return "has a character that no file name can have"
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return "is too long for the name of a file"
+    return None

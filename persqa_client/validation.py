@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from persqa_client.argument_names import list_choices, name_arguments
 from persqa_client.errors import SettingsError
 from persqa_client.suggestions import find_similar_name
-from persqa_client.urls import expand_home
+from persqa_client.urls import expand_home, explain_impossible_path
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -136,7 +136,12 @@ def read_path(value: object) -> object:
     """An empty one, perhaps from a variable that is not set, would be the working directory."""
     if isinstance(value, str) and not value.strip():
         raise ValueError("must not be empty; name a file, or a folder (. for the working directory)")
-    return expand_home(value) if isinstance(value, str | Path) else value
+    if not isinstance(value, str | Path):
+        return value
+    path = expand_home(value)
+    if (problem := explain_impossible_path(path)) is not None:
+        raise ValueError(problem)
+    return path
 
 
 def read_picture_setting(value: object) -> object:

@@ -34,6 +34,7 @@ untyped: Any = persqa_client
 RED = Image.new("RGB", (40, 30), (200, 0, 0))
 # Nothing listens there.
 NOWHERE = "http://127.0.0.1:9/v1"
+LONG = "x" * 300
 
 
 class Pixels:
@@ -154,6 +155,18 @@ def test_an_impossible_argument_is_a_type_error_with_the_possible_one(call: Call
             lambda: untyped.generate([RED], base_url=NOWHERE, extra_body="top_k"),
             "extra_body: must be a valid dictionary",
         ),
+        (lambda: untyped.generate([RED], base_url=3), "base_url has a value of the type int: give a text, or several."),
+        (lambda: untyped.generate([RED], base_url=[NOWHERE, None]), "base_url has a value of the type NoneType: "),
+        (lambda: untyped.generate([RED], base_url=NOWHERE, header=b"A=@B"), "header has a value of the type bytes: "),
+        (lambda: untyped.generate([RED], base_url=NOWHERE, ca_cert=3), "ca_cert is of the type int: give a path."),
+        (lambda: untyped.generate([RED], base_url=NOWHERE, image_root=LONG), "image_root: is too long for the name of"),
+        (lambda: untyped.generate([RED], base_url=NOWHERE, client_cert=LONG), "client_cert: is too long for the name"),
+        (lambda: untyped.generate([RED], "a\0b", base_url=NOWHERE), "output: has a character that no file name can"),
+        (lambda: untyped.PersQAClient(Endpoint(base_url=NOWHERE), sampling=3), "sampling: must be "),
+        (lambda: untyped.export_results("qa.jsonl", 3, to="llava"), "target is of the type int: give a path."),
+        (lambda: untyped.report_results("qa.jsonl", None), "page is of the type NoneType: give a path."),
+        (lambda: untyped.recheck_results("qa.jsonl", names="\ud800"), "names has a character that no file name can"),
+        (lambda: untyped.read_results(LONG), "The output is too long for the name of a file: give the path of the"),
         (lambda: untyped.stream(Pixels(), Endpoint(base_url=NOWHERE)), "rows is of the type Pixels: "),
         (lambda: untyped.stream("photos", Endpoint(base_url=NOWHERE)), "rows is of the type str: "),
     ],

@@ -28,7 +28,7 @@ FIELDS = {
     **{name: field for kind in GROUPS for name, field in kind.model_fields.items()},
     **{name: RunSettings.model_fields[name] for name in RUN_FLAGS},
 }
-ARGUMENTS = FIELDS.keys() | ENDPOINT_FLAGS | {"output"}
+ARGUMENTS = FIELDS.keys() | ENDPOINT_FLAGS | {"output"} | {kind.__name__.lower() for kind in GROUPS}
 SWITCHES = {name for name, field in FIELDS.items() if field.annotation is bool} | {"recheck_pictures"}
 CHOICES = {name: list_choices(field.annotation) for name, field in FIELDS.items()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +13,7 @@ from persqa_client.inputs.memory_pictures import is_lone_picture
 from persqa_client.inputs.opening import expand_existing, names_input
 from persqa_client.run.summary import Summary
 from persqa_client.suggestions import find_similar_name
-from persqa_client.urls import expand_home
+from persqa_client.urls import expand_home, explain_impossible_path
 
 
 def find_inputs(rows: object) -> list[str | Path]:
@@ -75,12 +75,21 @@ def list_endpoints(endpoint: object) -> list[Endpoint]:
 
 def read_output_path(output: object) -> Path:
     """Raises SettingsError for what is no path."""
-    if isinstance(output, str | Path) and str(output).strip():
-        return expand_home(output)
     if isinstance(output, Summary):
         raise SettingsError("The output is given as a Summary: give its path, summary.files.output.")
-    kind = "empty" if isinstance(output, str) else f"of the type {type(output).__name__}"
-    raise SettingsError(f"The output is {kind}: give the path of the file that a run has written.")
+    return read_path_of("The output", output, "the path of the file that a run has written")
+
+
+def read_path_of(name: str, value: object, wanted: str = "a path") -> Path:
+    """Raises SettingsError for what is no path."""
+    problem = f"is of the type {type(value).__name__}"
+    if isinstance(value, str | Path):
+        path = expand_home(value)
+        found = explain_impossible_path(path) if str(value).strip() else "is empty"
+        if found is None:
+            return path
+        problem = found
+    raise SettingsError(f"{name} {problem}: give {wanted}.")
 
 
 def list_outputs(outputs: object) -> list[Path]:
@@ -102,5 +111,13 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
     raise SettingsError(f"{name}: must be {', '.join(map(repr, known[:-1]))} or {known[-1]!r}, not {value!r}{meant}.")
 
 
-def as_list(value: str | Sequence[str] | None) -> list[str]:
-    return [] if value is None else [value] if isinstance(value, str) else list(value)
+def as_list(name: str, value: object) -> list[str]:
+    """Raises SettingsError unless it is a text, several of them, or None."""
+    if value is None or isinstance(value, str):
+        return [] if value is None else [value]
+    texts: list[str] = []
+    for each in value if isinstance(value, list | tuple) else [value]:
+        if not isinstance(each, str):
+            raise SettingsError(f"{name} has a value of the type {type(each).__name__}: give a text, or several.")
+        texts.append(each)
+    return texts

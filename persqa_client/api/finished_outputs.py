@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from persqa_client.api.argument_errors import errors_by_arguments, explains_arguments
-from persqa_client.api.arguments import check_choice, list_outputs, read_output_path
+from persqa_client.api.arguments import check_choice, list_outputs, read_output_path, read_path_of
 from persqa_client.argument_names import list_choices, name_arguments
 from persqa_client.errors import SettingsError
 from persqa_client.formats.export import ExportReport, ExportSettings, export_runs
@@ -19,7 +19,6 @@ from persqa_client.formats.registry import FORMATS
 from persqa_client.formats.splits import GroupBy, Split, parse_parts
 from persqa_client.report.page import write_report
 from persqa_client.run.recheck import RecheckReport, recheck_run
-from persqa_client.urls import expand_home
 
 ARGUMENTS = (
     "to",
@@ -88,7 +87,9 @@ def export_results(
     if pictures is not None:
         check_choice("pictures", pictures, CHOICES["pictures"])
     parts = None if split is None else Split(parse_parts(write_shares(split)), by, seed)
-    settings = ExportSettings(to, expand_home(target), pictures, sent, paths == "absolute", parts, force, details)
+    settings = ExportSettings(
+        to, read_path_of("target", target), pictures, sent, paths == "absolute", parts, force, details
+    )
     return export_runs(list_outputs(outputs), settings)
 
 
@@ -99,11 +100,12 @@ def report_results(outputs: Outputs, page: str | Path, *, force: bool = False) -
 
     force: replaces a file that is not a report. Raises SettingsError and StorageError as ``export_results``.
     """
-    path = expand_home(page)
+    path = read_path_of("page", page)
     write_report(list_outputs(outputs), path, force=force)
     return path
 
 
+@explains_arguments("recheck_results", {"outputs": "one output is the first argument"})
 @errors_by_arguments(words=name_target)
 def recheck_results(output: str | Path, *, names: str | Path | None = None, dry_run: bool = False) -> RecheckReport:
     """Applies this version's repairs and checks to the raw answers of a finished run, without a request.
@@ -112,7 +114,9 @@ def recheck_results(output: str | Path, *, names: str | Path | None = None, dry_
 
     Raises SettingsError if the run can't be rechecked, and StorageError if its files can't be written.
     """
-    return recheck_run(read_output_path(output), names=None if names is None else expand_home(names), dry_run=dry_run)
+    return recheck_run(
+        read_output_path(output), names=None if names is None else read_path_of("names", names), dry_run=dry_run
+    )
 
 
 def write_shares(split: object) -> str:

@@ -16,7 +16,7 @@ from persqa_client.api.argument_errors import (
     explains_arguments,
     word_message,
 )
-from persqa_client.api.arguments import as_list, find_inputs, list_endpoints
+from persqa_client.api.arguments import as_list, find_inputs, list_endpoints, read_path_of
 from persqa_client.config import UNKNOWN_MODEL, Endpoint
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.errors import SettingsError
@@ -31,7 +31,6 @@ from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_so
 from persqa_client.run.settings import ENDPOINT_FLAGS, RunSettings, UuidChoice, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, RowLayoutChoice
-from persqa_client.urls import expand_home
 
 # Arguments that are no settings of the run.
 NO_SETTINGS = frozenset({"rows", "output", "on_progress", "progress"})
@@ -181,11 +180,11 @@ def generate(
     flags["bank"] = str(bank)
     flags["extra_body"] = {} if extra_body is None else extra_body
     inputs = find_inputs(rows)
-    certificate = None if ca_cert is None else expand_home(str(ca_cert))
+    certificate = None if ca_cert is None else read_path_of("ca_cert", ca_cert)
     credentials = Credentials(
-        as_list(api_key_env),
-        as_list(api_key_command),
-        as_list(header),
+        as_list("api_key_env", api_key_env),
+        as_list("api_key_command", api_key_command),
+        as_list("header", header),
         certificate,
         None if client_cert is None else str(client_cert),
     )
@@ -195,7 +194,7 @@ def generate(
     if not (base_url or endpoint):
         raise SettingsError("Give at least one endpoint: its address as base_url, or endpoint.")
     if by_url:
-        endpoints = list(make_endpoints(as_list(base_url), model or UNKNOWN_MODEL, credentials, os.environ))
+        endpoints = list(make_endpoints(as_list("base_url", base_url), model or UNKNOWN_MODEL, credentials, os.environ))
     else:
         endpoints = list_endpoints(endpoint)
     settings = make_run_settings(endpoints, flags, input=as_one_path(inputs), output=output)

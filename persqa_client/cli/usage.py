@@ -16,7 +16,7 @@ from persqa_client.cli.config_file import CONFIG_KEY, is_from_config
 from persqa_client.cli.help_pages import describe_argument, make_page
 from persqa_client.keys import mask_keys
 from persqa_client.suggestions import find_similar_name
-from persqa_client.urls import expand_home
+from persqa_client.urls import expand_home, explain_impossible_path
 
 NOT_A_CHOICE = re.compile(r"'(.*)' is not one of (.*)", re.DOTALL)
 # typer has click under a name of its own.
@@ -96,7 +96,10 @@ def path(text: str) -> Path:
     """
     if not str(text).strip():
         raise typer.BadParameter("it is empty; name a file, or a folder (. for the working directory).")
-    return expand_home(str(text))
+    file = expand_home(str(text))
+    if (problem := explain_impossible_path(file)) is not None:
+        raise typer.BadParameter(f"it {problem}.")
+    return file
 
 
 def text_or_file(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -153,7 +154,7 @@ def split_client_cert(given: str | None) -> tuple[Path | None, Path | None]:
     if not given.strip():
         raise SettingsError("--client-cert: must not be empty; name a PEM file.")
     certificate, separator, key = given.rpartition(":")
-    if Path(given).exists() or not (separator and certificate and key):
+    if os.path.exists(given) or not (separator and certificate and key):
         return Path(given), None
     return Path(certificate), Path(key)
 

@@ -67,8 +67,10 @@ class RowPairs:
         # The runs that are paired, and the state of the rows.
         self._runs: tuple[int, int] | None = None
         self._state: tuple[int, int] = (0, 0)
-        # Until when the pairs may lack new rows, by the clock of time.monotonic.
+        # Until when the pairs may lack new rows, by the clock of time.monotonic, and whether pairs that lack some were
+        # returned.
         self._patience = 0.0
+        self._lacks_rows = False
 
     def compare(self, runs: tuple[int, int], condition: Condition, kind: str, page: int, size: int) -> Comparison:
         """``condition``: pairs of which a row fits. ``kind``: empty for all."""
@@ -86,12 +88,20 @@ class RowPairs:
         pairs = database.execute(query, (kind, size, page * size)).fetchall()
         return Comparison(counts, [add_side(database, side, fits) for side in ("first", "second")], pairs, found, page)
 
+    def is_due(self) -> bool:
+        """Whether a comparison that lacked new rows can be asked for again. Says so once."""
+        is_due = self._lacks_rows and time.monotonic() >= self._patience
+        self._lacks_rows &= not is_due
+        return is_due
+
     def _match(self, runs: tuple[int, int]) -> None:
         database, started = self._index.database, time.monotonic()
         state = (self._index.epoch, database.execute("SELECT coalesce(max(id), 0) FROM rows").fetchone()[0])
         is_usable = self._runs == runs and self._state[0] == state[0]
-        if is_usable and (self._state == state or started < self._patience):
+        self._lacks_rows = is_usable and self._state != state and started < self._patience
+        if self._lacks_rows or (is_usable and self._state == state):
             return
+        self._runs = None  # until all pairs are there
         database.execute("DELETE FROM matched")
         database.execute("DELETE FROM pairs")
         if runs[0] == runs[1]:

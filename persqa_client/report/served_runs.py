@@ -135,6 +135,7 @@ class ServedRuns:
                     self._problems[number] = str(problem)
                 changed |= self._problems.get(number) != before
                 changed |= self._timelines[number].look(run.open.state)
+            changed |= self._pairs.is_due()
             self.version += changed
         return changed
 
@@ -336,5 +337,5 @@ def cut_groups(groups: Sequence[Sequence[Any]]) -> list[list[Any]]:
 def index_error(error: Exception) -> SettingsError:
     folder = find_temporary_folder() or tempfile.gettempdir()
     return SettingsError(
-        f"the index can't be written in {folder} ({error}): free space, or set TMPDIR to another folder"
+        f"the index can't be written in {folder} ({error}): free space or set TMPDIR to another folder, and start again"
     )

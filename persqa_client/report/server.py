@@ -7,6 +7,7 @@ import hmac
 import os
 import secrets
 import signal
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -14,10 +15,10 @@ from typing import Any
 from aiohttp import web
 
 from persqa_client.errors import RowError, SettingsError, StorageError
-from persqa_client.jsonl import dump_compact
+from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.report.page import render_served_page
 from persqa_client.report.row_queries import ORDERS
-from persqa_client.report.served_runs import PairQuery, RowQuery, RowsChanged, ServedRuns
+from persqa_client.report.served_runs import PairQuery, RowQuery, RowsChanged, ServedRuns, index_error
 from persqa_client.report.thumbnails import LARGE_SIDE, MAX_SIDE, ThumbnailCache
 
 HOST = "127.0.0.1"
@@ -133,6 +134,8 @@ class PageServer:
             return make_text(f"This request can't be answered: {error}", 400)
         except (SettingsError, StorageError) as error:
             return make_text(str(error), 500)
+        except sqlite3.Error as error:
+            return make_text(str(index_error(error)), 500)
 
     async def _get_page(self, request: web.Request) -> web.Response:
         page, policy = render_served_page(self._runs.names, editable=self._editable)
@@ -195,10 +198,9 @@ async def repeat(work: Callable[[], bool]) -> None:
 
 async def read_body(request: web.Request) -> Mapping[str, Any]:
     """Raises ValueError. The media type is one that a form of another site can't send."""
-    body = await request.json() if request.content_type == "application/json" else None
-    if not isinstance(body, dict):
-        raise ValueError("the body is not a JSON object")
-    return body
+    if request.content_type != "application/json":
+        raise ValueError("the body is not JSON")
+    return load_object(await request.read())
 
 
 def read_member(body: Mapping[str, Any], name: str) -> str:

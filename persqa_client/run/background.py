@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -25,6 +25,8 @@ Value = TypeVar("Value")
 # Allocations between garbage collections. Python's default of 700 costs 15 % of a run's CPU time, because each
 # collection visits all rows in progress. Only failed rows create reference cycles.
 GC_THRESHOLD = 10_000
+# Seconds between two looks for a cancellation.
+CANCEL_INTERVAL = 0.1
 
 
 def tune_gc() -> None:
@@ -96,7 +98,7 @@ def execute_blocking(run: Run, *monitors: Monitor) -> Summary:
     with infrequent_gc():
         future = get_background_loop().submit(execute_with_monitors(run, *monitors))
         try:
-            return future.result()
+            return wait_for_result(future)
         except KeyboardInterrupt:
             logger.warning(STOPPING_MESSAGE)
             stop_and_wait(run, future)
@@ -107,10 +109,28 @@ def call_blocking(coroutine: Coroutine[Any, Any, Value]) -> Value:
     """What the coroutine returns on the background event loop. Ctrl-C cancels it."""
     future = get_background_loop().submit(coroutine)
     try:
-        return future.result()
+        return wait_for_result(future)
     except KeyboardInterrupt:
         future.cancel()
         raise
+
+
+def wait_for_result(future: Future[Value]) -> Value:
+    """Raises KeyboardInterrupt at the first Ctrl-C, also in a coroutine: there, ``asyncio.run`` only cancels its task,
+    which this call blocks.
+    """
+    task = find_current_task()
+    before = 0 if task is None else task.cancelling()
+    while task is not None and not wait([future], timeout=CANCEL_INTERVAL).done:
+        if task.cancelling() > before:
+            raise KeyboardInterrupt
+    return future.result()
+
+
+def find_current_task() -> asyncio.Task[Any] | None:
+    with suppress(RuntimeError):  # there is no loop in this thread
+        return asyncio.current_task()
+    return None
 
 
 def stop_and_wait(run: Run, future: Future[Summary]) -> None:

@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from persqa_client.cli.output_names import page_file, rows_file, settings_file
+from persqa_client.cli.usage import path
 
 
 @pytest.mark.parametrize("name", ["qa.jsonl", "QA.JSONL", "out/qa.json", "-", "qa", "qa.v2", "qa.2026-01-01", "qa.txt"])
@@ -44,3 +45,14 @@ def test_the_output_of_a_run_that_exists_keeps_its_name(tmp_path: Path) -> None:
     for name in ("cat.jpg", "."):
         with pytest.raises(typer.BadParameter):
             settings_file(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("parse", [path, rows_file, page_file, settings_file])
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "\ud800"])
+def test_a_path_that_no_file_can_have_is_refused(parse: object, name: str) -> None:
+    assert callable(parse)
+    with pytest.raises(
+        typer.BadParameter,
+        match=r"^it (is too long for the name of a file|has a character that no file name can have)\.$",
+    ):
+        parse(name)

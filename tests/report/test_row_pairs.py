@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from persqa_client.outcomes import Record
+from persqa_client.outcomes import Outcome, Record
 from persqa_client.report.matching import match_rows
 from persqa_client.report.row_index import IndexedRow, RowIndex, RowPlace
 from persqa_client.report.row_pairs import Comparison, RowPairs
@@ -23,7 +25,7 @@ from tests.report.runs import IDENTITY, WrittenRun, make_failure, make_input_fai
 from tests.report.test_browser_compare import FIRST, SECOND
 from tests.report.test_browser_plots import write_timeline
 from tests.report.test_matching import asked, make_row
-from tests.report.test_served_runs import serve
+from tests.report.test_served_runs import append_to, read_all, serve
 
 
 @contextmanager
@@ -136,6 +138,17 @@ def test_rows_that_are_added_or_forgotten_change_the_pairs() -> None:
         assert compare(pairs).counts == [["same", 2]]
 
 
+def test_pairs_that_could_not_be_stored_are_made_again() -> None:
+    with index_runs([asked(1), asked(2)], [asked(1)]) as (index, _):
+        pairs = RowPairs(index)
+        before = compare(pairs).counts
+        index.database.execute("CREATE TEMP TRIGGER full BEFORE INSERT ON pairs BEGIN SELECT RAISE(FAIL, 'full'); END")
+        with pytest.raises(sqlite3.Error, match="full"):
+            compare(pairs, (1, 0))
+        index.database.execute("DROP TRIGGER full")
+        assert compare(pairs).counts == before
+
+
 def test_a_served_comparison_has_the_rows_and_sums_of_both_runs(tmp_path: Path) -> None:
     outputs = [WrittenRun(tmp_path, f"{name}.jsonl").finish(run) for name, run in (("a", FIRST), ("b", SECOND))]
     write_timeline(RunFiles.for_output(outputs[1]).timeline)
@@ -159,3 +172,22 @@ def test_a_served_comparison_has_the_rows_and_sums_of_both_runs(tmp_path: Path) 
                 runs.find_pairs(PairQuery({}, first, second))
     with serve(outputs[0]) as runs, pytest.raises(ValueError, match="no such run"):
         runs.find_pairs(PairQuery({}, 0, 0))
+
+
+def test_a_comparison_that_lacks_new_rows_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("persqa_client.report.row_pairs.MATCHING_PAUSE", 1e6)
+    run = WrittenRun(tmp_path, "grows.jsonl")
+    outcomes: list[Outcome] = [make_record(1), make_record(2)]
+    whole = WrittenRun(tmp_path, "whole.jsonl").finish(outcomes)
+    with serve(whole, run.leave_unfinished(outcomes[:1])) as runs:
+        assert runs.find_pairs(PairQuery({}))["counts"] == [["only_first", 1], ["same", 1]]
+        append_to(run, outcomes)
+        read_all(runs)
+        shown = runs.find_pairs(PairQuery({}))
+        assert shown["counts"] == [["only_first", 1], ["same", 1]]
+        assert not runs.advance()
+        monkeypatch.setattr(time, "monotonic", lambda: 1e12)
+        assert runs.advance()
+        assert runs.version > shown["version"]
+        assert runs.find_pairs(PairQuery({}))["counts"] == [["same", 2]]
+        assert not runs.advance()

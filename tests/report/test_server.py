@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -164,8 +165,9 @@ async def test_what_is_no_decision_is_refused(tmp_path: Path, body: object, stat
     async with serve(tmp_path, editable=True) as (_, client):
         response = await client.post("decide", json=body)
         assert (response.status_code, response.text.count("\n")) == (status, 0)
-        text = await client.post("decide", content=b"{", headers={"Content-Type": "application/json"})
-        assert text.status_code == 400
+        for content in (b"{", b"[" * 9000):
+            text = await client.post("decide", content=content, headers={"Content-Type": "application/json"})
+            assert text.status_code == 400
         form = await client.post("decide", content=b'{"row":1}', headers={"Content-Type": "text/plain"})
         assert form.status_code == 400
     assert "qa.decisions.jsonl" not in os.listdir(tmp_path)
@@ -184,6 +186,20 @@ async def test_two_pages_at_once_lose_nothing(tmp_path: Path) -> None:
     for decision in read_decisions(tmp_path / "qa.jsonl"):
         assert decision.comment in ("one", "two")
         assert decision.kind in ("accept", "reject")
+
+
+async def test_an_index_that_fails_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    async with serve(tmp_path) as (server, client):
+        for name in ("find_rows", "count_figures", "describe"):
+            monkeypatch.setattr(server._runs, name, fail)
+        for path in ("rows", "figures", "state"):
+            response = await client.get(f"{server.url}{path}")
+            assert response.status_code == 500
+            assert "the index can't be written" in response.text
+            assert "disk I/O error" in response.text
 
 
 async def test_a_port_in_use_is_named(tmp_path: Path) -> None:

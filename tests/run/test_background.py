@@ -1,4 +1,4 @@
-"""The background loop in a forked child, which has no copy of its thread."""
+"""The background loop in a forked child, which has no copy of its thread, and under Ctrl-C."""
 
 from __future__ import annotations
 
@@ -41,3 +41,27 @@ print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_a_forked_child_uses_a_loop_of_its_own_and_ends(how: str) -> None:
     result = python(USE_LOOP + CHILDREN[how])
     assert (result.stdout.split("\n"), result.stderr) == (["2", "4", "ended 0", ""], "")
+
+
+def test_ctrl_c_stops_a_call_that_blocks_a_coroutine() -> None:
+    result = python("""
+import asyncio, os, signal, threading
+from persqa_client.run.background import call_blocking
+
+async def work():
+    await asyncio.sleep(5)
+    print("ended")
+
+async def main():
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        call_blocking(work())
+    except KeyboardInterrupt:
+        print("stopped")
+
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    pass
+""")
+    assert (result.stdout, result.stderr) == ("stopped\n", "")
