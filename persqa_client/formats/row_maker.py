@@ -12,7 +12,8 @@ from persqa_client.formats.layout import Character, ExportRow, PackedFormat
 from persqa_client.formats.pictures import PictureWriter, SentForm
 from persqa_client.formats.registry import AnyFormat
 from persqa_client.inputs.subjects import SubjectFields
-from persqa_client.jsonl import load_object, replace_value
+from persqa_client.json_members import replace_value
+from persqa_client.jsonl import load_object
 from persqa_client.records.data_record import DataRecord
 from persqa_client.records.run_records import RecordedRun
 
