@@ -115,6 +115,8 @@ def estimate_reference_size(reference: str, roots: Sequence[Path]) -> int:
 
 def parse_local_path(reference: str) -> str:
     """Raises RowError ``image_remote`` for other URLs."""
+    if ":" not in reference:  # as in most rows, for each of which this is called several times
+        return reference
     if url := FILE_URL.fullmatch(reference):
         if (url["host"] or "localhost").lower() != "localhost":
             host = describe_reference(url["host"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -142,6 +142,15 @@ class RowReader:
     reference: str | None = None
     # The part of the rows that the run asks about; None for all.
     shard: Shard | None = None
+    subject: SubjectFields = field(init=False)
+
+    def __post_init__(self) -> None:
+        recipe = self.recipe
+        box = None if recipe.box is None else recipe.box_key
+        subject = SubjectFields(
+            recipe.tag_key, recipe.describe_key, recipe.reference_key, box, recipe.box_format, recipe.box or "drawn"
+        )
+        object.__setattr__(self, "subject", subject)
 
     @property
     def jobs_per_permit(self) -> int:
@@ -181,14 +190,7 @@ class RowReader:
             image_key=recipe.image_key,
             output_key=recipe.output_key,
             details=recipe.details,
-            subject=SubjectFields(
-                recipe.tag_key,
-                recipe.describe_key,
-                recipe.reference_key,
-                None if recipe.box is None else recipe.box_key,
-                recipe.box_format,
-                recipe.box or "drawn",
-            ),
+            subject=self.subject,
         )
 
     def parse_answered(self, line: bytes) -> Row | None:
