@@ -270,7 +270,7 @@ class Recipe(Settings):
             if not values:
                 return
             # Imported here, because it needs these settings.
-            from persqa_client.run.recipe_checks import check_recipe
+            from persqa_client.run.plan import check_recipe
 
             try:
                 check_recipe(self)

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from persqa_client import __version__
 from persqa_client.errors import SettingsError
-from persqa_client.formats.data_files import DataFiles
+from persqa_client.formats.data_files import DataFiles, PairFiles
 from persqa_client.formats.export_target import (
     OTHER_SUFFIXES,
     SINGLE_FILE,
@@ -29,7 +29,6 @@ from persqa_client.formats.export_target import (
 )
 from persqa_client.formats.grouping import RowGrouping, group_rows
 from persqa_client.formats.layout import PackedFormat, PictureChoice, RowFiles
-from persqa_client.formats.pair_files import PairFiles
 from persqa_client.formats.pictures import FOLDER, PictureSettings, PictureWriter
 from persqa_client.formats.registry import FORMATS, PACKED_FORMATS, AnyFormat
 from persqa_client.formats.row_maker import Decide, RowMaker

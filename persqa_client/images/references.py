@@ -21,8 +21,7 @@ import pybase64
 
 from persqa_client.errors import RowError, StorageError
 from persqa_client.images.formats import detect_format
-from persqa_client.images.member_readers import load_member
-from persqa_client.images.members import ASSUMED_BYTES, parse_member
+from persqa_client.images.members import ASSUMED_BYTES, load_member, parse_member
 from persqa_client.suggestions import find_similar_path
 
 # Larger files are not read. 200 million pixels with 16 bits per channel fit.

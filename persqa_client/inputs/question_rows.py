@@ -16,7 +16,7 @@ from typing import TypeGuard
 from persqa_client.inputs.conversations import MARK, place_pictures, remove_image_marks
 from persqa_client.inputs.made_rows import add_lacking_members, fill_placeholder, has_own_question
 from persqa_client.inputs.rows import parse_images
-from persqa_client.jsonl import replace_value
+from persqa_client.json_members import replace_value
 from persqa_client.questions.tasks import find_first_tag
 from persqa_client.types import Json
 

@@ -297,3 +297,14 @@ def digest_picture(picture: object) -> str:
 
 def digest_file(path: Path) -> str:
     return blake2b(path.read_bytes(), digest_size=8).hexdigest()
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """As a run does. Raises SettingsError for a tag, a bank, a text or a file that can't be used."""
+    make_tag(recipe.tag)
+    make_bank(recipe)
+    make_recipe_steering(recipe)
+    if recipe.names is not None:
+        read_real_names(recipe.names)
+    if recipe.reference is not None:
+        check_reference(recipe.reference)
