@@ -42,6 +42,7 @@ def estimate(
     output_key: flag.OutputKey = "pers_qa",
     row_layout: flag.RowLayout = "auto",
     image_root: flag.ImageRoot = None,
+    confine_images: flag.ConfineImages = False,
     limit: flag.Limit = None,
     shard: flag.Shard = None,
     tag: flag.Tag = "mam",
