@@ -31,7 +31,7 @@ PAIR_ROWS = [
     {"image": ["./train/bo/1.png"], "question": "Is this {tag}?", "old_answer": "Yes."},
 ]
 VISUAL = {"bo": {"./test/bo/0.png": {"question": "Is <sks> red?", "options": {"A": "Yes"}, "correct_answer": "A"}}}
-STORE = {
+STORE: dict[str, Any] = {
     "concept_dict": {"<bo>": {"name": "bo", "image": "store/bo.png", "info": "<bo> is a dog.", "category": "dog"}},
     "path_to_concept": {"store/bo.png": "<bo>"},
 }
