@@ -35,7 +35,7 @@ declare -A packages=(
   [axolotl]="$torch axolotl"
 )
 
-make_environment plain
+make_environment dev # with pyarrow
 mkdir -p "$folder"
 # A cache of its own, no hubs, and no reports of use.
 export HF_HOME=$folder/cache MODELSCOPE_CACHE=$folder/cache HF_HUB_OFFLINE=1 DO_NOT_TRACK=1 AXOLOTL_DO_NOT_TRACK=1

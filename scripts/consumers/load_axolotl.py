@@ -20,7 +20,7 @@ from axolotl.utils.data.sft import prepare_datasets
 from axolotl.utils.dict import DictDefault
 from exported import Exports, LoadedRow
 from PIL import Image
-from transformers import AutoProcessor
+from transformers import AutoImageProcessor, AutoProcessor
 
 BATCH = 3
 
@@ -77,6 +77,8 @@ def open_picture(block):
 if __name__ == "__main__":
     exports = Exports(Path(sys.argv[1]), "axolotl", "transformers", "datasets")
     processor = AutoProcessor.from_pretrained(sys.argv[2])
+    # Pictures are opened by the image processor. torchvision needs compiled operators for it, which don't load here.
+    processor.image_processor = AutoImageProcessor.from_pretrained(sys.argv[2], backend="pil")
     for name in ("axolotl", "axolotl-sent", "axolotl-embed"):
         exports.check(name, partial(load_rows, processor), "prepare_datasets, MultiModalChatDataCollator")
     sys.exit(exports.has_failed)
