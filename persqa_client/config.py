@@ -219,6 +219,8 @@ class Recipe(Settings):
     output_key: Annotated[str, Field(min_length=1)] = "pers_qa"
     # Whether rows of trainers (``messages``, ``conversations``) are asked their own questions.
     row_layout: RowLayoutChoice = "auto"
+    # Whether images outside of the folders where relative paths start are refused, links followed.
+    confine_images: bool = False
     tag: str = "mam"
     # Category of a built-in question bank, or path of a bank file.
     bank: Annotated[str, Field(min_length=1), AfterValidator(expand_bank)] = "human"

@@ -70,6 +70,7 @@ def generate(
     output_key: str = "pers_qa",
     row_layout: RowLayoutChoice = "auto",
     image_root: str | Path | None = None,
+    confine_images: bool = False,
     output_style: OutputStyle = "qa",
     paths: Literal["as-given", "absolute", "relative"] | None = None,
     details: bool = False,
@@ -152,6 +153,7 @@ def generate(
     image_key, output_key: fields with the images, and for the answer.
     row_layout: ``"fields"`` does not ask the questions in the messages or conversations of a trainer's file.
     image_root: folder of relative image paths; None: the input's folder, then the working directory.
+    confine_images: refuse images outside of these folders, also by links.
     output_style: question and answer, or the answer only. paths: how image paths are written; None: as given.
     details: also add what was sent and received. limit: stop after this many rows.
     shard: ``"3/16"``, the part of the rows to ask about.

@@ -20,6 +20,7 @@ from urllib.parse import unquote, unquote_to_bytes
 import pybase64
 
 from persqa_client.errors import RowError, StorageError
+from persqa_client.images.confined_roots import ConfinedRoots
 from persqa_client.images.formats import detect_format
 from persqa_client.images.members import ASSUMED_BYTES, load_member, parse_member
 from persqa_client.suggestions import find_similar_path
@@ -146,9 +147,12 @@ def _is_path(reference: str) -> bool:
 def find_path(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
     """The first existing candidate.
 
-    Raises OSError for other errors than absence, so that a file in a later root does not replace an unreadable one.
+    Raises OSError for other errors than absence, so that a file in a later root does not replace an unreadable one, and
+    RowError for a path that leaves ConfinedRoots.
     """
     for candidate in list_candidates(path, roots):
+        if isinstance(roots, ConfinedRoots):
+            roots.check(candidate)
         try:
             return candidate, os.stat(candidate)
         except (FileNotFoundError, NotADirectoryError):
@@ -175,6 +179,8 @@ def find_other_form(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_resu
     for form in forms:
         if form != path:
             for candidate in list_candidates(form, roots):
+                if isinstance(roots, ConfinedRoots):
+                    roots.check(candidate)
                 try:
                     return candidate, os.stat(candidate)
                 except (FileNotFoundError, NotADirectoryError):
@@ -221,7 +227,9 @@ def read_member_file(path: str, roots: Sequence[Path]) -> bytes:
     picture = load_member(*found, member)
     if picture.data is None and picture.path:
         # Its file only names another one. That is read once: the path of a path would be read without end.
-        other = find_path(picture.path, (Path(os.path.dirname(found[0])), *roots))
+        folder = Path(os.path.dirname(found[0]))
+        searched = roots.after(folder) if isinstance(roots, ConfinedRoots) else (folder, *roots)
+        other = find_path(picture.path, searched)
         if other is None:
             raise missing_file_error(picture.path, roots)
         with open(other[0], "rb", buffering=0) as file:

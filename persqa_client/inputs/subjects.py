@@ -92,7 +92,7 @@ def find_folder_tag(reference: str, roots: Sequence[Path]) -> str:
 def locate_image(path: str, roots: Sequence[Path]) -> str:
     try:
         found = find_path(path, roots)
-    except (OSError, ValueError):
+    except (RowError, OSError, ValueError):
         found = None
     return found[0] if found is not None else list_candidates(expand_absent(path), roots or (Path(),))[0]
 

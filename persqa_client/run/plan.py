@@ -14,6 +14,7 @@ from typing import Any
 from persqa_client.answers.checks import PHRASE_CHECKS, TAGGED_ANSWER_CHECKS
 from persqa_client.config import Recipe
 from persqa_client.errors import RowError, SettingsError
+from persqa_client.images.confined_roots import ConfinedRoots
 from persqa_client.images.prepare import read_image
 from persqa_client.images.references import estimate_reference_size, make_reference, read_data_uri
 from persqa_client.inputs.memory_pictures import hide_pictures
@@ -53,16 +54,15 @@ class RunPlan:
         recipe = settings.recipe
         self.settings = settings
         check_image_root(settings.image_root)
-        self.image_roots = (
-            *find_image_roots(settings.image_root, input_folder, recorded_roots),
-            *settings.fallback_roots,
-        )
+        roots = (*find_image_roots(settings.image_root, input_folder, recorded_roots), *settings.fallback_roots)
         self.bank = make_bank(recipe)
         self.names = read_real_names(recipe.names) if recipe.names else ()
         self.tag = make_tag(recipe.tag)
         self.limits = complete_prices(settings)
         self.steering = make_recipe_steering(recipe)
         self.reference = None if recipe.reference is None else check_reference(recipe.reference)
+        own = [recipe.reference] if isinstance(recipe.reference, Path) else []
+        self.image_roots = ConfinedRoots.make(roots, [*roots, *own]) if recipe.confine_images else roots
 
     def with_settings(self, settings: RunSettings) -> RunPlan:
         """The plan for other endpoints. The files of the bank and of the names are not read again.
