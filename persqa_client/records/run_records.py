@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from persqa_client.errors import SettingsError
-from persqa_client.jsonl import cut_last_member, dump_compact
+from persqa_client.json_members import cut_last_member
+from persqa_client.jsonl import dump_compact
 from persqa_client.outcomes import Failure, Record
 from persqa_client.records.data_record import Checks, DataRecord, Provenance, SourceLine
 from persqa_client.report.row_reader import DEFAULT_IDENTITY, WrittenRow
