@@ -27,6 +27,7 @@ from persqa_client.cli.main import app
 from persqa_client.simulator.server import Simulator
 from persqa_client.storage.decisions import read_decisions
 from tests.goldens.surfaces import iterate_commands
+from tests.report.runs import WrittenRun, make_failure, make_input_failure, make_record, write_pictures
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,19 @@ def test_what_is_decided_is_exported(output: Path, tmp_path: Path) -> None:
     assert (again.final_answer, again.decision and again.decision.comment) == (second.answer, "shorter")
     assert export_results(str(output), tmp_path / "set", to="llava", force=True).row_count == 2
     assert read_exported(tmp_path / "set")[0] == second.answer
+
+
+def test_a_failed_question_is_answered_by_an_edit(tmp_path: Path) -> None:
+    write_pictures(tmp_path, "1.png", "2.png")
+    output = WrittenRun(tmp_path).finish([make_failure(1), make_record(2), make_input_failure(3)])
+    failed, _, unasked = read_results(output)
+    assert failed.edit("<mam> holds a plate.").final_answer == "<mam> holds a plate."
+    report = export_results(output, tmp_path / "set", to="llava")
+    assert (report.row_count, report.decisions, report.failed) == (2, {"edit": 1, "failed": 1}, 1)
+    assert read_exported(tmp_path / "set") == ["<mam> holds a cup.", "<mam> holds a plate."]
+    for decide, verb in ((unasked.accept, "accept"), (unasked.edit, "edit")):
+        with pytest.raises(SettingsError, match=f"there is no text of the model to {verb}"):
+            decide("<mam> is here.")
 
 
 def test_an_edit_is_checked_as_an_answer_is(output: Path) -> None:

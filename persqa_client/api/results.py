@@ -48,16 +48,20 @@ class Result:
 
     @property
     def final_answer(self) -> str | None:
-        """What an export has: the answer, the text of an edit, or None for a failed or rejected one."""
-        if self.answer is None or self.decision is None or self.decision.kind == "none":
+        """What an export has: the answer, or the text that a decision accepts or gives. None for a rejected answer, and
+        for a failed question that no decision answers.
+        """
+        if self.decision is None or self.decision.kind == "none":
             return self.answer
         return self.decision.final_text
 
     def accept(self, comment: str | None = None) -> Result:
         """Returns the result with the decision, which is on the disk, in a file beside the output; as do the others.
 
-        ``comment`` None leaves the comment of the decision before it. Raises StorageError.
+        ``comment`` None leaves the comment of the decision before it. Raises StorageError, and SettingsError if the
+        question has no text that can be accepted.
         """
+        self._check_text("accept")
         return self._decide("accept", None, comment)
 
     def reject(self, comment: str | None = None) -> Result:
@@ -65,11 +69,12 @@ class Result:
         return self._decide("reject", None, comment)
 
     def edit(self, text: str, comment: str | None = None, *, check: bool = True) -> Result:
-        """An export has ``text`` in place of the answer.
+        """An export has ``text`` in place of the answer, also of the last one that a failed question got.
 
         Raises RowError with the code of a problem that the checks of the run find in it, unless ``check`` is false, and
-        SettingsError for what is no text.
+        SettingsError for what is no text, and if the question has no text of the model that could be edited.
         """
+        self._check_text("edit")
         text = read_text("text", text)
         if not text:
             raise SettingsError("text is empty: give the new answer, or leave the answer out with reject().")
@@ -80,6 +85,11 @@ class Result:
     def withdraw(self, comment: str | None = None) -> Result:
         """As if nothing had been decided; a comment stays."""
         return self._decide("none", None, comment)
+
+    def _check_text(self, verb: str) -> None:
+        """Since an export has answers of the model, and edited ones, but no others."""
+        if not self._row.decided_text.strip():
+            raise SettingsError(f"there is no text of the model to {verb}: run the question again.")
 
     def _decide(self, kind: DecisionKind, text: str | None, comment: str | None) -> Result:
         if comment is None:

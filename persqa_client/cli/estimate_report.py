@@ -192,6 +192,7 @@ def list_estimate(found: RunEstimate, pilot: Pilot, price: KnownPrice | None) ->
     yield "  requests", format_estimate(found.requests)
     yield "  tokens in", format_estimate(found.prompt_tokens)
     yield "  tokens out", format_estimate(found.completion_tokens)
+    yield "  tokens in all", format_estimate(found.tokens)
     if found.seconds is not None:
         yield "  time", f"{format_times(found.seconds)}, {found.pace}"
     if price is None:
@@ -292,6 +293,7 @@ def describe_estimate(found: RunEstimate, pilot: Pilot, price: KnownPrice | None
             "requests": found.requests.to_json(),
             "prompt_tokens": found.prompt_tokens.to_json(),
             "completion_tokens": found.completion_tokens.to_json(),
+            "tokens": found.tokens.to_json(),
             "seconds": None if found.seconds is None else found.seconds.to_json(),
             "assumed_pace": found.pace,
             "cost": cost,

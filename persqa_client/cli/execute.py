@@ -145,6 +145,8 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode
         )
         if settings.output is None or not settings.output.exists():
             refuse_empty_source(source)
+        if mode.page is not None and (mode.dry_run or mode.preview is not None):
+            print_message(f"No report is written: {'--dry-run' if mode.dry_run else '--preview'} makes no results.")
         if mode.dry_run:
             raise typer.Exit(EXIT_OK if print_requests(settings, source) else EXIT_USAGE)
         check_metrics_port(settings.metrics_port)

@@ -162,9 +162,11 @@ def advise_recheck(message: str) -> str:
 
 
 def format_example(example: Example) -> str:
-    if example.new_text is None:
-        return f"line {example.row}: {quote(example.text)}"
-    return f"line {example.row}: {quote(example.text)} → {quote(example.new_text)}"
+    from persqa_client.questions.tasks import name_file
+
+    place = show_controls(name_file(example.file)) if example.file else f"line {example.row}"
+    new_text = "" if example.new_text is None else f" → {quote(example.new_text)}"
+    return f"{place}: {quote(example.text)}{new_text}"
 
 
 def quote(text: str) -> str:

@@ -27,7 +27,12 @@ from persqa_client.types import Json
 SINGLE_FILE = "rows"
 FILE_SUFFIXES = (".json", ".jsonl")
 # Names that say that a file of another kind is expected.
-OTHER_SUFFIXES = frozenset((".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow", ".zip", ".tar", ".gz", ".zst"))
+OTHER_SUFFIXES = frozenset(
+    (
+        *(".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow", ".zip", ".tar", ".gz", ".zst"),
+        *(".html", ".htm", ".md", ".pdf", ".xlsx", ".xml", ".yaml", ".yml", ".toml"),
+    )
+)
 
 
 def is_file_target(target: Path) -> bool:

@@ -13,7 +13,7 @@ from persqa_client.images.members import parse_member
 from persqa_client.images.prepare import read_image
 from persqa_client.images.references import FileVersion, describe_reference, get_file_version
 from persqa_client.outcomes import SentPicture
-from persqa_client.types import FileStamp
+from persqa_client.types import FileStamp, Row
 
 # Later ones are only counted.
 MAX_NAMED = 20
@@ -74,23 +74,25 @@ def is_embedded(reference: str) -> bool:
 
 
 class ChangeReport:
-    """Names the first ``MAX_NAMED`` pictures in warnings, and counts all."""
+    """Names the first ``MAX_NAMED`` pictures in warnings, and counts all. ``place`` adds the name of the row."""
 
     def __init__(
         self,
         warn: Callable[[str], None],
+        place: Callable[[Row, str], str],
         sentence: str = f"changed since it was asked about before; {ADVICE}.",
         summary: str = "changed during the run, or since its rows were first asked about",
     ) -> None:
         self._warn = warn
+        self._place = place
         self._sentence = sentence
         self._summary = summary
         self.count = 0
 
-    def add(self, row: int, reference: str) -> None:
+    def add(self, row: Row, reference: str) -> None:
         self.count += 1
         if self.count <= MAX_NAMED:
-            self._warn(f"Line {row}: {describe_reference(reference)} {self._sentence}")
+            self._warn(self._place(row, f"{describe_reference(reference)} {self._sentence}"))
 
     @property
     def notes(self) -> list[str]:
@@ -121,7 +123,7 @@ class PictureWatch:
         self._answered[row] = {image: file for image, file in stamps.items() if file is not None}
         drop_oldest(self._answered)
 
-    def note(self, row: int, reference: str, file: FileStamp | None) -> None:
+    def note(self, row: Row, reference: str, file: FileStamp | None) -> None:
         if file is None:
             return
         # A hash instead of the text bounds the memory.
@@ -130,7 +132,7 @@ class PictureWatch:
         if before is not file and before != file:
             self._sent[key] = file
             drop_oldest(self._sent)
-        answered = self._answered.get(row)
+        answered = self._answered.get(row.number)
         if answered is not None and (kept := answered.get(reference)) is not None and kept.digest != file.digest:
             answered[reference] = file
             self._report.add(row, reference)

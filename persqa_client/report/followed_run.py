@@ -37,6 +37,8 @@ from persqa_client.types import TaskId
 STEP_ROWS = 500
 # Lines of the details of one step.
 STEP_DETAILS = 5_000
+# Looks after which files that are missing are not between two names.
+MISSED_LOOKS = 4
 PLACE = re.compile(rb'\{"row":(\d+),"question_number":(\d+),("file":"output")?')
 
 
@@ -83,6 +85,8 @@ class FollowedRun:
         self.open = open_run(output)
         # Files that took the place of those that are read, at the last look.
         self._suspect: tuple[object, ...] | None = None
+        # Looks since the files could last be opened.
+        self._missed = 0
         self._whole: tuple[tuple[object, ...], bool] = ((), False)
         for _, line in self.open.output.iter_lines(0, is_growing=self.open.is_growing):
             if line.strip():
@@ -113,8 +117,12 @@ class FollowedRun:
         before = self.open
         try:
             now = open_run(self.output)
-        except SettingsError:
-            return "moving"  # a run that is started over
+        except SettingsError as error:
+            self._missed += 1
+            if self._missed < MISSED_LOOKS:
+                return "moving"  # a run that finishes, or is started over
+            raise self._describe_missing(error) from error
+        self._missed = 0
         if self._is_continued(before, now):
             self.open, self._suspect = now, None
             return "same" if before.state == now.state else "changed"
@@ -128,6 +136,11 @@ class FollowedRun:
         self._details = DetailsProgress()
         self._forget_rows()
         return "changed"
+
+    def _describe_missing(self, error: SettingsError) -> SettingsError:
+        if self._files.output.exists() or self._files.partial.exists():
+            return error
+        return SettingsError(f"there is no {self.output} any more: the rows are those that were read before")
 
     def _forget_rows(self) -> None:
         self._index.forget_rows(self._number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,8 @@ SERVED_SCRIPTS = ("texts.js", "served.js", *SCRIPTS[3:])
 # Near the beginning of each report, so that it may be replaced by the next one.
 GENERATOR = "persqa_client report"
 SEARCHED_BYTES = 2048
+# Of a name in a folder, on the usual file systems.
+MAX_NAME_BYTES = 255
 
 
 def write_report(
@@ -51,7 +54,7 @@ def write_report(
     data = ReportData(runs)
     if on_read is not None:
         on_read(data)
-    temporary = temporary_path(page)
+    temporary = shorten_name(temporary_path(page))
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
         # Names of files may have bytes that are not UTF-8.
@@ -66,6 +69,11 @@ def write_report(
     return data
 
 
+def shorten_name(path: Path) -> Path:
+    """With as much of its name as a file system takes: a page may have the longest name itself."""
+    return path.with_name(os.fsdecode(os.fsencode(path.name)[-MAX_NAME_BYTES:]))
+
+
 def check_page_path(page: Path, outputs: Sequence[Path], *, force: bool, flag: str = "-o") -> None:
     """Raises SettingsError for what must not be replaced."""
     for output in outputs:
@@ -73,7 +81,9 @@ def check_page_path(page: Path, outputs: Sequence[Path], *, force: bool, flag: s
             raise SettingsError(f"{page} is one of the files of the output {output}: choose another {flag}")
     try:
         mode = page.stat().st_mode
-    except OSError:
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise SettingsError(f"the name {page} is too long: choose a shorter {flag}") from error
         return
     if stat.S_ISDIR(mode):
         raise SettingsError(f"{page} is a folder: give {flag} a file in it, such as {page / 'report.html'}")

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from persqa_client.errors import SettingsError
 from persqa_client.jsonl import dump_compact
 from persqa_client.language import HAN_CHARACTER, detect_language
 from persqa_client.outcomes import Failure, Record
@@ -178,6 +179,13 @@ def find_temporary_folder() -> str | None:
     """``/tmp`` may be in memory; ``/var/tmp`` is on a disk."""
     is_usable = "TMPDIR" not in os.environ and os.access("/var/tmp", os.W_OK | os.X_OK)
     return "/var/tmp" if is_usable else None
+
+
+def index_error(error: Exception) -> SettingsError:
+    folder = find_temporary_folder() or tempfile.gettempdir()
+    return SettingsError(
+        f"the index can't be written in {folder} ({error}): free space or set TMPDIR to another folder, and start again"
+    )
 
 
 def describe_row(row: ReportRow, fields: Json, asked: int, language: str) -> tuple[Any, ...]:

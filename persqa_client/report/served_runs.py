@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -31,7 +30,7 @@ from persqa_client.report.row_groups import (
     list_groups,
     list_largest_groups,
 )
-from persqa_client.report.row_index import RowIndex, find_temporary_folder
+from persqa_client.report.row_index import RowIndex, index_error
 from persqa_client.report.row_pairs import RowPairs
 from persqa_client.report.row_queries import (
     count_figures,
@@ -107,6 +106,8 @@ class ServedRuns:
         # Until when the overview may be an old one, by the clock of time.monotonic.
         self._patience = 0.0
         self._problems: dict[int, str] = {}
+        # Whether the index could not be written.
+        self._is_broken = False
         self._checkers: dict[int, EditChecker] = {}
 
     def close(self) -> None:
@@ -124,34 +125,45 @@ class ServedRuns:
         """
         changed = False
         with self._index.lock:
-            for number, run in enumerate(self._runs):
+            for number, run in enumerate(() if self._is_broken else self._runs):
                 before = self._problems.pop(number, None)
                 try:
                     changed |= run.advance()
-                except (SettingsError, sqlite3.Error) as error:
-                    problem = leave_out_advice(error) if isinstance(error, SettingsError) else index_error(error)
+                except SettingsError as error:
+                    problem = leave_out_advice(error)
                     if strict:
                         raise problem from error
                     self._problems[number] = str(problem)
+                except sqlite3.Error as error:
+                    self._stop_reading(error)
+                    if strict:
+                        raise index_error(error) from error
+                    return True
                 changed |= self._problems.get(number) != before
                 changed |= self._timelines[number].look(run.open.state)
             changed |= self._pairs.is_due()
             self.version += changed
         return changed
 
+    def _stop_reading(self, error: sqlite3.Error) -> None:
+        """An index that lacks a part of what was written, as on a full disk, is not gone on with."""
+        self._is_broken = True
+        self._problems[len(self._runs)] = str(index_error(error))
+        self.version += 1
+
     def group_answers(self) -> bool:
         """Looks for near-duplicates among a few hundred answers. Returns whether there were any to look at. Only one
         thread may call it.
         """
-        number, problem = len(self._runs), None
+        if self._is_broken:
+            return False
         try:
             has_more = self._groups.advance()
         except sqlite3.Error as error:
-            has_more, problem = False, str(index_error(error))
+            with self._index.lock:
+                self._stop_reading(error)
+            return False
         with self._index.lock:
-            if problem is not None and self._problems.get(number) != problem:
-                self._problems[number] = problem
-                self.version += 1
             self.version += has_more
         return has_more
 
@@ -318,8 +330,12 @@ class ServedRuns:
                 followed.refresh_decisions()
             before = followed.decisions.decisions.find(row.subject, answer)
             followed.decisions.append(make_decision(before or Decision(row.subject, answer, "none"), change))
-            with suppress(SettingsError):
+            try:
                 followed.refresh_decisions()
+            except sqlite3.Error as error:
+                self._stop_reading(error)  # the decision is stored
+            except SettingsError:
+                pass
             self.version += 1
             self._patience = 0.0
 
@@ -332,10 +348,3 @@ class ServedRuns:
 
 def cut_groups(groups: Sequence[Sequence[Any]]) -> list[list[Any]]:
     return [[group, size, text[:MAX_NAME_LENGTH]] for group, size, text in groups]
-
-
-def index_error(error: Exception) -> SettingsError:
-    folder = find_temporary_folder() or tempfile.gettempdir()
-    return SettingsError(
-        f"the index can't be written in {folder} ({error}): free space or set TMPDIR to another folder, and start again"
-    )

@@ -17,8 +17,9 @@ from aiohttp import web
 from persqa_client.errors import RowError, SettingsError, StorageError
 from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.report.page import render_served_page
+from persqa_client.report.row_index import index_error
 from persqa_client.report.row_queries import ORDERS
-from persqa_client.report.served_runs import PairQuery, RowQuery, RowsChanged, ServedRuns, index_error
+from persqa_client.report.served_runs import PairQuery, RowQuery, RowsChanged, ServedRuns
 from persqa_client.report.thumbnails import LARGE_SIDE, MAX_SIDE, ThumbnailCache
 
 HOST = "127.0.0.1"

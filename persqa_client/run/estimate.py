@@ -20,6 +20,8 @@ class RunEstimate:
     requests: Estimate
     prompt_tokens: Estimate
     completion_tokens: Estimate
+    # Of prompts and answers.
+    tokens: Estimate
     # None if the pilot did not show the time of a request.
     seconds: Estimate | None
     # What the seconds assume.
@@ -71,7 +73,7 @@ def estimate_run(
     seconds, pace = None, ""
     if seconds_per_request is not None:
         seconds, pace = estimate_seconds(requests, prompt, completion, seconds_per_request, limits, at_once)
-    return RunEstimate(requests, prompt, completion, seconds, pace)
+    return RunEstimate(requests, prompt, completion, prompt.plus(completion), seconds, pace)
 
 
 def estimate_seconds(
@@ -96,6 +98,5 @@ def estimate_seconds(
     if limits.rpm is not None:
         paces.append((requests.scaled(60 / limits.rpm), f"at --rpm {limits.rpm:g}"))
     if limits.tpm is not None:
-        tokens = Estimate(*(one + other for one, other in zip(prompt, completion, strict=True)))
-        paces.append((tokens.scaled(60 / limits.tpm), f"at --tpm {limits.tpm}"))
+        paces.append((prompt.plus(completion).scaled(60 / limits.tpm), f"at --tpm {limits.tpm}"))
     return max(paces, key=lambda pace: pace[0].value)

@@ -70,10 +70,10 @@ def ignore_question(question: str) -> None:
 
 
 # Number of the row, reference and file of an image that is sent.
-NoteImage = Callable[[int, str, FileStamp | None], None]
+NoteImage = Callable[[Row, str, FileStamp | None], None]
 
 
-def ignore_image(row: int, reference: str, file: FileStamp | None) -> None:
+def ignore_image(row: Row, reference: str, file: FileStamp | None) -> None:
     """Default for callers that don't compare the images of several questions."""
 
 
@@ -128,7 +128,7 @@ class Pipeline:
         images, files = tuple([each.image for each in loaded]), tuple([each.file for each in loaded])
         held = len(row.line)
         for reference, image, file in zip(row.pictures, images, files, strict=True):
-            self.note_image(row.number, reference, file)
+            self.note_image(row, reference, file)
             held += 0 if reference == self.shared_reference else len(image.data)
         # The first question's weight includes the images that the others share.
         set_weight(0 if self.share_images and task_id.question > 0 else held)

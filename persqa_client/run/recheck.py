@@ -23,6 +23,7 @@ from persqa_client.run.verification import DOUBTS, NOT_VERIFIED, needs_verificat
 from persqa_client.storage.decisions import Decisions, Subject, get_decided_text, read_decisions
 from persqa_client.storage.finished import FinishedResults, KeptQuestion
 from persqa_client.storage.finished_writers import ResultsRewriter
+from persqa_client.storage.listing import ListedFiles, is_listed
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 from persqa_client.types import Completion, Problem, Row, Task, TaskId, Usage
@@ -57,6 +58,8 @@ class Example(NamedTuple):
     row: int
     text: str
     new_text: str | None = None
+    # The file that the row was made of; empty for a row of the user.
+    file: str = ""
 
 
 @dataclass(slots=True)
@@ -70,13 +73,14 @@ class RecheckReport:
     applied_decisions: int = 0
     stale_decisions: int = 0
 
-    def add(self, change: Change, row: int, before: Outcome, after: Outcome) -> None:
+    def add(self, change: Change, before: Outcome, after: Outcome, file: str) -> None:
         key = (change.kind, change.code)
         self.changes[key] += 1
         examples = self.examples.setdefault(key, [])
         if len(examples) < MAX_EXAMPLES:
-            texts = [one.answer if isinstance(one, Record) else one.raw or "" for one in (before, after)]
-            examples.append(Example(row, *texts) if change.kind == "altered" else Example(row, texts[1]))
+            old, new = (one.answer if isinstance(one, Record) else one.raw or "" for one in (before, after))
+            row = after.task_id.row
+            examples.append(Example(row, old, new, file) if change.kind == "altered" else Example(row, new, file=file))
 
 
 def recheck_run(output: Path, *, names: Path | None = None, dry_run: bool = False) -> RecheckReport:
@@ -86,11 +90,13 @@ def recheck_run(output: Path, *, names: Path | None = None, dry_run: bool = Fals
         report = RecheckReport(Tally.from_json(results.run.tally))
         decisions = read_decisions(output)
         has_decisions = len(decisions) > 0
+        listed = ListedFiles(results.files.listing) if is_listed(results.run.identity) else None
         opened: AbstractContextManager[ResultsRewriter | None]
         opened = nullcontext() if dry_run else ResultsRewriter(results)
         with opened as files:
             for kept, row in iter_questions(results, plan):
-                after = judge_question(kept, row, plan, report, files, results.files)
+                file = listed.find(kept.task_id.row) if listed is not None else ""
+                after = judge_question(kept, row, plan, report, files, results.files, file)
                 if has_decisions:
                     count_decisions(decisions, kept, after, plan.recipe.image_key, report)
             if files is not None and report.changes:
@@ -105,8 +111,9 @@ def judge_question(
     report: RecheckReport,
     files: ResultsRewriter | None,
     paths: RunFiles,
+    file: str,
 ) -> Outcome:
-    """The outcome now. Writes it if ``files`` are given."""
+    """The outcome now. Writes it if ``files`` are given. ``file``: that the row was made of."""
     answers = plan.read_answers(kept, row)
     if isinstance(answers.outcome, Record) and dump_compact(answers.outcome.answer)[1:-1] not in kept.line:
         raise SettingsError(
@@ -116,7 +123,7 @@ def judge_question(
     report.questions += 1
     if answers.lack is not None:
         report.lacks[answers.lack] += 1
-    after = judge_answers(answers, plan.direct_maker, plan.max_tokens, plan.recipe.verify)
+    after = judge_answers(answers, plan.direct_maker, plan.max_tokens, plan.recipe.verify, file)
     change = compare_outcomes(answers.outcome, after)
     if change is None and answers.lack is None and has_other_doubts(answers.outcome, after):
         change = Change("refreshed", "", "")
@@ -124,7 +131,7 @@ def judge_question(
         if files is not None:
             files.keep(kept)
         return answers.outcome
-    report.add(change, kept.task_id.row, answers.outcome, after)
+    report.add(change, answers.outcome, after, file)
     if files is None:
         report.tally.replace(answers.outcome, after)
         return after
@@ -183,15 +190,17 @@ def iter_questions(results: FinishedResults, plan: FinishedPlan) -> Iterator[tup
         yield kept, rows[0]
 
 
-def judge_answers(answers: KeptAnswers, maker: TaskMaker, max_tokens: int, verify: VerifyChoice = "off") -> Outcome:
+def judge_answers(
+    answers: KeptAnswers, maker: TaskMaker, max_tokens: int, verify: VerifyChoice = "off", file: str = ""
+) -> Outcome:
     """The outcome of the first answer that passes, or a failure with the problem of the last one.
 
     ``maker`` makes tasks without a surrogate; ``max_tokens`` is the run's limit, for answers that were stored without
-    their own; ``verify`` says which answers the run asked the model about.
+    their own; ``verify`` says which answers the run asked the model about; ``file`` is the one that messages name.
     """
     if answers.task is None or not answers.raws:
         return answers.outcome
-    task = rebuild_task(maker, answers.outcome.task_id, answers.task)
+    task = replace(rebuild_task(maker, answers.outcome.task_id, answers.task), file=file)
     judged: list[RawAnswer] = []
     problem: Problem | None = None
     for number, raw in enumerate(answers.raws):

@@ -23,6 +23,7 @@ from persqa_client.inputs.opening import SpooledSource, read_as_before
 from persqa_client.inputs.sources import Source
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
+from persqa_client.questions.tasks import place_message
 from persqa_client.run.compose import Composition, ignore_warning
 from persqa_client.run.image_roots import (
     PathWriters,
@@ -82,7 +83,7 @@ class Run:
         self._make_path_writers(self.folders)  # reports a choice that does not fit the output
         if settings.failed is not None:
             check_failed_file(settings.failed)
-        self._changes = ChangeReport(warn)
+        self._changes = ChangeReport(warn, place_message)
         self._watch = PictureWatch(self._changes)
         self._picture_files = PictureFiles(self.plan.image_roots)
         self.composition = Composition(self.plan, pool=pool, warn=warn, note_image=self._watch.note)

@@ -24,6 +24,7 @@ from persqa_client.inputs.shards import count_rows_before
 from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source, list_sources, read_named_lines
 from persqa_client.outcomes import Outcome, Record
 from persqa_client.questions.steering import TASK_FIELDS
+from persqa_client.questions.tasks import place_message
 from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
 from persqa_client.run.plan import RowReader, RunPlan, locate_row
 from persqa_client.run.settings import RunSettings
@@ -204,8 +205,10 @@ class PictureSurvey:
         self._files = files
         self._warn = warn
         advice = "its questions are asked again." if asks else f"{ADVICE}."
-        self._changed = ChangeReport(warn, f"changed since it was asked about; {advice}", "changed")
-        self._unreadable = ChangeReport(warn, "can't be read any more; the answer stays.", "can't be read any more")
+        self._changed = ChangeReport(warn, place_message, f"changed since it was asked about; {advice}", "changed")
+        self._unreadable = ChangeReport(
+            warn, place_message, "can't be read any more; the answer stays.", "can't be read any more"
+        )
         # Numbers of answers about changed pictures, and of answers that were stored without the data to compare.
         self.answers = self.unknown = 0
 
@@ -242,7 +245,7 @@ class PictureSurvey:
                 if state in (PictureState.CHANGED, PictureState.UNREADABLE) and reference not in named:
                     named.add(reference)
                     report = self._changed if state is PictureState.CHANGED else self._unreadable
-                    report.add(row.number, reference)
+                    report.add(row, reference)
             self.unknown += PictureState.UNKNOWN in states
             self.answers += PictureState.CHANGED in states and PictureState.UNREADABLE not in states
 

@@ -7,6 +7,7 @@ says where the names are looked up from then on.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import islice
@@ -120,6 +121,22 @@ class StoredListing:
             appender.sync()
             self._length = appender.length
         return self.count - before
+
+
+class ListedFiles:
+    """The paths of the files that rows were made of. Rows are taken in ascending order."""
+
+    def __init__(self, listing: Path) -> None:
+        """Raises SettingsError."""
+        stored = StoredListing(lambda: listing)
+        self._root, self._names = stored.root or "", stored.names()
+        self._row, self._name = 0, ""
+
+    def find(self, row: int) -> str:
+        """Empty if the listing does not have the row."""
+        while self._row < row:
+            self._row, self._name = self._row + 1, next(self._names, "")
+        return os.path.join(self._root, self._name) if self._name else ""
 
 
 def _read_header(path: Path, file: BinaryIO) -> Json:

@@ -69,6 +69,9 @@ def test_the_total_of_a_run_is_near_the_estimate_although_lengths_have_a_heavy_t
     assert (found["answered"], lines_in(folder / "qa.jsonl")) == (ROWS, ROWS)
     taken = found["tokens"]
     assert large["completion_tokens"]["value"] == pytest.approx(taken["completion"], rel=0.15)
+    everything = taken["prompt"] + taken["completion"]
+    assert small["tokens"]["value"] == pytest.approx(everything, rel=0.15)
+    assert small["tokens"]["low"] <= everything <= small["tokens"]["high"]
     assert large["prompt_tokens"]["value"] == pytest.approx(taken["prompt"], rel=0.03)
     for estimated in (small, large):
         assert estimated["completion_tokens"]["low"] <= taken["completion"] <= estimated["completion_tokens"]["high"]
@@ -211,6 +214,7 @@ def test_questions_that_were_asked_again_count() -> None:
     questions = [PilotQuestion(100.0, 110, 20, 1), PilotQuestion(100.0, 220, 40, 2, "no_tag")] * 5
     found = estimate_run(SURVEY, questions, None, limits=Limits(), at_once=4, bounds=QuestionBounds(6, 150))
     assert (found.requests.value, found.completion_tokens.value, found.seconds) == (150, 3000, None)
+    assert found.tokens == found.prompt_tokens.plus(found.completion_tokens)
     assert found.prompt_tokens.value == pytest.approx(1.65 * 1e4)
     assert found.requests.low < 150 < found.requests.high <= 15 + 90 * 6
     silent = [PilotQuestion(100.0, 0, 0, 1)] * 5

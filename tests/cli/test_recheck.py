@@ -24,6 +24,7 @@ from persqa_client.simulator.faults import Choice
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import Ledger
+from persqa_client.storage.listing import StoredListing
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 from persqa_client.types import START_POSITION, Row
@@ -39,6 +40,20 @@ ANSWERS = {
     "What does <mam> wear?": Choice("The man wears a jacket."),
     "What does <mam> read?": Choice('"<mam> reads a newspaper."'),
 }
+
+
+def test_rows_of_a_folder_are_named_by_their_files(tmp_path: Path) -> None:
+    finish_run(tmp_path, mix())
+    listing = StoredListing(lambda: tmp_path / "qa.listing.jsonl")
+    listing.extend(str(tmp_path / "photos"), [f"{number}.jpg" for number in range(1, 20)])
+    run = json.loads((tmp_path / "qa.run.json").read_text())
+    run["identity"]["listing"] = 1
+    (tmp_path / "qa.run.json").write_text(json.dumps(run))
+    result = persqa("recheck", "qa.jsonl", cwd=tmp_path)
+    assert '    photos/2.jpg: "<mam>"' in result.stdout.splitlines(), result.stderr
+    messages = [json.loads(line)["error"] for line in (tmp_path / "qa.failed.jsonl").read_text().splitlines()]
+    [message] = [error["message"] for error in messages if error["code"] == "only_tag"]
+    assert message.startswith("photos/2.jpg: The answer was rejected")
 
 
 def test_the_report_says_what_moved_with_examples(tmp_path: Path) -> None:

@@ -311,6 +311,7 @@ def test_a_file_has_the_rows_alone_and_names_the_originals(name: str, suffix: st
         ("llamafactory", "a.jsonl", {}, "several files"),
         ("llava", "a.json", {"split": Split(parse_parts("a=1"))}, "--split writes several files"),
         ("llava", "a.parquet", {}, r"\.parquet files are not written"),
+        ("llava", "a.html", {}, r"\.html files are not written"),
         ("llava", "run/qa.run.json", {"force": True}, "one of the files of the output"),
     ],
 )

@@ -20,7 +20,8 @@ from persqa_client.images.changed_files import (
 from persqa_client.images.prepare import read_image
 from persqa_client.images.references import get_file_version
 from persqa_client.outcomes import SentPicture
-from persqa_client.types import FileStamp
+from persqa_client.questions.tasks import place_message
+from persqa_client.types import FileStamp, Row
 from tests.images.image_files import jpeg_with_metadata
 
 OLD, NEW = FileStamp(1, 2, "old"), FileStamp(1, 3, "new")
@@ -100,47 +101,60 @@ def test_the_digest_of_a_content_stays_the_same(tmp_path: Path) -> None:
     assert read_image("a.gif", [tmp_path]).content_digest == "6b6866dfc3afdbc2f2fa2d317c98b57a"
 
 
+def make_row(number: int) -> Row:
+    return Row(number, b"", ("a.png",))
+
+
 def test_a_picture_that_is_replaced_during_a_run_is_named_once() -> None:
     warnings: list[str] = []
-    watch = PictureWatch(report := ChangeReport(warnings.append))
+    watch = PictureWatch(report := ChangeReport(warnings.append, place_message))
     for row, file in ((1, OLD), (2, OLD), (3, NEW), (4, NEW), (5, None)):
-        watch.note(row, "a.png", file)
-    watch.note(6, "b.png", OLD)
+        watch.note(make_row(row), "a.png", file)
+    watch.note(make_row(6), "b.png", OLD)
     assert report.count == 1
     assert warnings == [
         "Line 3: a.png changed since it was asked about before; --recheck-pictures asks such rows again."
     ]
 
 
+def test_a_row_that_was_made_of_a_file_has_its_name() -> None:
+    warnings: list[str] = []
+    report = ChangeReport(warnings.append, place_message, "changed.")
+    row = Row(3, b"", (os.path.abspath("photos/a.png"),), names=("a.png",))
+    report.add(row, row.images[0])
+    report.add(row, "who.png")
+    assert warnings == [f"{row.images[0]} changed.", "photos/a.png: who.png changed."]
+
+
 def test_a_picture_that_is_touched_is_not_named() -> None:
-    watch = PictureWatch(report := ChangeReport(print))
-    watch.note(1, "a.png", OLD)
-    watch.note(2, "a.png", OLD._replace(modified_ns=9))
+    watch = PictureWatch(report := ChangeReport(print, place_message))
+    watch.note(make_row(1), "a.png", OLD)
+    watch.note(make_row(2), "a.png", OLD._replace(modified_ns=9))
     assert report.count == 0
 
 
 def test_an_earlier_answer_of_the_row_is_compared() -> None:
     warnings: list[str] = []
-    watch = PictureWatch(report := ChangeReport(warnings.append))
+    watch = PictureWatch(report := ChangeReport(warnings.append, place_message))
     watch.expect(7, ["data:x", "a.png"], [picture(None), picture(OLD)])
     for question in range(3):
-        watch.note(7, "data:x", None)
-        watch.note(7, "a.png", NEW)
+        watch.note(make_row(7), "data:x", None)
+        watch.note(make_row(7), "a.png", NEW)
         assert report.count == 1, question
     assert warnings[0].startswith("Line 7: a.png changed since it was asked about before")
 
 
 def test_many_changes_are_counted_and_memory_is_bounded() -> None:
     warnings: list[str] = []
-    watch = PictureWatch(report := ChangeReport(warnings.append))
+    watch = PictureWatch(report := ChangeReport(warnings.append, place_message))
     for row in range(MAX_REMEMBERED + 5):
         watch.expect(row, ["a.png"], [picture(OLD)])
-        watch.note(row, f"{row}.png", OLD)
+        watch.note(make_row(row), f"{row}.png", OLD)
     for row in range(100, 300):
-        watch.note(row, f"{row}.png", NEW)
+        watch.note(make_row(row), f"{row}.png", NEW)
     assert (report.count, len(warnings)) == (200, MAX_NAMED)
     report.finish()
     assert warnings[MAX_NAMED:] == ["200 pictures changed during the run, or since its rows were first asked about."]
-    watch.note(0, "0.png", NEW)
-    watch.note(0, "a.png", NEW)
+    watch.note(make_row(0), "0.png", NEW)
+    watch.note(make_row(0), "a.png", NEW)
     assert report.count == 200

@@ -247,3 +247,14 @@ def test_a_page_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"report\.html can't be written"):
         write_report([output], tmp_path / "file" / "report.html")
+
+
+@pytest.mark.parametrize("length", [250, 253, 255])
+def test_a_page_may_have_any_name_that_the_file_system_takes(tmp_path: Path, length: int) -> None:
+    page = tmp_path / f"{'报' * 50}{'p' * (length - 155)}.html"
+    output = WrittenRun(tmp_path).finish([make_record(1)])
+    write_report([output], page)
+    assert page.stat().st_size > 0
+    assert not list(tmp_path.glob("*.tmp"))
+    with pytest.raises(SettingsError, match="is too long: choose a shorter -o"):
+        write_report([output], page.with_name("p" * 256))

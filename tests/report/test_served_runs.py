@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +17,8 @@ import pytest
 from persqa_client.errors import SettingsError
 from persqa_client.outcomes import Outcome, RawAnswer
 from persqa_client.report.data import MAX_TEXT_LENGTH, ReportData
-from persqa_client.report.followed_run import STEP_ROWS
+from persqa_client.report.followed_run import MISSED_LOOKS, STEP_ROWS
+from persqa_client.report.row_index import index_error
 from persqa_client.report.rows import read_run
 from persqa_client.report.served_runs import RowQuery, RowsChanged, ServedRuns
 from persqa_client.storage.checkpoint import read_checkpoint, write_checkpoint
@@ -48,6 +51,50 @@ def read_all(runs: ServedRuns) -> None:
     """Looks twice, because a file that was replaced is read anew only if it is still there at the second look."""
     while runs.advance(strict=True) or runs.advance(strict=True):
         pass
+
+
+def test_an_output_that_is_deleted_is_said_and_its_rows_stay(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path / "run")
+    run.folder.mkdir()
+    output = run.finish([make_record(1)])
+    with serve(output) as runs:
+        shutil.rmtree(run.folder)
+        for _ in range(2 * MISSED_LOOKS):
+            runs.advance()
+        gone = f"there is no {output} any more: the rows are those that were read before"
+        assert runs.describe()["problems"] == [gone]
+        assert list_names(runs) == ["1"]
+        assert runs.count_figures({})["timelines"] == [None]
+        run.folder.mkdir()
+        run.finish([make_record(1), make_record(2)])
+        read_all(runs)
+        assert (runs.describe()["problems"], list_names(runs)) == ([], ["1", "2"])
+
+
+def test_an_index_that_could_not_be_written_is_not_gone_on_with(tmp_path: Path) -> None:
+    """Its rows may be incomplete after a full disk, also when there is room again."""
+    output = WrittenRun(tmp_path).finish([make_record(row) for row in range(1, 2 * STEP_ROWS)])
+    runs = ServedRuns([output])
+    try:
+        while not list_names(runs):
+            runs.advance(strict=True)
+        database = runs._index.database
+        (pages,) = database.execute("PRAGMA page_count").fetchone()
+        database.execute(f"PRAGMA max_page_count = {pages}")
+        while runs.advance():
+            pass
+        problems = runs.describe()["problems"]
+        assert problems == [str(index_error(sqlite3.OperationalError("database or disk is full")))]
+        database.execute("PRAGMA max_page_count = 1000000")
+        assert not runs.advance()
+        assert not runs.group_answers()
+        assert runs.describe()["problems"] == problems
+        found = runs.find_rows(RowQuery({}))
+        row = found["rows"][0]
+        runs.decide(found["epoch"], row["key"], row["answer"], {"kind": "reject"})
+        assert [each.kind for each in read_decisions(output)] == ["reject"]
+    finally:
+        runs.close()
 
 
 def list_names(runs: ServedRuns, filters: dict[str, str] | None = None, order: str = "input") -> list[str]:

@@ -63,8 +63,18 @@ def test_questions_are_moved_altered_or_kept(tmp_path: Path) -> None:
             ("recoded", "loop → no_tag"): 1,
         }
     )
-    assert report.examples["altered", ""][0]._asdict() == {"row": 10, "text": f'"{CUP}"', "new_text": CUP}
-    assert report.examples["accepted", "no_tag"][0]._asdict() == {"row": 5, "text": CUP, "new_text": None}
+    assert report.examples["altered", ""][0]._asdict() == {
+        "row": 10,
+        "text": f'"{CUP}"',
+        "new_text": CUP,
+        "file": "",
+    }
+    assert report.examples["accepted", "no_tag"][0]._asdict() == {
+        "row": 5,
+        "text": CUP,
+        "new_text": None,
+        "file": "",
+    }
     assert report.lacks == Counter()
 
 

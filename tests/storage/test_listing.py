@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.storage.listing import BATCH_SIZE, StoredListing
+from persqa_client.storage.listing import BATCH_SIZE, ListedFiles, StoredListing
 from tests.storage.test_crashes import record_history
 
 ODD_NAMES = ["a.jpg", "trip/1.jpg", "two\nlines.jpg", "小猫.jpg", "not-utf-8-\udce9.jpg", '"quoted".jpg', "{.jpg"]
@@ -28,6 +28,13 @@ def test_names_are_appended_and_read_from_any_number(tmp_path: Path) -> None:
         assert (same.root, same.count) == ("/photos", len(ODD_NAMES))
         for skip in range(len(ODD_NAMES) + 2):
             assert list(same.names(skip)) == ODD_NAMES[skip:]
+
+
+def test_rows_have_the_files_of_the_listing(tmp_path: Path) -> None:
+    open_listing(tmp_path).extend("/photos", iter(ODD_NAMES))
+    listed = ListedFiles(tmp_path / "qa.listing.jsonl")
+    assert [listed.find(row) for row in (1, 1, 4, 8)] == ["/photos/a.jpg", "/photos/a.jpg", "/photos/小猫.jpg", ""]
+    assert ListedFiles(tmp_path / "none.jsonl").find(1) == ""
 
 
 def written_state(path: Path) -> tuple[int, ...]:
