@@ -7,6 +7,7 @@ import os
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from persqa_client.cli import fetch_flags as fetching
 from persqa_client.cli import limit_flags as limits
 from persqa_client.cli import run_flags as flag
 from persqa_client.cli.exits import logged_command
@@ -85,6 +86,11 @@ def run(
     retry_failed: flag.RetryFailed = False,
     recheck_pictures: flag.RecheckPictures = False,
     report: flag.ReportPage = None,
+    fetch: fetching.Fetch = False,
+    fetch_allow: fetching.FetchAllow = None,
+    fetch_timeout: fetching.FetchTimeout = 60.0,
+    fetch_max_mb: fetching.FetchMaxMB = 50,
+    fetch_per_host: fetching.FetchPerHost = 8,
     tag: flag.Tag = "mam",
     tag_from: flag.TagFrom = None,
     tag_key: flag.TagKey = "tag",

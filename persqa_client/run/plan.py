@@ -29,7 +29,13 @@ from persqa_client.questions.prompts import lengths_digest, prompts_digest, veri
 from persqa_client.questions.steering import Steering, make_steering
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
 from persqa_client.questions.tasks import TaskMaker, check_row_question, place_message
-from persqa_client.run.image_roots import AS_GIVEN, PathWriters, check_image_root, find_image_roots
+from persqa_client.run.image_roots import (
+    AS_GIVEN,
+    PathWriters,
+    check_image_root,
+    find_image_roots,
+    make_fetched_folder,
+)
 from persqa_client.run.prices import complete_prices
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.records import render_outcome
@@ -57,6 +63,9 @@ class RunPlan:
             *find_image_roots(settings.image_root, input_folder, recorded_roots),
             *settings.fallback_roots,
         )
+        self.fetched = make_fetched_folder(settings)
+        # Where pictures are read: relative paths never start in the folder of those that are downloaded.
+        self.picture_roots = self.image_roots if self.fetched is None else (*self.image_roots, self.fetched.path)
         self.bank = make_bank(recipe)
         self.names = read_real_names(recipe.names) if recipe.names else ()
         self.tag = make_tag(recipe.tag)
