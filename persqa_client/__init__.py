@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from persqa_client.api.finished_outputs import recheck_results as recheck_results
     from persqa_client.api.finished_outputs import report_results as report_results
     from persqa_client.api.generate import generate as generate
+    from persqa_client.api.generate import stream as stream
     from persqa_client.api.results import Result as Result
     from persqa_client.api.results import read_results as read_results
-    from persqa_client.api.stream import stream as stream
     from persqa_client.config import Endpoint as Endpoint
     from persqa_client.config import Limits as Limits
     from persqa_client.config import Recipe as Recipe
@@ -36,9 +36,8 @@ __version__ = "0.1.0"
 MODULES = {
     "persqa_client.api.client": ("PersQAClient",),
     "persqa_client.api.finished_outputs": ("export_results", "recheck_results", "report_results"),
-    "persqa_client.api.generate": ("generate",),
+    "persqa_client.api.generate": ("generate", "stream"),
     "persqa_client.api.results": ("Result", "read_results"),
-    "persqa_client.api.stream": ("stream",),
     "persqa_client.config": ("Endpoint", "Limits", "Recipe", "Sampling"),
     "persqa_client.errors": ("PersQAError", "RowError", "RunStopped", "ServerFailed", "SettingsError"),
     "persqa_client.vllm_server.server": ("VLLMServer",),

@@ -219,6 +219,8 @@ class Recipe(Settings):
     output_key: Annotated[str, Field(min_length=1)] = "pers_qa"
     # Whether rows of trainers (``messages``, ``conversations``) are asked their own questions.
     row_layout: RowLayoutChoice = "auto"
+    # Whether images outside of the folders where relative paths start are refused, links followed.
+    confine_images: bool = False
     tag: str = "mam"
     # Category of a built-in question bank, or path of a bank file.
     bank: Annotated[str, Field(min_length=1), AfterValidator(expand_bank)] = "human"
@@ -270,7 +272,7 @@ class Recipe(Settings):
             if not values:
                 return
             # Imported here, because it needs these settings.
-            from persqa_client.run.recipe_checks import check_recipe
+            from persqa_client.run.plan import check_recipe
 
             try:
                 check_recipe(self)

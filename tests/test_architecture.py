@@ -19,6 +19,7 @@ ROOT_MODULES = frozenset(
         "errors.py",
         "extras.py",
         "function_words.py",
+        "json_members.py",
         "jsonl.py",
         "keys.py",
         "language.py",

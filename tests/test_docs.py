@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from persqa_client.simulator.server import SimSettings, run_simulator
 from persqa_client.types import Row
 from tests.goldens.surfaces import iterate_commands
 from tests.support.code_names import PackageNames, dotted_names_in
-from tests.support.commands import python
+from tests.support.commands import make_program, python
 from tests.support.readmes import anchors_of, blocks_of, broken_links, commands_in, find_readmes, flags_in
 
 ROOT = Path(__file__).parent.parent
@@ -171,8 +170,11 @@ def test_a_name_that_is_gone_is_found(tmp_path: Path) -> None:
     assert {name for name in found if not names.has(name)} == {"a.b", "mod.old", "Thing.gone"}
 
 
-def make_workplace(folder: Path) -> dict[str, str]:
-    """What a reader has before the first command: photos, a file of rows, and ``persqa`` on the PATH."""
+def make_workplace(folder: Path) -> tuple[dict[str, str], int]:
+    """What a reader has before the first command: photos, a file of rows, and ``persqa`` on the PATH.
+
+    Returns the environment, and a descriptor that the commands inherit.
+    """
     photos, programs = folder / "photos", folder / "bin"
     photos.mkdir()
     programs.mkdir()
@@ -180,11 +182,9 @@ def make_workplace(folder: Path) -> dict[str, str]:
         shutil.copy(SAMPLES / name, photos / f"{number}.jpg")
     shutil.copy(SAMPLES / "astronaut.jpg", folder / "photo.jpg")
     (folder / "rows.jsonl").write_text('{"image": ["photos/1.jpg"]}\n{"image": ["photos/2.jpg"]}\n')
-    persqa = programs / "persqa"
-    persqa.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m persqa_client "$@"\n')
-    persqa.chmod(0o755)
+    descriptor = make_program(programs / "persqa")
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}, descriptor
 
 
 def run_blocks(text: str, folder: Path) -> list[str]:
@@ -197,7 +197,7 @@ def run_blocks(text: str, folder: Path) -> list[str]:
     outputs = []
     models = {README_MODEL, *("".join(groups) for groups in named)}
     with run_simulator(SimSettings(models=tuple(sorted(models)))) as simulator:
-        environment = make_workplace(folder)
+        environment, descriptor = make_workplace(folder)
         for block in blocks:
             script = folder / f"block-{block.line}"
             script.write_text(block.text.replace(README_ADDRESS, simulator.base_url), encoding="utf-8")
@@ -206,7 +206,15 @@ def run_blocks(text: str, folder: Path) -> list[str]:
             else:
                 assert block.language == "bash"
                 command = ["bash", "-euo", "pipefail", str(script)]
-                done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+                done = subprocess.run(
+                    command,
+                    cwd=folder,
+                    env=environment,
+                    pass_fds=[descriptor],
+                    capture_output=True,
+                    text=True,
+                    timeout=120,
+                )
             assert done.returncode == 0, f"line {block.line}: exit {done.returncode}\n{done.stdout}{done.stderr}"
             outputs.append(done.stdout + done.stderr)
     return outputs

@@ -10,15 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persqa_client.jsonl import (
-    add_member,
-    cut_last_member,
-    dump_compact,
-    dump_spaced,
-    load_object,
-    replace_texts,
-    replace_value,
-)
+from persqa_client.json_members import add_member, cut_last_member, replace_texts, replace_value
+from persqa_client.jsonl import dump_compact, dump_spaced, load_object
 from tests.support.cases import each_case
 
 SPACE = st.text(" \t\r", max_size=2)

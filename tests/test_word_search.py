@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from persqa_client.answers.gibberish import CONSONANTS, CYRILLIC_NOISE, NOISE
 from persqa_client.answers.phrases import fold_text, has_hint, list_languages, load_hints, may_have_hint
-from persqa_client.answers.residue import CONSONANTS, CYRILLIC_NOISE, HINTED, NOISE, search_message_words
+from persqa_client.answers.residue import HINTED, search_message_words
 from persqa_client.quotations import INSCRIPTIONS, may_have_inscription
 from persqa_client.word_search import LONGEST_WORD, MOST_WORDS, WordSearch, search_words, split_at_blanks
 from tests.support.cases import each_case

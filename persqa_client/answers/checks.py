@@ -6,7 +6,6 @@ import re
 
 from persqa_client.answers.answer_language import check_language
 from persqa_client.answers.clean import TEMPLATE_TOKEN
-from persqa_client.answers.drawn_boxes import check_no_drawn_box
 from persqa_client.answers.echo import check_no_echo
 from persqa_client.answers.loops import check_no_loop
 from persqa_client.answers.names import check_no_real_name
@@ -21,6 +20,15 @@ from persqa_client.types import Check, Problem, Task
 
 LETTER_OR_DIGIT = compile_lazily(r"[^\W_]")
 POSSESSIVE = compile_lazily(r"['’]s\b")
+# Not "a red box", which may be a thing in the picture, and not 红框眼镜, glasses with a red frame.
+DRAWN_BOX = compile_lazily(
+    r"\b(?:in|inside|within|outside(?: of)?) (?:the|this|that) red (?:box|rectangle|square|frame|outline|border)\b"
+    r"|\b(?:marked|highlighted|outlined|enclosed|framed|indicated|surrounded) (?:by|in|with) (?:the|a) red"
+    r" (?:box|rectangle|square|frame|outline|border)\b"
+    r"|\bbounding box\b"
+    r"|红(?:色的?)?(?:方|矩形|线|边|标注)?框(?:里|内|中|标|选|圈)",
+    re.IGNORECASE,
+)
 
 
 def check_not_empty(text: str, task: Task) -> Problem | None:
@@ -78,6 +86,13 @@ def check_no_unknown_tag(text: str, task: Task) -> Problem | None:
         if found[0] not in task.question and not (is_comparison(found) or is_code(found)):
             return Problem("unknown_tag", f"unknown tag {found[0]}", found=found[0])
     return None
+
+
+def check_no_drawn_box(text: str, task: Task) -> Problem | None:
+    """The red box around the main character was drawn into the picture for the model. The data set's has none."""
+    if not task.has_drawn_box or not DRAWN_BOX.search(text):
+        return None
+    return Problem("about_the_task", "an answer about the box that was drawn into the picture")
 
 
 def is_declaration(found: re.Match[str]) -> bool:

@@ -1,23 +1,21 @@
-"""Finds what servers and programs leave in answers: error messages, empty values, boxes, broken characters."""
+"""Finds what servers and programs leave in answers: error messages and other traces, empty values, boxes, and
+broken or wrongly decoded characters.
+"""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from itertools import pairwise
-from operator import eq
 
-from persqa_client.answers.foreign_words import find_mixed_word
-from persqa_client.answers.mojibake import find_mojibake
+from persqa_client.answers.answer_language import drop_written_text
+from persqa_client.answers.gibberish import find_disorder
 from persqa_client.answers.phrases import choose_language, longest_word, lower_pattern, phrase_pattern
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.remarks import find_last_line, find_remark, is_on_display
-from persqa_client.answers.traces import HINTS, TRACE, find_fence, is_shown
-from persqa_client.answers.word_salad import find_word_salad
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
-from persqa_client.word_search import WordSearch, split_at_blanks, split_in_lower_case
+from persqa_client.word_search import WordSearch, split_at_blanks
 
 # Never part of an answer, not even quoted: control characters, U+FFFD and other non-characters, GBK filler.
 BROKEN = compile_lazily(
@@ -49,6 +47,26 @@ BOX = compile_lazily(
     r"|\[\[ ?\d+(?:\.\d+)?, ?\d|\[ ?\{|\{ ?\w+ ?: ?[\[{\"'\d]"
     r"|[\[(]{1,2}\d{1,4}(?:\.\d+)?(?:, ?\d{1,4}(?:\.\d+)?){3}[\])]{1,2}|\(\d{1,4}, ?\d{1,4}\) ?, ?\(\d{1,4}, ?\d{1,4}\)"
 )
+# Exceptions, values of interfaces, messages of clients, lines of code, filler text. A sentence about a picture has them
+# only if the picture shows a screen, code or a page. Each alternative begins with a literal or a class of characters,
+# and is bounded.
+TRACE = compile_lazily(
+    r"\.(?<=\w\.)[A-Z]\w{1,60}(?:Error|Exception|Timeout|Refused)\b|\b[A-Z]\w{1,40}(?:Error|Exception|Timeout)\("
+    r"|\b[A-Z][a-z]{1,20}[A-Z]\w{0,40}\(\w{1,30}=|\bHTTPS?ConnectionPool\b"
+    r"|[a-z]_(?:reason|code|status|message|type|id|tokens?) ?= ?[\w\"'\[{]"
+    r"|\b(?i:stream|connection|socket|session|channel) (?:was )?closed"
+    r" (?:before completion|unexpectedly|by (?:the )?(?:remote|peer|server)\b)"
+    r"|\b[Rr]etry(?:ing)?:? \(?(?:attempt )?\d{1,3} ?(?:of|/) ?\d|\bno candidates returned\b|\b[Rr]ead timed out\b"
+    r"|\bContent (?:was )?(?:blocked|filtered) ?:|\bMax retries exceeded\b"
+    r"|\bdef \w{1,40}\([\w, =:*]{0,80}\)(?: -> \w+)?:|\bfunction \w{0,40}\([\w, ]{0,80}\) ?\{|\breturn f[\"']"
+    r"|\bconsole\.log\(|\bprint\(f?[\"']|\b(?:const|let|var) \w{1,40} ?= {0,3}(?:[\w\"'\[{(;]|\Z)"
+    r"|\b[Ll]orem ipsum dolor\b|\bdolor sit amet\b|\bconsectetur adipiscing\b"
+)
+# A text with a trace has one of these.
+TRACE_HINTS = (
+    *("Error", "Exception", "Timeout", "Refused", "(", "=", "closed", "losed by", "etry", "candidates", "timed"),
+    *("Content", "retries", "const ", "let ", "var ", "ipsum", "dolor", "consectetur"),
+)
 # A pattern is only searched if the text has one of its hints, which is cheaper. Most texts have no word with a hint.
 HINTED = (
     (
@@ -72,7 +90,7 @@ HINTED = (
     ),
     (("NaN", "N/A", "TBD", "TODO", "undefined", "null", "None"), VALUE),
     (("\\",), ESCAPE),
-    (HINTS, TRACE),
+    (TRACE_HINTS, TRACE),
 )
 HINTED_WORDS = compile_lazily("|".join(longest_word(hint) for hints, _ in HINTED for hint in hints))
 # In scripts with spaces. The longest words of a language, and the names of places, are shorter.
@@ -83,82 +101,41 @@ BOX_HINTS = ("[", "{", "(", "</", "<b", "<r", "<q", "<p")
 SHORTEST_FRAME = 12
 OBJECT = compile_lazily(r"[{\[][^\n]*[}\]]|[{\[][^\n]*\Z")
 CODE = compile_lazily(r"`[^`]*`")
-# Doubled marks between spaces, words without a vowel, and particles that never follow each other.
-DOUBLED_MARK = compile_lazily(r"([\])},;~#=|^\\])(?<!\S.)\1+(?!\S)")
-ABBREVIATIONS = (
-    "html|css|jpg|png|php|xml|sql|mph|kph|rpm|bpm|tbsp|tsp|pdf|npm|bmp|gps|ssh|str|cmd|btw|lbs|yrs|hrs|mrs|nth|www|https?"
-    "|h?m+|sh+|br+|psst|pff?t|gr+|z+"
+# UTF-8 read as Latin-1 or Windows-1252: a lead byte and its continuation bytes.
+CONTINUATION = "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
+MOJIBAKE = compile_lazily(
+    rf"[ÂÃÐÑØÙÅÄà-ï]{CONTINUATION}(?:(?<=[ÂÃ].)|(?<=[ÐÑØÙÅÄ].)(?=[ÐÑØÙÅÄ])|(?<=[à-ï].){CONTINUATION})"
 )
-CONSONANTS = compile_lazily(
-    rf"(?<![\w.@/\-:])(?=[a-z])(?!(?:{ABBREVIATIONS})\b)[^\W\d_aeiouy\u0080-\uffff]{{3,}}(?![\w@/\-]|\.\w)"
+MIN_MOJIBAKE = 2
+LEAD_AND_REST = compile_lazily(rf"[ÐÑØÙã-í]{CONTINUATION}(?:(?<=[ÐÑØÙ].)|{CONTINUATION})")
+# One is enough behind or before small letters, where no capital stands; and where it means a letter of another script.
+MOJIBAKE_IN_WORD = compile_lazily(r"(?<=[a-z])Ã[\u0080-\u00bf]|Ã[\u0080-\u00bf](?=[a-z])|â€[\u2122\u0153\u009d\u02dc]")
+# Legacy encodings as which UTF-8 text is misread. Correct text in such an encoding is rarely valid UTF-8.
+LEGACY_ENCODINGS = {"ru": "cp1251", "ar": "cp1256", "ja": "cp932", "zh": "gbk"}
+# What the first bytes of the language's letters in UTF-8 become: a cheap search, for ordinary answers.
+LEADS = {"ru": "РС", "ar": "طظ", "ja": "縺繧繝", "zh": "鐨鍦鐫姝涓鎴"}
+MIN_LEADS = 2
+OWN_LETTERS = {
+    "ru": compile_lazily("[\u0400-\u04ff]"), "ar": compile_lazily("[\u0600-\u06ff]"),
+    "ja": compile_lazily("[\u3040-\u30ff\u4e00-\u9fff]"), "zh": compile_lazily("[\u4e00-\u9fff]"),
+    "ko": compile_lazily("[\uac00-\ud7a3]"),
+}  # fmt: skip
+MIN_DECODED = 4
+# Text that begins with a tag is an answer in a fence, not code.
+FENCE = compile_lazily(r"```\w{0,12}\n(?!\s{0,4}<[^<>\n]{1,80}>)[^`]*(?:```|\Z)")
+# Besides the words of sentences about code: what has text on it, and words of printing and writing.
+SHOWN = compile_lazily(
+    r"(?<!\w)(?:books?|notebooks?|textbook|pages?|slides?|whiteboard|blackboard|posters?|brochure|websites?|mock-?ups?"
+    r"|placeholder|dummy|texts?|log|logs|console|error messages?|libros?|página|livres?|page|buch|bücher|seite|livro"
+    r"|printed|written|writ(?:es|ing)|inscribed|on (?:it|the (?:front|back|chest))|the words?|chalk|equations?|homework"
+    r"|flyers?|leaflets?|magazines?|newspapers?|business cards?|documents?|labels?|phone|tablet|arcade|video games?"
+    r"|escrit[oa]s?|impres[oa]s?|estampad[oa]s?|folletos?|revistas?|periódicos?|imprimée?s?|magazines?|journ(?:al|aux)"
+    r"|prospectus|bedruckt\w*|aufgedruckt|aufschrift|zeitung|zeitschrift|folhetos?|jorna(?:l|is)"
+    r"|книг\w*|страниц\w*|доск\w*|напечатан\w*|надпис\w*|газет\w*|журнал\w*|листовк\w*)(?!\w)"
+    r"|书|書|本|页|頁|板|印|写|寫|传单|傳單|报纸|報紙|杂志|雜誌|手机|手機|ページ|プリント|チラシ|新聞|雑誌|スマホ"
+    r"|책|페이지|인쇄|쓰여|적혀|전단|신문|잡지|휴대폰|كتاب|صفحة|مكتوب|مطبوع|صحيفة|مجلة|منشور",
+    re.IGNORECASE,
 )
-PARTICLES = compile_lazily(r"的的(?!确)|了(?<!的了)了(?![然解])|着了着|在在|的了的|了的了|是是(?!非)|和和")
-MIN_GIBBERISH = 2
-# Single Han characters between spaces, and Russian words that begin with ъ, ь or ы or have no vowel.
-LONE_CHARACTER = compile_lazily(r"[\u4e00-\u9fff](?<!\S.)(?!\S)")
-MIN_LONE_CHARACTERS = 5
-CYRILLIC_NOISE = compile_lazily(
-    r"(?<![\w.\-])(?!(?:млн|млрд|трлн|стр|тсс|х?м+|бр+|ш+|с+|р+|пст|тчк)(?!\w))"
-    r"(?:[ъьы]\w+|[бвгджзйклмнпрстфхцчш]*[щъь][бвгджзйклмнпрстфхцчшщъь]+|[бвгджзйклмнпрстфхцчш]+[щъь]"
-    r"|[бвгджзйклмнпрстфхцчш]{3,})(?![\w.\-])"
-)
-# Two such letters, which ``re`` skips to; every noise has them.
-CONSONANT = "b-df-hj-np-tv-xz"
-NOISE_LETTERS = compile_lazily(
-    rf"[{CONSONANT}\u0400-\u04ff](?:[{CONSONANT}A-Z\U00010000-\U0010ffff]|(?<=[\u0400-\u04ff]))"
-)
-NOISE_WORD = compile_lazily(f"{CONSONANTS.pattern}|{CYRILLIC_NOISE.pattern}")
-NOISE = WordSearch(lambda word: NOISE_LETTERS.search(word) and NOISE_WORD.search(word))
-# Function words that never follow each other: the words before, and those after.
-IMPOSSIBLE_PAIRS = frozenset(
-    (before, after)
-    for befores, afters in (
-        ("the a an", "the a an of is are and to with by at from for or"),
-        ("of with by from for to at", "of is are and to for with at by on"),
-        ("el los las un una", "el la los las un una y es con por"),
-        ("con por para en", "con por para en y es"),
-        ("le les un une", "le les un une et est avec dans sur pour"),
-        ("avec dans sur pour", "avec dans sur et est"),
-        ("ein eine einen einem dem des", "ein eine einen und ist mit auf für"),
-        ("dem einem einen", "dem der die haben sind sein laufen sitzt steht"),
-        ("haben sind", "laufen sitzen stehen gehen ist hat war wo wer"),
-        ("wo wer was weil", "und oder aber nicht weil wo"),
-        ("los las unos", "es está tiene en el y"),
-        ("à au aux des", "est sont a ont et le la"),
-        ("um uma os", "um uma e é com por em"),
-        ("com por em", "com por em e é"),
-        ("in on at", "of is are"),
-        ("la las el los", "en por para"),
-        ("hacia desde", "con en para es"),
-        ("le la les", "dans vers pour sur chez sous"),
-        ("le la les", "de des du"),
-        ("dans vers chez sous sur", "que vers pour dans chez sous"),
-        ("da do das dos na no nas nos", "em com para é"),
-        ("da na das nas", "de da do"),
-        ("für von aus bei", "mit für aus von bei ist"),
-        ("в на с к из от по о у для без", "в на с к из от по о у для без"),
-        ("في على إلى عن مع", "في على إلى عن مع و من"),
-    )
-    for before in befores.split()
-    for after in afters.split()
-)
-# An article, a preposition or a particle that stands three times in a row, or twice in two places.
-FUNCTION_WORD = "the|an?|of|to|is|are|and|with|at|for|from|de|el|le|les|des|una|der|den|dem|mit|und|et|em|в|с|и|ли|же"
-REPEATED_WORD = compile_lazily(rf"(?<![\w'’-])({FUNCTION_WORD})(?: \1)+(?![\w'’-])", re.IGNORECASE)
-MIN_COPIES, LOOP_COPIES = 3, 12
-TRIPLED_PARTICLE = compile_lazily(r"的的的|在在在|了了了|是是是|着着着|和和和|ののの|ををを|ががが|はははを")
-# So many different words that directly follow themselves. One is emphasis, two may be grammar ("die, die die").
-MIN_DOUBLED_WORDS = 3
-# A word of single letters between spaces; in Korean, with an ending that is not a word. Each begins with a literal.
-LETTERS_APART = compile_lazily(r" (?:[^\W\d_] ){4,}[^\W\d_](?!\w)")
-HANGUL_ENDING = compile_lazily(r" [을를는습니까]")
-# Korean consonants directly before vowels outside of syllables, and Arabic letters that end words or stand within them
-# at the beginning of one: then the letters are in reversed order.
-BROKEN_LETTERS = compile_lazily(
-    r"[\u3131-\u314eةىءئؤي](?:[\u314f-\u3163]|(?<=[ةىءئؤ])(?<!\w.)[\u0620-\u064a]{2,}|(?<=ي)(?<!\w.)ف(?!\w))"
-)
-HANGUL_VOWEL = compile_lazily(r"[\u314f-\u3163]")
-MIN_LOOSE_SYLLABLES = 2
 LONGEST_SHOWN = 40
 
 
@@ -196,18 +173,6 @@ def find_residue(text: str, task: Task, language: str) -> str:
         marked = remove_marked(text).replace(task.tag, " ")
         if found and not (is_on_display(found, own, language) or is_on_display(found, marked, language)):
             return found
-    return ""
-
-
-def find_disorder(text: str, task: Task, language: str) -> str:
-    """Letters and words in no order that a sentence has."""
-    if find_gibberish(text) and (found := find_gibberish(remove_quotations(text).replace(task.tag, " "))):
-        return found
-    rest = text.removeprefix(task.tag)
-    if find_word_salad(rest, language) and (found := find_word_salad(remove_quotations(rest), language)):
-        return found
-    if not rest.isascii() and find_mixed_word(rest, language):
-        return find_mixed_word(remove_quotations(rest), language)
     return ""
 
 
@@ -254,55 +219,52 @@ def search_message_words(language: str) -> WordSearch:
     return WordSearch(lambda word: HINTED_WORDS.search(word) or words.search(word.lower()) or LONG_TOKEN.search(word))
 
 
-def find_letters_apart(text: str) -> str:
-    for found in LETTERS_APART.finditer(text):
-        letters = found[0].split()
-        is_written = letters == sorted(letters) or found[0].isupper()  # The alphabet; a sign.
-        is_korean = "\uac00" <= letters[0] <= "\ud7a3"
-        if not is_written and (not is_korean or HANGUL_ENDING.search(found[0])):
-            return found[0].strip()
-    return ""
+def find_mojibake(text: str, language: str) -> str:
+    """UTF-8 text that was read in an old encoding ("cafÃ©", "РЎРёРґ"): the wrong characters, or empty."""
+    wrong = MOJIBAKE.findall(text)
+    if len(wrong) >= MIN_MOJIBAKE:
+        return str(wrong[0])
+    if own := OWN_LETTERS.get(language):
+        parts = LEAD_AND_REST.findall(text)
+        wrong = [part for part in parts if own.search(read_as_utf8(part))]
+    elif "Ã" in text or "â€" in text:
+        wrong = MOJIBAKE_IN_WORD.findall(text)
+    else:
+        wrong = []
+    if wrong:
+        return str(wrong[0])
+    return text[text.find(">") + 1 :].strip()[:20] if is_wrongly_decoded(text, language) else ""
 
 
-def find_broken_letters(text: str) -> str:
-    """Loose syllables of Korean, or Arabic letters in reversed order."""
-    found = BROKEN_LETTERS.findall(text)
-    loose = [part for part in found if HANGUL_VOWEL.search(part)]
-    parts = [part for part in found if part not in loose] or (loose if len(loose) >= MIN_LOOSE_SYLLABLES else [])
-    return str(parts[0]) if parts else ""
+def read_as_utf8(text: str) -> str:
+    """UTF-8 that was read as Windows-1252, which lacks a few bytes."""
+    encoded = b"".join(letter.encode("latin-1" if letter < "\u0100" else "cp1252", "ignore") for letter in text)
+    return encoded.decode("utf-8", "ignore")
 
 
-def find_gibberish(text: str) -> str:
-    """One of the parts that show it, or empty."""
-    if not text.isascii() and (repeated := TRIPLED_PARTICLE.search(text)):
-        return repeated[0]
-    parts = [found[0] for found in DOUBLED_MARK.finditer(text)] if DOUBLED_MARK.search(text) else []
-    words = split_in_lower_case(text)
-    if LETTERS_APART.search(text) and (apart := find_letters_apart(text)):
-        return apart
-    if not text.isascii() and BROKEN_LETTERS.search(text) and (broken := find_broken_letters(text)):
-        return broken
-    if len(parts) < MIN_GIBBERISH and any(map(eq, words, words[1:])):
-        words = (*words[:-1], words[-1].rstrip(".!?。！？؟…"))
-        doubled = sorted({word for word, following in pairwise(words) if word == following and word.isalpha()})
-        if len(doubled) >= MIN_DOUBLED_WORDS:
-            return f"{doubled[0]} {doubled[0]}"
-        parts = [found[0] for found in REPEATED_WORD.finditer(text)]
-        if any(MIN_COPIES <= part.count(" ") + 1 < LOOP_COPIES for part in parts):
-            return parts[0]
-    has_noise = NOISE.is_in(split_at_blanks(text))
-    if len(parts) < MIN_GIBBERISH:
-        parts = sorted(set(CONSONANTS.findall(text))) if has_noise else []
-    if len(parts) < MIN_GIBBERISH:
-        found = IMPOSSIBLE_PAIRS.intersection(pairwise(words))
-        parts = (
-            [" ".join(pair) for pair in pairwise(words) if pair in found and (pair[0] != pair[1] or len(found) > 1)]
-            if found
-            else []
-        )
-    if len(parts) < MIN_GIBBERISH and not text.isascii():
-        parts = PARTICLES.findall(text) or (sorted(set(CYRILLIC_NOISE.findall(text))) if has_noise else [])
-    if len(parts) < MIN_GIBBERISH and not text.isascii():
-        lone = LONE_CHARACTER.findall(text) if len(words) > MIN_LONE_CHARACTERS else []
-        parts = lone if len(lone) >= MIN_LONE_CHARACTERS else []
-    return str(parts[0]) if len(parts) >= MIN_GIBBERISH else ""
+def is_wrongly_decoded(text: str, language: str) -> bool:
+    """Whether most of the text is UTF-8 that was read in an old encoding of the language."""
+    if sum(map(text.count, LEADS.get(language, ""))) < MIN_LEADS:
+        return False
+    encoded = text.encode(LEGACY_ENCODINGS[language], "ignore")
+    letters = OWN_LETTERS[language].findall(encoded.decode("utf-8", "ignore"))
+    others = len(encoded) - len(encoded.decode("ascii", "ignore"))
+    return len(letters) >= MIN_DECODED and 2 * len("".join(letters).encode()) > others
+
+
+def find_fence(text: str, question: str, language: str) -> str:
+    """A block of code, or empty. Behind a word of writing and a colon, a block has what is written."""
+    if "```" not in text:
+        return ""
+    found = FENCE.search(text)
+    if found is None or is_shown(FENCE, text, question):
+        return ""
+    before = text[: found.start()].rstrip()
+    is_written = before.endswith((":", "：")) and drop_written_text(f"{before} ■", language).find("■") < 0
+    return "" if is_written else found[0]
+
+
+def is_shown(pattern: re.Pattern[str], text: str, question: str) -> bool:
+    """Whether the question, or the rest of the text, is about a screen, code, or a page."""
+    rest = f"{question} {pattern.sub(' ', text)}"
+    return is_about_code(rest) or SHOWN.search(rest) is not None

@@ -10,11 +10,9 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from persqa_client.answers.cut_ends import lacks_noun
 from persqa_client.answers.phrases import choose_language, compile_for_lower, is_lower, join_phrases, phrase_pattern
-from persqa_client.answers.plain import is_plain
+from persqa_client.answers.unfinished import ENDING, UNSPACED_LANGUAGES, is_unfinished
 from persqa_client.lazy_pattern import compile_lazily
-from persqa_client.quotations import is_about_code
 from persqa_client.types import Problem, Task
 
 # Right after the tag. An ellipsis is a pause: "<mam>… just sits there."
@@ -38,10 +36,6 @@ COLON = compile_lazily(r"\s*[:：]\s*")
 COMMA = compile_lazily(r"\s*[,，、،]\s*")
 ASIDE = compile_lazily(r"\s*[,，、،(]\s*")
 MARKS = " \t\n*_\"“‘'«「"
-OPEN_ENDS = (",", "，", "、", ":", "：", ";", "；")
-# Words and characters at the end that are searched for an unfinished phrase.
-END_LENGTH = 32
-ENDING = " \t\n.。…,，、:："
 LONGEST_FRAGMENT = 30
 # A value behind a colon, in words, and in characters of scripts without spaces: "<mam>: red jacket."
 LONGEST_VALUE, LONGEST_UNSPACED_VALUE = 4, 14
@@ -51,14 +45,9 @@ LONGEST_NOUN_PHRASE = 60
 NUMBER = compile_lazily(r"[\d\s.,:/%]+")
 # A particle must follow the tag.
 PARTICLE_LANGUAGES = ("ja",)
-UNSPACED_LANGUAGES = ("zh", "ja", "ko")
-VERB_STEM = compile_lazily(r"[えけせてねめれげぜべきしちみりぎじびっ]\Z")
-PAST_TENSE = compile_lazily(r"(?<!まし)(?<!でし)(?:[っいきしえけせてねめれりび一-龯]た|んだ)\Z")
-PRESENT_QUESTION = compile_lazily(r"(?:ます|です)か[?？]?\Z")
 QUESTION_MARKS = ("?", "？", "؟")
 # One word, or a conjunction and a word. As a question, they are no answer to an open question.
 LONE_WORD = compile_lazily(r"(?:(?:and|or|und|oder|et|ou|y|o|e|и|или) )?[^\W\d_]+", re.IGNORECASE)
-SHORTEST_ATTRIBUTE = 20
 NO_PHRASES = r"(?!)"
 # Phrases right behind the tag, or behind a blank, by kind and place. None of them looks at the end of the text.
 OPENINGS = (
@@ -70,12 +59,6 @@ OPENINGS = (
     ("fragment", "prepositions"),
     ("fragment", "noun_phrase"),
 )
-# A quotation or a bracket that is opened and not closed. A smiley has one too.
-OPENED = compile_lazily(r"[«「『（【《〈„“(](?<![:;=8-]\()")
-CLOSING = {
-    "«": "»", "「": "」", "『": "』", "（": "）)", "【": "】", "《": "》", "〈": "〉",
-    "„": "“”\"", "“": "”\"", "(": ")）",
-}  # fmt: skip
 
 
 def check_no_stand_in(text: str, task: Task) -> Problem | None:
@@ -176,11 +159,7 @@ def find_sentence_fault(text: str, task: Task, language: str) -> str:
 def find_fault_at_end(text: str, start: int, task: Task, language: str) -> str:
     if lacks_predicate(text, start, task, language):
         return "no predicate follows the tag"
-    if ends_open(text, task.tag, language) or lacks_noun(text, task, language):
-        return "it ends in the middle"
-    if language == "ja" and ends_in_verb_form(text, task.question):
-        return "it ends in the middle"
-    return ""
+    return "it ends in the middle" if is_unfinished(text, task, language) else ""
 
 
 def begins_anew(text: str, start: int, language: str) -> bool:
@@ -264,55 +243,3 @@ def lacks_predicate(text: str, start: int, task: Task, language: str) -> bool:
         return False
     is_lone = language not in UNSPACED_LANGUAGES and LONE_WORD.fullmatch(rest) is not None
     return rest in task.question or (is_lone and text.endswith(QUESTION_MARKS))
-
-
-def ends_open(text: str, tag: str, language: str) -> bool:
-    """Quoted words may end anywhere, and a line of code with a semicolon."""
-    said = text.rstrip()
-    if said.endswith(OPEN_ENDS) and not (said.endswith(";") and is_about_code(text)):
-        return True
-    ending = text[-END_LENGTH:].rstrip()
-    words = ending.rstrip(ENDING)
-    no_end = lower_end_pattern(language, "no_end") if is_lower(words) else end_pattern(language, "no_end")
-    if no_end.search(words) or (not is_plain(text, tag) and has_open_mark(said)):
-        return True
-    return words == ending and end_pattern(language, "no_open_end").search(words) is not None
-
-
-def has_open_mark(text: str) -> bool:
-    """Whether the last quotation or bracket is not closed. German quotations end with “ or «."""
-    for opened in OPENED.finditer(text):
-        mark, behind = opened[0], text[opened.end() :]
-        before = text[: opened.start()]
-        if (mark == "“" and "„" in before) or (mark == "«" and before.count("»") > before.count("«")):
-            continue
-        if not any(closing in behind for closing in CLOSING[mark]) and not is_about_code(text):
-            return True
-    return False
-
-
-def ends_in_verb_form(text: str, question: str) -> bool:
-    """Whether a Japanese text without a closing mark ends in a form that another word follows: the stem of a verb
-    behind a complete sentence, or the past tense, which is an attribute, where the question asks about the present.
-    """
-    ending = text.rstrip()
-    if "。" in ending[:-1] and VERB_STEM.search(ending):
-        return True
-    is_present = PRESENT_QUESTION.search(question) is not None
-    return is_present and len(ending) >= SHORTEST_ATTRIBUTE and PAST_TENSE.search(ending) is not None
-
-
-@lru_cache
-def end_pattern(language: str, place: str) -> re.Pattern[str]:
-    return re.compile(bound_ending(language, place), re.IGNORECASE)
-
-
-@lru_cache
-def lower_end_pattern(language: str, place: str) -> re.Pattern[str]:
-    return compile_for_lower(bound_ending(language, place))
-
-
-def bound_ending(language: str, place: str) -> str:
-    """Whole words only, in scripts with spaces between words."""
-    boundary = r"(?<![\w'’])" if language not in UNSPACED_LANGUAGES else ""
-    return rf"{boundary}(?:{join_phrases(language, 'sentence', place)})\Z"

@@ -1,28 +1,34 @@
-"""A whole run from Python, with the settings of ``persqa run`` as arguments."""
+"""A whole run from Python, with the settings of ``persqa run`` as arguments, and a stream of answers about rows."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import httpx2
+
 from persqa_client.api.argument_errors import (
+    IN_GROUPS,
     NO_ARGUMENTS,
     Place,
     errors_by_arguments,
     explains_arguments,
     word_message,
 )
-from persqa_client.api.arguments import as_list, find_inputs, list_endpoints, read_path_of
-from persqa_client.config import UNKNOWN_MODEL, Endpoint
+from persqa_client.api.arguments import as_list, check_rows, find_inputs, list_endpoints, read_path_of
+from persqa_client.api.client import PersQAClient
+from persqa_client.config import UNKNOWN_MODEL, Endpoint, Limits, Recipe, Sampling
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.memory_pictures import Picture, Rows, is_lone_picture
 from persqa_client.inputs.opening import open_inputs
 from persqa_client.inputs.sources import InMemorySource, Source
+from persqa_client.outcomes import Outcome
 from persqa_client.probing.only_model import add_model, lacks_model
 from persqa_client.run.background import Monitor, call_blocking, execute_blocking
 from persqa_client.run.progress import OnProgress, check_callback, report_run
@@ -30,7 +36,17 @@ from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
 from persqa_client.run.settings import ENDPOINT_FLAGS, RunSettings, UuidChoice, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
-from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, RowLayoutChoice
+from persqa_client.task_groups import InnerGenerator
+from persqa_client.types import (
+    AnswerStyle,
+    BadRow,
+    BoxFormat,
+    BoxMode,
+    OutputStyle,
+    QuestionLanguage,
+    Row,
+    RowLayoutChoice,
+)
 
 # Arguments that are no settings of the run.
 NO_SETTINGS = frozenset({"rows", "output", "on_progress", "progress"})
@@ -54,6 +70,7 @@ def generate(
     output_key: str = "pers_qa",
     row_layout: RowLayoutChoice = "auto",
     image_root: str | Path | None = None,
+    confine_images: bool = False,
     output_style: OutputStyle = "qa",
     paths: Literal["as-given", "absolute", "relative"] | None = None,
     details: bool = False,
@@ -141,6 +158,7 @@ def generate(
     image_key, output_key: fields with the images, and for the answer.
     row_layout: ``"fields"`` does not ask the questions in the messages or conversations of a trainer's file.
     image_root: folder of relative image paths; None: the input's folder, then the working directory.
+    confine_images: refuse images outside of these folders, also by links.
     output_style: question and answer, or the answer only. paths: how image paths are written; None: as given.
     details: also add what was sent and received. limit: stop after this many rows.
     shard: ``"3/16"``, the part of the rows to ask about.
@@ -214,6 +232,51 @@ def generate(
             settings = settings.with_endpoints(call_blocking(add_model(endpoints, settings.limits.timeout)))
         summary = execute_blocking(Run(settings, source), *choose_monitors(on_progress, shows_bar=progress))
     return word_summary(summary, place)
+
+
+@explains_arguments("stream", IN_GROUPS)
+def stream(
+    rows: Rows,
+    endpoint: Endpoint | Sequence[Endpoint],
+    *,
+    sampling: Sampling | None = None,
+    limits: Limits | None = None,
+    recipe: Recipe | None = None,
+    image_root: str | Path | None = None,
+    probes: bool = True,
+    uuid: bool | UuidChoice = "auto",
+    http_client: httpx2.AsyncClient | None = None,
+    on_progress: OnProgress | None = None,
+    progress: bool = False,
+) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
+    """Opens a client for the endpoint, and closes it after the last row.
+
+    The arguments are those of ``PersQAClient``; see ``PersQAClient.stream`` for the rows.
+    """
+    check_rows(rows)
+    check_callback(on_progress)
+    client = PersQAClient(
+        endpoint,
+        sampling=sampling,
+        limits=limits,
+        recipe=recipe,
+        image_root=image_root,
+        probes=probes,
+        uuid=uuid,
+        http_client=http_client,
+    )
+    return stream_and_close(client, rows, on_progress, progress)
+
+
+async def stream_and_close(
+    client: PersQAClient, rows: Rows, on_progress: OnProgress | None, progress: bool
+) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
+    async with (
+        client,
+        aclosing(InnerGenerator(client.stream(rows, on_progress=on_progress, progress=progress))) as answers,
+    ):
+        async for answer in answers:
+            yield answer
 
 
 def open_rows(rows: object, inputs: Sequence[str | Path], settings: RunSettings) -> Source:

@@ -226,14 +226,23 @@ def describe_failed_export(error: object, exit_code: int) -> dict[str, Any]:
     return {"version": __version__, "state": state, "exit_code": exit_code, "reason": reason}
 
 
+def describe_failed(count: int) -> str:
+    if not count:
+        return ""
+    return f"; {count:,} of them {'the answer of a failed question' if count == 1 else 'answers of failed questions'}"
+
+
 def describe_decisions(counts: dict[str, int]) -> list[str]:
     lines = []
     names = {"accept": "accepted", "edit": "edited", "reject": "rejected"}
     applied = [f"{name} {counts[kind]:,}" for kind, name in names.items() if kind in counts]
     if applied:
-        lines.append(f"Decided by hand: {', '.join(applied)}.")
+        failed = describe_failed(counts.get("failed", 0))
+        lines.append(f"Decided by hand: {', '.join(applied)}{failed}.")
     if stale := counts.get("stale"):
         lines.append(f"{count_of(stale, 'stale decision')} not applied: the answers are others by now.")
     if left := counts.get("not_accepted"):
-        lines.append(f"{count_of(left, 'decision')} not applied: an export has no answers of failed questions.")
+        lines.append(
+            f"{count_of(left, 'decision')} not applied: the run does not have these answers, or their details."
+        )
     return lines

@@ -76,6 +76,7 @@ def run(
     output_key: flag.OutputKey = "pers_qa",
     row_layout: flag.RowLayout = "auto",
     image_root: flag.ImageRoot = None,
+    confine_images: flag.ConfineImages = False,
     output_style: flag.Style = "qa",
     paths: flag.Paths = None,
     details: flag.Details = False,

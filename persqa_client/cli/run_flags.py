@@ -103,6 +103,13 @@ ImageRoot = Annotated[
         help="Folder of relative image paths; default: the input's folder, then the working directory.",
     ),
 ]
+ConfineImages = Annotated[
+    bool,
+    files_option(
+        "--confine-images",
+        help="Refuse images outside of --image-root, or of its default folders, also by links and '..'.",
+    ),
+]
 Style = Annotated[OutputStyle, files_option(help="Question and answer, or the answer only.")]
 Paths = Annotated[
     Literal["as-given", "absolute", "relative"] | None,

@@ -173,10 +173,17 @@ class ChatRequest(httpx2.Request):
 
 
 class ReceivedResponse(httpx2.Response):
-    """A 200 whose body has been received and is not encoded. It has aiohttp's headers, which are faster."""
+    """A 200 whose body has been received and is not encoded. It has aiohttp's headers, which are faster.
 
-    def __init__(self, headers: Mapping[str, str], content: bytes) -> None:
-        super().__init__(200, stream=httpx2.ByteStream(b""))
+    What httpx2 sets for each response, such as a stream to read it from, is the same for all of these.
+    """
+
+    status_code = 200
+    is_closed = is_stream_consumed = True
+    next_request = None
+
+    def __init__(self, request: httpx2.Request, headers: Mapping[str, str], content: bytes) -> None:
+        self._request = request
         self.headers = headers  # type: ignore[assignment]
         self._received = content
 
@@ -186,6 +193,9 @@ class ReceivedResponse(httpx2.Response):
 
     async def aread(self) -> bytes:
         return self._received
+
+    async def aclose(self) -> None:
+        pass
 
     def raise_for_status(self) -> ReceivedResponse:
         return self
@@ -235,7 +245,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         if is_event_stream(response.headers):
             reply = make_response(response, stream=ResponseStream(response))
         elif response.status == 200 and "Content-Encoding" not in response.headers:
-            reply = ReceivedResponse(response.headers, await response.read())
+            return ReceivedResponse(request, response.headers, await response.read())
         else:
             reply = make_response(response, content=await response.read())
         reply.request = request

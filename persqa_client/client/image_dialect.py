@@ -53,6 +53,8 @@ SUSPICIOUS_SIZE = 900_000
 CLOSE = 1.15
 # Refusals of one request's images after which they are reduced in large steps.
 MAX_SMALL_STEPS = 3
+# The form of all images at most endpoints.
+UNCHANGED = ImageForm()
 
 
 @dataclass(slots=True)
@@ -105,7 +107,8 @@ class ImageDialect:
 
     @property
     def form(self) -> ImageForm:
-        return ImageForm(self._refused_types, self.size_limit.target())
+        target = self.size_limit.target()
+        return ImageForm(self._refused_types, target) if self._refused_types or target is not None else UNCHANGED
 
     def untested_types(self, images: Collection[EncodedImage]) -> frozenset[str]:
         return frozenset(image.media_type for image in images) - self.accepted_types
@@ -156,7 +159,7 @@ class RequestImages:
         self.current = images
         self._originals = images
         self._dialect = dialect
-        self._form = ImageForm()
+        self._form = UNCHANGED
         self._started = dialect.answers
         # Number of refusals as too large, and the smallest refused size.
         self._refusals = 0
@@ -183,15 +186,15 @@ class RequestImages:
                 self._is_exhausted = True
             if not self._is_exhausted:
                 self._refusal = None
-        elif self._follows_dialect:
-            await self._use(self._dialect.form)
+        elif self._follows_dialect and (form := self._dialect.form) is not self._form:
+            await self._use(form)
         return self.current != before
 
     @property
     def is_outdated(self) -> bool:
         """Whether the endpoint has refused such images since they were prepared, so that ``prepare`` changes them."""
         form = self._dialect.form
-        if form == self._form or self._is_exhausted or not self._follows_dialect:
+        if form is self._form or form == self._form or self._is_exhausted or not self._follows_dialect:
             return False
         return bool(self._missed_types) or (form.max_bytes is not None and total_size(self.current) > form.max_bytes)
 

@@ -112,7 +112,8 @@ def _as_object(value: Any) -> Json:
 def _join_thoughts(message: Json) -> str:
     """The first field with reasoning: servers send the same text under two names."""
     for name in REASONING_FIELDS:
-        value = message.get(name)
+        if not (value := message.get(name)):
+            continue
         text = value if isinstance(value, str) else _join_parts(value) if isinstance(value, list) else ""
         if text:
             return text

@@ -24,7 +24,13 @@ import httpx2
 from openai import APIStatusError, AsyncOpenAI, Omit
 from openai._models import FinalRequestOptions
 
-from persqa_client.client.aiohttp_transport import AiohttpTransport, ChatRequest, find_proxy, make_tls_context
+from persqa_client.client.aiohttp_transport import (
+    AiohttpTransport,
+    ChatRequest,
+    ReceivedResponse,
+    find_proxy,
+    make_tls_context,
+)
 from persqa_client.client.authentication import KEY_BACKOFF, KeySource, find_authentication
 from persqa_client.client.classify import classify_response
 from persqa_client.client.failed_reply import AttemptContext, quote_server_message
@@ -115,6 +121,12 @@ class ChatOpenAI(AsyncOpenAI):
         if self.transport is not None and isinstance(request, ChatRequest):
             return await self.transport.send_chat(request)
         return await super()._send_request(request, stream=stream, **settings)
+
+    async def _process_response(self, *, response: httpx2.Response, **settings: Any) -> Any:
+        """Nothing in a received response is left to be parsed by the SDK."""
+        if isinstance(response, ReceivedResponse):
+            return response
+        return await super()._process_response(response=response, **settings)
 
 
 class Client(AbstractAsyncContextManager["Client"]):

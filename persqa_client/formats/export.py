@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from persqa_client import __version__
 from persqa_client.errors import SettingsError
-from persqa_client.formats.data_files import DataFiles
+from persqa_client.formats.data_files import DataFiles, PairFiles
 from persqa_client.formats.export_target import (
     OTHER_SUFFIXES,
     SINGLE_FILE,
@@ -29,14 +29,13 @@ from persqa_client.formats.export_target import (
 )
 from persqa_client.formats.grouping import RowGrouping, group_rows
 from persqa_client.formats.layout import PackedFormat, PictureChoice, RowFiles
-from persqa_client.formats.pair_files import PairFiles
 from persqa_client.formats.pictures import FOLDER, PictureSettings, PictureWriter
 from persqa_client.formats.registry import FORMATS, PACKED_FORMATS, AnyFormat
 from persqa_client.formats.row_maker import Decide, RowMaker
 from persqa_client.formats.splits import Split
 from persqa_client.inputs.own_exports import TOOL
 from persqa_client.records.data_record import DataRecord
-from persqa_client.records.record_decisions import RecordDecisions
+from persqa_client.records.record_decisions import FAILED, RecordDecisions
 from persqa_client.records.run_records import RecordedRun, open_recorded_runs
 from persqa_client.types import Json
 
@@ -158,18 +157,19 @@ def export_runs(
     decisions = RecordDecisions([run.output for run in runs] if decide is None else [])
     grouping = None
     if settings.split is not None:
-        rows = number_rows(iter_rows(runs), "group", on_step)
+        rows = number_rows(iter_rows(runs, decisions), "group", on_step)
         grouping, report.near_duplicates = group_rows(settings.split, rows, partial(on_step, "compare"))
     licence = (read_description(settings.target) or {}).get("licence", "")
     with open_target(settings.target) as folder:
         pictures = PictureWriter(
             PictureSettings(choice, settings.target, format.limits, settings.sent, settings.absolute), folder
         )
-        rows = number_rows(iter_rows(runs), "write", on_step)
+        rows = number_rows(iter_rows(runs, decisions), "write", on_step)
         maker = RowMaker(format, pictures, decide or decisions.apply, report.leave_out)
         files = write_data_rows(folder, rows, settings, maker, grouping)
         report.files = count_file_rows(files, settings.target)
         report.decisions = decisions.count()
+        report.failed -= report.decisions.get(FAILED, 0)
         if not report.row_count:
             raise SettingsError(describe_nothing(report))
         report.picture_files = pictures.file_count
@@ -182,10 +182,15 @@ def export_runs(
     return report
 
 
-def iter_rows(runs: Sequence[RecordedRun]) -> RunRows:
+def iter_rows(runs: Sequence[RecordedRun], decisions: RecordDecisions) -> RunRows:
+    """Of each run the accepted answers, then those of failed questions that somebody accepted or edited."""
     for run in runs:
         for record in run.iter_records():
             yield record, run
+        if decisions.are_about(run.output):
+            for record in run.iter_rejected():
+                if decisions.accepts(record, run.output):
+                    yield record, run
 
 
 def number_rows(rows: RunRows, stage: Stage, on_step: Callable[[Stage, int], None]) -> RunRows:

@@ -17,14 +17,13 @@ from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
+from persqa_client.config import DEFAULT_MAX_PIXELS
 from persqa_client.errors import RowError
 from persqa_client.formats.layout import PictureChoice, PictureLimits, RowPicture
-from persqa_client.formats.sent_pictures import SentForm
 from persqa_client.images.fetched_files import is_fetchable, name_of_url
 from persqa_client.images.formats import IMAGE_SUFFIXES, detect_format
-from persqa_client.images.headers import HEAD_BYTES
 from persqa_client.images.members import name_member, parse_member
-from persqa_client.images.prepare import load_image
+from persqa_client.images.prepare import HEAD_BYTES, load_image
 from persqa_client.images.references import (
     DATA_URI,
     NamedErrors,
@@ -35,6 +34,7 @@ from persqa_client.images.references import (
     read_reference,
 )
 from persqa_client.storage.durable import write_error
+from persqa_client.types import BoxMark
 
 FOLDER = "images"
 # The file system, the rows' JSON and the consumers' marks take other characters in various ways.
@@ -62,6 +62,19 @@ class PictureSettings:
     limits: PictureLimits
     sent: bool = False
     absolute: bool = False
+
+
+class SentForm(NamedTuple):
+    """In which size and with which boxes the pictures of a row were sent.
+
+    ``marks``: of each image of the row, from the first on; the others have none.
+    """
+
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    marks: tuple[BoxMark | None, ...] = ()
+
+    def get_mark(self, number: int) -> BoxMark | None:
+        return self.marks[number] if number < len(self.marks) else None
 
 
 class PreparedPicture(NamedTuple):

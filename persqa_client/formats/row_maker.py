@@ -9,9 +9,11 @@ from pathlib import Path
 from persqa_client.errors import RowError
 from persqa_client.formats.image_marks import remove_own_marks
 from persqa_client.formats.layout import Character, ExportRow, PackedFormat
-from persqa_client.formats.pictures import PictureWriter
+from persqa_client.formats.pictures import PictureWriter, SentForm
 from persqa_client.formats.registry import AnyFormat
-from persqa_client.formats.sent_pictures import SentForm, find_sent_form, remove_box
+from persqa_client.inputs.subjects import SubjectFields
+from persqa_client.json_members import replace_value
+from persqa_client.jsonl import load_object
 from persqa_client.records.data_record import DataRecord
 from persqa_client.records.run_records import RecordedRun
 
@@ -73,3 +75,24 @@ class RowMaker:
 
 def find_mark(record: DataRecord, marks: Sequence[str]) -> str | None:
     return next((mark for mark in marks if mark in record.question or mark in record.answer), None)
+
+
+def remove_box(record: DataRecord, run: RecordedRun) -> DataRecord:
+    """The line without the box, because that of a picture as it was sent is drawn or is the whole picture."""
+    if record.source is None or run.identity.get("box") is None:
+        return record
+    line = replace_value(record.source.line, (run.identity.get("box-key", "box"),), None)
+    return replace(record, source=record.source._replace(line=line))
+
+
+def find_sent_form(record: DataRecord, run: RecordedRun) -> SentForm:
+    """Raises RowError (``box_invalid``) if the line no longer has the box that was asked about."""
+    max_pixels = run.identity.get("max-pixels")
+    form = SentForm(max_pixels) if isinstance(max_pixels, int) else SentForm()
+    mode = run.identity.get("box")
+    if mode is None or record.source is None:
+        return form
+    fields = SubjectFields(
+        box=run.identity.get("box-key", "box"), box_format=run.identity.get("box-format", "xyxy"), box_mode=mode
+    )
+    return form._replace(marks=fields.parse_marks(load_object(record.source.line), len(record.images)))

@@ -9,7 +9,8 @@ from persqa_client.errors import RowError
 from persqa_client.formats.layout import FILE_CHOICES, Layout
 from persqa_client.formats.row_members import read_id, read_string
 from persqa_client.inputs.rows import parse_images
-from persqa_client.jsonl import dump_compact, load_object, replace_value
+from persqa_client.json_members import replace_value
+from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.records.data_record import DataRecord, SourceLine
 from persqa_client.storage.records import CONVERSATION_KEYS, place_question
 from persqa_client.types import Json

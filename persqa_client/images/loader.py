@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
@@ -17,7 +18,6 @@ from cachetools import FIFOCache, LRUCache, cached
 
 from persqa_client.errors import RowError
 from persqa_client.images.decode import convert_image
-from persqa_client.images.page_cache import read_cached_file
 from persqa_client.images.prepare import SourceImage, parse_image, read_image
 from persqa_client.images.references import FileVersion, get_file_version
 from persqa_client.types import BoxMark, EncodedImage, FileStamp, LoadedImage
@@ -28,6 +28,8 @@ MAX_KNOWN_FILES = 8_192
 # A digest of the file's content, and the box that is drawn or cut.
 ImageKey = tuple[bytes, BoxMark | None]
 MarkedVersion = tuple[FileVersion, BoxMark | None]
+# Larger files are not read in the event loop: they would block it for a millisecond or more.
+MAX_CACHED_BYTES = 1_000_000
 
 
 def make_image_key(source: SourceImage, max_pixels: int, mark: BoxMark | None) -> ImageKey:
@@ -279,3 +281,24 @@ def divide_bytes(sizes: Sequence[int], total: int) -> int:
             return share // step * step
         left -= size
     return total
+
+
+def read_cached_file(path: str, size: int) -> bytes | None:
+    """The content of a small regular file if the system has it in its page cache, else None. Does not wait for a disk.
+
+    Also None if the file cannot be read, has another size, or the system does not say what it has cached.
+    """
+    if not hasattr(os, "RWF_NOWAIT") or not 0 < size <= MAX_CACHED_BYTES:
+        return None
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            # Small files are read ahead as a whole: if these bytes are cached, the others are.
+            for offset in (size - 1, size // 2, 0):
+                os.preadv(file, [bytearray(1)], offset, os.RWF_NOWAIT)
+            data = os.read(file, size + 1)
+        finally:
+            os.close(file)
+    except OSError:
+        return None
+    return data if len(data) == size else None

@@ -1,16 +1,25 @@
 """Pictures inside of files of many rows, named by the file and the place in it.
 
 ``photos.parquet#images/17/1`` is the first picture of row 17 in the column ``images``; the same holds for ``.arrow``
-files of Hugging Face's ``datasets``. ``shard.tar#000017.jpg`` is a file in an archive.
+files of Hugging Face's ``datasets``. ``shard.tar#000017.jpg`` is a file in an archive. What is open stays open for a
+while, because neighbours follow.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Literal, NamedTuple
+import tarfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, BinaryIO, Literal, NamedTuple, Protocol
+
+from cachetools import LRUCache
 
 from persqa_client.errors import RowError
+from persqa_client.extras import import_extra
+from persqa_client.images.tar_archives import TAR_ERRORS, is_compressed_archive, open_archive
 
 MEMBER = re.compile(r"(?P<file>.+?\.(?P<kind>parquet|arrow|tar|tar\.gz|tgz))#(?P<name>.+)", re.IGNORECASE | re.DOTALL)
 CELL = re.compile(r"(?P<column>.+)/(?P<row>[0-9]{1,18})/(?P<number>[0-9]{1,9})", re.DOTALL)
@@ -18,6 +27,11 @@ CELL = re.compile(r"(?P<column>.+)/(?P<row>[0-9]{1,18})/(?P<number>[0-9]{1,9})",
 ASSUMED_BYTES = 1_000_000
 
 Kind = Literal["parquet", "arrow", "tar", "gz"]
+# Row groups, files or archives that are open at the same time.
+MAX_OPEN = 4
+# Files whose places are known without reading the archive again, and bytes kept of an archive that is compressed.
+MAX_KNOWN = 65_536
+KEPT_BYTES = 32_000_000
 
 
 class Member(NamedTuple):
@@ -74,3 +88,132 @@ def parse_cell(name: str) -> Cell:
 
 def missing_member_error(name: str, reason: str) -> RowError:
     return RowError("image_missing", f"does not exist: its file has no {name!r} ({reason}).")
+
+
+class PictureReader(Protocol):
+    """Reads pictures of one file, and is closed by the collector."""
+
+    def read(self, name: str) -> Picture: ...
+
+
+class OpenReaders:
+    """Keeps the readers used last. Thread-safe; each reader is used by one thread at a time."""
+
+    def __init__(self, size: int = MAX_OPEN) -> None:
+        self._lock = threading.Lock()
+        self._readers: LRUCache[tuple[Any, ...], tuple[threading.Lock, PictureReader]] = LRUCache(size)
+
+    def read(self, key: tuple[Any, ...], open_reader: Callable[[], PictureReader], name: str) -> Picture:
+        with self._lock:
+            found = self._readers.get(key)
+            if found is None:
+                found = self._readers[key] = (threading.Lock(), open_reader())
+        lock, reader = found
+        with lock:
+            return reader.read(name)
+
+
+OPEN_READERS = OpenReaders()
+
+
+def load_member(path: str, status: os.stat_result, member: Member) -> Picture:
+    """``path``: where the file lies. Raises RowError and OSError, and SettingsError if a package is missing."""
+    key: tuple[str | int, ...] = (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if member.kind in ("tar", "gz"):
+        try:
+            return OPEN_READERS.read(key, lambda: TarPictures(path), member.name)
+        except TAR_ERRORS as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise RowError("image_unreadable", f"cannot be read: its archive is broken ({error}).") from error
+    import_extra("pyarrow", "parquet", f"a picture in a file .{member.kind}")
+    from persqa_client.images import arrow_pictures
+
+    cell = parse_cell(member.name)
+    try:
+        if member.kind == "arrow":
+            return OPEN_READERS.read(key, lambda: arrow_pictures.ArrowPictures(path), member.name)
+        group = arrow_pictures.find_group(path, key, cell.row)
+        key = (*key, cell.column, group)
+        return OPEN_READERS.read(key, lambda: arrow_pictures.GroupPictures(path, cell.column, group), member.name)
+    except arrow_pictures.ARROW_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = str(error).partition("\n")[0]
+        raise RowError("image_unreadable", f"cannot be read: its file is broken ({reason}).") from error
+
+
+class TarPictures:
+    """Reads files of an archive in any order, and fast in the order of the archive."""
+
+    def __init__(self, path: str, *, max_kept: int = KEPT_BYTES) -> None:
+        self._path = path
+        self._max_kept = max_kept
+        self._file: BinaryIO | None = None
+        self._open()
+
+    def __del__(self) -> None:
+        self._close()
+
+    def _restart(self) -> None:
+        self._close()
+        self._open()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _open(self) -> None:
+        self._file = open(self._path, "rb")  # noqa: SIM115 # open as long as it is used
+        # In a compressed archive, going back means to decompress it again.
+        self._is_compressed = is_compressed_archive(self._file)
+        self._archive = open_archive(self._file)
+        self._known: OrderedDict[str, tarfile.TarInfo] = OrderedDict()
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self.kept_bytes = 0
+        self._is_begun = False
+
+    def read(self, name: str) -> Picture:
+        """Raises RowError if there is no such file, and TAR_ERRORS."""
+        data = self._find(name)
+        if data is None and self._is_begun:
+            self._restart()
+            data = self._find(name)
+        if data is None:
+            raise missing_member_error(name, "check the name")
+        return Picture(data)
+
+    def _find(self, name: str) -> bytes | None:
+        if name in self._kept:
+            return self._kept[name]
+        if name in self._known:
+            return self._extract(self._known[name])
+        while (entry := self._archive.next()) is not None:
+            self._is_begun = True
+            # The archive would keep all that it has seen.
+            self._archive.members = []  # type: ignore[attr-defined]
+            if not entry.isfile():
+                continue
+            is_found = entry.name == name
+            if self._is_compressed:
+                data = self._keep(entry)
+            else:
+                self._known.setdefault(entry.name, entry)
+                if len(self._known) > MAX_KNOWN:
+                    self._known.popitem(last=False)
+                data = self._extract(entry) if is_found else b""
+            if is_found:
+                return data
+        return None
+
+    def _extract(self, entry: tarfile.TarInfo) -> bytes:
+        file = self._archive.extractfile(entry)
+        return b"" if file is None else file.read()
+
+    def _keep(self, entry: tarfile.TarInfo) -> bytes:
+        data = self._extract(entry)
+        self._kept[entry.name] = data
+        self.kept_bytes += len(data)
+        while self.kept_bytes > self._max_kept and len(self._kept) > 1:
+            self.kept_bytes -= len(self._kept.popitem(last=False)[1])
+        return data

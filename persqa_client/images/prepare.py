@@ -6,12 +6,14 @@ metadata. Other images are decoded and re-encoded.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
 import stringzilla
 
@@ -26,7 +28,10 @@ from persqa_client.images.containers import (
     is_raw_photo,
 )
 from persqa_client.images.decode import (
+    DECODER_ERRORS,
+    OPENERS,
     check_dimensions,
+    decoder_errors,
     describe_other_image,
     fit_size,
     reencode_image,
@@ -44,7 +49,7 @@ from persqa_client.images.formats import (
 from persqa_client.images.heif import check_heif
 from persqa_client.images.jpeg import strip_jpeg
 from persqa_client.images.png import strip_png
-from persqa_client.images.references import NamedErrors, read_reference
+from persqa_client.images.references import MAX_FILE_BYTES, FileVersion, NamedErrors, get_file_version, read_reference
 from persqa_client.images.webp import strip_webp
 from persqa_client.types import BoxMark, EncodedImage
 
@@ -61,6 +66,10 @@ COMPLETENESS_CHECKS: dict[str, Callable[[bytes], None]] = {
     "AVIF": check_heif,
     "HEIC": check_heif,
 }
+# Formats whose header shows whether an image can be sent. TIFFs may be raw photos.
+PLAIN_FORMATS = frozenset({"JPEG", "PNG", "GIF", "BMP", "WEBP"})
+# Bytes that show a format.
+HEAD_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -175,3 +184,42 @@ def strip_metadata(data: bytes, format: str) -> StrippedImage | None:
         raise raw_photo_error()
     COMPLETENESS_CHECKS[format](data)
     return None
+
+
+class PictureSize(NamedTuple):
+    # Of the file.
+    bytes: int
+    # In pixels, before it is turned upright or reduced.
+    width: int
+    height: int
+
+
+def measure_picture(reference: str, roots: Sequence[Path]) -> PictureSize:
+    """Reads the whole file only if its header does not suffice.
+
+    A plain file that is cut off later is not noticed. Raises RowError like ``read_image``. Blocks.
+    """
+    version = get_file_version(reference, roots)
+    size = None if version is None or version.size > MAX_FILE_BYTES else read_picture_header(version)
+    if size is not None:
+        with NamedErrors(reference):
+            check_dimensions(size.width, size.height, "")
+        return size
+    source = read_image(reference, roots)
+    with NamedErrors(reference), decoder_errors(source.format):
+        opened = OPENERS[source.format](io.BytesIO(source.data))
+    return PictureSize(len(source.data) if version is None else version.size, *opened.size)
+
+
+def read_picture_header(version: FileVersion) -> PictureSize | None:
+    """None if the header does not show the size of an image that can be sent."""
+    try:
+        with open(version.path, "rb") as file:
+            format = detect_format(file.read(HEAD_BYTES))
+            if format not in PLAIN_FORMATS:
+                return None
+            file.seek(0)
+            opened = OPENERS[format](file)  # type: ignore[arg-type]
+            return PictureSize(version.size, *opened.size)
+    except (*DECODER_ERRORS, RowError):
+        return None

@@ -21,10 +21,10 @@ from urllib.parse import unquote, unquote_to_bytes
 import pybase64
 
 from persqa_client.errors import RowError, StorageError
+from persqa_client.images.confined_roots import ConfinedRoots
 from persqa_client.images.fetched_files import find_fetched, is_fetchable, is_fetched_folder
 from persqa_client.images.formats import detect_format
-from persqa_client.images.member_readers import load_member
-from persqa_client.images.members import ASSUMED_BYTES, parse_member
+from persqa_client.images.members import ASSUMED_BYTES, load_member, parse_member
 from persqa_client.suggestions import find_similar_path
 
 # Larger files are not read. 200 million pixels with 16 bits per channel fit.
@@ -99,10 +99,8 @@ def get_file_version(reference: str, roots: Sequence[Path]) -> FileVersion | Non
     if DATA_URI.match(reference):
         return None
     try:
-        found = find_path(parse_local_path(reference), roots)
-    except RowError:
-        found = find_fetched(reference, roots)
-    except (OSError, ValueError):
+        found = find_path(locate_reference(reference, roots), roots)
+    except (RowError, OSError, ValueError):
         return None
     if found is None or not stat.S_ISREG(found[1].st_mode):
         return None
@@ -121,6 +119,8 @@ def estimate_reference_size(reference: str, roots: Sequence[Path]) -> int:
 
 def parse_local_path(reference: str) -> str:
     """Raises RowError ``image_remote`` for other URLs."""
+    if ":" not in reference:  # as in most rows, for each of which this is called several times
+        return reference
     if url := FILE_URL.fullmatch(reference):
         if (url["host"] or "localhost").lower() != "localhost":
             host = describe_reference(url["host"])
@@ -138,8 +138,7 @@ def locate_reference(reference: str, roots: Sequence[Path]) -> str:
     try:
         return parse_local_path(reference)
     except RowError:
-        found = find_fetched(reference, roots)
-        if found is None:
+        if (found := find_fetched(reference, roots)) is None:
             raise
         return found[0]
 
@@ -162,14 +161,21 @@ def _is_path(reference: str) -> bool:
 def find_path(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
     """The first existing candidate.
 
-    Raises OSError for other errors than absence, so that a file in a later root does not replace an unreadable one.
+    Raises OSError for other errors than absence, so that a file in a later root does not replace an unreadable one, and
+    RowError for a path that leaves ConfinedRoots.
     """
+    return find_candidate(path, roots) or find_other_form(path, roots)
+
+
+def find_candidate(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
     for candidate in list_candidates(path, roots):
+        if isinstance(roots, ConfinedRoots):
+            roots.check(candidate)
         try:
             return candidate, os.stat(candidate)
         except (FileNotFoundError, NotADirectoryError):
             continue
-    return find_other_form(path, roots)
+    return None
 
 
 def list_candidates(path: str, roots: Sequence[Path]) -> list[str]:
@@ -188,14 +194,8 @@ def find_other_form(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_resu
     forms = [os.path.expanduser(path)] if path.startswith("~") else []
     if not path.isascii():
         forms += [unicodedata.normalize(form, path) for form in ("NFC", "NFD")]
-    for form in forms:
-        if form != path:
-            for candidate in list_candidates(form, roots):
-                try:
-                    return candidate, os.stat(candidate)
-                except (FileNotFoundError, NotADirectoryError):
-                    continue
-    return None
+    found = (find_candidate(form, roots) for form in forms if form != path)
+    return next(filter(None, found), None)
 
 
 def read_image_file(path: str, roots: Sequence[Path]) -> bytes:
@@ -237,7 +237,9 @@ def read_member_file(path: str, roots: Sequence[Path]) -> bytes:
     picture = load_member(*found, member)
     if picture.data is None and picture.path:
         # Its file only names another one. That is read once: the path of a path would be read without end.
-        other = find_path(picture.path, (Path(os.path.dirname(found[0])), *roots))
+        folder = Path(os.path.dirname(found[0]))
+        searched = roots.after(folder) if isinstance(roots, ConfinedRoots) else (folder, *roots)
+        other = find_path(picture.path, searched)
         if other is None:
             raise missing_file_error(picture.path, roots)
         with open(other[0], "rb", buffering=0) as file:

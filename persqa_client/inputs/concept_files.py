@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from persqa_client.errors import SettingsError
+from persqa_client.images.references import describe_reference
 from persqa_client.inputs.files import Record, RecordFileSource
 from persqa_client.inputs.made_rows import DESCRIPTION, OLD_ANSWER, fill_placeholder, find_tag_name
+from persqa_client.inputs.sources import BrokenLine
 from persqa_client.jsonl import dump_spaced, load_value, strip_marks
 from persqa_client.questions.tasks import find_first_tag
 from persqa_client.types import Json
@@ -35,11 +37,13 @@ STORE = "concept_dict"
 
 @dataclass(frozen=True, slots=True)
 class FileLayout:
-    """``reads`` says whether the object is of this layout; ``make_rows`` makes the rows without their images' key."""
+    """``reads`` says whether the object is of this layout. ``make_rows`` yields an image and its row without the image,
+    or what can't be made a row, which fails.
+    """
 
     name: str
     reads: Callable[[Json], bool]
-    make_rows: Callable[[Json], Iterator[tuple[str, Json]]]
+    make_rows: Callable[[Json], Iterator[tuple[str, Json] | BrokenLine]]
 
 
 def has_pairs(fields: Json) -> bool:
@@ -59,9 +63,16 @@ def read_question_pair(value: object) -> tuple[str, Any] | None:
     )
 
 
-def make_pair_rows(fields: Json) -> Iterator[tuple[str, Json]]:
+def make_pair_rows(fields: Json) -> Iterator[tuple[str, Json] | BrokenLine]:
     for image, value in fields.items():
-        for asked, answer in filter(None, map(read_question_pair, as_pairs(value))):
+        for number, pair in enumerate(as_pairs(value), 1):
+            found = read_question_pair(pair)
+            if found is None:
+                names = " or ".join(repr(asked) for asked, _ in PAIR_KEYS)
+                reason = f"pair {number} of {describe_reference(image)} has no text under {names}"
+                yield BrokenLine.make(dump_spaced({image: pair}), reason)
+                continue
+            asked, answer = found
             question = fill_placeholder(asked.strip())
             row: Json = {"question": question or None, "tag": find_first_tag(question), OLD_ANSWER: answer}
             yield image, {key: member for key, member in row.items() if member is not None}
@@ -77,7 +88,7 @@ def is_visual_question(value: object) -> bool:
     return isinstance(value, dict) and isinstance(value.get("question"), str) and "options" in value
 
 
-def make_visual_rows(fields: Json) -> Iterator[tuple[str, Json]]:
+def make_visual_rows(fields: Json) -> Iterator[tuple[str, Json] | BrokenLine]:
     for name, questions in fields.items():
         for image, value in questions.items():
             yield image, {**value, "question": fill_placeholder(value["question"]), "tag": name}
@@ -90,10 +101,12 @@ def is_store(fields: Json) -> bool:
     )
 
 
-def make_store_rows(fields: Json) -> Iterator[tuple[str, Json]]:
+def make_store_rows(fields: Json) -> Iterator[tuple[str, Json] | BrokenLine]:
     """Without questions, so that those of the bank are asked. The category is not one of a bank."""
     for tag, each in fields[STORE].items():
-        if isinstance(each, dict) and isinstance(each.get("image"), str):
+        if not isinstance(each, dict) or not isinstance(each.get("image"), str):
+            yield BrokenLine.make(dump_spaced({tag: each}), f"the character {tag!r} has no text under 'image'")
+        else:
             row: Json = {"tag": find_tag_name(tag) or tag, DESCRIPTION: each.get("info"), "class": each.get("category")}
             yield each["image"], {key: value for key, value in row.items() if value is not None}
 
@@ -126,11 +139,12 @@ class ConceptFileSource(RecordFileSource):
 
     def records(self, file: BinaryIO, offset: int) -> Iterator[Record]:
         file.seek(0)
-        for number, (image, row) in enumerate(self._make_rows(file.read()), 1):
+        for number, made in enumerate(self._make_rows(file.read()), 1):
             if number > offset:
-                yield Record(dump_spaced({self._image_key: [image], **row}), number, True)
+                line = made if isinstance(made, BrokenLine) else dump_spaced({self._image_key: [made[0]], **made[1]})
+                yield Record(line, number, True)
 
-    def _make_rows(self, data: bytes) -> Iterator[tuple[str, Json]]:
+    def _make_rows(self, data: bytes) -> Iterator[tuple[str, Json] | BrokenLine]:
         try:
             fields = load_value(strip_marks(data))
         except ValueError as error:

@@ -45,8 +45,12 @@ ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
 }
 MARK = "<image>"
-# In the first rows of Qwen-VL and ms-swift, the path stands in the text.
-MARKS = re.compile(r"<image>|(?:Picture \d+:\s*)?<img>([^<>]+)</img>")
+# In the first rows of Qwen-VL and ms-swift, the path stands in the text. MiniCPM-V's rows with several pictures name
+# each by a mark with its number (OpenBMB/MiniCPM-V, ``finetune/readme.md``).
+MARKS = re.compile(r"<image(?:_\d+)?>|(?:Picture \d+:\s*)?<img>([^<>]+)</img>")
+NUMBERED_MARK = re.compile(r"<image_\d+>")
+# Members of rows with something else than pictures.
+OTHER_MEDIA = {"videos": "a video", "video": "a video", "audios": "a sound", "audio": "a sound"}
 CHARACTERS = "extra"
 # XTuner's, beside the blocks of the pictures.
 CONTEXT_MARK = "<IMG_CONTEXT>"
@@ -91,6 +95,7 @@ class ConversationRows:
     def convert(self, line: bytes, fields: Json, image_key: str) -> bytes:
         if find_turns(fields) is None:
             return line
+        reject_other_media(fields)
         found = read_conversation(fields, image_key)
         question = found.question or ""
         members: Json = {"question": found.question, "tag": find_first_tag(question)}
@@ -100,6 +105,13 @@ class ConversationRows:
             return add_lacking_members(line, fields, members)
         members |= {"system": found.system, OLD_ANSWER: found.answer}
         return make_row(line, fields, found.keys, {image_key: list(found.images)} | members)
+
+
+def reject_other_media(fields: Json) -> None:
+    """Raises RowError: the question may be about what is not sent."""
+    for key, name in OTHER_MEDIA.items():
+        if fields.get(key) not in (None, "", []):
+            raise RowError("bad_line", f"it has {name} under {key!r}; only pictures are read")
 
 
 def find_character(characters: object, question: str) -> Json:
@@ -184,6 +196,8 @@ def find_named_pictures(fields: Json, image_key: str) -> tuple[str | None, tuple
     for key in dict.fromkeys((image_key, *PICTURE_KEYS)):
         value = fields.get(key)
         if value not in (None, "", []):
+            if isinstance(value, dict) and value and all(map(NUMBERED_MARK.fullmatch, value)):
+                value = list(value.values())
             values = value if isinstance(value, list) else [value]
             return key, tuple(read_picture(each, key) for each in values)
     return None, ()
@@ -230,14 +244,15 @@ def find_block_picture(block: Json) -> str | None:
     return None
 
 
-def place_pictures(named: tuple[str, ...], places: list[str | None]) -> tuple[str, ...]:
-    """The pictures in the order of their places, each of them once; those without any come first."""
+def place_pictures(named: tuple[str, ...], places: list[str | None], where: str = "the turns have") -> tuple[str, ...]:
+    """The pictures in the order of their places, each of them once; those without any come first.
+
+    ``where``: what has the marks, for the message of the RowError if they are not as many as the pictures.
+    """
     marks = places.count(None)
     if marks and marks != len(named):
         pictures = f"{len(named)} picture{'' if len(named) == 1 else 's'}"
-        raise RowError(
-            "bad_line", f"the turns have {marks} {MARK} mark{'' if marks == 1 else 's'}, and the row {pictures}"
-        )
+        raise RowError("bad_line", f"{where} {marks} {MARK} mark{'' if marks == 1 else 's'}, and the row {pictures}")
     following = iter(named)
     placed = tuple(next(following) if place is None else place for place in places)
     return tuple(dict.fromkeys((*(each for each in following if each not in placed), *placed)))

@@ -14,6 +14,7 @@ from persqa_client.images.references import ANY_URL, DATA_URI, describe_referenc
 from persqa_client.inputs.rows import find_wrapped_line, parse_images, parse_json, parse_line
 from persqa_client.inputs.sources import BrokenLine, Source
 from persqa_client.inputs.subjects import NO_FIELDS
+from persqa_client.inputs.tar_samples import KEY_FIELD
 from persqa_client.types import START_POSITION, BadRow
 
 # Rows that are looked at; those after the first are only read while none has the key.
@@ -23,8 +24,12 @@ FIRST_BYTES = 16 << 20
 # Rows that must fail for another reason than a missing key.
 MIN_PROBLEMS = 20
 NO_KEY = "\0"
-# Keys in a message.
-SHOWN_KEYS = 8
+# Of fields whose values are names.
+FIELD_CODES = frozenset({"bad_category", "bad_language"})
+# Keys in a message, and characters of each.
+SHOWN_KEYS, SHOWN_LENGTH = 8, 40
+# As many of one row, all of them with paths, are no fields.
+MANY_KEYS = 3
 
 
 def check_first_rows(source: Source, image_key: str, *, fetches: bool = False) -> None:
@@ -124,6 +129,8 @@ def find_problem(number: int, line: bytes, image_key: str, *, fetches: bool) -> 
     """Why the row fails because of its fields, those aside that say who the main character is."""
     row = parse_line(number, line, image_key=image_key, output_key=NO_KEY, subject=NO_FIELDS)
     if isinstance(row, BadRow):
+        if row.code in FIELD_CODES:
+            return f"{row.message.removesuffix('.')}, or rename the field if it means something else."
         return None if row.code in ("bad_line", "no_image") else row.message
     for reference in row.images:
         try:
@@ -148,16 +155,25 @@ def describe_missing_pictures(name: str, rows: FieldSurvey, image_key: str) -> s
         those = f"its rows under {rows.wrapped!r}"
         return f"The input {name} is one JSON object with {those}; save that list alone as a file."
     keys = list(rows.keys)
+    if keys == [KEY_FIELD]:
+        files = "the pictures of an archive are files with the suffix of an image, such as 000017.jpg"
+        return f"The input {name}: none of its first {rows.count} samples has a picture; {files}."
     if image_key in rows.keys:
         lack = f"the field {image_key!r} of its first rows has neither a path nor a list of paths"
     else:
-        shown = ", ".join(map(repr, keys[:SHOWN_KEYS])) + (", …" if len(keys) > SHOWN_KEYS else "")
+        shown = ", ".join(map(show_key, keys[:SHOWN_KEYS])) + (", …" if len(keys) > SHOWN_KEYS else "")
         those = "its row does not have" if rows.count == 1 else f"none of its first {rows.count} rows has"
         lack = f"{those} a field {image_key!r}, only {shown}" if shown else f"{those} any field"
     return f"The input {name}: {lack}; {advise(rows, image_key)}."
 
 
+def show_key(key: str) -> str:
+    return repr(key if len(key) <= SHOWN_LENGTH else f"{key[:SHOWN_LENGTH]}…")
+
+
 def advise(rows: FieldSurvey, image_key: str) -> str:
+    if rows.count == 1 and len(rows.keys) >= MANY_KEYS and all(map(FieldValues.are_references, rows.keys.values())):
+        return f"its values are paths of pictures: write a row with a field {image_key!r} for each of them"
     if (named := rows.find_key(FieldValues.are_references)) is not None:
         return f"the pictures seem to stand under {named!r}: add --image-key {named}"
     if (nested := rows.find_key(FieldValues.have_references_inside)) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from persqa_client.jsonl import add_member, remove_members
+from persqa_client.json_members import add_member, remove_members
 from persqa_client.questions.tags import parse_tag
 from persqa_client.types import Json
 

@@ -16,7 +16,6 @@ from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.references import ANY_URL
 from persqa_client.inputs.compressed import CompressedSource
 from persqa_client.inputs.concept_files import FILE_LAYOUTS, ConceptFileSource, find_file_layout
-from persqa_client.inputs.dataset_folders import find_dataset_files
 from persqa_client.inputs.dataset_info import is_dataset_info, list_data_set_files
 from persqa_client.inputs.detect import SUPPORTED_INPUTS, Detected, detect_input
 from persqa_client.inputs.files import FileSource
@@ -25,7 +24,7 @@ from persqa_client.inputs.json_values import JsonValuesSource
 from persqa_client.inputs.layouts import check_first_rows, iter_objects, looks_like_reference
 from persqa_client.inputs.listed import is_never_left_out
 from persqa_client.inputs.overlaps import describe_overlap, refuse_repeated_inputs
-from persqa_client.inputs.packed_files import ArrowSource, ParquetSource
+from persqa_client.inputs.packed_files import ArrowSource, ParquetSource, find_dataset_files
 from persqa_client.inputs.path_lists import PathListSource
 from persqa_client.inputs.patterns import (
     Matches,

@@ -1,16 +1,26 @@
-"""Files of rows with their pictures: Parquet, and Arrow files of Hugging Face's ``datasets``.
+"""Files of rows with their pictures: Parquet, and Arrow files of Hugging Face's ``datasets``; and folders of them.
 
 A row is written without the bytes of its pictures: ``photos.parquet#images/17/1`` stands for each
 (``images/members.py``). The bytes are read when the row is asked about.
+
+The folders:
+
+- ``save_to_disk`` writes ``dataset_info.json``, ``state.json`` and ``data-*.arrow``; of several splits, it writes
+  ``dataset_dict.json`` and a folder for each.
+- The Hub's data sets and our exports have ``data/*.parquet``. WebDataset has ``*.tar``.
 """
 
 from __future__ import annotations
 
 import base64
+import json
+import os
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+
+from natsort import natsorted, ns
 
 from persqa_client.errors import SettingsError
 from persqa_client.extras import import_extra
@@ -24,6 +34,11 @@ from persqa_client.types import Position
 BATCH_ROWS = 256
 KIND_NAMES = {"parquet": "a Parquet file", "arrow": "an Arrow file", "tar": "a tar archive"}
 SUFFIXES = {"parquet": ".parquet", "arrow": ".arrow", "tar": ".tar, .tar.gz or .tgz"}
+SPLITS = "dataset_dict.json"
+DATA_FOLDER = "data"
+PACKED_SUFFIXES = (".parquet", ".arrow", ".tar", ".tar.gz", ".tgz")
+# What ``datasets`` keeps beside its files.
+CACHE_PREFIX = "cache-"
 
 
 class PackedSource(FileSource):
@@ -178,3 +193,34 @@ def make_plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def find_dataset_files(folder: Path) -> list[Path]:
+    """In natural order. Raises SettingsError for several splits, which have the same names of files."""
+    if (folder / SPLITS).is_file():
+        names = list_splits(folder / SPLITS)
+        raise SettingsError(
+            f"The input {folder} has several splits ({', '.join(names)}); give the folder of one, such as "
+            f"{folder / names[0]}."
+        )
+    for place in (folder, folder / DATA_FOLDER):
+        if files := list_packed_files(place):
+            return files
+    return []
+
+
+def list_packed_files(folder: Path) -> list[Path]:
+    try:
+        names = [name for name in os.listdir(folder) if name.lower().endswith(PACKED_SUFFIXES)]
+    except OSError:
+        return []
+    names = [name for name in names if not name.startswith((".", CACHE_PREFIX))]
+    return [folder / name for name in natsorted(names, alg=ns.IGNORECASE)]
+
+
+def list_splits(path: Path) -> list[str]:
+    try:
+        splits = json.loads(path.read_text(encoding="utf-8"))["splits"]
+    except (OSError, ValueError, KeyError, TypeError):
+        splits = []
+    return [str(each) for each in splits] or ["train"]

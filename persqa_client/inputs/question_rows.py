@@ -7,6 +7,8 @@ The rules of their programs:
   box, as ``accu_reward_method`` says. Pictures have no marks in the text.
 - RAP-MLLM's test of recognition (Hoar012/RAP-MLLM 3c0c9c2, ``eval/recognition_test.json``): ``image`` is a path, and
   ``question`` has a mark and the tag.
+- Pairs for DPO (2U1/Qwen-VL-Series-Finetune, ``README.md``): ``image`` is a path or a list of them, ``prompt`` is the
+  question, with a mark for each, and ``chosen`` and ``rejected`` are answers.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import TypeGuard
 from persqa_client.inputs.conversations import MARK, place_pictures, remove_image_marks
 from persqa_client.inputs.made_rows import add_lacking_members, fill_placeholder, has_own_question
 from persqa_client.inputs.rows import parse_images
-from persqa_client.jsonl import replace_value
+from persqa_client.json_members import replace_value
 from persqa_client.questions.tasks import find_first_tag
 from persqa_client.types import Json
 
@@ -40,21 +42,35 @@ class RewardRows:
 
 
 class MarkedRows:
-    """The marks are removed from the question."""
+    """The marks are removed from the question. A prompt stays as it is, and its text becomes the question."""
 
     name = "marked"
     description = "questions with marks"
 
     def reads(self, fields: Json, image_key: str) -> bool:
-        return has_mark(fields.get("question")) and bool(fields.get(image_key))
+        return find_marked(fields) is not None and bool(fields.get(image_key))
 
     def convert(self, line: bytes, fields: Json, image_key: str) -> bytes:
-        if not has_mark(given := fields.get("question")):
+        key = find_marked(fields)
+        if key is None:
             return line
-        place_pictures(parse_images(fields, image_key), [None] * given.count(MARK))
+        given: str = fields[key]
+        place_pictures(parse_images(fields, image_key), [None] * given.count(MARK), "the question has")
         question = fill_placeholder(remove_image_marks(given))
-        line = replace_value(line, ("question",), question)
-        return add_lacking_members(line, fields, {"tag": find_first_tag(question)})
+        members: Json = {"tag": find_first_tag(question)}
+        if key == "question":
+            line = replace_value(line, ("question",), question)
+        else:
+            members["question"] = question or None
+        return add_lacking_members(line, fields, members)
+
+
+def find_marked(fields: Json) -> str | None:
+    """The member with the question and its marks. A prompt without answers may be a text of the user's own."""
+    if has_mark(fields.get("question")):
+        return "question"
+    is_pair = {"chosen", "rejected"} <= fields.keys() and fields.get("question") in (None, "")
+    return "prompt" if is_pair and has_mark(fields.get("prompt")) else None
 
 
 def has_mark(question: object) -> TypeGuard[str]:

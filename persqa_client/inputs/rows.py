@@ -10,16 +10,8 @@ from typing import Any
 from persqa_client.errors import RowError
 from persqa_client.inputs.sources import BrokenLine
 from persqa_client.inputs.subjects import TAG_FIELD, SubjectFields
-from persqa_client.jsonl import (
-    MAX_DEPTH,
-    cut_last_member,
-    dump_spaced,
-    encode_exactly,
-    find_repeated_key,
-    is_too_deep,
-    load_value,
-    strip_marks,
-)
+from persqa_client.json_members import cut_last_member, find_repeated_key
+from persqa_client.jsonl import MAX_DEPTH, dump_spaced, encode_exactly, is_too_deep, load_value, strip_marks
 from persqa_client.keys import mask_keys
 from persqa_client.questions.categories import parse_category, parse_language
 from persqa_client.questions.tags import parse_tag

@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,11 @@ class SubjectFields:
     box: str | None = None
     box_format: BoxFormat = "xyxy"
     box_mode: BoxMode = "drawn"
+    names: tuple[str, ...] = field(init=False)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(name for name in (self.tag, self.description, self.reference, self.box) if name is not None)
+    def __post_init__(self) -> None:
+        names = (self.tag, self.description, self.reference, self.box)
+        object.__setattr__(self, "names", tuple(name for name in names if name is not None))
 
     def parse_marks(self, fields: dict[str, Any], images: int) -> tuple[BoxMark | None, ...]:
         """Raises RowError (``box_invalid``), also for a row without the field, whose name may be misspelt."""
@@ -91,7 +92,7 @@ def find_folder_tag(reference: str, roots: Sequence[Path]) -> str:
 def locate_image(path: str, roots: Sequence[Path]) -> str:
     try:
         found = find_path(path, roots)
-    except (OSError, ValueError):
+    except (RowError, OSError, ValueError):
         found = None
     return found[0] if found is not None else list_candidates(expand_absent(path), roots or (Path(),))[0]
 

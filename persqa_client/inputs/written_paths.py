@@ -22,7 +22,8 @@ from persqa_client.images.references import (
     parse_local_path,
 )
 from persqa_client.inputs.rows import parse_images
-from persqa_client.jsonl import load_object, replace_texts
+from persqa_client.json_members import replace_texts
+from persqa_client.jsonl import load_object
 from persqa_client.types import BadRow, Row
 
 # What a user chooses; "resolvable" is for rows that are not the user's own: as "relative", but absolute paths stay.

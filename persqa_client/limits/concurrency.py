@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from math import inf
 
 from persqa_client.errors import Interrupted, PersQAError, RunStopped
@@ -143,12 +143,15 @@ class ConcurrencyLimit:
         """How many requests were refused in all, if many, and why the latest one was."""
         return self.admission.report.describe_total()
 
-    @asynccontextmanager
-    async def permit(self, *, retry: bool, alone: bool = False) -> AsyncIterator[Permit]:
+    def permit(self, *, retry: bool, alone: bool = False) -> HeldPermit:
         """Holds one permit, or with ``alone`` the only one. Raises Interrupted once the limit is closed.
 
         A RunStopped raised inside is also raised in all waiting requests.
         """
+        return HeldPermit(self, retry=retry, alone=alone)
+
+    async def acquire(self, *, retry: bool, alone: bool) -> Permit:
+        """Use ``permit``, which also releases it."""
         if self._closing.is_set():
             raise Interrupted
         self.admission.alone += alone
@@ -156,22 +159,22 @@ class ConcurrencyLimit:
             now = loop_time()
             seconds = self.admission.seconds_to_wait(now)
             if self._queue.first() is None and seconds <= 0:
-                in_use = self.admission.take(now)
-            else:
-                self._set_alarm(seconds)
-                in_use = await self._queue.wait(1, retry=retry or alone, on_cancel=lambda _: self._release())
-            permit = self.admission.start(in_use, loop_time())
-            try:
-                yield permit
-            except RunStopped as error:
-                self.reject_waiting(error)
-                raise
-            finally:
-                self._release(permit)
-        finally:
-            if alone:
-                self.admission.alone -= 1
-                self.wake_waiters()
+                return self.admission.start(self.admission.take(now), now)
+            self._set_alarm(seconds)
+            in_use = await self._queue.wait(1, retry=retry or alone, on_cancel=lambda _: self._release())
+            return self.admission.start(in_use, loop_time())
+        except BaseException:
+            self._end_alone(alone=alone)
+            raise
+
+    def release(self, permit: Permit, *, alone: bool) -> None:
+        self._release(permit)
+        self._end_alone(alone=alone)
+
+    def _end_alone(self, *, alone: bool) -> None:
+        if alone:
+            self.admission.alone -= 1
+            self.wake_waiters()
 
     def _release(self, permit: Permit | None = None) -> None:
         self.admission.release(permit)
@@ -259,3 +262,21 @@ class ConcurrencyLimit:
 
     def reject_last_waiting(self, error: PersQAError) -> None:
         (self.image_limit.waiting or self._queue).reject_last(error)
+
+
+class HeldPermit(AbstractAsyncContextManager[Permit]):
+    """A permit while the context is open. A class costs less than a generator."""
+
+    __slots__ = ("_alone", "_limit", "_permit", "_retry")
+
+    def __init__(self, limit: ConcurrencyLimit, *, retry: bool, alone: bool) -> None:
+        self._limit, self._retry, self._alone = limit, retry, alone
+
+    async def __aenter__(self) -> Permit:
+        self._permit = await self._limit.acquire(retry=self._retry, alone=self._alone)
+        return self._permit
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, RunStopped):
+            self._limit.reject_waiting(error)
+        self._limit.release(self._permit, alone=self._alone)

@@ -92,6 +92,7 @@ class RefusalMonitor:
     _outcomes: int = 0  # outcomes since noise was examined
     _known: int = 0  # outcomes so far
     _delay: float = 0.0  # mean time of a refusal
+    maturity: float = MIN_MATURITY  # seconds after which a request counts as accepted
     _answer_seconds: float = 0.0
     _pending: deque[Permit] = field(default_factory=deque)
     _recent: deque[Permit] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
@@ -130,6 +131,7 @@ class RefusalMonitor:
         self.run += 1
         delay = now - permit.since
         self._delay += (delay - self._delay) * (0.2 if self._delay else 1.0)
+        self.maturity = min(MAX_MATURITY, max(MIN_MATURITY, MATURITY * self._delay))
         permit.refused = True
         if self.state is State.BLACKOUT:
             self._blackout_wait = min(MAX_BLACKOUT_WAIT, BLACKOUT_GROWTH * self._blackout_wait)
@@ -161,21 +163,23 @@ class RefusalMonitor:
             pending.popleft()
             if not permit.tallied and (permit.refused or not permit.ended):
                 self._tally_outcome(permit, now)
-        if self.state is State.COUNT and (now >= self.hold_until or not pending):
-            self._finish_count(in_use, in_use + self._served, now)
-        elif self.state is State.WATCH and self._tally.score >= EARLY_ALARM and self._tally.score >= self._alarm:
-            self._suspect(self._tally, in_use, now)
-        elif self.state is State.WATCH and self._outcomes >= RETEST and self.controller.fallback is None:
-            self._outcomes = 0
-            if self.noise > HIGH_SHARE / 2 and self._long_share > self.noise / 2:
-                before, self.noise = Tally(NOISE_MEMORY, round(NOISE_MEMORY * self._long_share)), 0.0
-                self._suspect(before, in_use, now)
-        elif self.state in (State.LOWERED, State.CONFIRM):
+        state = self.state
+        if state is State.WATCH:
+            if self._tally.score >= EARLY_ALARM and self._tally.score >= self._alarm:
+                self._suspect(self._tally, in_use, now)
+            elif self._outcomes >= RETEST and self.controller.fallback is None:
+                self._examine_noise(in_use, now)
+        elif state is State.COUNT:
+            if now >= self.hold_until or not pending:
+                self._finish_count(in_use, in_use + self._served, now)
+        elif state is not State.BLACKOUT:
             self._judge(in_use, now)
 
-    @property
-    def maturity(self) -> float:
-        return min(MAX_MATURITY, max(MIN_MATURITY, MATURITY * self._delay))
+    def _examine_noise(self, in_use: int, now: float) -> None:
+        self._outcomes = 0
+        if self.noise > HIGH_SHARE / 2 and self._long_share > self.noise / 2:
+            before, self.noise = Tally(NOISE_MEMORY, round(NOISE_MEMORY * self._long_share)), 0.0
+            self._suspect(before, in_use, now)
 
     def is_general(self, in_use: int) -> bool:
         """Whether too many requests in a row, in order of sending, were refused for this to be chance."""

@@ -6,12 +6,12 @@ from the folder in a row that was made of a folder's image.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from json.encoder import encode_basestring_ascii as quote
 
 from persqa_client.errors import RowError
 from persqa_client.images.references import describe_reference
@@ -52,8 +52,11 @@ def request_seed(row: Row, number: int, seed: int) -> int:
 
 def row_digest(row: Row, seed: int, purpose: str, *more: int) -> bytes:
     """8 bytes. ``purpose`` makes question and request seed independent of each other."""
-    key = json.dumps([purpose, seed, row.id, row.names or row.images, *more], ensure_ascii=True).encode()
-    return blake2b(key, digest_size=8).digest()
+    # The list of all these as ``json.dumps`` writes it, in half of the time.
+    own = "null" if row.id is None else quote(row.id) if isinstance(row.id, str) else str(row.id)
+    names = ", ".join(map(quote, row.names or row.images))
+    key = f'["{purpose}", {seed}, {own}, [{names}]{"".join(f", {number}" for number in more)}]'
+    return blake2b(key.encode(), digest_size=8).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,16 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What the checks of the run said of the answer; the fields are those of ``outcomes.Record``."""
+    """What the checks of the run said of the answer; the fields are those of ``outcomes.Record``.
+
+    ``problem``: why the run rejected it, a code; None for an answer in the output.
+    """
 
     made_good_by: tuple[str, ...] = ()
     refused: str | None = None
     doubts: tuple[str, ...] = ()
     verdict: str | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

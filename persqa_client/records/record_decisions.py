@@ -12,7 +12,7 @@ from persqa_client.storage.decisions import Subject, read_decisions
 from persqa_client.types import TaskId
 
 # Keys of the counts, besides the kinds of decisions.
-STALE, NOT_ACCEPTED = "stale", "not_accepted"
+STALE, FAILED, NOT_ACCEPTED = "stale", "failed", "not_accepted"
 
 
 class RecordDecisions:
@@ -22,6 +22,15 @@ class RecordDecisions:
         self._decisions = {output: read_decisions(output) for output in outputs}
         self._subjects: set[tuple[Path, Subject]] = set()
         self._counts: Counter[str] = Counter()
+
+    def are_about(self, output: Path) -> bool:
+        """Whether there are any."""
+        return output in self._decisions and len(self._decisions[output]) > 0
+
+    def accepts(self, record: DataRecord, output: Path) -> bool:
+        """Whether somebody accepted or edited this answer."""
+        found = self._decisions[output].find(find_subject(record), record.answer)
+        return found is not None and bool(found.final_text)
 
     def apply(self, record: DataRecord, output: Path) -> DataRecord | None:
         """The record, with the new answer of an edit, or None for a rejected answer. To be called once for each."""
@@ -38,13 +47,14 @@ class RecordDecisions:
         if found.kind == "none":
             return record
         self._counts[found.kind] += 1
+        self._counts[FAILED] += found.final_text is not None and record.checks.problem is not None
         return None if found.final_text is None else replace(record, answer=found.final_text)
 
     def count(self) -> dict[str, int]:
         """To be called after all records: the decisions that were applied, by kind, and those that were not.
 
-        ``stale``: about another answer. ``not_accepted``: they accept or edit an answer of a question without a record,
-        such as a failed one.
+        ``stale``: about another answer. ``failed``: those that accept or edit an answer of a failed question, which are
+        also counted by kind. ``not_accepted``: they accept or edit an answer that no record has.
         """
         left = sum(
             decision.final_text is not None and (output, decision.subject) not in self._subjects

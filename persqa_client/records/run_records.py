@@ -1,20 +1,21 @@
-"""The accepted answers of a run as records, in the order of its output. Reads one row at a time."""
+"""The answers of a run as records, in the order of its files. Reads one row at a time."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from persqa_client.errors import SettingsError
+from persqa_client.json_members import cut_last_member
 from persqa_client.jsonl import dump_compact
-from persqa_client.outcomes import Record
+from persqa_client.outcomes import Failure, Record
 from persqa_client.records.data_record import Checks, DataRecord, Provenance, SourceLine
-from persqa_client.report.row_reader import DEFAULT_IDENTITY, AcceptedRow
+from persqa_client.report.row_reader import DEFAULT_IDENTITY, WrittenRow
 from persqa_client.report.rows import (
     ReadPaths,
     RunReader,
@@ -25,15 +26,18 @@ from persqa_client.report.rows import (
 )
 from persqa_client.run.image_roots import find_image_roots
 from persqa_client.storage.checkpoint import find_recorded_roots
+from persqa_client.storage.decisions import get_decided_text
+from persqa_client.storage.records import render_record
 from persqa_client.storage.run_files import RunFiles, remove_suffix
 from persqa_client.types import Json
 
 
 class OutputExtent(NamedTuple):
-    """Which file the output was when the run was opened, and its number of rows."""
+    """Which file the output was when the run was opened, and the number of its rows and of those that failed."""
 
     file: tuple[int, ...]
     rows: int
+    failures: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class RecordedRun:
 
     def count_failures(self) -> int:
         """The number of questions in the failure file."""
-        return sum(1 for _ in iter_lines(self.paths.failed))
+        return self.extent.failures
 
     def iter_records(self) -> Iterator[DataRecord]:
         """Can be called again for a second pass.
@@ -76,6 +80,18 @@ class RecordedRun:
             rows += 1
         if rows < self.extent.rows:
             raise changed_output_error(self.output)
+
+    def iter_rejected(self) -> Iterator[DataRecord]:
+        """Failed questions with the last answer that the run rejected: what a person may accept, or mend.
+
+        Those without an answer, or without details, are left out. Raises SettingsError as ``iter_records`` does.
+        """
+        paths, _ = choose_files(RunFiles.for_output(self.output))
+        digest = self.settings_digest
+        for row in islice(RunReader(self.identity, paths).iter_failures(), self.extent.failures):
+            outcome = row.row.outcome
+            if isinstance(outcome, Failure) and outcome.task is not None and get_decided_text(outcome):
+                yield make_rejected_record(row, outcome, self, digest)
 
 
 def identify_output(path: Path, state: RunState) -> tuple[int, ...]:
@@ -106,7 +122,8 @@ def open_recorded_runs(outputs: list[Path]) -> list[RecordedRun]:
         identity = DEFAULT_IDENTITY | (known or {})
         roots = find_image_roots(None, output.parent, find_recorded_roots(output))
         name = choose_run_name(remove_suffix(output.name), [run.name for run in runs])
-        extent = OutputExtent(identify_output(paths.output, state), sum(1 for _ in iter_lines(paths.output)))
+        counts = [sum(1 for _ in iter_lines(path)) for path in (paths.output, paths.failed)]
+        extent = OutputExtent(identify_output(paths.output, state), *counts)
         runs.append(RecordedRun(output, name, state, identity, roots, paths, extent))
     return runs
 
@@ -118,7 +135,50 @@ def choose_run_name(name: str, taken: list[str]) -> str:
     return chosen
 
 
-def make_data_record(accepted: AcceptedRow, run: RecordedRun, settings: str) -> DataRecord:
+def make_rejected_record(failed: WrittenRow, failure: Failure, run: RecordedRun, settings: str) -> DataRecord:
+    """With the line that the output would have if the answer had been accepted."""
+    record = accept_rejected(failure)
+    identity = run.identity
+    line = render_record(
+        cut_last_member(failed.line.rstrip(b"\r\n"), "error"),
+        record,
+        output_key=identity["output-key"],
+        style=identity.get("output-style", "qa"),
+        details=bool(identity.get("details")),
+    )
+    accepted = WrittenRow(line, failed.fields, replace(failed.row, outcome=record))
+    made = make_data_record(accepted, run, settings)
+    return replace(made, checks=replace(made.checks, problem=failure.code))
+
+
+def accept_rejected(failure: Failure) -> Record:
+    task = failure.task
+    assert task is not None
+    answer = get_decided_text(failure)
+    return Record(
+        task_id=failure.task_id,
+        kind=task.kind,
+        tag=task.tag,
+        question=task.question,
+        answer=answer,
+        raw=answer,
+        seed=task.seed,
+        model=failure.raws[-1].model if failure.raws else None,
+        usage=failure.usage,
+        attempts=failure.attempts,
+        asks=failure.asks,
+        refused=failure.refused,
+        strategy=task.strategy,
+        question_id=task.question_id,
+        category=task.category,
+        pictures=failure.pictures,
+        verification=failure.verification,
+        surrogate=task.surrogate,
+        raws=failure.raws,
+    )
+
+
+def make_data_record(accepted: WrittenRow, run: RecordedRun, settings: str) -> DataRecord:
     row, outcome = accepted.row, accepted.row.outcome
     assert isinstance(outcome, Record)
     task_id = row.task_id
@@ -160,7 +220,7 @@ def make_data_record(accepted: AcceptedRow, run: RecordedRun, settings: str) -> 
     )
 
 
-def read_own_text(accepted: AcceptedRow, key: str | None) -> str | None:
+def read_own_text(accepted: WrittenRow, key: str | None) -> str | None:
     text = accepted.fields.get(key) if key is not None else None
     return text if isinstance(text, str) and text.strip() else None
 

@@ -66,8 +66,8 @@ class ReportRow:
         return self if found is None else replace(self, decision=found)
 
 
-class AcceptedRow(NamedTuple):
-    """A line of the output as it is, its members, and what the run knows of it."""
+class WrittenRow(NamedTuple):
+    """A line of the output or of the failure file as it is, its members, and what the run knows of it."""
 
     line: bytes
     fields: Json
@@ -83,17 +83,17 @@ class RowReader:
         self._output_key: str = identity["output-key"]
         self._default_tag = f"<{identity['tag']}>"
 
-    def read_output_line(self, number: int, line: bytes, record: Record | None) -> AcceptedRow:
+    def read_output_line(self, number: int, line: bytes, record: Record | None) -> WrittenRow:
         """``record``: what the details say of the answer. Raises SettingsError for a line that no run wrote."""
         fields = self._load_row(number, line)
         images = self._find_images(fields)
         if record is None:
             row = ReportRow(None, number, images, self._read_written(fields), has_details=False)
-            return AcceptedRow(line, fields, row)
+            return WrittenRow(line, fields, row)
         is_same = contains_answer(line, record)
         if not is_same:
             record = replace(record, answer=self._read_answer(fields, record.tag, record.question)[1])
-        return AcceptedRow(line, fields, ReportRow(record.task_id, number, images, record, edited=not is_same))
+        return WrittenRow(line, fields, ReportRow(record.task_id, number, images, record, edited=not is_same))
 
     def read_failure_line(self, number: int, line: bytes, outcome: Outcome | None) -> ReportRow:
         """``outcome``: the one of the details. Raises SettingsError for a line that no run wrote."""

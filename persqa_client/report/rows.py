@@ -14,9 +14,9 @@ from persqa_client.errors import SettingsError
 from persqa_client.outcomes import Outcome, Record
 from persqa_client.report.row_reader import (
     DEFAULT_IDENTITY,
-    AcceptedRow,
     ReportRow,
     RowReader,
+    WrittenRow,
     contains_answer,
     load_own_line,
     read_failed_place,
@@ -165,7 +165,7 @@ class RunReader:
         for task_id in sorted(found):
             yield task_id, tuple(found[task_id])
 
-    def iter_accepted(self) -> Iterator[AcceptedRow]:
+    def iter_accepted(self) -> Iterator[WrittenRow]:
         """The rows of the output, one at a time: memory does not grow with the run."""
         if not self._paths.details.exists():
             yield from self._join_output(iter(()), is_whole=False)
@@ -177,11 +177,24 @@ class RunReader:
         records = (each for each in outcomes if isinstance(each, Record))
         yield from self._join_output(records, is_whole=lines == count)
 
+    def iter_failures(self) -> Iterator[WrittenRow]:
+        """The rows of the failure file, one at a time, with what the details say of each."""
+        has_details = self._paths.details.exists()
+        outcomes = DetailsIndex(self._paths.details).read() if has_details else iter(())
+        found = next(outcomes, None)
+        for number, line in iter_lines(self._paths.failed):
+            task_id, _ = read_failed_place(self._paths.failed, number, line)
+            while found is not None and found[0] < task_id:
+                found = next(outcomes, None)
+            outcome = read_outcome(found[1]) if found is not None and found[0] == task_id else None
+            row = self._reader.read_failure_line(number, line, outcome)
+            yield WrittenRow(line, load_own_line(self._paths.failed, line), row)
+
     def _read_output(self, records: Sequence[Record]) -> Iterator[ReportRow]:
         lines = sum(1 for _ in iter_lines(self._paths.output))
         return (each.row for each in self._join_output(iter(records), is_whole=lines == len(records)))
 
-    def _join_output(self, records: Iterator[Record], *, is_whole: bool) -> Iterator[AcceptedRow]:
+    def _join_output(self, records: Iterator[Record], *, is_whole: bool) -> Iterator[WrittenRow]:
         """``is_whole``: no details are missing, so the answers are in the same order, also those edited since."""
         record = next(records, None)
         for number, line in iter_lines(self._paths.output):

@@ -20,7 +20,8 @@ from persqa_client.inputs.listed import is_same_place
 from persqa_client.inputs.opening import open_inputs, read_as_before
 from persqa_client.inputs.patterns import find_in_folder
 from persqa_client.inputs.sources import read_named_lines
-from persqa_client.jsonl import cut_last_member, load_object
+from persqa_client.json_members import cut_last_member
+from persqa_client.jsonl import load_object
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record
 from persqa_client.questions.categories import CATEGORIES
 from persqa_client.questions.tasks import TaskMaker

@@ -16,6 +16,7 @@ from persqa_client.errors import SettingsError
 from persqa_client.inputs.shards import Shard, parse_shard
 from persqa_client.limits.open_files import raise_soft_limit
 from persqa_client.storage.checkpoint import (
+    Checkpoint,
     foreign_file_error,
     is_checkpoint,
     merge_folders,
@@ -23,8 +24,8 @@ from persqa_client.storage.checkpoint import (
     read_run_file,
 )
 from persqa_client.storage.finished import FinishedResults, KeptLines, UnfinishedRun
+from persqa_client.storage.finished_writers import MergeWriter, is_merge_finishing
 from persqa_client.storage.listing import is_listed
-from persqa_client.storage.merging import MergedRun, MergeWriter, is_merge_finishing
 from persqa_client.storage.recovery import find_changed_setting
 from persqa_client.storage.run_files import RunFiles, RunInUse, find_run_beside
 from persqa_client.storage.tally import Tally
@@ -97,7 +98,10 @@ def merge_runs(
         check_fit(runs, unfinished)
         left_out = check_complete(runs, unfinished, partial=partial)
         check_paths(runs, target)
-        merged = describe_merged(runs, left_out)
+        tally = Tally()
+        for run in runs:
+            tally.add_tally(Tally.from_json(run.results.run.tally))
+        merged = describe_merged(runs, tally, left_out)
         writer = stack.enter_context(MergeWriter(files, merged))
         for number, question in enumerate(merge_questions(runs), 1):
             writer.add(question)
@@ -107,7 +111,7 @@ def merge_runs(
             writer.copy_listing(runs[0].results.files.listing)
         writer.copy_decisions([path for run in runs if (path := run.results.files.decisions).exists()])
         writer.finish()
-    return MergeReport(files, Tally.from_json(merged.tally), len(runs), left_out)
+    return MergeReport(files, tally, len(runs), left_out)
 
 
 def complete_merge(files: RunFiles, outputs: Sequence[Path], *, partial: bool) -> MergeReport:
@@ -277,10 +281,9 @@ def check_paths(runs: Sequence[ShardRun], target: Path) -> None:
             )
 
 
-def describe_merged(runs: Sequence[ShardRun], left_out: dict[int, str]) -> MergedRun:
-    first, tally = runs[0].results, Tally()
-    for run in runs:
-        tally.add_tally(Tally.from_json(run.results.run.tally))
+def describe_merged(runs: Sequence[ShardRun], tally: Tally, left_out: dict[int, str]) -> Checkpoint:
+    """What the files of the merged run say of it, besides its questions."""
+    first = runs[0].results
     identity = runs[0].settings
     if left_out:
         numbers = ", ".join(str(run.shard.number) for run in runs)
@@ -290,14 +293,15 @@ def describe_merged(runs: Sequence[ShardRun], left_out: dict[int, str]) -> Merge
         for name in JOINED
     }
     shards = [{"output": str(run.output), SHARD: str(run.shard), "seconds": run.results.run.seconds} for run in runs]
-    return MergedRun(
+    return Checkpoint(
         identity=identity,
         stamp=first.run.stamp,
+        mode="merge",
         position=first.run.position,
         folders=reduce(merge_folders, [run.results.run.folders for run in runs]),
         tally=tally.to_json(),
         seconds=round(sum(run.results.run.seconds for run in runs), 3),
-        members={**first.members, **joined, "merged": shards},
+        run={**first.members, **joined, "merged": shards},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from persqa_client.answers.checks import PHRASE_CHECKS, TAGGED_ANSWER_CHECKS
 from persqa_client.config import Recipe
 from persqa_client.errors import RowError, SettingsError
+from persqa_client.images.confined_roots import ConfinedRoots
 from persqa_client.images.prepare import read_image
 from persqa_client.images.references import estimate_reference_size, make_reference, read_data_uri
 from persqa_client.inputs.memory_pictures import hide_pictures
@@ -59,19 +60,21 @@ class RunPlan:
         recipe = settings.recipe
         self.settings = settings
         check_image_root(settings.image_root)
-        self.image_roots = (
-            *find_image_roots(settings.image_root, input_folder, recorded_roots),
-            *settings.fallback_roots,
-        )
+        roots = (*find_image_roots(settings.image_root, input_folder, recorded_roots), *settings.fallback_roots)
         self.fetched = make_fetched_folder(settings)
-        # Where pictures are read: relative paths never start in the folder of those that are downloaded.
-        self.picture_roots = self.image_roots if self.fetched is None else (*self.image_roots, self.fetched.path)
         self.bank = make_bank(recipe)
         self.names = read_real_names(recipe.names) if recipe.names else ()
         self.tag = make_tag(recipe.tag)
         self.limits = complete_prices(settings)
         self.steering = make_recipe_steering(recipe)
         self.reference = None if recipe.reference is None else check_reference(recipe.reference)
+        own = [recipe.reference] if isinstance(recipe.reference, Path) else []
+        downloads = [] if self.fetched is None else [self.fetched.path]
+        # Where the relative paths of rows start, and where pictures are read, with the folder of those downloaded.
+        self.image_roots, self.picture_roots = roots, (*roots, *downloads)
+        if recipe.confine_images:
+            self.image_roots = ConfinedRoots.make(roots, [*roots, *own])
+            self.picture_roots = ConfinedRoots.make(self.picture_roots, [*self.picture_roots, *own])
 
     def with_settings(self, settings: RunSettings) -> RunPlan:
         """The plan for other endpoints. The files of the bank and of the names are not read again.
@@ -151,6 +154,15 @@ class RowReader:
     reference: str | None = None
     # The part of the rows that the run asks about; None for all.
     shard: Shard | None = None
+    subject: SubjectFields = field(init=False)
+
+    def __post_init__(self) -> None:
+        recipe = self.recipe
+        box = None if recipe.box is None else recipe.box_key
+        subject = SubjectFields(
+            recipe.tag_key, recipe.describe_key, recipe.reference_key, box, recipe.box_format, recipe.box or "drawn"
+        )
+        object.__setattr__(self, "subject", subject)
 
     @property
     def jobs_per_permit(self) -> int:
@@ -190,14 +202,7 @@ class RowReader:
             image_key=recipe.image_key,
             output_key=recipe.output_key,
             details=recipe.details,
-            subject=SubjectFields(
-                recipe.tag_key,
-                recipe.describe_key,
-                recipe.reference_key,
-                None if recipe.box is None else recipe.box_key,
-                recipe.box_format,
-                recipe.box or "drawn",
-            ),
+            subject=self.subject,
         )
 
     def parse_answered(self, line: bytes) -> Row | None:
@@ -306,3 +311,14 @@ def digest_picture(picture: object) -> str:
 
 def digest_file(path: Path) -> str:
     return blake2b(path.read_bytes(), digest_size=8).hexdigest()
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """As a run does. Raises SettingsError for a tag, a bank, a text or a file that can't be used."""
+    make_tag(recipe.tag)
+    make_bank(recipe)
+    make_recipe_steering(recipe)
+    if recipe.names is not None:
+        read_real_names(recipe.names)
+    if recipe.reference is not None:
+        check_reference(recipe.reference)

@@ -15,12 +15,11 @@ from typing import Protocol, cast
 
 from persqa_client.config import Price
 from persqa_client.endpoints.pool import Pool
-from persqa_client.endpoints.waits import describe_trouble
 from persqa_client.engines.budget import cost_of, format_amount
 from persqa_client.engines.row_loop import RunProgress
 from persqa_client.errors import SettingsError
 from persqa_client.outcomes import Failure, Outcome
-from persqa_client.run.phases import PhaseWatch, is_answering
+from persqa_client.run.phases import PhaseWatch, describe_trouble, is_answering
 from persqa_client.run.prices import KnownPrice, find_known_price
 from persqa_client.run.row_count import RowCount
 from persqa_client.run.run import Run

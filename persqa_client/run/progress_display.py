@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from time import monotonic
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from persqa_client.run.notebook_progress import open_display, show_in_notebook
 from persqa_client.run.phases import MIN_WAIT
 from persqa_client.run.progress import ProgressMeter, ProgressSnapshot, list_figures
 from persqa_client.run.row_count import RowCount
@@ -21,6 +22,12 @@ from persqa_client.run.run import Run
 # Seconds between updates of a bar and looks at the phase, and between lines with figures.
 BAR_INTERVAL = 0.25
 LINE_INTERVAL = 10.0
+# Seconds between updates in a notebook. Each is a message to the browser; the notebook keeps the last one.
+NOTEBOOK_INTERVAL = 0.5
+BAR_WIDTH = 40
+
+# Shows a text, or replaces the one that was shown.
+Show = Callable[[str], object]
 
 
 class QuietConsole(Console):
@@ -111,3 +118,51 @@ async def show_bar(meter: ProgressMeter, console: Console) -> None:
             completed = snapshot.fraction or 0.0
             bar.update(bar_id, description=meter.work, total=total, completed=completed, refresh=True)
             await asyncio.sleep(BAR_INTERVAL)
+
+
+def open_display() -> Show:
+    """A place in the output of the cell that runs. Needs IPython, which every notebook has."""
+    display = import_module("IPython.display").display
+    handle: Any = None
+
+    def show(text: str) -> None:
+        nonlocal handle
+        content = {"text/plain": text}
+        if handle is None:
+            handle = display(content, raw=True, display_id=True)
+        else:
+            handle.update(content, raw=True)
+
+    return show
+
+
+async def show_in_notebook(meter: ProgressMeter, show: Show, interval: float = NOTEBOOK_INTERVAL) -> None:
+    """Until it is cancelled. The last figures stay."""
+    shown = ""
+    try:
+        while True:
+            text = describe_progress(meter)
+            if text != shown:
+                show(text)
+                shown = text
+            await asyncio.sleep(interval)
+    finally:
+        show(describe_progress(meter, is_last=True))
+
+
+def describe_progress(meter: ProgressMeter, *, is_last: bool = False) -> str:
+    """A bar, and the figures and waits below it. At the end the figures alone, if there are any."""
+    snapshot = meter.take(monotonic())
+    if is_last:
+        return replace(snapshot, seconds_left=None).format() if snapshot.done else ""
+    bar = f"  {draw_bar(snapshot.fraction)}" if meter.is_answering and snapshot.fraction is not None else ""
+    return "\n".join((meter.work + bar, *list_figures(snapshot, meter)))
+
+
+def draw_bar(fraction: float) -> str:
+    """
+    >>> draw_bar(0.25)
+    '██████████░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░'
+    """
+    done = int(max(0.0, min(1.0, fraction)) * BAR_WIDTH)
+    return "█" * done + "░" * (BAR_WIDTH - done)

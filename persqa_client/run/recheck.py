@@ -21,7 +21,8 @@ from persqa_client.run.finished_run import FinishedPlan, KeptAnswers, Lack
 from persqa_client.run.pipeline import Cost, make_answer_failure
 from persqa_client.run.verification import DOUBTS, NOT_VERIFIED, needs_verification
 from persqa_client.storage.decisions import Decisions, Subject, get_decided_text, read_decisions
-from persqa_client.storage.finished import FinishedResults, KeptQuestion, ResultsRewriter
+from persqa_client.storage.finished import FinishedResults, KeptQuestion
+from persqa_client.storage.finished_writers import ResultsRewriter
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 from persqa_client.types import Completion, Problem, Row, Task, TaskId, Usage

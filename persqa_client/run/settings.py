@@ -27,6 +27,7 @@ RUN_FLAGS = frozenset(
 # Of the recipe, those that runs of earlier versions do not have in their identity.
 ADDED_SETTINGS = (
     *("verify", "paths", "question", "system", "prompt", "answer_style", "steer", "row_layout"),
+    "confine_images",
     *("tag_key", "tag_from", "describe", "describe_key", "reference", "reference_key", "box", "box_key", "box_format"),
 )
 DEFAULT_RECIPE = Recipe().model_dump(mode="json")

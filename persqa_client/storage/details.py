@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from persqa_client.errors import SettingsError
-from persqa_client.jsonl import WHITESPACE_BYTES, dump_compact, load_object
+from persqa_client.json_members import WHITESPACE_BYTES
+from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture
 from persqa_client.storage.checkpoint import foreign_file_error
 from persqa_client.storage.records import describe_picture, outcome_from_json, outcome_to_json

@@ -9,16 +9,8 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-from persqa_client.jsonl import (
-    add_member,
-    cut_last_member,
-    decode_exactly,
-    dump_compact,
-    keep_elements,
-    load_object,
-    rebuild_array,
-    replace_value,
-)
+from persqa_client.json_members import add_member, cut_last_member, keep_elements, rebuild_array, replace_value
+from persqa_client.jsonl import decode_exactly, dump_compact, load_object
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture, Verification
 from persqa_client.types import Json, OutputStyle, TaskId, Usage
 

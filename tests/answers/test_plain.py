@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from persqa_client.answers import answer_language, checks, doubts, echo, parse, placeholders, residue, sentence
+from persqa_client.answers import answer_language, checks, doubts, echo, parse, placeholders, residue, unfinished
 from persqa_client.answers.parse import check_answer, parse_answer
 from persqa_client.answers.plain import is_plain
 from persqa_client.types import Completion, Problem, Task
 from tests.answers.helpers import make_task
 from tests.answers.score import TABLES, read_table
 
-MODULES = (answer_language, checks, doubts, echo, parse, placeholders, residue, sentence)
+MODULES = (answer_language, checks, doubts, echo, parse, placeholders, residue, unfinished)
 
 
 @pytest.mark.parametrize(

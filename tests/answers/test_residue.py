@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.answers.residue import find_gibberish
+from persqa_client.answers.gibberish import find_gibberish
 from persqa_client.types import Completion
 from tests.answers.helpers import find_code, find_problem, make_task
 from tests.support.cases import each_case

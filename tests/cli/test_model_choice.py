@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,10 +29,10 @@ def models(request: pytest.FixtureRequest) -> Iterator[tuple[tuple[str, ...], st
 
 
 def run(folder: Path, *flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """In a process of its own, for its variables."""
-    command = [sys.executable, "-m", "persqa_client", "run", "a.png", "-o", "qa.jsonl", "--no-probes", *flags]
-    environment = {**os.environ, **variables}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in variables.items():
+            environment.setenv(name, value)
+        return persqa("run", "a.png", "-o", "qa.jsonl", "--no-probes", *flags, cwd=folder)
 
 
 def test_the_only_model_is_used_and_others_are_listed(folder: Path, models: tuple[tuple[str, ...], str]) -> None:

@@ -18,9 +18,9 @@ from persqa_client.endpoints.profile import Reply
 from persqa_client.endpoints.request_state import RequestState
 from persqa_client.endpoints.routing import image_key, rank_endpoints
 from persqa_client.endpoints.session import Session
-from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_findings, collect_notes
-from persqa_client.endpoints.waits import describe_trouble, find_wait
 from persqa_client.errors import FailedOver, Interrupted, PersQAError, RowError, RunStopped
+from persqa_client.run.phases import describe_trouble, find_wait
+from persqa_client.run.summary import collect_endpoint_stats, collect_findings, collect_notes
 from persqa_client.types import EncodedImage, Request
 from tests.support.endpoints import FAST_BACKOFF, TEST_TIMEOUT, completion_response, serve_handler
 

@@ -104,12 +104,12 @@ def test_decisions_of_people_apply_and_are_said(tmp_path: Path) -> None:
     for name in ("llava", "jsonl"):
         result = persqa("export", "qa.jsonl", "--to", name, "-o", f"{name}.jsonl", cwd=tmp_path)
         assert result.stderr.splitlines() == [
-            "Decided by hand: accepted 1, edited 1, rejected 1.",
-            "1 decision not applied: an export has no answers of failed questions.",
+            "Decided by hand: accepted 2, edited 1, rejected 1; 1 of them the answer of a failed question.",
             "1 row left out (decision 1). The first is qa-1: a decision rejects it.",
-            f"2 rows: {name}.jsonl. See {name}.jsonl.export.json.",
+            f"3 rows: {name}.jsonl. See {name}.jsonl.export.json.",
         ]
         rows = [LAYOUTS[name].read(row) for row in read_rows(tmp_path / f"{name}.jsonl")]
-        assert [row.answer for row in rows] == [PLATE, CUP]
-    counts = {"accept": 1, "edit": 1, "not_accepted": 1, "reject": 1}
-    assert json.loads((tmp_path / "llava.jsonl.export.json").read_text())["decisions"] == counts
+        assert [row.answer for row in rows] == [PLATE, CUP, "I can't help."]
+    description = json.loads((tmp_path / "llava.jsonl.export.json").read_text())
+    assert description["decisions"] == {"accept": 2, "edit": 1, "failed": 1, "reject": 1}
+    assert description["counts"]["failed"] == 0

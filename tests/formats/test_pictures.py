@@ -13,8 +13,7 @@ from PIL import Image
 
 from persqa_client.errors import RowError
 from persqa_client.formats.layout import PictureLimits
-from persqa_client.formats.pictures import PictureSettings, PictureWriter, choose_picture_name
-from persqa_client.formats.sent_pictures import SentForm
+from persqa_client.formats.pictures import PictureSettings, PictureWriter, SentForm, choose_picture_name
 from tests.formats.examples import draw_picture
 
 # A file of Linux that has a size and can only be written.

@@ -11,9 +11,8 @@ from pyarrow import parquet
 
 from persqa_client.errors import RowError
 from persqa_client.images.arrow_pictures import GroupPictures
-from persqa_client.images.members import Member, name_member, parse_member
+from persqa_client.images.members import Member, TarPictures, name_member, parse_member
 from persqa_client.images.references import read_reference
-from persqa_client.images.tar_pictures import TarPictures
 from tests.inputs.packed import make_png, make_samples, make_table, write_arrow, write_parquet, write_tar
 
 

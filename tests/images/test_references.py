@@ -13,7 +13,7 @@ from urllib.parse import quote_from_bytes
 import pytest
 
 from persqa_client.errors import RowError, StorageError
-from persqa_client.images.page_cache import MAX_CACHED_BYTES, read_cached_file
+from persqa_client.images.loader import MAX_CACHED_BYTES, read_cached_file
 from persqa_client.images.prepare import load_image
 from persqa_client.images.references import estimate_reference_size
 from tests.images.image_files import check_and_decode, encode, red_and_blue

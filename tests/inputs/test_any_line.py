@@ -15,7 +15,8 @@ from persqa_client.dataflow.storage import iter_json_values
 from persqa_client.errors import RowError
 from persqa_client.images.references import estimate_reference_size, read_reference
 from persqa_client.inputs.rows import parse_line
-from persqa_client.jsonl import MAX_DEPTH, cut_last_member, dump_compact, load_object
+from persqa_client.json_members import cut_last_member
+from persqa_client.jsonl import MAX_DEPTH, dump_compact, load_object
 from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.questions.bank import Bank
 from persqa_client.questions.tasks import TaskMaker

@@ -11,6 +11,7 @@ import pytest
 
 from persqa_client.inputs.concept_files import ConceptFileSource
 from persqa_client.inputs.opening import open_source, read_as_before
+from persqa_client.inputs.sources import BrokenLine
 from persqa_client.types import START_POSITION
 
 # Yo'LLaVA: recognition_positive.json of a character.
@@ -25,10 +26,12 @@ PAIRS = {
 PAIR_ROWS = [
     {"image": ["./train/bo/0.png"], "question": "Can you see <bo>?", "tag": "bo", "old_answer": "Yes, <bo> is there."},
     {"image": ["./train/bo/0.png"], "question": "Who is it?", "old_answer": "<bo>."},
+    # Of a broken pair, the row fails.
+    {"./train/bo/0.png": {"AI": "half a pair"}},
     {"image": ["./train/bo/1.png"], "question": "Is this {tag}?", "old_answer": "Yes."},
 ]
 VISUAL = {"bo": {"./test/bo/0.png": {"question": "Is <sks> red?", "options": {"A": "Yes"}, "correct_answer": "A"}}}
-STORE = {
+STORE: dict[str, Any] = {
     "concept_dict": {"<bo>": {"name": "bo", "image": "store/bo.png", "info": "<bo> is a dog.", "category": "dog"}},
     "path_to_concept": {"store/bo.png": "<bo>"},
 }
@@ -40,7 +43,7 @@ def write(path: Path, value: Any, indent: int | None = None) -> Path:
 
 
 def rows_of(path: Path) -> list[Any]:
-    return [orjson.loads(line) for line, _ in open_source(path, "image").lines(START_POSITION)]
+    return [orjson.loads(bytes(line)) for line, _ in open_source(path, "image").lines(START_POSITION)]
 
 
 @pytest.mark.parametrize("indent", [None, 2])
@@ -82,6 +85,26 @@ def test_a_file_of_a_personalised_set_becomes_rows(
     value: Any, expected: list[Any], indent: int | None, tmp_path: Path
 ) -> None:
     assert rows_of(write(tmp_path / "data.json", value, indent)) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (PAIRS, "pair 3 of ./train/bo/0.png has no text under 'Human' or 'Question'"),
+        ({"0.png": ["Who?", {"Human": "Who?"}]}, "pair 1 of 0.png has no text under 'Human' or 'Question'"),
+        (
+            {"concept_dict": {**STORE["concept_dict"], "<al>": {"name": "al"}}},
+            "the character '<al>' has no text under 'image'",
+        ),
+        (
+            [{"image": "a.jpg", "question": "<image>\n<image>\nWho is it?"}],
+            "the question has 2 <image> marks, and the row 1 picture",
+        ),
+    ],
+)
+def test_what_can_not_be_asked_about_fails_with_its_place(value: Any, reason: str, tmp_path: Path) -> None:
+    lines = [line for line, _ in open_source(write(tmp_path / "data.json", value), "image").lines(START_POSITION)]
+    assert [line.reason for line in lines if isinstance(line, BrokenLine)] == [reason]
 
 
 def test_a_run_continues_after_any_row(tmp_path: Path) -> None:
@@ -136,6 +159,11 @@ def test_a_run_continues_after_any_row(tmp_path: Path) -> None:
             {"image": "a.jpg", "question": "<image>\nIs <bo> in this image?", "correct_answer": True},
             {"question": "Is <bo> in this image?", "tag": "bo"},
             id="RAP: a test of recognition",
+        ),
+        pytest.param(
+            {"image": "a.jpg", "prompt": "<image>\nIs <bo> in it?", "chosen": "Yes.", "rejected": "No."},
+            {"question": "Is <bo> in it?", "tag": "bo"},
+            id="pairs for DPO",
         ),
     ],
 )

@@ -15,6 +15,7 @@ ANSWERED = {"role": "assistant", "content": "A cup."}
 QUESTION = {"question": "What does <bo> hold?", "tag": "bo"}
 SECOND_TEXT = {"type": "text", "value": "Who?"}
 OLD = {"old_answer": "A cup."}
+NUMBERED = [{"role": "user", "content": "Who?\n<image_00>\n<image_01>\n"}, ANSWERED]
 
 
 def blocks(*pictures: Any) -> list[Any]:
@@ -52,6 +53,11 @@ def convert(row: dict[str, Any], image_key: str = "image") -> bytes:
             {"messages": blocks({"type": "image_url", "image_url": {"url": "data:image/png;base64,QQ=="}})},
             {"image": ["data:image/png;base64,QQ=="], "question": "Who?", **OLD},
             id="OpenAI",
+        ),
+        pytest.param(
+            {"image": {"<image_00>": "a.jpg", "<image_01>": "b.jpg"}, "conversations": NUMBERED},
+            {"image": ["a.jpg", "b.jpg"], "question": "Who?", **OLD},
+            id="MiniCPM-V",
         ),
         pytest.param(
             {"messages": blocks({"type": "image", "image": "file:///a.jpg"})},
@@ -142,6 +148,11 @@ def test_a_text_without_pictures_is_no_picture_row_but_stays_one_in_a_mixed_file
         ({"messages": [ASKED], "images": []}, "the turns have 1 <image> mark, and the row 0 pictures"),
         ({"messages": [ASKED, ASKED], "images": ["a"]}, "the turns have 2 <image> marks, and the row 1 picture"),
         ({"messages": [ASKED], "images": [3]}, "the field 'images' must be a path or a list of paths"),
+        (
+            {"messages": [ASKED], "images": ["a"], "videos": ["b"]},
+            "it has a video under 'videos'; only pictures are read",
+        ),
+        ({"messages": [ASKED], "images": ["a"], "audio": "b"}, "it has a sound under 'audio'; only pictures are read"),
         ({"messages": blocks({"type": "video", "path": "a.mp4"})}, "a block has the type 'video'; only text and"),
         ({"messages": blocks({"type": ["text"], "text": "a"})}, r"a block has the type .\[\"text\"\]."),
     ],

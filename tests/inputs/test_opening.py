@@ -247,6 +247,14 @@ def test_an_input_of_another_kind_is_refused_in_one_sentence(
         pytest.param(
             [{"train/1.png": [], "train/2.png": []}], "its keys are paths of pictures: write", id="paths as keys"
         ),
+        pytest.param(
+            [{"0": "a.png", "1": "b.png", "2": "c.png"}], "its values are paths of pictures: write", id="paths by name"
+        ),
+        pytest.param(
+            [{"a long name " * 90: 1, "n": 2}],
+            "only 'a long name a long name a long name a lo…', 'n'; name",
+            id="long keys",
+        ),
     ],
 )
 @pytest.mark.parametrize("layout", ["lines", "array", "pretty"])
@@ -264,7 +272,9 @@ def test_rows_without_the_image_key_are_refused_with_the_way(
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        pytest.param({"image": "a.jpg", "category": "conv"}, "'category': 'conv' is not", id="category"),
+        pytest.param(
+            {"image": "a.jpg", "category": "conv"}, "'category': 'conv' is not .* or rename the field", id="category"
+        ),
         pytest.param({"image": "https://example.org/a.jpg"}, "a.jpg is not a local file; download it first", id="URLs"),
         pytest.param({"image": "a.jpg", "question": ["Who?"]}, "the field 'question' must be text", id="question"),
     ],

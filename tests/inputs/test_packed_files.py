@@ -126,6 +126,12 @@ def test_another_column_of_pictures_is_named_in_the_message(tmp_path: Path) -> N
         open_one(path)
 
 
+def test_an_archive_without_pictures_is_refused_with_what_a_picture_is(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "s.tar", [("1.npy", b"1"), ("2.npy", b"2")])
+    with pytest.raises(SettingsError, match=r"none of its first 2 samples has a picture; .* such as 000017\.jpg\."):
+        open_one(path)
+
+
 def test_the_parts_of_a_sample_become_fields(tmp_path: Path) -> None:
     files = [
         ("a/1.0.png", make_png(1)),

@@ -17,6 +17,8 @@ LENGTHS = (0.2, 0.5, 1.0, 1.0, 1.5, 3.0)
 MEAN_LENGTH = sum(LENGTHS) / len(LENGTHS)
 
 METRICS = [pytest.param(False, id="no metrics"), pytest.param(True, id="metrics")]
+# Runs that differ in their random numbers: few, or all.
+SEEDS = [pytest.param(3, id="few seeds"), pytest.param(8, id="all seeds", marks=pytest.mark.slow)]
 SLOW_METRICS = [pytest.param(False, id="no metrics", marks=pytest.mark.slow), pytest.param(True, id="metrics")]
 
 
@@ -46,10 +48,11 @@ def test_the_limit_follows_a_capacity_that_changes(latency: float, metrics: bool
     assert median(limits(seen, 150, 180)) <= 56
 
 
+@pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("metrics", SLOW_METRICS)
-def test_the_limit_follows_a_changing_capacity_despite_noise(metrics: bool) -> None:
+def test_the_limit_follows_a_changing_capacity_despite_noise(metrics: bool, seeds: int) -> None:
     shares = []
-    for seed in range(7):
+    for seed in range(min(seeds, 7)):
         changes = [(60.0, {"slots": 64}), (120.0, {"slots": 16})]
         seen = world(Server(slots=8, pace=0.5), metrics=metrics, seed=seed, at=changes).run(180)
         shares.append(len(seen.answers) / ((8 + 64 + 16) * 60 / (0.5 * MEAN_LENGTH)))
@@ -78,18 +81,20 @@ def test_metrics_keep_the_queue_shorter() -> None:
         (3.0, 0.1),
     ],
 )
-def test_a_batching_server_gets_more_while_throughput_rises(pace: float, load: float) -> None:
+@pytest.mark.parametrize("seeds", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_a_batching_server_gets_more_while_throughput_rises(pace: float, load: float, seeds: int) -> None:
     """A limit by latency would leave such a server idle: a single request is answered fastest."""
-    for seed in range(4):
+    for seed in range(seeds):
         seen = world(Server(pace=pace, load=load), seed=seed).run(300)
         assert seen.rate(120, 300) >= 0.8 / (load * MEAN_LENGTH)
 
 
+@pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("queue", [None, pytest.param(8, marks=pytest.mark.slow)])
-def test_a_shared_machine_does_not_mislead_the_limit(queue: int | None) -> None:
+def test_a_shared_machine_does_not_mislead_the_limit(queue: int | None, seeds: int) -> None:
     """Its speed changes every second by as much as another limit would change it."""
     shares = []
-    for seed in range(8):
+    for seed in range(seeds):
         server = Server(slots=8, pace=0.02, load=0.012, queue=queue)
         seen = World(server, AdaptiveLimit(512), tokens=mixed_lengths, noise=0.2, sway=0.3, seed=seed).run(120)
         shares.append(seen.rate(5, 120) / (8 / ((0.02 + 0.012 * 8) * MEAN_LENGTH)))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import pytest
 
 from persqa_client.errors import RowError
 from persqa_client.questions.bank import Bank, Question
-from persqa_client.questions.tasks import TaskMaker, choose_question, request_seed
+from persqa_client.questions.tasks import TaskMaker, choose_question, request_seed, row_digest
 from persqa_client.types import Row, TaskId
 
 BANK = Bank.build("human").questions("human", "en")
@@ -33,6 +34,15 @@ def test_the_place_of_a_row_and_its_other_columns_change_no_question() -> None:
     there = Row(999, b'{"image": "a.jpg", "more": 1}', ("a.jpg",), tag="<bo>")
     assert [drawn(here, n) for n in range(24)] == [drawn(there, n) for n in range(24)]
     assert request_seed(here, 0, 5) == request_seed(there, 0, 5)
+
+
+@pytest.mark.parametrize("image", ["a.jpg", 'a "b"\\c.jpg', "小满/é\n😀.jpg", "half \ud800.jpg"])
+@pytest.mark.parametrize("identity", [None, 0, -7, 2**80, "", 'q"\\', "小满"])
+def test_the_digest_is_that_of_the_list_as_json(image: str, identity: str | int | None) -> None:
+    some = Row(1, b"{}", (image, "b.jpg"), id=identity)
+    for purpose, more in (("question", ()), ("sampling", (0,)), ("sampling", (3, 4))):
+        text = json.dumps([purpose, 5, identity, [image, "b.jpg"], *more])
+        assert row_digest(some, 5, purpose, *more) == blake2b(text.encode(), digest_size=8).digest()
 
 
 @pytest.mark.parametrize("change", ["seed", "picture", "id", "number"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
+from persqa_client.outcomes import RawAnswer
 from persqa_client.records.record_decisions import RecordDecisions
 from persqa_client.records.run_records import open_recorded_runs
 from persqa_client.report.rows import read_run
@@ -30,7 +31,11 @@ def decide_on(output: Path, kinds: dict[int, DecisionKind], text: str = PLATE) -
 
 def apply_all(*outputs: Path) -> tuple[list[str | None], dict[str, int]]:
     decisions = RecordDecisions(outputs)
-    records = ((record, run.output) for run in open_recorded_runs(list(outputs)) for record in run.iter_records())
+    runs = open_recorded_runs(list(outputs))
+    records = [(record, run.output) for run in runs for record in run.iter_records()]
+    records += [
+        (record, run.output) for run in runs for record in run.iter_rejected() if decisions.accepts(record, run.output)
+    ]
     kept = [decisions.apply(record, output) for record, output in records]
     return [None if record is None else record.answer for record in kept], decisions.count()
 
@@ -57,10 +62,20 @@ def test_a_decision_about_another_answer_is_ignored_and_counted(tmp_path: Path) 
     assert apply_all(output) == ([PLATE, PLATE], {"accept": 1})
 
 
-def test_accepted_answers_of_failed_questions_are_counted(tmp_path: Path) -> None:
+def test_accepted_answers_of_failed_questions_apply(tmp_path: Path) -> None:
     output = WrittenRun(tmp_path).finish([make_record(1), make_failure(2), make_failure(3), make_failure(4)])
-    decide_on(output, {2: "accept", 3: "edit", 4: "reject"})
-    assert apply_all(output) == ([CUP], {"not_accepted": 2})
+    decide_on(output, {1: "accept", 2: "accept", 3: "edit", 4: "reject"})
+    assert apply_all(output) == ([CUP, "I can't help.", PLATE], {"accept": 2, "edit": 1, "failed": 2})
+
+
+def test_an_answer_that_the_run_does_not_have_is_counted(tmp_path: Path) -> None:
+    output = WrittenRun(tmp_path).finish([make_record(1), make_failure(2)])
+    decide_on(output, {2: "accept"})
+    raws = (RawAnswer("A cup.", "no_tag"),)
+    WrittenRun(tmp_path).finish([make_record(1), make_failure(2, raws=raws)])
+    assert apply_all(output) == ([CUP], {"not_accepted": 1})
+    WrittenRun(tmp_path, details=False).finish([make_record(1), make_failure(2)])
+    assert apply_all(output)[1] == {"not_accepted": 1}
 
 
 def test_the_decisions_of_each_run_apply_to_it_only(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from persqa_client.records.run_records import open_recorded_runs
 from persqa_client.report.rows import read_run
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Usage
-from tests.report.runs import QUESTION, WrittenRun, add_details, make_failure, make_record
+from tests.report.runs import QUESTION, WrittenRun, add_details, make_failure, make_input_failure, make_record
 
 
 def read_records(output: Path) -> list[DataRecord]:
@@ -117,6 +118,31 @@ def test_an_edited_answer_is_the_answer(tmp_path: Path) -> None:
     output.write_text(lines[0] + lines[1].replace("a cup", "two cups"))
     assert [each.answer for each in read_records(output)] == ["<mam> holds a cup.", "<mam> holds two cups."]
     assert read_records(output)[1].provenance.raw == "<mam> holds a cup."
+
+
+@pytest.mark.parametrize(
+    ("style", "added"),
+    [
+        ("qa", {"pers_qa": f"Question: {QUESTION}, Answer: I can't help."}),
+        ("answer", {"question": QUESTION, "pers_qa": "I can't help."}),
+    ],
+)
+def test_a_rejected_answer_has_the_line_that_it_would_have_in_the_output(
+    style: str, added: dict[str, str], tmp_path: Path
+) -> None:
+    outcomes: list[Outcome] = [
+        make_record(1),
+        make_input_failure(2),
+        make_failure(3, raw=None, raws=()),
+        make_failure(4),
+    ]
+    output = WrittenRun(tmp_path, style=style).finish(outcomes, {4: {"image": "d.png", "split": "a"}})
+    (run,) = open_recorded_runs([output])
+    (found,) = run.iter_rejected()
+    assert (found.id, found.images, found.question) == ("qa-4", ("d.png",), QUESTION)
+    assert (found.answer, found.checks.problem, found.tags) == ("I can't help.", "refusal", ("<mam>",))
+    assert found.source is not None
+    assert json.loads(found.source.line) == {"image": "d.png", "split": "a"} | added
 
 
 def test_a_run_without_details_has_its_output_lines_as_places(tmp_path: Path) -> None:

@@ -159,3 +159,21 @@ def test_a_dry_run_shows_the_downloaded_picture_and_leaves_nothing(rows: Path, t
     assert result.returncode == 0, result.stderr
     assert "data:image/png;base64" in result.stdout
     assert not (tmp_path / "persqa-fetched").exists()
+
+
+def test_confined_rows_read_downloads_but_nothing_else_outside(
+    pictures: PictureServer, tmp_path: Path, simulator: Simulator
+) -> None:
+    """The folder of the downloads is not one of those in which the rows' paths start."""
+    root = tmp_path / "root"
+    root.mkdir()
+    rows = root / "rows.jsonl"
+    names = [pictures.url("red.png"), "../served/green.png", "link.png"]
+    rows.write_text("".join(json.dumps({"image": [name]}) + "\n" for name in names))
+    output = tmp_path / "out" / "qa.jsonl"
+    (root / "link.png").symlink_to(tmp_path / "served" / "blue.png")
+    go(rows, str(output), simulator, confine_images=True, image_root=root)
+    assert [line["image"] for line in read_lines(output)] == [[names[0]]]
+    failed = read_lines(tmp_path / "out" / "qa.failed.jsonl")
+    assert [row["error"]["code"] for row in failed] == ["image_outside", "image_outside"]
+    assert pictures.counts == {"/red.png": 1}

@@ -298,7 +298,7 @@ def test_an_interrupted_merge_of_other_shards_is_not_taken_for_the_given_one(
 
     target, two = folder / "qa.jsonl", [folder / "part-1.jsonl", folder / "part-2.jsonl"]
     with monkeypatch.context() as patched:
-        patched.setattr("persqa_client.storage.merging.complete_finish", stop)
+        patched.setattr("persqa_client.storage.finished_writers.complete_finish", stop)
         with pytest.raises(KeyboardInterrupt):
             merge_runs(two, target, partial=True)
     crashed = shutil.copytree(folder, folder.parent / "crashed")

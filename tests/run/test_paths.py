@@ -50,6 +50,23 @@ def test_paths_are_written_as_given_in_rows_of_the_user(work: Path, simulator: S
     }
 
 
+def test_a_confined_run_reads_no_picture_of_other_folders(work: Path, simulator: Simulator) -> None:
+    """The picture of --reference may lie anywhere. The setting is a part of the run's identity."""
+    Path("green.png").rename("own.png")
+    Path("in/photos/blue.png").rename("blue.png")
+    flags: dict[str, Any] = {"image_root": Path("in"), "reference": Path("own.png")}
+    rows = Path("in/rows.jsonl")
+    rows.write_text('{"image": "red.png"}\n{"image": "../blue.png"}\n')
+    go(rows, "free.jsonl", simulator, **flags)
+    assert len(Path("free.jsonl").read_bytes().splitlines()) == 2
+    go(rows, "confined.jsonl", simulator, confine_images=True, **flags)
+    assert [orjson.loads(line)["image"] for line in Path("confined.jsonl").read_bytes().splitlines()] == ["red.png"]
+    (failed,) = Path("confined.failed.jsonl").read_bytes().splitlines()
+    assert orjson.loads(failed)["error"]["code"] == "image_outside"
+    with pytest.raises(SettingsError, match="confine"):
+        go(rows, "confined.jsonl", simulator, retry_failed=True, **flags)
+
+
 @pytest.mark.parametrize("paths", ["relative", "absolute"])
 def test_written_paths_are_read_from_the_folder_of_the_output(paths: str, work: Path, simulator: Simulator) -> None:
     go("in/rows.jsonl", "out/qa.jsonl", simulator, paths=paths)

@@ -10,11 +10,10 @@ import pytest
 from persqa_client.config import Endpoint, Limits
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
-from persqa_client.endpoints.waits import describe_trouble, find_wait
 from persqa_client.engines.row_loop import ANSWERING, RunProgress
 from persqa_client.engines.row_waits import RowsInWork, RowWait, find_row_wait
 from persqa_client.run.pacing import name_probes
-from persqa_client.run.phases import PhaseWatch
+from persqa_client.run.phases import PhaseWatch, describe_trouble, find_wait
 from persqa_client.run.settings import RunSettings
 
 SLOW = RowsInWork(oldest=1017, seconds=45.4, running=3)

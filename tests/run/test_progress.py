@@ -26,7 +26,6 @@ from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.opening import SpooledSource
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.background import execute_with_monitors
-from persqa_client.run.notebook_progress import draw_bar, show_in_notebook
 from persqa_client.run.prices import KnownPrice
 from persqa_client.run.progress import (
     Pace,
@@ -37,7 +36,7 @@ from persqa_client.run.progress import (
     report_progress,
     report_run,
 )
-from persqa_client.run.progress_display import log_progress, show_bar, show_lines
+from persqa_client.run.progress_display import draw_bar, log_progress, show_bar, show_in_notebook, show_lines
 from persqa_client.run.row_count import count_rows
 from persqa_client.run.run import Run
 from persqa_client.run.settings import RunSettings

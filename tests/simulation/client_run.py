@@ -9,7 +9,6 @@ from functools import cache
 from persqa_client.config import Endpoint
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
-from persqa_client.endpoints.traffic import EndpointStats, collect_endpoint_stats
 from persqa_client.engines.row_loop import RowLoop, RunProgress
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.rows import parse_line
@@ -18,6 +17,7 @@ from persqa_client.outcomes import Outcome, Record
 from persqa_client.run.pipeline import Pipeline
 from persqa_client.run.plan import RunPlan
 from persqa_client.run.settings import RunSettings
+from persqa_client.run.summary import EndpointStats, collect_endpoint_stats
 from persqa_client.storage.transient_ledgers import MemoryLedger
 from persqa_client.task_groups import loop_time
 from persqa_client.types import BadRow, BoxMark, EncodedImage, LoadedImage, Row, TaskId

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tests.support import fork_server
+from tests.support.fork_call import call, write_program
 
 PERSQA = (sys.executable, "-m", "persqa_client")
 
@@ -51,7 +52,7 @@ class Command:
                     theirs.callback(os.close, stream)
                     readers.append(os.fdopen(reader))
                 streams.append(stream)
-            self.connection = fork_server.call(connect(), code, self.words, str(cwd), os.environ, streams)
+            self.connection = call(connect(), code, self.words, str(cwd), os.environ, streams)
         self.readers = readers
         self.lines = self.connection.makefile()
         self.pid = int(self.lines.readline())
@@ -168,6 +169,12 @@ def connect() -> socket.socket:
 
     atexit.register(close)
     return control
+
+
+def make_program(path: Path) -> int:
+    """A program that runs ``persqa`` commands in forks, for shell scripts, which must inherit the given descriptor."""
+    write_program(path, connect())
+    return connect().fileno()
 
 
 def lines_in(path: Path) -> int:

@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from persqa_client.errors import RowError
-from persqa_client.images.headers import PictureSize, measure_picture
-from persqa_client.images.prepare import load_image
+from persqa_client.images.prepare import PictureSize, load_image, measure_picture
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "webp", "tif", "avif"])

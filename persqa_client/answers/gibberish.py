@@ -1,0 +1,157 @@
+"""Finds letters and words in no order that a sentence has, as of a model that fails."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from operator import eq
+
+from persqa_client.answers.foreign_words import find_mixed_word
+from persqa_client.answers.word_salad import find_word_salad
+from persqa_client.lazy_pattern import compile_lazily
+from persqa_client.quotations import remove_quotations
+from persqa_client.types import Task
+from persqa_client.word_search import WordSearch, split_at_blanks, split_in_lower_case
+
+# Doubled marks between spaces, words without a vowel, and particles that never follow each other.
+DOUBLED_MARK = compile_lazily(r"([\])},;~#=|^\\])(?<!\S.)\1+(?!\S)")
+ABBREVIATIONS = (
+    "html|css|jpg|png|php|xml|sql|mph|kph|rpm|bpm|tbsp|tsp|pdf|npm|bmp|gps|ssh|str|cmd|btw|lbs|yrs|hrs|mrs|nth|www|https?"
+    "|h?m+|sh+|br+|psst|pff?t|gr+|z+"
+)
+CONSONANTS = compile_lazily(
+    rf"(?<![\w.@/\-:])(?=[a-z])(?!(?:{ABBREVIATIONS})\b)[^\W\d_aeiouy\u0080-\uffff]{{3,}}(?![\w@/\-]|\.\w)"
+)
+PARTICLES = compile_lazily(r"的的(?!确)|了(?<!的了)了(?![然解])|着了着|在在|的了的|了的了|是是(?!非)|和和")
+MIN_GIBBERISH = 2
+# Single Han characters between spaces, and Russian words that begin with ъ, ь or ы or have no vowel.
+LONE_CHARACTER = compile_lazily(r"[\u4e00-\u9fff](?<!\S.)(?!\S)")
+MIN_LONE_CHARACTERS = 5
+CYRILLIC_NOISE = compile_lazily(
+    r"(?<![\w.\-])(?!(?:млн|млрд|трлн|стр|тсс|х?м+|бр+|ш+|с+|р+|пст|тчк)(?!\w))"
+    r"(?:[ъьы]\w+|[бвгджзйклмнпрстфхцчш]*[щъь][бвгджзйклмнпрстфхцчшщъь]+|[бвгджзйклмнпрстфхцчш]+[щъь]"
+    r"|[бвгджзйклмнпрстфхцчш]{3,})(?![\w.\-])"
+)
+# Two such letters, which ``re`` skips to; every noise has them.
+CONSONANT = "b-df-hj-np-tv-xz"
+NOISE_LETTERS = compile_lazily(
+    rf"[{CONSONANT}\u0400-\u04ff](?:[{CONSONANT}A-Z\U00010000-\U0010ffff]|(?<=[\u0400-\u04ff]))"
+)
+NOISE_WORD = compile_lazily(f"{CONSONANTS.pattern}|{CYRILLIC_NOISE.pattern}")
+NOISE = WordSearch(lambda word: NOISE_LETTERS.search(word) and NOISE_WORD.search(word))
+# Function words that never follow each other: the words before, and those after.
+IMPOSSIBLE_PAIRS = frozenset(
+    (before, after)
+    for befores, afters in (
+        ("the a an", "the a an of is are and to with by at from for or"),
+        ("of with by from for to at", "of is are and to for with at by on"),
+        ("el los las un una", "el la los las un una y es con por"),
+        ("con por para en", "con por para en y es"),
+        ("le les un une", "le les un une et est avec dans sur pour"),
+        ("avec dans sur pour", "avec dans sur et est"),
+        ("ein eine einen einem dem des", "ein eine einen und ist mit auf für"),
+        ("dem einem einen", "dem der die haben sind sein laufen sitzt steht"),
+        ("haben sind", "laufen sitzen stehen gehen ist hat war wo wer"),
+        ("wo wer was weil", "und oder aber nicht weil wo"),
+        ("los las unos", "es está tiene en el y"),
+        ("à au aux des", "est sont a ont et le la"),
+        ("um uma os", "um uma e é com por em"),
+        ("com por em", "com por em e é"),
+        ("in on at", "of is are"),
+        ("la las el los", "en por para"),
+        ("hacia desde", "con en para es"),
+        ("le la les", "dans vers pour sur chez sous"),
+        ("le la les", "de des du"),
+        ("dans vers chez sous sur", "que vers pour dans chez sous"),
+        ("da do das dos na no nas nos", "em com para é"),
+        ("da na das nas", "de da do"),
+        ("für von aus bei", "mit für aus von bei ist"),
+        ("в на с к из от по о у для без", "в на с к из от по о у для без"),
+        ("في على إلى عن مع", "في على إلى عن مع و من"),
+    )
+    for before in befores.split()
+    for after in afters.split()
+)
+# An article, a preposition or a particle that stands three times in a row, or twice in two places.
+FUNCTION_WORD = "the|an?|of|to|is|are|and|with|at|for|from|de|el|le|les|des|una|der|den|dem|mit|und|et|em|в|с|и|ли|же"
+REPEATED_WORD = compile_lazily(rf"(?<![\w'’-])({FUNCTION_WORD})(?: \1)+(?![\w'’-])", re.IGNORECASE)
+MIN_COPIES, LOOP_COPIES = 3, 12
+TRIPLED_PARTICLE = compile_lazily(r"的的的|在在在|了了了|是是是|着着着|和和和|ののの|ををを|ががが|はははを")
+# So many different words that directly follow themselves. One is emphasis, two may be grammar ("die, die die").
+MIN_DOUBLED_WORDS = 3
+# A word of single letters between spaces; in Korean, with an ending that is not a word. Each begins with a literal.
+LETTERS_APART = compile_lazily(r" (?:[^\W\d_] ){4,}[^\W\d_](?!\w)")
+HANGUL_ENDING = compile_lazily(r" [을를는습니까]")
+# Korean consonants directly before vowels outside of syllables, and Arabic letters that end words or stand within them
+# at the beginning of one: then the letters are in reversed order.
+BROKEN_LETTERS = compile_lazily(
+    r"[\u3131-\u314eةىءئؤي](?:[\u314f-\u3163]|(?<=[ةىءئؤ])(?<!\w.)[\u0620-\u064a]{2,}|(?<=ي)(?<!\w.)ف(?!\w))"
+)
+HANGUL_VOWEL = compile_lazily(r"[\u314f-\u3163]")
+MIN_LOOSE_SYLLABLES = 2
+
+
+def find_disorder(text: str, task: Task, language: str) -> str:
+    """Letters and words in no order that a sentence has."""
+    if find_gibberish(text) and (found := find_gibberish(remove_quotations(text).replace(task.tag, " "))):
+        return found
+    rest = text.removeprefix(task.tag)
+    if find_word_salad(rest, language) and (found := find_word_salad(remove_quotations(rest), language)):
+        return found
+    if not rest.isascii() and find_mixed_word(rest, language):
+        return find_mixed_word(remove_quotations(rest), language)
+    return ""
+
+
+def find_gibberish(text: str) -> str:
+    """One of the parts that show it, or empty."""
+    if not text.isascii() and (repeated := TRIPLED_PARTICLE.search(text)):
+        return repeated[0]
+    parts = [found[0] for found in DOUBLED_MARK.finditer(text)] if DOUBLED_MARK.search(text) else []
+    words = split_in_lower_case(text)
+    if LETTERS_APART.search(text) and (apart := find_letters_apart(text)):
+        return apart
+    if not text.isascii() and BROKEN_LETTERS.search(text) and (broken := find_broken_letters(text)):
+        return broken
+    if len(parts) < MIN_GIBBERISH and any(map(eq, words, words[1:])):
+        words = (*words[:-1], words[-1].rstrip(".!?。！？؟…"))
+        doubled = sorted({word for word, following in pairwise(words) if word == following and word.isalpha()})
+        if len(doubled) >= MIN_DOUBLED_WORDS:
+            return f"{doubled[0]} {doubled[0]}"
+        parts = [found[0] for found in REPEATED_WORD.finditer(text)]
+        if any(MIN_COPIES <= part.count(" ") + 1 < LOOP_COPIES for part in parts):
+            return parts[0]
+    has_noise = NOISE.is_in(split_at_blanks(text))
+    if len(parts) < MIN_GIBBERISH:
+        parts = sorted(set(CONSONANTS.findall(text))) if has_noise else []
+    if len(parts) < MIN_GIBBERISH:
+        found = IMPOSSIBLE_PAIRS.intersection(pairwise(words))
+        parts = (
+            [" ".join(pair) for pair in pairwise(words) if pair in found and (pair[0] != pair[1] or len(found) > 1)]
+            if found
+            else []
+        )
+    if len(parts) < MIN_GIBBERISH and not text.isascii():
+        parts = PARTICLES.findall(text) or (sorted(set(CYRILLIC_NOISE.findall(text))) if has_noise else [])
+    if len(parts) < MIN_GIBBERISH and not text.isascii():
+        lone = LONE_CHARACTER.findall(text) if len(words) > MIN_LONE_CHARACTERS else []
+        parts = lone if len(lone) >= MIN_LONE_CHARACTERS else []
+    return str(parts[0]) if len(parts) >= MIN_GIBBERISH else ""
+
+
+def find_letters_apart(text: str) -> str:
+    for found in LETTERS_APART.finditer(text):
+        letters = found[0].split()
+        is_written = letters == sorted(letters) or found[0].isupper()  # The alphabet; a sign.
+        is_korean = "\uac00" <= letters[0] <= "\ud7a3"
+        if not is_written and (not is_korean or HANGUL_ENDING.search(found[0])):
+            return found[0].strip()
+    return ""
+
+
+def find_broken_letters(text: str) -> str:
+    """Loose syllables of Korean, or Arabic letters in reversed order."""
+    found = BROKEN_LETTERS.findall(text)
+    loose = [part for part in found if HANGUL_VOWEL.search(part)]
+    parts = [part for part in found if part not in loose] or (loose if len(loose) >= MIN_LOOSE_SYLLABLES else [])
+    return str(parts[0]) if parts else ""

@@ -1,0 +1,130 @@
+"""Finds answers that end in the middle of a sentence: with an open mark, a word that never ends one, or an attribute.
+
+The words that never end a sentence are in the tables (``no_end``). An attribute can stand for its noun if the question
+has that noun ("Which jacket does <mam> wear?"), so without a closing mark it is only found if the question has none.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from persqa_client.answers.phrases import compile_for_lower, is_lower, join_phrases
+from persqa_client.answers.plain import is_plain
+from persqa_client.lazy_pattern import compile_lazily
+from persqa_client.quotations import is_about_code
+from persqa_client.types import Task
+
+OPEN_ENDS = (",", "，", "、", ":", "：", ";", "；")
+# Words and characters at the end that are searched for an unfinished phrase.
+END_LENGTH = 32
+ENDING = " \t\n.。…,，、:："
+UNSPACED_LANGUAGES = ("zh", "ja", "ko")
+VERB_STEM = compile_lazily(r"[えけせてねめれげぜべきしちみりぎじびっ]\Z")
+PAST_TENSE = compile_lazily(r"(?<!まし)(?<!でし)(?:[っいきしえけせてねめれりび一-龯]た|んだ)\Z")
+PRESENT_QUESTION = compile_lazily(r"(?:ます|です)か[?？]?\Z")
+SHORTEST_ATTRIBUTE = 20
+# A quotation or a bracket that is opened and not closed. A smiley has one too.
+OPENED = compile_lazily(r"[«「『（【《〈„“(](?<![:;=8-]\()")
+CLOSING = {
+    "«": "»", "「": "」", "『": "』", "（": "）)", "【": "】", "《": "》", "〈": "〉",
+    "„": "“”\"", "“": "”\"", "(": ")）",
+}  # fmt: skip
+# An orange and a light are things, too.
+SIZE, COLOR = (
+    "big|large|huge|small|tiny|long|short|tall",
+    "red|yellow|green|blue|purple|pink|brown|black|white|gr[ae]y|beige",
+)
+SHADE = rf"(?:(?:{SIZE}|dark|bright|pale|deep)(?: (?:{COLOR}|wooden))?|light (?:{COLOR}|wooden))"
+CUT_ENDS = {
+    "en": compile_lazily(
+        rf" (?:wear(?:s|ing)|hold(?:s|ing)|carr(?:ies|ying)) an? {SHADE}\Z"
+        rf"| (?:next to|in front of|behind|beside) an? {SHADE}\Z"
+    ),
+    "de": compile_lazily(r" (?:trägt|hält) eine? (?:blau|rot|grün|schwarz|weiß|braun|grau|groß|klein)(?:e|en|es)\Z"),
+    # Not in an idiom: "一摇一摆的", "一本正经的".
+    "zh": compile_lazily(r"[着著]一(?![动動声聲脸臉言语語副直心丝絲]|本正|.一)[^\W\d_a-z，。；是]{1,8}的\Z"),
+    "ja": compile_lazily(r"を(?:し|[一-龯][いきしちにみりぎじびえけせてねめれげべ]?て?)\Z"),
+    "ko": compile_lazily(r"[을를] [하입먹읽찍]\Z"),
+    # An article behind an elided preposition: "plus d'une" may stand alone.
+    # An ordinal behind a verb has its noun, or "en" before the verb.
+    "fr": compile_lazily(
+        r"(?<!\bplus)(?<!\bmoins)(?<!\bpas) d['’]une?\Z"
+        r"|(?:\b(?:l(?:ui|eur)|nous|vous|[mt]e) |[mt]['’])(?!en )\w+ une? (?:deuxième|troisième|quatrième)\Z"
+    ),
+    # A relative clause that lacks its subject.
+    "ru": compile_lazily(
+        r"(?:под|над|за|перед|на|в|во|с) котор(?:ым|ой|ыми|ом|ых) (?:хорошо |едва |слегка )?"
+        r"(?:вид(?:неется|неются|на|но|ны|ен)|находится|находятся|располагается|имеется|изображ[её]н[аоы]?)\Z"
+    ),
+}
+# What names a thing: in English all but a question about an object as such, in German a word with a capital letter.
+NOUNS = {
+    "en": compile_lazily(r"^(?!\W*(?:(?:What|Who) (?:is|does) +(?:\w+ing|do|wear|hold|carry|see)|Where is) *\W*$)"),
+    "de": compile_lazily(r"^\W*Welche|(?<!^)\b[A-ZÄÖÜ]"),
+    "zh": compile_lazily(r"颜色|顏色|什[么麼](?![？?呢]*$)|哪|怎|[还還]是|[大小短长長]"),
+}
+
+
+def is_unfinished(text: str, task: Task, language: str) -> bool:
+    if ends_open(text, task.tag, language) or lacks_noun(text, task, language):
+        return True
+    return language == "ja" and ends_in_verb_form(text, task.question)
+
+
+def ends_open(text: str, tag: str, language: str) -> bool:
+    """Quoted words may end anywhere, and a line of code with a semicolon."""
+    said = text.rstrip()
+    if said.endswith(OPEN_ENDS) and not (said.endswith(";") and is_about_code(text)):
+        return True
+    ending = text[-END_LENGTH:].rstrip()
+    words = ending.rstrip(ENDING)
+    no_end = lower_end_pattern(language, "no_end") if is_lower(words) else end_pattern(language, "no_end")
+    if no_end.search(words) or (not is_plain(text, tag) and has_open_mark(said)):
+        return True
+    return words == ending and end_pattern(language, "no_open_end").search(words) is not None
+
+
+def has_open_mark(text: str) -> bool:
+    """Whether the last quotation or bracket is not closed. German quotations end with “ or «."""
+    for opened in OPENED.finditer(text):
+        mark, behind = opened[0], text[opened.end() :]
+        before = text[: opened.start()]
+        if (mark == "“" and "„" in before) or (mark == "«" and before.count("»") > before.count("«")):
+            continue
+        if not any(closing in behind for closing in CLOSING[mark]) and not is_about_code(text):
+            return True
+    return False
+
+
+def ends_in_verb_form(text: str, question: str) -> bool:
+    """Whether a Japanese text without a closing mark ends in a form that another word follows: the stem of a verb
+    behind a complete sentence, or the past tense, which is an attribute, where the question asks about the present.
+    """
+    ending = text.rstrip()
+    if "。" in ending[:-1] and VERB_STEM.search(ending):
+        return True
+    is_present = PRESENT_QUESTION.search(question) is not None
+    return is_present and len(ending) >= SHORTEST_ATTRIBUTE and PAST_TENSE.search(ending) is not None
+
+
+def lacks_noun(text: str, task: Task, language: str) -> bool:
+    if text[-1:] in (".", "。") or language not in CUT_ENDS or CUT_ENDS[language].search(text) is None:
+        return False
+    return language not in NOUNS or NOUNS[language].search(task.question.replace(task.tag, "")) is None
+
+
+@lru_cache
+def end_pattern(language: str, place: str) -> re.Pattern[str]:
+    return re.compile(bound_ending(language, place), re.IGNORECASE)
+
+
+@lru_cache
+def lower_end_pattern(language: str, place: str) -> re.Pattern[str]:
+    return compile_for_lower(bound_ending(language, place))
+
+
+def bound_ending(language: str, place: str) -> str:
+    """Whole words only, in scripts with spaces between words."""
+    boundary = r"(?<![\w'’])" if language not in UNSPACED_LANGUAGES else ""
+    return rf"{boundary}(?:{join_phrases(language, 'sentence', place)})\Z"
