@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "limits": frozenset({"root", "images"}),
     "client": frozenset({"root", "images", "limits"}),
     "endpoints": frozenset({"root", "images", "limits", "client"}),
+    "fetching": frozenset({"root", "images", "client"}),
     "probing": frozenset({"root", "images", "limits", "client", "endpoints"}),
     "engines": frozenset({"root", "inputs", "storage"}),
     "vllm_server": frozenset({"root", "endpoints"}),

@@ -80,6 +80,11 @@ def generate(
     fresh: bool = False,
     retry_failed: bool = False,
     recheck_pictures: bool = False,
+    fetch: bool = False,
+    fetch_allow: str | Sequence[str] = (),
+    fetch_timeout: float = 60.0,
+    fetch_max_mb: int = 50,
+    fetch_per_host: int = 8,
     tag: str = "mam",
     tag_from: Literal["folder"] | None = None,
     tag_key: str = "tag",
@@ -159,6 +164,10 @@ def generate(
     shard: ``"3/16"``, the part of the rows to ask about.
     failed: file for the failed rows, with the output ``"-"``, which is standard output.
     fresh, retry_failed, recheck_pictures: start over; ask failed rows, or rows whose pictures changed, again.
+
+    fetch: download pictures that rows name by http(s) URL into the folder ``persqa-fetched`` beside the output.
+    fetch_allow: hosts and networks that are not public, from which pictures may come. fetch_timeout, fetch_max_mb,
+        fetch_per_host: seconds and megabytes of one picture; connections to one host.
 
     Questions and answers:
 
@@ -281,6 +290,7 @@ def open_rows(rows: object, inputs: Sequence[str | Path], settings: RunSettings)
             leave_out=is_file_of(settings),
             lists_images=has_listing(settings),
             row_layout=recipe.row_layout,
+            fetches=settings.fetch,
         )
     else:
         is_one = isinstance(rows, Mapping) or is_lone_picture(rows)

@@ -21,6 +21,7 @@ ONLY_OF_RUNS = frozenset(
     | {"output_style", "paths", "details", "failed", "fresh", "retry_failed", "recheck_pictures", "report"}
     | {"max_bad_answers", "max_bad_rows", "max_inflight_mb"}
     | {"max_tokens_total", "max_cost", "max_failures", "max_wall", "preview", "dry_run"}
+    | {"fetch", "fetch_allow", "fetch_timeout", "fetch_max_mb", "fetch_per_host"}
 )
 # Of these, the values that a run has without them.
 FIXED_FLAGS = {"serve_args": None, "device": "auto", "vllm_command": None}

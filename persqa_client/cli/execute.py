@@ -142,6 +142,7 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode
             leave_out=is_file_of(settings),
             lists_images=has_listing(settings) and mode.preview is None,
             row_layout=settings.recipe.row_layout,
+            fetches=settings.fetch,
         )
         if settings.output is None or not settings.output.exists():
             refuse_empty_source(source)

@@ -69,7 +69,7 @@ def print_rows(run: Run, preview: Preview) -> None:
         console.print(Text(f"{number}/{len(preview.sample.rows)}{place}", style="bold"))
         if not isinstance(row, BadRow):
             pictures = own[0].pictures if own else ()
-            print_pictures(row, pictures, run.plan.image_roots, protocol, console)
+            print_pictures(row, pictures, run.plan.picture_roots, protocol, console)
         for outcome in own:
             print_outcome(outcome, console)
         if not own:

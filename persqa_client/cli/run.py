@@ -7,6 +7,7 @@ import os
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from persqa_client.cli import fetch_flags as fetching
 from persqa_client.cli import limit_flags as limits
 from persqa_client.cli import run_flags as flag
 from persqa_client.cli.exits import logged_command
@@ -142,6 +143,11 @@ def run(
     price_out: limits.PriceOut = None,
     max_failures: limits.MaxFailures = None,
     max_wall: limits.MaxWall = None,
+    fetch: fetching.Fetch = False,
+    fetch_allow: fetching.FetchAllow = None,
+    fetch_timeout: fetching.FetchTimeout = 60.0,
+    fetch_max_mb: fetching.FetchMaxMB = 50,
+    fetch_per_host: fetching.FetchPerHost = 8,
     preview: flag.Preview = None,
     dry_run: flag.DryRun = False,
     json: flag.AsJSON = False,

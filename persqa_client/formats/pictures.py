@@ -20,9 +20,10 @@ from typing import NamedTuple
 from persqa_client.config import DEFAULT_MAX_PIXELS
 from persqa_client.errors import RowError
 from persqa_client.formats.layout import PictureChoice, PictureLimits, RowPicture
-from persqa_client.images.formats import detect_format
+from persqa_client.images.fetched_files import is_fetchable, name_of_url
+from persqa_client.images.formats import IMAGE_SUFFIXES, detect_format
 from persqa_client.images.members import name_member, parse_member
-from persqa_client.images.prepare import load_image
+from persqa_client.images.prepare import HEAD_BYTES, load_image
 from persqa_client.images.references import (
     DATA_URI,
     NamedErrors,
@@ -147,6 +148,8 @@ class PictureWriter:
 
     def _prepare(self, reference: str, roots: Sequence[Path], form: SentForm, number: int) -> PreparedPicture:
         name = choose_picture_name(reference)
+        if is_fetchable(reference) and not self.settings.sent:
+            name = add_suffix(name, reference, roots)
         if self.settings.sent:
             image = load_image(reference, roots, max_pixels=form.max_pixels, mark=form.get_mark(number))
             name = posixpath.splitext(name)[0] + SENT_SUFFIXES.get(image.media_type, "")
@@ -269,6 +272,8 @@ def choose_picture_name(reference: str) -> str:
     """The path below the folder of the rows; of other paths, the name of the file and of its folder."""
     if DATA_URI.match(reference):
         return "data"
+    if is_fetchable(reference):
+        return make_safe_name(name_of_url(reference) or "image")
     path = parse_local_path(reference).replace("\\", "/")
     if (member := parse_member(path)) is not None:
         return make_safe_name(name_member(member))
@@ -276,6 +281,16 @@ def choose_picture_name(reference: str) -> str:
     if posixpath.isabs(path) or ".." in path.split("/"):
         parts = parts[-2:]
     return "/".join(make_safe_name(part) for part in parts) or "image"
+
+
+def add_suffix(name: str, reference: str, roots: Sequence[Path]) -> str:
+    """That of its format, if the URL of a downloaded picture has no suffix or that of a page, such as ``.php``."""
+    version = get_file_version(reference, roots)
+    if version is None or posixpath.splitext(name)[1].lower() in IMAGE_SUFFIXES:
+        return name
+    with NamedErrors(reference), open_picture_file(version.path) as file:
+        format = detect_format(file.read(HEAD_BYTES)) or ""
+    return f"{name}{FORMAT_SUFFIXES.get(format, f'.{format.lower()}')}"
 
 
 def make_safe_name(part: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import orjson
@@ -121,6 +121,12 @@ def add_image_uuid(image: EncodedImage, fields: Mapping[str, Any]) -> EncodedIma
     digest = sha256(orjson.dumps([image.media_type, settings], option=orjson.OPT_SORT_KEYS))
     digest.update(image.data)
     return replace(image, uuid=f"persqa-{digest.hexdigest()}")
+
+
+class LoadImage(Protocol):
+    """``ImageLoader.load``, or what does more before it."""
+
+    def __call__(self, reference: str, mark: BoxMark | None = None) -> Awaitable[LoadedImage]: ...
 
 
 LoadKey = tuple[str, FileVersion | None, BoxMark | None]

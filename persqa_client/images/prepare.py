@@ -132,6 +132,11 @@ def parse_image(reference: str, data: bytes) -> SourceImage:
         return _parse_image(reference, data)
 
 
+def check_picture_data(reference: str, data: bytes) -> None:
+    """Raises RowError as read_image does, without a subject."""
+    _parse_image(reference, data)
+
+
 def _parse_image(reference: str, data: bytes) -> SourceImage:
     format = detect_format(data)
     if format in (None, "TIFF") and has_raw_suffix(reference):

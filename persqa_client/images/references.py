@@ -1,4 +1,4 @@
-"""Image references: paths, file:// URLs and data: URIs.
+"""Image references: paths, file:// URLs, data: URIs, and URLs whose pictures were downloaded.
 
 Error messages have no subject; `NamedErrors` adds it.
 """
@@ -13,6 +13,7 @@ import stat
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import filterfalse
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 from urllib.parse import unquote, unquote_to_bytes
@@ -21,6 +22,7 @@ import pybase64
 
 from persqa_client.errors import RowError, StorageError
 from persqa_client.images.confined_roots import ConfinedRoots
+from persqa_client.images.fetched_files import find_fetched, is_fetchable, is_fetched_folder
 from persqa_client.images.formats import detect_format
 from persqa_client.images.members import ASSUMED_BYTES, load_member, parse_member
 from persqa_client.suggestions import find_similar_path
@@ -40,6 +42,7 @@ BARE_BASE64 = re.compile(r"(?P<header>[\w/;:+.-]{0,60}base64,)?(?P<body>[A-Za-z0
 MIXED_TEXT = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9]).{200}", re.DOTALL)
 FILE_URL = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>/.*)", re.IGNORECASE | re.DOTALL)
 ANY_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+USER_INFO = re.compile(r"(?<=://)[^/?#@]*@")
 # Control characters, also those of the direction, line separators, and surrogates for bytes of names that are no UTF-8.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 TOO_MANY_OPEN_FILES = frozenset({errno.EMFILE, errno.ENFILE})
@@ -64,7 +67,7 @@ def read_reference(reference: str, roots: Sequence[Path]) -> bytes:
         advice = "put data:image/jpeg;base64, in front of it"
         raise RowError("image_bad_data_uri", f"seems to be base64, not a path; {advice}.")
     else:
-        data = read_image_file(parse_local_path(reference), roots)
+        data = read_image_file(locate_reference(reference, roots), roots)
     if not data:
         raise RowError("image_empty", "is empty; provide a file with content.")
     return data
@@ -96,7 +99,7 @@ def get_file_version(reference: str, roots: Sequence[Path]) -> FileVersion | Non
     if DATA_URI.match(reference):
         return None
     try:
-        found = find_path(parse_local_path(reference), roots)
+        found = find_path(locate_reference(reference, roots), roots)
     except (RowError, OSError, ValueError):
         return None
     if found is None or not stat.S_ISREG(found[1].st_mode):
@@ -109,7 +112,7 @@ def estimate_reference_size(reference: str, roots: Sequence[Path]) -> int:
     if DATA_URI.match(reference):
         return len(reference)
     version = get_file_version(reference, roots)
-    if version is None and parse_member(reference) is not None:
+    if version is None and (is_fetchable(reference) or parse_member(reference) is not None):
         return ASSUMED_BYTES
     return version.size if version else 0
 
@@ -125,8 +128,19 @@ def parse_local_path(reference: str) -> str:
             raise RowError("image_remote", f"names the host {host!r}; {advice}.")
         return unquote(url["path"], errors="surrogateescape")
     if ANY_URL.match(reference):
-        raise RowError("image_remote", "is not a local file; download it first.")
+        advice = "download it first, or give --fetch" if is_fetchable(reference) else "download it first"
+        raise RowError("image_remote", f"is not a local file; {advice}.")
     return reference
+
+
+def locate_reference(reference: str, roots: Sequence[Path]) -> str:
+    """The path of a local file, or of the picture that was downloaded from the URL. Raises RowError."""
+    try:
+        return parse_local_path(reference)
+    except RowError:
+        if (found := find_fetched(reference, roots)) is None:
+            raise
+        return found[0]
 
 
 def make_reference(path: str) -> str:
@@ -150,6 +164,10 @@ def find_path(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | 
     Raises OSError for other errors than absence, so that a file in a later root does not replace an unreadable one, and
     RowError for a path that leaves ConfinedRoots.
     """
+    return find_candidate(path, roots) or find_other_form(path, roots)
+
+
+def find_candidate(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
     for candidate in list_candidates(path, roots):
         if isinstance(roots, ConfinedRoots):
             roots.check(candidate)
@@ -157,7 +175,7 @@ def find_path(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | 
             return candidate, os.stat(candidate)
         except (FileNotFoundError, NotADirectoryError):
             continue
-    return find_other_form(path, roots)
+    return None
 
 
 def list_candidates(path: str, roots: Sequence[Path]) -> list[str]:
@@ -176,16 +194,8 @@ def find_other_form(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_resu
     forms = [os.path.expanduser(path)] if path.startswith("~") else []
     if not path.isascii():
         forms += [unicodedata.normalize(form, path) for form in ("NFC", "NFD")]
-    for form in forms:
-        if form != path:
-            for candidate in list_candidates(form, roots):
-                if isinstance(roots, ConfinedRoots):
-                    roots.check(candidate)
-                try:
-                    return candidate, os.stat(candidate)
-                except (FileNotFoundError, NotADirectoryError):
-                    continue
-    return None
+    found = (find_candidate(form, roots) for form in forms if form != path)
+    return next(filter(None, found), None)
 
 
 def read_image_file(path: str, roots: Sequence[Path]) -> bytes:
@@ -251,7 +261,7 @@ def missing_file_error(path: str, roots: Sequence[Path]) -> RowError:
 def name_folders(roots: Sequence[Path]) -> list[str]:
     """Each folder once, however many paths lead to it."""
     names: dict[str, str] = {}
-    for root in roots:
+    for root in filterfalse(is_fetched_folder, roots):
         # Of a relative path, only if the working directory exists.
         with suppress(OSError):
             place = os.path.realpath(root)
@@ -317,7 +327,7 @@ class NamedErrors:
 
 
 def describe_reference(reference: str) -> str:
-    """Short, printable text for messages, without image data and without a URL's query."""
+    """Short, printable text for messages, without image data and without a URL's query and password."""
     if DATA_URI.match(reference):
         reference = reference.lstrip()
         if place := PLACE.match(reference):
@@ -329,7 +339,7 @@ def describe_reference(reference: str) -> str:
     if is_bare_base64(reference):
         return f"{escape_unprintable(reference[:SHOWN_BASE64])}… ({len(reference):,} characters)"
     if ANY_URL.match(reference) and not FILE_URL.match(reference):
-        path, query, _ = reference.partition("?")
+        path, query, _ = USER_INFO.sub("…@", reference).partition("?")
         reference = path + (query and "?…")
     if len(reference) > SHOWN_PATH:
         reference = f"{reference[: SHOWN_PATH // 2]}…{reference[-SHOWN_PATH // 2 :]}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from persqa_client.errors import RowError, SettingsError
+from persqa_client.images.fetched_files import is_fetchable
 from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.members import parse_member
 from persqa_client.images.references import ANY_URL, DATA_URI, describe_reference, parse_local_path
@@ -31,10 +32,11 @@ SHOWN_KEYS, SHOWN_LENGTH = 8, 40
 MANY_KEYS = 3
 
 
-def check_first_rows(source: Source, image_key: str) -> None:
+def check_first_rows(source: Source, image_key: str, *, fetches: bool = False) -> None:
     """Raises SettingsError if rows are read, and none of the first can be asked about, as their fields show.
 
-    Lines that are no rows, and missing images, are left to the run, which stops if there are many.
+    ``fetches``: whether pictures are downloaded. Lines that are no rows, and missing images, are left to the run, which
+    stops if there are many.
     """
     lacking = FieldSurvey()
     problem_count, first_problem = 0, ""
@@ -42,7 +44,7 @@ def check_first_rows(source: Source, image_key: str) -> None:
         if not names_pictures(fields, image_key):
             lacking.add(fields)
             continue
-        problem = find_problem(number, line, image_key)
+        problem = find_problem(number, line, image_key, fetches=fetches)
         if problem is None:
             return
         problem_count += 1
@@ -123,7 +125,7 @@ def iter_first_lines(source: Source) -> Iterator[tuple[int, bytes]]:
             return
 
 
-def find_problem(number: int, line: bytes, image_key: str) -> str | None:
+def find_problem(number: int, line: bytes, image_key: str, *, fetches: bool) -> str | None:
     """Why the row fails because of its fields, those aside that say who the main character is."""
     row = parse_line(number, line, image_key=image_key, output_key=NO_KEY, subject=NO_FIELDS)
     if isinstance(row, BadRow):
@@ -132,7 +134,7 @@ def find_problem(number: int, line: bytes, image_key: str) -> str | None:
         return None if row.code in ("bad_line", "no_image") else row.message
     for reference in row.images:
         try:
-            if not DATA_URI.match(reference):
+            if not (DATA_URI.match(reference) or (fetches and is_fetchable(reference))):
                 parse_local_path(reference)
         except RowError as error:
             return f"Line {number}: {describe_reference(reference)} {error.message}"

@@ -56,11 +56,13 @@ def open_inputs(
     leave_out: Callable[[Path], bool] = is_never_left_out,
     lists_images: bool = False,
     row_layout: RowLayoutChoice = "auto",
+    fetches: bool = False,
 ) -> Source:
     """One source for all inputs. ``standard_input`` is what the name ``-`` reads. ``leave_out``: which matches of a
     pattern are no inputs, and which files of a folder are not reported as skipped, such as the files of the run.
     ``lists_images``: whether the run has a listing, so that other matches of its pattern are skipped. ``row_layout``:
-    whether rows in the layout of another program are made into rows of a run.
+    whether rows in the layout of another program are made into rows of a run. ``fetches``: whether rows may name their
+    pictures by URL.
 
     Raises SettingsError if one of them is of another kind, does not exist, or is given twice.
     """
@@ -70,10 +72,10 @@ def open_inputs(
     if standard_input is not None and STANDARD_INPUT in names:
         if len(names) > 1:
             raise SettingsError("- (standard input) can't be combined with other inputs; write it to a file first.")
-        return spool_standard_input(standard_input, image_key, row_layout)
+        return spool_standard_input(standard_input, image_key, row_layout, fetches=fetches)
     if lists_images and len(names) == 1 and is_pattern(names[0]):
         return open_listed_pattern(names[0], image_key, leave_out)
-    sources = [source for name in names for source in open_name(name, image_key, leave_out, row_layout)]
+    sources = [source for name in names for source in open_name(name, image_key, leave_out, row_layout, fetches)]
     is_one = len(names) == len(sources) == 1 and (isinstance(sources[0], PatternSource) or not is_pattern(names[0]))
     if is_one:
         return sources[0]
@@ -93,12 +95,12 @@ def expand_existing(name: str | Path) -> str | Path:
 
 
 def open_name(
-    name: str, image_key: str, leave_out: Callable[[Path], bool], row_layout: RowLayoutChoice
+    name: str, image_key: str, leave_out: Callable[[Path], bool], row_layout: RowLayoutChoice, fetches: bool
 ) -> Iterator[Source]:
     if is_pattern(name):
-        yield from open_pattern(name, image_key, leave_out, row_layout)
+        yield from open_pattern(name, image_key, leave_out, row_layout, fetches)
     else:
-        yield open_source(Path(name), image_key, name=name, leave_out=leave_out, row_layout=row_layout)
+        yield open_source(Path(name), image_key, name=name, leave_out=leave_out, row_layout=row_layout, fetches=fetches)
 
 
 def find_any_matches(pattern: str) -> Matches:
@@ -117,7 +119,7 @@ def open_listed_pattern(pattern: str, image_key: str, leave_out: Callable[[Path]
 
 
 def open_pattern(
-    pattern: str, image_key: str, leave_out: Callable[[Path], bool], row_layout: RowLayoutChoice
+    pattern: str, image_key: str, leave_out: Callable[[Path], bool], row_layout: RowLayoutChoice, fetches: bool
 ) -> Iterator[Source]:
     """A pattern that matches only images is one source. Later runs find the images that have appeared since."""
     matches, exports = find_any_matches(pattern)
@@ -137,7 +139,7 @@ def open_pattern(
         if images:
             others.append(ImagesSource(images, image_key))
             images = []
-        others.append(open_source(Path(match), image_key, leave_out=leave_out, row_layout=row_layout))
+        others.append(open_source(Path(match), image_key, leave_out=leave_out, row_layout=row_layout, fetches=fetches))
     if not images and not others:
         raise SettingsError(f"The pattern {pattern} matches no file but those of this run's output; check both.")
     if not others:
@@ -156,10 +158,11 @@ def open_source(
     name: str = "",
     leave_out: Callable[[Path], bool] = is_never_left_out,
     row_layout: RowLayoutChoice = "auto",
+    fetches: bool = False,
 ) -> Source:
     """Raises SettingsError if the path is neither a file with rows nor a folder."""
     if os.path.isdir(path):
-        return open_folder(path, image_key, leave_out)
+        return open_folder(path, image_key, leave_out, fetches=fetches)
     if path.suffix.lower() in IMAGE_SUFFIXES and os.path.exists(path):
         return ImagesSource([os.fspath(path)], image_key)
     if os.path.isfile(path):
@@ -167,7 +170,7 @@ def open_source(
         source = make_file_source(path, detected, image_key)
         if row_layout == "auto" and detected.kind in LAYOUT_KINDS and isinstance(source, FileSource):
             source = recognise_layout(source, image_key)
-        check_first_rows(source, image_key)
+        check_first_rows(source, image_key, fetches=fetches)
         return source
     if os.path.exists(path):
         raise SettingsError(f"The input {path} is neither a file nor a folder; {SUPPORTED_INPUTS}.")
@@ -176,13 +179,13 @@ def open_source(
     raise SettingsError(f"The input {path} does not exist; {SUPPORTED_INPUTS}.")
 
 
-def open_folder(path: Path, image_key: str, leave_out: Callable[[Path], bool]) -> Source:
+def open_folder(path: Path, image_key: str, leave_out: Callable[[Path], bool], *, fetches: bool = False) -> Source:
     """Images come first: files of many rows are read only if the folder has none. Raises SettingsError."""
     folder = FolderSource(path, image_key, leave_out)
     files = find_dataset_files(path)
     if not files or folder.has_names():
         return folder
-    return SeveralSource([open_source(file, image_key) for file in files], [os.fspath(path)])
+    return SeveralSource([open_source(file, image_key, fetches=fetches) for file in files], [os.fspath(path)])
 
 
 def make_file_source(path: Path, detected: Detected, image_key: str) -> Source:
@@ -264,14 +267,14 @@ def read_several_as_before(source: SeveralSource, reached: Position) -> Source:
     return before if before.digest_at(reached) == reached.digest else source
 
 
-def spool_standard_input(stream: BinaryIO, image_key: str, row_layout: RowLayoutChoice) -> Source:
+def spool_standard_input(stream: BinaryIO, image_key: str, row_layout: RowLayoutChoice, *, fetches: bool) -> Source:
     """Copied to a temporary file first, because rows are read more than once."""
     folder = tempfile.mkdtemp(prefix="persqa-")
     path = Path(folder) / STANDARD_INPUT
     with path.open("wb") as file:
         shutil.copyfileobj(stream, file)
     try:
-        source = open_source(path, image_key, row_layout=row_layout)
+        source = open_source(path, image_key, row_layout=row_layout, fetches=fetches)
         if isinstance(source, ImagesSource):
             raise SettingsError("Standard input is an image, not rows; give the path of its file instead of -.")
         return SpooledSource(source, folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
@@ -14,7 +14,9 @@ from persqa_client.answers.phrases import describe_unchecked_language, find_unch
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
-from persqa_client.images.loader import ImageCache, ImageLoader
+from persqa_client.fetching.fetcher import PictureFetcher, add_fetching
+from persqa_client.fetching.policy import AllowedHosts
+from persqa_client.images.loader import ImageCache, ImageLoader, LoadImage
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
 from persqa_client.limits.open_files import fit_open_files
 from persqa_client.probing.capabilities import ServerCapabilities, list_warnings
@@ -63,9 +65,10 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         # Warnings about the languages of the questions. They do not depend on the server.
         self.question_warnings: list[str] = []
         self._cache = ImageCache(
-            plan.image_roots, max_pixels=settings.recipe.max_pixels, max_bytes=settings.limits.image_cache_bytes
+            plan.picture_roots, max_pixels=settings.recipe.max_pixels, max_bytes=settings.limits.image_cache_bytes
         )
         self._threads = ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="image")
+        self._fetcher = make_fetcher(plan, self._threads)
 
     async def probe(self, depth: ProbeDepth | None, *, uuid: bool) -> None:
         """Probes the servers. ``depth`` None sends nothing and assumes no features. Raises RunStopped.
@@ -115,12 +118,13 @@ class Composition(AbstractAsyncContextManager["Composition"]):
             share_repeated=share_images,
             shared=() if self.plan.reference is None else (self.plan.reference,),
         )
+        load: LoadImage = loader.load if self._fetcher is None else add_fetching(loader.load, self._fetcher)
         patches = (server.picture_patch for server in self.servers if server.picture_patch in FAMILY_BY_PATCH)
         patch = next(patches, None)
         family = FAMILY_BY_PATCH[patch] if patch else detect_model_family(settings.endpoint.model)
         return Pipeline(
             self.pool.completer,
-            loader.load,
+            load,
             self.plan.make_task_maker(self.strategy),
             max_tokens=settings.sampling.max_tokens,
             context=shortest_context(self.servers),
@@ -134,6 +138,8 @@ class Composition(AbstractAsyncContextManager["Composition"]):
 
     async def aclose(self) -> None:
         await self.pool.aclose()
+        if self._fetcher is not None:
+            await self._fetcher.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def __aexit__(self, *error: object) -> None:
@@ -148,6 +154,16 @@ def make_pool(settings: RunSettings, http_client: httpx2.AsyncClient | None, war
             "not open more files (ulimit -n)."
         )
     return Pool([make_session(one, settings.sampling, limits, http_client) for one in settings.endpoints], warn=warn)
+
+
+def make_fetcher(plan: RunPlan, threads: Executor) -> PictureFetcher | None:
+    """None if pictures are not downloaded."""
+    if plan.fetched is None:
+        return None
+    allowed = AllowedHosts.parse(plan.settings.fetch_allow)
+    return PictureFetcher(
+        plan.fetched.path, plan.picture_roots, threads, allowed=allowed, limits=plan.settings.fetch_limits
+    )
 
 
 def make_session(

@@ -95,6 +95,7 @@ class FinishedPlan:
                 leave_out=is_own,
                 lists_images=listing is not None,
                 row_layout=self.recipe.row_layout,
+                fetches=True,
             )
             source = read_as_before(
                 connect_listing(opened, lambda: listing, end.number), self._run.stamp, end, self.recipe.image_key

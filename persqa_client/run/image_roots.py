@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from persqa_client.errors import SettingsError
+from persqa_client.images.fetched_files import FETCHED_FOLDER
 from persqa_client.images.references import describe_reference
 from persqa_client.inputs.compressed import CompressedSource
 from persqa_client.inputs.files import FileSource
@@ -15,6 +19,7 @@ from persqa_client.inputs.listed import ListedSource
 from persqa_client.inputs.opening import SpooledSource
 from persqa_client.inputs.sources import InMemorySource, Source, list_sources
 from persqa_client.inputs.written_paths import PathChoice, PathStyle, PathWriter
+from persqa_client.run.settings import RunSettings
 from persqa_client.storage.checkpoint import find_recorded_roots
 from persqa_client.types import Json
 
@@ -61,6 +66,22 @@ def find_image_roots(
     # A dict removes duplicates, for example if the input is in the working directory.
     folders = (Path(),) if input_folder is None else (input_folder, Path())
     return tuple(dict.fromkeys((*recorded_roots, *folders)))
+
+
+class FetchedFolder:
+    """Where the pictures of a run are stored that it downloads. Without an output, for as long as this object is."""
+
+    def __init__(self, output: Path | None) -> None:
+        parent = output.parent if output is not None else Path(tempfile.mkdtemp(prefix="persqa-"))
+        self.path = parent / FETCHED_FOLDER
+        if output is None:
+            weakref.finalize(self, shutil.rmtree, parent, ignore_errors=True)
+
+
+def make_fetched_folder(settings: RunSettings) -> FetchedFolder | None:
+    if not settings.fetch:
+        return None
+    return FetchedFolder(None if settings.is_stream else settings.output)
 
 
 def check_same_roots(source: Source) -> None:

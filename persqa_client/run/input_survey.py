@@ -127,7 +127,7 @@ class RowMeter:
         self.reader: RowReader = plan.make_row_reader()
         self._tasks: TaskMaker = plan.make_task_maker("constrain" if strategy == "auto" else strategy)
         self._max_pixels = recipe.max_pixels
-        self._roots = plan.image_roots
+        self._roots = plan.picture_roots
         self._count_tokens = make_token_counter(family)
         # Whether the rule of the model's pictures is known.
         self.is_exact = family is not None

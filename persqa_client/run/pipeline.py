@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from persqa_client.config import VerifyChoice
 from persqa_client.endpoints.profile import Reply
 from persqa_client.engines.engine import AnswerFunction, SetWeight
 from persqa_client.errors import RowError
+from persqa_client.images.loader import LoadImage
 from persqa_client.images.tokens import ModelFamily, count_image_tokens
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture, Verification
 from persqa_client.questions.prompts import build_reask_prompt
@@ -19,10 +20,8 @@ from persqa_client.questions.tasks import TaskMaker, name_row, place_message
 from persqa_client.run.verification import DOUBTS, NOT_VERIFIED, add_cost, needs_verification, verify_answer
 from persqa_client.types import (
     BadRow,
-    BoxMark,
     EncodedImage,
     FileStamp,
-    LoadedImage,
     Problem,
     Request,
     Row,
@@ -39,10 +38,6 @@ class Completer(Protocol):
     """Interface of a session or a pool."""
 
     async def complete(self, request: Request) -> Reply: ...
-
-
-class LoadImage(Protocol):
-    def __call__(self, reference: str, mark: BoxMark | None = None) -> Awaitable[LoadedImage]: ...
 
 
 @dataclass(slots=True)

@@ -30,7 +30,13 @@ from persqa_client.questions.prompts import lengths_digest, prompts_digest, veri
 from persqa_client.questions.steering import Steering, make_steering
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
 from persqa_client.questions.tasks import TaskMaker, check_row_question, place_message
-from persqa_client.run.image_roots import AS_GIVEN, PathWriters, check_image_root, find_image_roots
+from persqa_client.run.image_roots import (
+    AS_GIVEN,
+    PathWriters,
+    check_image_root,
+    find_image_roots,
+    make_fetched_folder,
+)
 from persqa_client.run.prices import complete_prices
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.records import render_outcome
@@ -55,6 +61,7 @@ class RunPlan:
         self.settings = settings
         check_image_root(settings.image_root)
         roots = (*find_image_roots(settings.image_root, input_folder, recorded_roots), *settings.fallback_roots)
+        self.fetched = make_fetched_folder(settings)
         self.bank = make_bank(recipe)
         self.names = read_real_names(recipe.names) if recipe.names else ()
         self.tag = make_tag(recipe.tag)
@@ -62,7 +69,12 @@ class RunPlan:
         self.steering = make_recipe_steering(recipe)
         self.reference = None if recipe.reference is None else check_reference(recipe.reference)
         own = [recipe.reference] if isinstance(recipe.reference, Path) else []
-        self.image_roots = ConfinedRoots.make(roots, [*roots, *own]) if recipe.confine_images else roots
+        downloads = [] if self.fetched is None else [self.fetched.path]
+        # Where the relative paths of rows start, and where pictures are read, with the folder of those downloaded.
+        self.image_roots, self.picture_roots = roots, (*roots, *downloads)
+        if recipe.confine_images:
+            self.image_roots = ConfinedRoots.make(roots, [*roots, *own])
+            self.picture_roots = ConfinedRoots.make(self.picture_roots, [*self.picture_roots, *own])
 
     def with_settings(self, settings: RunSettings) -> RunPlan:
         """The plan for other endpoints. The files of the bank and of the names are not read again.

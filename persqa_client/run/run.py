@@ -85,7 +85,7 @@ class Run:
             check_failed_file(settings.failed)
         self._changes = ChangeReport(warn, place_message)
         self._watch = PictureWatch(self._changes)
-        self._picture_files = PictureFiles(self.plan.image_roots)
+        self._picture_files = PictureFiles(self.plan.picture_roots)
         self.composition = Composition(self.plan, pool=pool, warn=warn, note_image=self._watch.note)
         self.progress, self._retried = RunProgress(), False
         self._probing: asyncio.Task[None] | None = None

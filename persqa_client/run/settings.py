@@ -7,20 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from persqa_client.config import UNKNOWN_MODEL, Endpoint, Limits, Recipe, Sampling, UserPath, build_settings
 from persqa_client.errors import SettingsError
+from persqa_client.fetching.policy import AllowedHosts, FetchLimits
 from persqa_client.inputs.shards import Shard, read_shard
 from persqa_client.keys import is_key
 from persqa_client.limits.shares import divide_limits
 from persqa_client.suggestions import find_similar_name
-from persqa_client.validation import Settings
+from persqa_client.validation import Settings, as_tuple
 
 # Settings outside of Sampling, Limits and Recipe.
 RUN_FLAGS = frozenset(
     {"image_root", "limit", "shard", "failed", "fresh", "retry_failed", "recheck_pictures"}
     | {"probes", "uuid", "metrics_port", "limits_share"}
+    | {"fetch", "fetch_allow", "fetch_timeout", "fetch_max_mb", "fetch_per_host"}
 )
 # Of the recipe, those that runs of earlier versions do not have in their identity.
 ADDED_SETTINGS = (
@@ -53,6 +55,11 @@ def read_uuid_choice(value: object) -> object:
 
 # Whether the pictures of finished rows are compared: changes are reported, or the questions also asked again.
 PictureChoice = Literal["off", "report", "ask"]
+
+
+def check_allowed_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    AllowedHosts.parse(hosts)
+    return hosts
 
 
 def read_picture_choice(value: object) -> object:
@@ -91,6 +98,15 @@ class RunSettings(Settings):
     probes: bool = True
     # Send each image once, then only its uuid.
     uuid: Annotated[UuidChoice, BeforeValidator(read_uuid_choice)] = "auto"
+    # Whether pictures that rows name by URL are downloaded. None of these settings is part of the run's identity: a
+    # picture is the same whoever downloads it.
+    fetch: bool = False
+    # Hosts and networks that are not public, from which pictures may be downloaded.
+    fetch_allow: Annotated[tuple[str, ...], BeforeValidator(as_tuple), AfterValidator(check_allowed_hosts)] = ()
+    # Seconds of one attempt; size of one picture; connections to one host.
+    fetch_timeout: Annotated[float, Field(gt=0)] = 60.0
+    fetch_max_mb: Annotated[int, Field(ge=1, le=1000)] = 50
+    fetch_per_host: Annotated[int, Field(ge=1)] = 8
     # Port on the loopback interface at which Prometheus finds the counts of the run; 0 for a free one.
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] | None = None
 
@@ -101,6 +117,21 @@ class RunSettings(Settings):
         if self.fresh and self.recheck_pictures == "ask":
             raise ValueError("--fresh asks about all pictures, as --recheck-pictures does; give only one of them")
         return self
+
+    @model_validator(mode="after")
+    def check_fetch(self) -> Self:
+        if self.fetch_allow and not self.fetch:
+            raise ValueError("--fetch-allow says from where pictures may be downloaded; give --fetch, too")
+        return self
+
+    @property
+    def fetch_limits(self) -> FetchLimits:
+        return FetchLimits(
+            max_bytes=self.fetch_max_mb * 1_000_000,
+            timeout=self.fetch_timeout,
+            read_timeout=min(FetchLimits().read_timeout, self.fetch_timeout),
+            per_host=self.fetch_per_host,
+        )
 
     @model_validator(mode="after")
     def check_output_is_no_key(self) -> Self:

@@ -45,6 +45,8 @@ def place(writer: PictureWriter, root: Path, *references: str) -> tuple[str, ...
         ("<image>.png", "_image_.png"),
         ('a"b\nc.png', "a_b_c.png"),
         ("..", "image"),
+        ("https://a.example/bo/caf%C3%A9%201.png?size=2", "café 1.png"),
+        ("https://a.example/", "image"),
         (f"{'x' * 300}.png", f"{'x' * 116}.png"),
         (f"{'照' * 83}.png", f"{'照' * 65}.png"),
     ],

@@ -87,6 +87,7 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
         "fresh": False,
         "log_file": "run.log",
         "report": "report.html",
+        "fetch_allow": ["pictures.example"],
     }
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")

@@ -10,6 +10,7 @@ import pytest
 
 from persqa_client.errors import RowError
 from persqa_client.images.confined_roots import ConfinedRoots
+from persqa_client.images.fetched_files import FETCHED_FOLDER, name_fetched
 from persqa_client.images.references import get_file_version, read_reference
 from tests.inputs.packed import PICTURE, make_png, write_parquet, write_tar
 
@@ -100,3 +101,14 @@ def test_the_name_of_a_member_of_an_archive_is_no_path(root: Path) -> None:
     assert read_reference("s.tar#/etc/d.png", confine(root)) == make_png(2)
     with pytest.raises(RowError, match="lies outside"):
         read_reference("../other/s.tar#a.png", confine(root))
+
+
+def test_a_link_in_the_place_of_a_download_is_refused(root: Path) -> None:
+    url = "https://example.org/c.png"
+    place = root / FETCHED_FOLDER / name_fetched(url)
+    place.parent.mkdir(parents=True)
+    place.symlink_to(root.parent / "other" / "c.png")
+    with pytest.raises(RowError) as caught:
+        read_reference(url, confine(root))
+    assert caught.value.code == "image_outside"
+    assert get_file_version(url, confine(root)) is None

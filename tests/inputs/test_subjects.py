@@ -96,4 +96,5 @@ def test_an_image_that_is_no_file_is_named() -> None:
     with pytest.raises(RowError) as caught:
         find_folder_tag("http://example.org/y.jpg", ())
     assert caught.value.code == "image_remote"
-    assert caught.value.message == "the image http://example.org/y.jpg is not a local file; download it first"
+    advice = "download it first, or give --fetch"
+    assert caught.value.message == f"the image http://example.org/y.jpg is not a local file; {advice}"

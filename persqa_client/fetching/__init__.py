@@ -1,0 +1,1 @@
+"""How is a picture that a row names by URL downloaded?"""

@@ -1,0 +1,189 @@
+"""Downloads the pictures of rows into the folder of the run: each once, with retries, checked to be pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import aiohttp
+
+from persqa_client.errors import RowError, StorageError
+from persqa_client.fetching.downloads import Downloader, FailedAttempt, open_session
+from persqa_client.fetching.policy import AllowedHosts, FetchLimits
+from persqa_client.images.fetched_files import find_fetched, is_fetchable, name_fetched
+from persqa_client.images.loader import LoadImage
+from persqa_client.images.prepare import check_picture_data
+from persqa_client.images.references import NamedErrors
+from persqa_client.types import BoxMark, LoadedImage
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class PictureFetcher:
+    """Belongs to one event loop, in which it opens its connections when the first picture is asked for.
+
+    ``folder``: where the pictures are stored; ``roots``: where they may be already, the folder among them. ``threads``
+    check them.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        roots: Sequence[Path],
+        threads: Executor,
+        *,
+        allowed: AllowedHosts,
+        limits: FetchLimits,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._folder = folder
+        self._roots = roots
+        self._threads = threads
+        self._allowed = allowed
+        self._limits = limits
+        self._sleep = sleep
+        self._session: aiohttp.ClientSession | None = None
+        self._downloader: Downloader | None = None
+        self._running: dict[str, asyncio.Task[RowError | None]] = {}
+
+    async def fetch(self, reference: str) -> None:
+        """Does nothing for what is no URL, and for a picture that is there.
+
+        Raises RowError (the codes are in README.md and in that of images), and StorageError if the folder can't be
+        written.
+        """
+        if not is_fetchable(reference):
+            return
+        with NamedErrors(reference):
+            if find_fetched(reference, self._roots) is not None:
+                return
+        task = self._running.get(reference)
+        if task is None:
+            task = self._running[reference] = asyncio.create_task(self._fetch_named(reference))
+            task.add_done_callback(lambda _: self._running.pop(reference, None))
+        # Shielded: other rows may wait for the same picture if this one is cancelled.
+        error = await asyncio.shield(task)
+        if error is not None:
+            raise error.fresh()
+
+    async def _fetch_named(self, reference: str) -> RowError | None:
+        """Returns errors of rows, because several rows may raise them."""
+        try:
+            with NamedErrors(reference):
+                await self._fetch_new(reference)
+        except RowError as error:
+            return error
+        return None
+
+    async def _fetch_new(self, reference: str) -> None:
+        part = PartFile(self._folder / name_fetched(reference))
+        try:
+            await self._download(reference, part)
+            await asyncio.get_running_loop().run_in_executor(self._threads, part.check_and_keep, reference)
+        finally:
+            part.discard()
+
+    async def _download(self, reference: str, part: PartFile) -> None:
+        """Raises RowError."""
+        downloader = self._open()
+        for attempt in range(1, self._limits.attempts + 1):
+            part.begin()
+            try:
+                return await downloader.download(reference, part.write)
+            except FailedAttempt as failure:
+                wait = choose_wait(attempt, failure.retry_after, self._limits)
+                if attempt == self._limits.attempts or wait is None:
+                    raise failure.error from failure
+            await self._sleep(wait)
+        return None
+
+    def _open(self) -> Downloader:
+        if self._downloader is None:
+            self._session = open_session(self._allowed, self._limits)
+            self._downloader = Downloader(self._session, self._allowed, self._limits)
+        return self._downloader
+
+    async def aclose(self) -> None:
+        for task in list(self._running.values()):
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+            self._session = self._downloader = None
+
+
+def choose_wait(attempt: int, retry_after: float | None, limits: FetchLimits) -> float | None:
+    """Seconds before the next attempt. None if the server wants a longer wait than a row is kept for."""
+    if retry_after is not None:
+        return retry_after if retry_after <= limits.longest_wait else None
+    longest = min(limits.longest_wait, limits.first_wait * 2.0 ** (attempt - 1))
+    return random.uniform(longest / 2, longest)
+
+
+class PartFile:
+    """A download in progress, beside its final name. Its errors are StorageErrors, unlike those of the network."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        self._file: BinaryIO | None = None
+
+    def begin(self) -> None:
+        """Also of a further attempt, which begins anew."""
+        self.close()
+        with storage_errors(self._target):
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("wb")
+
+    def write(self, piece: bytes) -> None:
+        assert self._file is not None
+        with storage_errors(self._target):
+            self._file.write(piece)
+
+    def close(self) -> None:
+        if self._file is not None:
+            with storage_errors(self._target):
+                self._file.close()
+            self._file = None
+
+    def check_and_keep(self, reference: str) -> None:
+        """Blocks. Raises RowError like ``read_image`` for what is no picture; that is downloaded again next time."""
+        self.close()
+        with storage_errors(self._target):
+            data = self._path.read_bytes()
+        if not data:
+            raise RowError("image_empty", "is empty; provide a file with content.")
+        check_picture_data(reference, data)
+        with storage_errors(self._target):
+            self._path.replace(self._target)
+
+    def discard(self) -> None:
+        with suppress(StorageError):
+            self.close()
+        with suppress(OSError):
+            self._path.unlink()
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StorageError(f"The downloaded picture {path} can't be written: {reason}.") from error
+
+
+def add_fetching(load: LoadImage, fetcher: PictureFetcher) -> LoadImage:
+    """``load``, after the picture is downloaded."""
+
+    async def load_fetched(reference: str, mark: BoxMark | None = None) -> LoadedImage:
+        await fetcher.fetch(reference)
+        return await load(reference, mark)
+
+    return load_fetched

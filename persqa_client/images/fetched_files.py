@@ -1,0 +1,64 @@
+"""Where pictures that rows name by URL lie once they are downloaded: ``persqa-fetched/3f/9a…`` in one of the roots.
+
+The name is a digest of the URL, so the same row finds the same file in each later run, export and report. It has no
+suffix, so a folder of pictures that is an input does not count such files among its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from persqa_client.images.confined_roots import ConfinedRoots
+
+FETCHED_FOLDER = "persqa-fetched"
+WEB_URL = re.compile("https?://", re.IGNORECASE)
+
+
+def is_fetchable(reference: str) -> bool:
+    return WEB_URL.match(reference) is not None
+
+
+def name_fetched(url: str) -> str:
+    """Relative to the folder of the downloaded pictures."""
+    digest = sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
+    return os.path.join(digest[:2], digest[2:40])
+
+
+def is_fetched_folder(root: Path) -> bool:
+    return root.name == FETCHED_FOLDER
+
+
+def list_fetched_candidates(url: str, roots: Sequence[Path]) -> Iterator[str]:
+    """A root is the folder of the downloaded pictures itself, or the folder in which that lies."""
+    name = name_fetched(url)
+    for root in roots:
+        yield os.path.join(root, name) if is_fetched_folder(root) else os.path.join(root, FETCHED_FOLDER, name)
+
+
+def find_fetched(url: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
+    """The absolute path of the downloaded picture. None if there is none, and if the reference is no such URL.
+
+    Raises RowError if a symbolic link leads out of ConfinedRoots.
+    """
+    if is_fetchable(url):
+        for candidate in list_fetched_candidates(url, roots):
+            if isinstance(roots, ConfinedRoots):
+                roots.check(candidate)
+            with suppress(OSError):
+                return os.path.abspath(candidate), os.stat(candidate)
+    return None
+
+
+def name_of_url(url: str) -> str:
+    """The last part of its path, which may be empty."""
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        return ""
+    return unquote(path).rstrip("/").rpartition("/")[2]
