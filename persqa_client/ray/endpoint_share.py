@@ -122,7 +122,8 @@ class EndpointShare:
         wanted = {name: each.wanted for name, each in self.holdings.items()}
         target = divide_permits(self.controller.permits, wanted)[worker]
         others = sum(each.held for name, each in self.holdings.items() if name != worker)
-        return max(0, min(target, self.controller.permits - others))
+        # What it has already may stay, also while the others still have too much.
+        return max(0, min(target, max(self.holdings[worker].held, self.controller.permits - others)))
 
     def _record(self, holding: Holding, events: Events, in_use: int, now: float) -> None:
         """As if this process had sent the requests of all workers."""
