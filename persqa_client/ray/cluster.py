@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -14,6 +16,9 @@ from persqa_client.extras import import_extra
 
 # For `ray.init`: a user of this package has not been asked whether Ray may report its use.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+HOST_AND_PORT = re.compile(r"([\w.-]+):(\d+)")
+# Seconds.
+CONNECT_TIMEOUT = 5.0
 
 
 class Node(NamedTuple):
@@ -49,11 +54,14 @@ class Cluster:
             return
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
+        where = address or os.environ.get("RAY_ADDRESS") or "this machine"
         try:
+            if (place := HOST_AND_PORT.fullmatch(where)) is not None:
+                # Ray itself would try for minutes.
+                socket.create_connection((place[1], int(place[2])), CONNECT_TIMEOUT).close()
             self.ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
-            where = address or os.environ.get("RAY_ADDRESS") or "this machine"
-            reason = " ".join(str(error).split())
+        except (OSError, RuntimeError, ValueError, OverflowError) as error:
+            reason = " ".join((getattr(error, "strerror", None) or str(error)).split()).rstrip(".")
             raise SettingsError(f"--ray-address: no Ray cluster can be used at {where} ({reason}).") from error
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -10,6 +11,7 @@ from persqa_client.config import Limits
 from persqa_client.inputs.shards import Shard
 from persqa_client.ray.endpoint_share import EndpointShare
 from persqa_client.ray.reports import Instructions, ShardReport
+from persqa_client.ray.shared_limit import EndpointReport, Grant
 
 
 @dataclass(slots=True)
@@ -43,12 +45,12 @@ class Coordinator:
             for share in self._shares:
                 share.remove(report.worker)
             return Instructions(self._stops)
+        return Instructions(self._stops, await self.share(report.worker, report.endpoints))
+
+    async def share(self, worker: str, reports: Sequence[EndpointReport]) -> tuple[Grant, ...]:
+        """The worker's part of the limits of each endpoint."""
         now = monotonic()
-        grants = tuple(
-            share.take_report(report.worker, each, now)
-            for share, each in zip(self._shares, report.endpoints, strict=True)
-        )
-        return Instructions(self._stops, grants)
+        return tuple(share.take_report(worker, each, now) for share, each in zip(self._shares, reports, strict=True))
 
     async def look(self) -> JobState:
         self._state.permits = tuple(share.controller.permits for share in self._shares)

@@ -41,7 +41,7 @@ from persqa_client.run.run_input import refuse_output_as_input
 from persqa_client.run.settings import RunSettings
 from persqa_client.run.summary import RunState, Summary
 from persqa_client.storage.checkpoint import FinishedRun, read_run_file
-from persqa_client.storage.numbered_files import find_free_number, keep_numbered
+from persqa_client.storage.numbered_files import find_free_number, keep_numbered, number_files
 from persqa_client.storage.run_files import RunFiles, RunLock
 from persqa_client.storage.tally import Tally
 
@@ -241,7 +241,8 @@ class RayRun(Run):
         if is_again:
             number = find_free_number(files)
             keep_numbered(files, number)
-            self._warn(f"The shards have changed since they were merged; the earlier merge is kept as number {number}.")
+            kept = number_files(files, number).output
+            self._warn(f"The shards have changed since they were merged; the earlier merge is kept as {kept}.")
         return merge_runs(list(work.finished), self.output)
 
     def _summarize_earlier(self, files: RunFiles) -> Summary:

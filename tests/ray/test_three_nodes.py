@@ -114,5 +114,6 @@ def test_ctrl_c_lets_the_requests_end(
     assert running.returncode == 130, err
     assert "Run the same command again" in err
     again = start_run(cluster, slow_simulator.base_url, tmp_path, "--concurrency", str(CONCURRENCY))
-    assert again.communicate(150) and again.returncode == 0
+    _, err = again.communicate(150)
+    assert again.returncode == 0, err
     check_output(tmp_path, slow_simulator, losses=0)
