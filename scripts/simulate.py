@@ -83,8 +83,8 @@ def run_seeds(seeds: range, rows: int) -> int:
 def show_troubles() -> int:
     """The first endpoint has the trouble. A run that stops is started again when an endpoint answers."""
     print(
-        f"{TROUBLE_ROWS:,} rows; each endpoint has {SLOTS} slots and answers after 1 s. The first has {LENGTH:.0f} s of "
-        f"trouble, {BEGIN:.0f} s after the start\n\n| trouble | endpoints | rows failed | seconds lost | stops |\n"
+        f"{TROUBLE_ROWS:,} rows; each endpoint has {SLOTS} slots and answers after 1 s. The first has {LENGTH:.0f} s "
+        f"of trouble, {BEGIN:.0f} s after the start\n\n| trouble | endpoints | rows failed | seconds lost | stops |\n"
         "| --- | --- | --- | --- | --- |"
     )
     failed = 0
