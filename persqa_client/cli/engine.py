@@ -32,7 +32,8 @@ def check_engine(flags: EngineFlags, run_flags: Mapping[str, Any], settings: Run
             raise SettingsError(f"--{name} needs --engine ray.")
         return
     for name, reason in REFUSED.items():
-        if run_flags.get(name) not in (None, False):
+        given = run_flags.get(name)
+        if given is not None and given is not False:
             raise SettingsError(f"--{name.replace('_', '-')} and --engine ray: {reason}.")
     if settings.is_stream:
         raise SettingsError("-o - and --engine ray: its results are files; name one, such as -o qa.jsonl.")

@@ -75,7 +75,7 @@ def answer(
         raise SettingsError("questions: a row of a dataset has one question; map the rows to several before.")
     flags = {"image_root": None if image_root is None else Path(image_root).absolute()}
     settings = make_run_settings(endpoints, flags, sampling=sampling, limits=limits, recipe=recipe)
-    check_columns(dataset, image)
+    refuse_taken_columns(dataset, image)
     if lacks_model(settings.endpoints):
         settings = settings.with_endpoints(call_blocking(add_model(settings.endpoints, settings.limits.timeout)))
     RunPlan(settings)  # reports what is wrong
@@ -91,7 +91,7 @@ def answer(
     )
 
 
-def check_columns(dataset: Any, image: str) -> None:
+def refuse_taken_columns(dataset: Any, image: str) -> None:
     """Raises SettingsError. The first rows may have to be computed for the names."""
     names = dataset.columns() or []
     if names and image not in names:
@@ -129,7 +129,7 @@ class AnswerBatches:
         except RunStopped as stop:
             # An exception of this package can't be pickled.
             raise RuntimeError(f"{stop.code}: {stop.message}") from None
-        cells = [describe_outcome(outcome) for outcome in outcomes]
+        cells = [write_cells(outcome) for outcome in outcomes]
         columns = {name: [each[place] for each in cells] for place, name in enumerate(COLUMNS)}
         return {**batch, **{name: np.array(values, dtype=object) for name, values in columns.items()}}
 
@@ -190,7 +190,7 @@ def read_cell(cell: Any) -> Any:
     return None if isinstance(value, float) and value != value else value
 
 
-def describe_outcome(outcome: Outcome) -> tuple[str, str, str, str]:
+def write_cells(outcome: Outcome) -> tuple[str, str, str, str]:
     """The cells of ``COLUMNS``."""
     details: dict[str, Any] = {"attempts": outcome.attempts, "raw": outcome.raw}
     details["tokens"] = {"prompt": outcome.usage.prompt, "completion": outcome.usage.completion}
