@@ -23,7 +23,7 @@ REFUSED = {
 }
 
 
-def check_engine(flags: EngineFlags, run_flags: Mapping[str, Any], settings: RunSettings) -> None:
+def check_engine(flags: EngineFlags, run_flags: Mapping[str, Any], settings: RunSettings, *, has_page: bool) -> None:
     """Raises SettingsError for flags that do not go together, and if Ray is not installed."""
     if flags.engine == "local":
         given = [name for name, value in flags._asdict().items() if value != getattr(LOCAL, name)]
@@ -32,13 +32,15 @@ def check_engine(flags: EngineFlags, run_flags: Mapping[str, Any], settings: Run
             raise SettingsError(f"--{name} needs --engine ray.")
         return
     for name, reason in REFUSED.items():
-        given = run_flags.get(name)
-        if given is not None and given is not False:
+        value = run_flags.get(name)
+        if value is not None and value is not False:
             raise SettingsError(f"--{name.replace('_', '-')} and --engine ray: {reason}.")
     if settings.is_stream:
         raise SettingsError("-o - and --engine ray: its results are files; name one, such as -o qa.jsonl.")
     if STANDARD_INPUT in run_flags["input"]:
         raise SettingsError("- (standard input) and --engine ray: its workers read the input; write it to a file.")
+    if not flags.merge and has_page:
+        raise SettingsError("--report is about the merged output; leave out --no-merge, or write it later.")
     from persqa_client.ray.cluster import check_ray_installed
 
     check_ray_installed()

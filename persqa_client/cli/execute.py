@@ -131,7 +131,7 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode
     try:
         settings = read_settings(flags, endpoints)
         refuse_contradicting_modes(settings, mode)
-        check_engine(mode.engine, flags, settings)
+        check_engine(mode.engine, flags, settings, has_page=mode.page is not None)
         if settings.output is None and not mode.dry_run and mode.preview is None:
             raise SettingsError(
                 "--output is missing: name the file to write, such as -o qa.jsonl, or give --preview 5."

@@ -77,7 +77,7 @@ class ClusterPool(Pool):
 
     @property
     def permits(self) -> int:
-        return sum(report.permits for report in self.reports)
+        return sum(report.permits for report in self.reports if not report.has_ended)
 
 
 class RayRun(Run):
@@ -220,7 +220,7 @@ class RayRun(Run):
     def _find_wait(self) -> RowWait | None:
         if self._stops:
             return RowWait("stop", "Stopping after the requests in flight", is_stop=True)
-        waits = {report.wait for report in self._reports}
+        waits = {report.wait for report in self._reports if not report.has_ended}
         if len(waits) == 1 and (wait := waits.pop()) is not None:
             return RowWait("shards", wait)
         return None
@@ -266,7 +266,7 @@ class RayRun(Run):
             self._elapsed(),
             None if report is None else report.files,
             notes=join_texts(end.notes for end in work.ends),
-            findings=(*self._name_limits(), *join_texts(end.findings for end in work.ends)),
+            findings=(*self._name_limits(), *self._name_shards(work), *join_texts(end.findings for end in work.ends)),
             verify=self.settings.recipe.verify,
             endpoints=add_endpoints([each for end in work.ends for each in end.endpoints]),
             price=self.plan.limits.price,
@@ -276,3 +276,10 @@ class RayRun(Run):
         if self.settings.limits.concurrency != "auto":
             return []
         return name_final_limits([each.base_url for each in self.settings.endpoints], self._permits)
+
+    def _name_shards(self, work: Work) -> list[str]:
+        """Where the results are, if they are not merged."""
+        if self._options.merges or len(work.finished) < work.total:
+            return []
+        first, last = min(work.finished), max(work.finished)
+        return [f"the {work.total} shards are not merged: {first} to {last.name}; persqa merge puts them together"]

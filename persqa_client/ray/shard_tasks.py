@@ -23,6 +23,8 @@ from persqa_client.storage.run_files import RunFiles
 
 # Seconds between looks at the state of the shards, and at the nodes of the cluster.
 LOOK_INTERVAL, NODES_INTERVAL = 0.5, 5.0
+# Seconds without a worker that are worth a word; the first one starts in about five.
+NOTICED_WAIT = 20.0
 # Starts of a shard without a new outcome, after which the run stops: its worker dies each time.
 MAX_STARTS = 6
 # Stops by the user after which nothing is waited for.
@@ -106,7 +108,7 @@ class ShardTasks:
         if now >= self._nodes_at + NODES_INTERVAL or not self._nodes:
             self._nodes, self._nodes_at = await asyncio.to_thread(self._cluster.list_nodes), now
         while self._work.waiting and self._nodes and not self._is_stopping:
-            if len(self._running) >= (self._job.workers or len(self._nodes)):
+            if len(self._running) >= self._count_workers():
                 return
             tasks = Counter(node for _, node, _ in self._running.values())
             node = choose_node({each.id: tasks[each.id] for each in self._nodes}, self._cluster.own_node)
@@ -119,6 +121,11 @@ class ShardTasks:
                 name=f"persqa shard {shard}",
             )
             self._running[future] = shard, node, reference
+
+    def _count_workers(self) -> int:
+        """No more than there are requests at once, since a worker without a permit does nothing."""
+        limits, endpoints = self._job.settings.limits, self._job.settings.endpoints
+        return min(self._job.workers or len(self._nodes), limits.concurrency_cap * len(endpoints))
 
     async def _wait(self) -> None:
         if not self._running:
@@ -148,6 +155,8 @@ class ShardTasks:
     async def _look(self) -> None:
         state: JobState = await self._coordinator.look.remote()
         self._job.follow(state, self._earlier)
+        if not state.latest and monotonic() > self._job.progress.spending.began + NOTICED_WAIT:
+            self._job.progress.phase = "Waiting for a worker; each needs a free CPU in the Ray cluster"
         if self._work.error is None:
             self._work.error = self._job.check_budget() or find_dying_shard(state)
         stops = max(self._job.stops, 1 if self._work.error is not None else 0)

@@ -51,7 +51,7 @@ def add_reports(progress: RunProgress, reports: Sequence[ShardReport], finished:
     spending.prompt_tokens = sum(t.prompt_tokens for t in tallies) + sum(r.prompt_tokens for r in reports)
     spending.completion_tokens = sum(t.completion_tokens for t in tallies) + sum(r.completion_tokens for r in reports)
     spending.failed = progress.failed
-    phases = [report.phase for report in reports]
+    phases = [report.phase for report in reports if not report.has_ended]
     if ANSWERING in phases:
         progress.phase = ANSWERING
     elif phases:

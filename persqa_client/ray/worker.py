@@ -116,14 +116,14 @@ def open_shard_input(settings: RunSettings, inputs: Sequence[str]) -> Source:
 
 async def work_on_shard(task: ShardTask, coordinator: Any) -> Summary:
     """Waits for the files if another process still has them: the worker before, on a node that was lost."""
-    deadline = time.monotonic() + LOCK_PATIENCE
+    deadline, name = time.monotonic() + LOCK_PATIENCE, uuid.uuid4().hex
     while True:
         warnings: list[str] = []
         try:
             run = Run(task.settings, open_shard_input(task.settings, task.inputs), warn=warnings.append)
         except SettingsError as error:
             raise SettingsError(f"{str(error).rstrip('.')}. {SHARED}.") from error
-        reporter = Reporter(run, task.shard, coordinator, warnings)
+        reporter = Reporter(run, task.shard, name, coordinator, warnings)
         try:
             return await execute_with_monitors(run, reporter.watch)
         except RunInUse:
@@ -137,12 +137,12 @@ async def work_on_shard(task: ShardTask, coordinator: Any) -> Summary:
 class Reporter:
     """Tells the coordinator how the run proceeds, and the run what the coordinator says."""
 
-    def __init__(self, run: Run, shard: Shard, coordinator: Any, warnings: list[str]) -> None:
+    def __init__(self, run: Run, shard: Shard, name: str, coordinator: Any, warnings: list[str]) -> None:
         self._run = run
         self._shard = shard
         self._coordinator = coordinator
         self._warnings = warnings
-        self._name = uuid.uuid4().hex
+        self._name = name
         self._stops = 0
         self._sessions = [SharedSession(session, run.settings.limits) for session in run.pool.sessions]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from collections import Counter
 from pathlib import Path
@@ -71,6 +72,10 @@ def test_the_progress_is_that_of_all_shards() -> None:
     assert progress.outcomes == Counter(accepted=11, empty=2)
     assert (progress.spending.prompt_tokens, progress.spending.failed) == (200, 2)
     assert progress.phase == "Answering"
+    ended = dataclasses.replace(reports[0], has_ended=True, phase="Finishing the files")
+    starting = dataclasses.replace(reports[1], phase="Starting")
+    add_reports(progress, [starting, ended], [])
+    assert (progress.done, progress.phase) == (13, "Starting")
 
 
 def test_the_counts_of_an_endpoint_are_added() -> None:
