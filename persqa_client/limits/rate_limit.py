@@ -6,7 +6,7 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from fractions import Fraction
@@ -50,6 +50,10 @@ class RateLimiter:
         self._answers = 0
         self._tokens = 0
         self.expects_headers = True  # until many answers had none
+
+    def use_throttles(self, throttles: Sequence[Throttle]) -> None:
+        """In place of those for the user's limits, before the first request."""
+        self._throttles = list(throttles)
 
     def estimate_tokens(self, request: Request, max_tokens: int) -> int:
         """0 without a token limit."""
