@@ -1,7 +1,8 @@
 """Finds answers that end in the middle of a sentence: with an open mark, a word that never ends one, or an attribute.
 
-The words that never end a sentence are in the tables (``no_end``, and ``no_ellipsis`` for those before three dots). An attribute can stand for its noun if the question
-has that noun ("Which jacket does <mam> wear?"), so without a closing mark it is only found if the question has none.
+The words that never end a sentence are in the tables (``no_end``, and ``no_ellipsis`` for those before three dots).
+An attribute can stand for its noun if the question has that noun ("Which jacket does <mam> wear?"), so without a
+closing mark it is only found if the question has none.
 """
 
 from __future__ import annotations
