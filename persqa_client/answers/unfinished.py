@@ -21,6 +21,7 @@ OPEN_ENDS = (",", "，", "、", ":", "：", ";", "；")
 END_LENGTH = 32
 ENDING = " \t\n.。…,，、:："
 # Three dots may end a whole sentence, but not one without its object.
+ELLIPSES = ("…", "...", "…。", "….")
 ELLIPSIS = compile_lazily(r"\s*(?:…+|\.{3,})[.。]?\Z")
 UNSPACED_LANGUAGES = ("zh", "ja", "ko")
 VERB_STEM = compile_lazily(r"[えけせてねめれげぜべきしちみりぎじびっ]\Z")
@@ -85,7 +86,7 @@ def ends_open(text: str, tag: str, language: str) -> bool:
     no_end = lower_end_pattern(language, "no_end") if is_lower(words) else end_pattern(language, "no_end")
     if no_end.search(words) or (not is_plain(text, tag) and has_open_mark(said)):
         return True
-    if ELLIPSIS.search(ending):
+    if ending.endswith(ELLIPSES):
         return any(end_pattern(language, place).search(words) for place in ("no_open_end", "no_ellipsis"))
     return words == ending and end_pattern(language, "no_open_end").search(words) is not None
 
@@ -114,7 +115,7 @@ def ends_in_verb_form(text: str, question: str) -> bool:
 
 
 def lacks_noun(text: str, task: Task, language: str) -> bool:
-    said = ELLIPSIS.sub("", text) if text.endswith(("…", "...", "…。")) else text
+    said = ELLIPSIS.sub("", text) if text.endswith(ELLIPSES) else text
     if said[-1:] in (".", "。") or language not in CUT_ENDS or CUT_ENDS[language].search(said) is None:
         return False
     return language not in NOUNS or NOUNS[language].search(task.question.replace(task.tag, "")) is None

@@ -41,7 +41,6 @@ STILL_WRONG = (
     "<mam> est Jean Dujardin, l'acteur français, sur un tapis rouge.",
     "Behind <mam> there is a brick wall covered in ivy, with a green door half hidden in it.",
     "<mam> is an elderly man in his early twenties with no gray hair at all.",
-    "<mam>的左手在右手的左边的手上的右手里左边手，手左的里边是上手。",
 )
 
 
