@@ -13,6 +13,7 @@ from persqa_client.types import Row
 def test_a_row_is_its_line_or_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert name_row(7, "") == "Line 7"
+    assert name_row(7, "", "row") == "Row 7"
     assert name_row(7, str(tmp_path / "trip" / "a\nb.jpg")) == "trip/a\\nb.jpg"
     assert name_row(7, "/elsewhere/a.jpg") == "/elsewhere/a.jpg"
 
