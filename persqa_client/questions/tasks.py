@@ -165,7 +165,10 @@ def find_own_file(row: Row) -> str:
 
 def place_message(row: Row, message: str) -> str:
     """The message with the name of the row, unless it has it already."""
-    name = name_row(row.number, find_own_file(row), row.counted_as)
+    file = find_own_file(row)
+    name = name_row(row.number, file, row.counted_as)
+    if file:
+        message = message.replace(describe_reference(file), name)
     # Pictures in memory are named by their row.
     if message.startswith(f"row {row.number}, ") and name == f"Row {row.number}":
         return f"R{message[1:]}"

@@ -24,4 +24,4 @@ def test_a_file_that_is_named_already_is_not_named_twice(tmp_path: Path, monkeyp
     row, listed = Row(3, b"", ("a.jpg",)), Row(3, b"", (file,), names=("a.jpg",))
     assert place_message(row, "a.jpg is no image") == "Line 3: a.jpg is no image"
     assert place_message(listed, "no question matches") == "a.jpg: no question matches"
-    assert place_message(listed, f"{file} is no image") == f"{file} is no image"
+    assert place_message(listed, f"{file} is no image") == "a.jpg is no image"
