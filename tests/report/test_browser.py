@@ -305,6 +305,12 @@ def test_nothing_is_wider_than_the_window(browser: Browser, report: Path, width:
     context.close()
 
 
+def test_a_long_name_leaves_room_for_the_answer(page: Page, report: Path) -> None:
+    open_report(page, report)
+    page.locator("figcaption").first.evaluate("caption => (caption.textContent = 'x'.repeat(200))")
+    assert page.locator(".pictures").first.evaluate("box => box.offsetWidth") == 120
+
+
 def find_serious(page: Page) -> list[tuple[str, str]]:
     """What axe finds, without minor things."""
     axe = pytest.importorskip(

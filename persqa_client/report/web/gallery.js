@@ -176,7 +176,8 @@ function makePicture([name, uri, problem]) {
   figure.append(uri ? makeImage(name, uri, figure) : make("div", "missing", say(problem ? "unreadable" : "no_thumbnail")));
   const caption = make("figcaption");
   caption.append(showText(baseName(name)));
-  figure.title = problem ? `${name}\n${problem}` : name;
+  const shown = showText(name).textContent;
+  figure.title = problem ? `${shown}\n${problem}` : shown;
   figure.append(caption);
   return figure;
 }
@@ -191,13 +192,13 @@ function makeImage(name, uri, figure) {
   image.loading = "lazy";
   const button = make("button", "zoom");
   button.type = "button";
-  button.setAttribute("aria-label", say("larger", baseName(name)));
+  button.setAttribute("aria-label", say("larger", showText(baseName(name)).textContent));
   button.append(image);
   button.addEventListener("click", () => showLarge(name, uri));
   image.addEventListener("load", () => button.classList.add("loaded"));
   image.addEventListener("error", async () => {
     button.replaceWith(make("div", "missing", say("unreadable")));
-    figure.title = `${name}\n${await source.reason(uri)}`;
+    figure.title = `${showText(name).textContent}\n${await source.reason(uri)}`;
   });
   return button;
 }
@@ -212,7 +213,7 @@ function showLarge(name, uri) {
   const close = make("button", "quiet", say("close"));
   close.type = "button";
   close.addEventListener("click", () => dialog.close());
-  dialog.setAttribute("aria-label", baseName(name));
+  dialog.setAttribute("aria-label", showText(baseName(name)).textContent);
   dialog.replaceChildren(image, caption, close);
   dialog.showModal();
 }
