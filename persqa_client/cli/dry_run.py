@@ -49,7 +49,7 @@ def print_requests(settings: RunSettings, source: Source) -> bool:
         raise SettingsError(f"None of the rows is in the shard {settings.shard}.")
     for line, position, name, path in shown:
         row = reader.parse(position.number, line, name, path)
-        place = f"line {position.number}" if path is None else name_row(position.number, path)
+        place = f"{plan.counted_as} {position.number}" if path is None else name_row(position.number, path)
         print(show_controls(f"--- {place}: POST {urls}"))
         if isinstance(row, BadRow):
             print(show_controls(f"would fail: {row.message} ({row.code})"))

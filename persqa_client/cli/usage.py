@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from persqa_client.cli.config_file import CONFIG_KEY, is_from_config
-from persqa_client.cli.help_pages import describe_argument, make_page
+from persqa_client.cli.help_pages import describe_argument, describe_flags, make_page, name_value
 from persqa_client.keys import mask_keys
 from persqa_client.suggestions import find_similar_name
 from persqa_client.urls import expand_home, explain_impossible_path
@@ -60,6 +60,9 @@ class Command(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except UsageError as error:
+            if isinstance(error, MissingParameter) and error.param.param_type_name == "option":
+                shown = describe_flags(error.param).strip()
+                raise UsageError(f"The option {shown} is missing{list_choices(error.param)}.", ctx) from None
             if isinstance(error, typer.BadParameter):
                 self.explain_value(ctx, error)
             elif hasattr(error, "possibilities"):
@@ -68,6 +71,9 @@ class Command(TyperCommand):
                 similar = find_similar_name(error.option_name, [name for name in known if name.startswith("--")])
                 error.possibilities = None
                 error.message += "" if similar is None else f". Did you mean {similar}?"
+            elif option := next((each for each in self.params if needs_value(each, error)), None):
+                shown = f"{error.option_name} {name_value(option)}"
+                error.message = f"{error.option_name} needs a value: {shown}{list_choices(option)}."
             raise
 
     def explain_value(self, ctx: Any, error: Any) -> None:
@@ -84,6 +90,16 @@ class Command(TyperCommand):
             error.message = f"{error.message.removesuffix('.')}. Did you mean {similar!r}?"
         if is_from_config(ctx, error.param):
             error.message = f"{error.message.removesuffix('.')} (in {ctx.meta[CONFIG_KEY]})"
+
+
+def needs_value(option: Any, error: Any) -> bool:
+    return getattr(error, "option_name", None) in option.opts and not option.is_flag
+
+
+def list_choices(option: Any) -> str:
+    """Of an option whose value has a name of its own, which stands for them in the help."""
+    described = option.type_descriptor
+    return f"; choose from {', '.join(map(str, described.choices))}" if described.is_choice and option.metavar else ""
 
 
 def takes_config(command: Any) -> bool:

@@ -111,7 +111,7 @@ class LeftOut(NamedTuple):
 @dataclass(slots=True)
 class ExportReport:
     target: Path
-    runs: list[RecordedRun]
+    runs: list[RecordedRun] = field(repr=False)
     # Rows of each file, by name.
     files: dict[str, int] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)

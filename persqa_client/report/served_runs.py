@@ -188,9 +188,10 @@ class ServedRuns:
             return self._overview
 
     def _measure_progress(self) -> float:
-        """The part of the files that is read."""
-        done, size = map(sum, zip(*(run.measure_progress() for run in self._runs), strict=True))
-        return done / size if size else 1
+        """The part of the files that is read. What can't be read is not waited for."""
+        going = [run.measure_progress() for number, run in enumerate(self._runs) if number not in self._problems]
+        size = sum(each for _, each in going)
+        return sum(done for done, _ in going) / size if size else 1
 
     def _describe_output(self, number: int) -> Json:
         run = self._runs[number]

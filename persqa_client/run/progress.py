@@ -155,20 +155,23 @@ class ProgressMeter:
         done = progress.earlier + progress.done
         total, fraction = self._find_total(done)
         tokens = spending.prompt_tokens, spending.completion_tokens
+        phase = self.phases.update(now, progress, pool)
+        # Nobody knows when a server comes back.
+        left = None if phase.kind == "server" else estimate_seconds_left(fraction, done, rows_per_second)
         return ProgressSnapshot(
             done=done,
             total=total,
             failed=progress.earlier_failed + progress.failed,
             rows_per_second=rows_per_second,
             tokens_per_second=tokens_per_second,
-            seconds_left=estimate_seconds_left(fraction, done, rows_per_second),
+            seconds_left=left,
             in_flight=pool.in_use,
             limit=pool.permits,
             retries=traffic.retried,
             prompt_tokens=tokens[0],
             completion_tokens=tokens[1],
             cost=None if self.price is None else cost_of(self.price, *tokens),
-            phase=self.phases.update(now, progress, pool).text,
+            phase=phase.text,
             trouble=describe_trouble(pool),
             fraction=fraction,
             row_name="rows" if self._watched.settings.recipe.questions == 1 else "questions",

@@ -14,7 +14,7 @@ from pathlib import Path
 from persqa_client.engines.row_feed import has_more_rows
 from persqa_client.errors import SettingsError
 from persqa_client.images.changed_files import ADVICE, ChangeReport, PictureFiles, PictureState
-from persqa_client.inputs.files import FileSource
+from persqa_client.inputs.files import FileSource, name_counted
 from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.listed import ListedSource, is_same_place
 from persqa_client.inputs.memory_pictures import names_memory
@@ -134,15 +134,20 @@ def refuse_empty_source(source: Source) -> None:
 
 def plan_for_source(settings: RunSettings, source: Source) -> RunPlan:
     """Raises SettingsError for all that is wrong whatever the server and the rows of a file are."""
-    plan = RunPlan(settings, find_input_folder(source, settings.image_root), recorded_roots_of(source))
+    folder = find_input_folder(source, settings.image_root)
+    plan = RunPlan(settings, folder, recorded_roots_of(source), name_counted(*list_opened(source)))
     refuse_fields_of_pictures(plan, source)
     return plan
 
 
+def list_opened(source: Source) -> list[Source]:
+    """The sources of each input, those of standard input as the files that they are kept in."""
+    return [each.source if isinstance(each, SpooledSource) else each for each in list_sources(source)]
+
+
 def refuse_fields_of_pictures(plan: RunPlan, source: Source) -> None:
     """Raises SettingsError if rows need a field, and all of them are pictures, which have none."""
-    sources = [each.source if isinstance(each, SpooledSource) else each for each in list_sources(source)]
-    if not all(isinstance(each, ListedSource | ImagesSource | PathListSource) for each in sources):
+    if not all(isinstance(each, ListedSource | ImagesSource | PathListSource) for each in list_opened(source)):
         return
     for flag, name in plan.steering.list_row_fields():
         similar = find_similar_name(name, TASK_FIELDS)
