@@ -156,6 +156,8 @@ class Limits(Settings):
     rpm: Annotated[float, Field(gt=0)] | None = None
     # Tokens per minute. Requests are estimated, including images and max_tokens; responses correct the estimate.
     tpm: Annotated[int, Field(ge=1)] | None = None
+    # The folder through which processes of this machine share these limits; None for limits of this process alone.
+    share_limits: UserPath | None = None
     # Time of one attempt, until the last byte of the response.
     timeout: Annotated[float, Field(gt=0)] = 120.0
     max_attempts: Annotated[int, Field(ge=1)] = 5

@@ -122,6 +122,7 @@ def generate(
     rpm: float | None = None,
     tpm: int | None = None,
     limits_share: str | None = None,
+    share_limits: str | Path | None = None,
     timeout: float = 120.0,
     max_attempts: int = 5,
     max_outage: float = 600.0,
@@ -186,7 +187,8 @@ def generate(
 
     probes, uuid: test the server first; send each image once.
     concurrency, max_concurrency: requests in flight. rps, rpm, tpm: requests per second and minute, tokens per minute.
-    limits_share: ``"3/16"``, the part of these that this process gets.
+    limits_share: ``"3/16"``, the part of these that this process gets. share_limits: a folder through which the
+        processes of this machine share them.
     timeout, max_attempts, max_outage: seconds and number of the attempts; seconds without a server.
     max_bad_answers, max_bad_rows: rows in a row that stop the run; 0: none do. max_inflight_mb: memory.
     metrics_port: where Prometheus finds the counts of the run, on this machine alone; 0: a free port.

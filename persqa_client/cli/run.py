@@ -130,6 +130,7 @@ def run(
     rpm: limits.RequestsPerMinute = None,
     tpm: limits.TokensPerMinute = None,
     limits_share: limits.LimitsShare = None,
+    share_limits: limits.ShareLimits = None,
     timeout: limits.Timeout = 120.0,
     max_attempts: limits.MaxAttempts = 5,
     max_outage: limits.MaxOutage = 600.0,
