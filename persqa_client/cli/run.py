@@ -124,6 +124,7 @@ def run(
     header: flag.Header = None,
     ca_cert: flag.CaCert = None,
     client_cert: flag.ClientCert = None,
+    local_only: flag.LocalOnly = False,
     concurrency: limits.Concurrency = "auto",
     max_concurrency: limits.MaxConcurrency = 512,
     rps: limits.RequestsPerSecond = None,

@@ -163,7 +163,7 @@ def make_fetcher(plan: RunPlan, threads: Executor) -> PictureFetcher | None:
     """None if pictures are not downloaded."""
     if plan.fetched is None:
         return None
-    allowed = AllowedHosts.parse(plan.settings.fetch_allow)
+    allowed = AllowedHosts.parse(plan.settings.fetch_allow, local_only=plan.settings.local_only)
     return PictureFetcher(
         plan.fetched.path, plan.picture_roots, threads, allowed=allowed, limits=plan.settings.fetch_limits
     )
