@@ -58,11 +58,8 @@ class PictureFetcher:
         Raises RowError (the codes are in README.md and in that of images), and StorageError if the folder can't be
         written.
         """
-        if not is_fetchable(reference):
+        if not is_fetchable(reference) or find_fetched(reference, self._roots) is not None:
             return
-        with NamedErrors(reference):
-            if find_fetched(reference, self._roots) is not None:
-                return
         task = self._running.get(reference)
         if task is None:
             task = self._running[reference] = asyncio.create_task(self._fetch_named(reference))
