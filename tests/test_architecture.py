@@ -14,6 +14,7 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 
 ROOT_MODULES = frozenset(
     (
+        "addresses.py",
         "argument_names.py",
         "config.py",
         "errors.py",

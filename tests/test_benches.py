@@ -1,7 +1,10 @@
-"""The benches of scripts/ measure what they say."""
+"""The benches and the soak of scripts/ measure what they say."""
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,12 @@ def common(monkeypatch: pytest.MonkeyPatch) -> Any:
     return import_module("benches.common")
 
 
+@pytest.fixture
+def soak(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    return import_module("soak")
+
+
 @pytest.mark.slow
 def test_a_run_that_lasts_gives_its_rate(concurrency: Any, common: Any, tmp_path: Path) -> None:
     with common.run_simulator("--slots", 4, "--latency", 0.2) as (url, _):
@@ -39,3 +48,36 @@ def test_a_run_that_is_stopped_gives_no_rate(concurrency: Any, common: Any, tmp_
         pytest.raises(RuntimeError, match=r"^The run ended before (its first row|5 seconds)"),
     ):
         concurrency.measure_run(url, common.SIMULATED_MODEL, tmp_path, "8", 5)
+
+
+@pytest.mark.slow
+def test_a_soak_finds_no_row_that_is_lost_or_changed(tmp_path: Path) -> None:
+    """Too short for its other targets."""
+    command = [sys.executable, str(SCRIPTS / "soak.py"), "--rows", "400", "--kills", "1", "--folder", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=170)
+    assert "| rows lost, doubled or misplaced | 0 of 400 | 0 | met |" in result.stdout, result.stderr
+    assert re.search(r"\| other bytes than without faults and kills \| 0 of 3\d\d rows \| 0 \| met \|", result.stdout)
+    assert (tmp_path / "soak.svg").read_text().count("<polyline") == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "misplaced", "changed"),
+    [
+        (lambda lines: lines, False, False),
+        (lambda lines: lines[1:], True, False),
+        (lambda lines: [*lines, lines[-1]], True, False),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], True, False),
+        (lambda lines: [lines[0].replace("red", "blue"), *lines[1:]], False, True),
+    ],
+)
+def test_a_soak_counts_rows_that_are_wrong(
+    change: Any, misplaced: bool, changed: bool, soak: Any, tmp_path: Path
+) -> None:
+    rows = [f'{{"id": {number}}}' for number in range(4)]
+    lines = [f'{row[:-1]}, "pers_qa": "red"}}\n' for row in rows]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{row}\n" for row in rows))
+    (tmp_path / "reference.jsonl").write_text("".join(lines))
+    (tmp_path / "qa.jsonl").write_text("".join(change(lines)))
+    (tmp_path / "qa.details.jsonl").write_text("".join(f'{{"row": {row}, "asks": 1}}\n' for row in range(1, 5)))
+    figures = soak.judge_output(tmp_path / "rows.jsonl", tmp_path, 4, 0)
+    assert [figure.met for figure in figures[:2]] == [not misplaced, not changed]

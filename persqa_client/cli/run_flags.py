@@ -329,6 +329,9 @@ CaCert = Annotated[
 ClientCert = Annotated[
     str | None, server_option(metavar="FILE[:KEY]", help="Client certificate and its key, in PEM format.")
 ]
+LocalOnly = Annotated[
+    bool, server_option("--local-only", help="Send nothing to addresses outside of private networks.")
+]
 MetricsPort = Annotated[
     int | None,
     server_option(min=0, max=65_535, metavar="N", help="Serve metrics for Prometheus on 127.0.0.1; 0 for a free port."),

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import httpx2
 import pybase64
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter
 from httpx2._utils import URLPattern, get_environment_proxies
 from multidict import CIMultiDict
 from yarl import URL
@@ -170,8 +170,16 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     for reason phrases that are not UTF-8, and is slower for small bodies.
     """
 
-    def __init__(self, connections: int, proxy: httpx2.Proxy | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        connections: int,
+        proxy: httpx2.Proxy | None = None,
+        tls: ssl.SSLContext | None = None,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        """``resolver``: by default, that of aiohttp."""
         self._connections = connections
+        self._resolver = resolver
         self._tls = tls
         # aiohttp's errors contain the proxy's address, so credentials are removed from it.
         self._proxy = str(proxy.url) if proxy else None
@@ -257,7 +265,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     def _open_session(self, **settings: Any) -> aiohttp.ClientSession:
         tls = True if self._tls is None else self._tls
         return aiohttp.ClientSession(
-            connector=IdleConnector(limit=self._connections, ssl=tls, **settings),
+            connector=IdleConnector(limit=self._connections, ssl=tls, resolver=self._resolver, **settings),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,

@@ -18,6 +18,7 @@ from persqa_client.fetching.fetcher import PictureFetcher, add_fetching
 from persqa_client.fetching.policy import AllowedHosts
 from persqa_client.images.loader import ImageCache, ImageLoader, LoadImage
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
+from persqa_client.limits.account_folder import AccountFolder
 from persqa_client.limits.open_files import fit_open_files
 from persqa_client.probing.capabilities import ServerCapabilities, list_warnings
 from persqa_client.probing.probe import ProbeDepth, probe_all, resolve_common_strategy, shortest_context
@@ -153,6 +154,8 @@ def make_pool(settings: RunSettings, http_client: httpx2.AsyncClient | None, war
             f"--concurrency {settings.limits.concurrency} is lowered to {limits.concurrency}, because this process may "
             "not open more files (ulimit -n)."
         )
+    if limits.share_limits is not None:
+        AccountFolder(limits.share_limits).check()
     return Pool([make_session(one, settings.sampling, limits, http_client) for one in settings.endpoints], warn=warn)
 
 
@@ -160,7 +163,7 @@ def make_fetcher(plan: RunPlan, threads: Executor) -> PictureFetcher | None:
     """None if pictures are not downloaded."""
     if plan.fetched is None:
         return None
-    allowed = AllowedHosts.parse(plan.settings.fetch_allow)
+    allowed = AllowedHosts.parse(plan.settings.fetch_allow, local_only=plan.settings.local_only)
     return PictureFetcher(
         plan.fetched.path, plan.picture_roots, threads, allowed=allowed, limits=plan.settings.fetch_limits
     )

@@ -21,7 +21,7 @@ from persqa_client.validation import Settings, as_tuple
 # Settings outside of Sampling, Limits and Recipe.
 RUN_FLAGS = frozenset(
     {"image_root", "limit", "shard", "failed", "fresh", "retry_failed", "recheck_pictures"}
-    | {"probes", "uuid", "metrics_port", "limits_share"}
+    | {"probes", "uuid", "metrics_port", "limits_share", "local_only"}
     | {"fetch", "fetch_allow", "fetch_timeout", "fetch_max_mb", "fetch_per_host"}
 )
 # Of the recipe, those that runs of earlier versions do not have in their identity.
@@ -98,6 +98,8 @@ class RunSettings(Settings):
     probes: bool = True
     # Send each image once, then only its uuid.
     uuid: Annotated[UuidChoice, BeforeValidator(read_uuid_choice)] = "auto"
+    # Whether nothing is asked of public addresses: neither endpoints, which have the same setting, nor pictures.
+    local_only: bool = False
     # Whether pictures that rows name by URL are downloaded. None of these settings is part of the run's identity: a
     # picture is the same whoever downloads it.
     fetch: bool = False
@@ -122,6 +124,8 @@ class RunSettings(Settings):
     def check_fetch(self) -> Self:
         if self.fetch_allow and not self.fetch:
             raise ValueError("--fetch-allow says from where pictures may be downloaded; give --fetch, too")
+        if self.local_only and self.fetch and not self.fetch_allow:
+            raise ValueError("--local-only downloads pictures only from hosts that --fetch-allow names; give it, too")
         return self
 
     @property

@@ -162,9 +162,10 @@ def tally_stored(ledger: AnyLedger) -> Tally:
 
 
 def describe_share(settings: RunSettings) -> str:
-    if settings.limits_share is None:
-        return ""
-    return f"share {settings.limits_share} of the given ones: {describe_rates(settings.limits)}"
+    parts = [] if settings.limits_share is None else [f"share {settings.limits_share} of the given ones"]
+    folder = settings.limits.share_limits
+    parts += [] if folder is None else [f"shared through {folder}"]
+    return f"{', '.join(parts)}: {describe_rates(settings.limits)}" if parts else ""
 
 
 def list_results(summary: Summary) -> list[tuple[str, str]]:
@@ -240,7 +241,7 @@ def format_counts(counts: Counter[str]) -> str:
 def describe_run(composition: Composition) -> dict[str, Any]:
     return {
         **describe_endpoints(composition),
-        "limits": composition.settings.limits.model_dump(),
+        "limits": composition.settings.limits.model_dump(mode="json"),
         **({"limits_share": str(share)} if (share := composition.settings.limits_share) else {}),
         "strategy": composition.strategy,
         "warnings": list(composition.plan.warnings()),
