@@ -62,7 +62,7 @@ class Command(TyperCommand):
         except UsageError as error:
             if isinstance(error, MissingParameter) and error.param.param_type_name == "option":
                 shown = describe_flags(error.param).strip()
-                raise UsageError(f"The option {shown} is missing{list_choices(error.param)}.", ctx) from None
+                raise UsageError(f"The option {shown} is missing{describe_choices(error.param)}.", ctx) from None
             if isinstance(error, typer.BadParameter):
                 self.explain_value(ctx, error)
             elif hasattr(error, "possibilities"):
@@ -73,7 +73,7 @@ class Command(TyperCommand):
                 error.message += "" if similar is None else f". Did you mean {similar}?"
             elif option := next((each for each in self.params if needs_value(each, error)), None):
                 shown = f"{error.option_name} {name_value(option)}"
-                error.message = f"{error.option_name} needs a value: {shown}{list_choices(option)}."
+                error.message = f"{error.option_name} needs a value: {shown}{describe_choices(option)}."
             raise
 
     def explain_value(self, ctx: Any, error: Any) -> None:
@@ -96,7 +96,7 @@ def needs_value(option: Any, error: Any) -> bool:
     return getattr(error, "option_name", None) in option.opts and not option.is_flag
 
 
-def list_choices(option: Any) -> str:
+def describe_choices(option: Any) -> str:
     """Of an option whose value has a name of its own, which stands for them in the help."""
     described = option.type_descriptor
     return f"; choose from {', '.join(map(str, described.choices))}" if described.is_choice and option.metavar else ""
