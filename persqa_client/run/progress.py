@@ -113,9 +113,15 @@ class ProgressSnapshot:
         cost = "" if self.cost is None else f", cost {format_amount(self.cost)}"
         return (
             f"{done} {self.row_name} done{share}, {self.failed:,} failed, "
-            f"{self.in_flight} of {self.limit} in flight, "
+            f"{self._describe_flight()}, "
             f"{self.rows_per_second:.1f} {self.row_name}/s{tokens}{retries}{cost}{left}"
         )
+
+    def _describe_flight(self) -> str:
+        if self.in_flight <= self.limit:
+            return f"{self.in_flight} of {self.limit} in flight"
+        # Requests that were sent before the limit fell.
+        return f"{self.in_flight} in flight (limit {self.limit})"
 
 
 class ProgressMeter:

@@ -99,6 +99,7 @@ def test_unknown_figures_are_left_out() -> None:
     several = replace(snapshot, fraction=0.41, row_name="questions").format()
     assert several.startswith("1,200 questions done (41 %), ")
     assert "12.3 questions/s" in several
+    assert ", 64 in flight (limit 8), " in replace(snapshot, limit=8).format()
 
 
 def test_rates_are_those_of_the_last_minute() -> None:
