@@ -32,10 +32,8 @@ ONLY_MODEL = "(the only model of the endpoint)"
 
 def print_requests(settings: RunSettings, source: Source) -> bool:
     """Whether any of the rows that are shown could be asked about. Raises SettingsError."""
-    if settings.fetch:
-        # Downloaded for the moment: a dry run leaves nothing in the folder of the output.
-        settings = settings.model_copy(update={"output": None})
-    plan = plan_for_source(settings, source)
+    # Pictures are downloaded for the moment: a dry run leaves nothing in the folder of the output.
+    plan = plan_for_source(settings.model_copy(update={"output": None}), source)
     reader = plan.make_row_reader()
     # Without a probe the server's features are unknown, so requests are shown as for vLLM 0.12 and later.
     strategy = settings.recipe.strategy

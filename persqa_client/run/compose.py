@@ -16,6 +16,7 @@ from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
 from persqa_client.fetching.fetcher import PictureFetcher, add_fetching
 from persqa_client.fetching.policy import AllowedHosts
+from persqa_client.fetching.stored_pictures import AllowedStores, list_stored_roots
 from persqa_client.images.loader import ImageCache, ImageLoader, LoadImage
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
 from persqa_client.limits.open_files import fit_open_files
@@ -160,9 +161,16 @@ def make_fetcher(plan: RunPlan, threads: Executor) -> PictureFetcher | None:
     """None if pictures are not downloaded."""
     if plan.fetched is None:
         return None
-    allowed = AllowedHosts.parse(plan.settings.fetch_allow)
+    settings = plan.settings
+    places = list_stored_roots(plan.picture_roots) if settings.recipe.confine_images else None
     return PictureFetcher(
-        plan.fetched.path, plan.picture_roots, threads, allowed=allowed, limits=plan.settings.fetch_limits
+        plan.fetched.path,
+        plan.picture_roots,
+        threads,
+        allowed=AllowedHosts.parse(settings.fetch_allow),
+        limits=settings.fetch_limits,
+        stores=AllowedStores(plan.stores, settings.fetch, places),
+        web=settings.fetch,
     )
 
 
