@@ -93,6 +93,11 @@ def upload_file(path: Path, url: str) -> None:
     store.put_file(str(path), url, **UPLOAD_OPTIONS.get(url.partition("://")[0], {}))
 
 
+def remove_object(url: str) -> None:
+    """Raises what the store raises."""
+    open_store(url).rm_file(url)
+
+
 def explain_store_error(error: BaseException) -> str:
     """One line, without a full stop."""
     if isinstance(error, FileNotFoundError):
