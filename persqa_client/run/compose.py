@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -172,6 +173,23 @@ def make_fetcher(plan: RunPlan, threads: Executor) -> PictureFetcher | None:
         stores=AllowedStores(plan.stores, settings.fetch, places),
         web=settings.fetch,
     )
+
+
+def fetch_pictures(plan: RunPlan, references: Sequence[str]) -> None:
+    """Outside of a run, and of an event loop. Does nothing if pictures are not downloaded. Raises RowError."""
+    if plan.fetched is not None:
+        asyncio.run(fetch_each(plan, references))
+
+
+async def fetch_each(plan: RunPlan, references: Sequence[str]) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        fetcher = make_fetcher(plan, threads)
+        assert fetcher is not None
+        try:
+            for reference in references:
+                await fetcher.fetch(reference)
+        finally:
+            await fetcher.aclose()
 
 
 def make_session(

@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
-from persqa_client import SettingsError, generate
+from persqa_client import Endpoint, SettingsError, generate
 from persqa_client.images.fetched_files import find_fetched
+from persqa_client.inputs.opening import open_inputs
+from persqa_client.run.input_survey import RowMeter, survey_input
+from persqa_client.run.run_input import plan_for_source
+from persqa_client.run.settings import make_run_settings
 from persqa_client.simulator.server import Simulator
 from tests.stores.conftest import draw_png
 
@@ -144,6 +148,17 @@ def test_what_can_not_be_read_is_one_sentence(name: str, words: str, store: Any,
     store.pipe_file("memory://bucket/photos/0.arrow", b"ARROW1\0\0")
     with pytest.raises(SettingsError, match=words):
         go(name, "out/qa.jsonl", simulator)
+
+
+def test_an_estimate_measures_the_pictures_and_leaves_none(store: Any, folder: Path, simulator: Simulator) -> None:
+    fill(store)
+    store.pipe_file("memory://bucket/rows.jsonl", write_lines([f"photos/{n}.png" for n in range(4)]))
+    settings = make_run_settings([Endpoint(base_url=simulator.base_url, model="persqa-simulator")], {})
+    source = open_inputs(["memory://bucket/rows.jsonl"], "image")
+    survey = survey_input(source, RowMeter(plan_for_source(settings, source)), None)
+    assert (survey.usable, survey.different_pictures) == (3, 3)
+    assert survey.picture_problems.counts == {"fetch_missing": 1}
+    assert list(folder.iterdir()) == []
 
 
 def test_the_files_of_a_run_are_on_a_disk(simulator: Simulator) -> None:
