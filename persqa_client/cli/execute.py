@@ -40,7 +40,6 @@ from persqa_client.inputs.sources import Source
 from persqa_client.keys import mask_keys
 from persqa_client.probing.only_model import add_model, lacks_model
 from persqa_client.run.background import STOPPING_MESSAGE, Monitor, execute_with_monitors, tune_gc
-from persqa_client.run.metrics import check_metrics_port
 from persqa_client.run.preview import Preview, Sample, make_preview_settings
 from persqa_client.run.progress_display import QuietConsole, log_progress, show_progress
 from persqa_client.run.run import Run
@@ -150,7 +149,11 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode
             print_message(f"No report is written: {'--dry-run' if mode.dry_run else '--preview'} makes no results.")
         if mode.dry_run:
             raise typer.Exit(EXIT_OK if print_requests(settings, source) else EXIT_USAGE)
-        check_metrics_port(settings.metrics_port)
+        if settings.metrics_port is not None:
+            # Imported here, so that a run without this flag starts earlier.
+            from persqa_client.run.metrics import check_metrics_port
+
+            check_metrics_port(settings.metrics_port)
         show_logged_warnings()
         prepared = prepare_work(settings, source, mode)
     except SettingsError as error:

@@ -12,7 +12,6 @@ from pathlib import Path
 from persqa_client.cli.messages import print_message
 from persqa_client.cli.report import announce_thumbnails, describe_report
 from persqa_client.errors import SettingsError, StorageError
-from persqa_client.report.page import check_page_path, write_report
 from persqa_client.storage.run_files import RunFiles
 
 
@@ -20,6 +19,9 @@ def check_report(page: Path, output: Path | None) -> None:
     """Makes the folder of the page. Raises SettingsError if the page can't be written there."""
     if output is None or str(output) == "-":
         raise SettingsError("--report needs an output file, such as -o qa.jsonl.")
+    # Imported here and below, so that a run without a report starts earlier.
+    from persqa_client.report.page import check_page_path
+
     check_page_path(page, [output], force=False, flag="--report")
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
@@ -35,6 +37,8 @@ def write_run_report(page: Path | None, output: Path | None) -> None:
     """
     if page is None or output is None or not has_begun(output):
         return
+    from persqa_client.report.page import write_report
+
     try:
         data = write_report([output], page, on_read=announce_thumbnails, flag="--report")
         print_message(f"Report of {describe_report(data, page)}")

@@ -97,10 +97,10 @@ class PictureFetcher:
             raise missing.fresh()
 
     async def _fetch_url(self, reference: str) -> None:
-        with NamedErrors(reference):
-            if find_fetched(reference, self._roots) is not None:
-                return
-            if not is_web_url(reference):
+        if find_fetched(reference, self._roots) is not None:
+            return
+        if not is_web_url(reference):
+            with NamedErrors(reference):
                 self._stores.check(reference)
         task = self._running.get(reference)
         if task is None:

@@ -168,9 +168,9 @@ def find_path(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | 
 def find_candidate(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
     for candidate in list_candidates(path, roots):
         if candidate.startswith(OBJECT_STARTS):
-            if (fetched := find_fetched(candidate, roots)) is not None:
-                return fetched
-            continue
+            if (fetched := find_fetched(candidate, roots)) is None:
+                continue
+            candidate = fetched[0]
         if isinstance(roots, ConfinedRoots):
             roots.check(candidate)
         try:

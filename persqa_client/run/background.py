@@ -10,11 +10,10 @@ import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
 from persqa_client.errors import PersQAError
-from persqa_client.run.metrics import serve_metrics
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
 
@@ -61,10 +60,19 @@ Monitor = Callable[[Run], Coroutine[Any, Any, None]]
 
 async def execute_with_monitors(run: Run, *monitors: Monitor, announce: Callable[[str], None] = logger.info) -> Summary:
     """``announce`` gets the address of the metrics, if they are served. Raises like ``Run.execute``."""
-    with serve_metrics(run, announce):
+    with open_metrics(run, announce):
         async with MonitorTasks(*(monitor(run) for monitor in monitors)):
             await asyncio.sleep(0)  # shows the first phase, since opening the files takes the loop
             return await run.execute()
+
+
+def open_metrics(run: Run, announce: Callable[[str], None]) -> AbstractContextManager[None]:
+    if run.settings.metrics_port is None:
+        return nullcontext()
+    # Imported here, so that a run without --metrics-port starts earlier.
+    from persqa_client.run.metrics import serve_metrics
+
+    return serve_metrics(run, run.settings.metrics_port, announce)
 
 
 class MonitorTasks:

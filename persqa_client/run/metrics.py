@@ -89,15 +89,11 @@ def make_histogram(durations: Mapping[str, Durations]) -> HistogramMetricFamily:
 
 
 @contextmanager
-def serve_metrics(run: Run, announce: Callable[[str], None]) -> Iterator[None]:
-    """Does nothing without ``metrics_port``. ``announce`` gets a sentence with the address.
+def serve_metrics(run: Run, port: int, announce: Callable[[str], None]) -> Iterator[None]:
+    """``announce`` gets a sentence with the address.
 
     Raises SettingsError if the port can't be used.
     """
-    port = run.settings.metrics_port
-    if port is None:
-        yield
-        return
     registry = CollectorRegistry(auto_describe=False)
     registry.register(RunCollector(run))
     try:
@@ -113,10 +109,8 @@ def serve_metrics(run: Run, announce: Callable[[str], None]) -> Iterator[None]:
         thread.join()
 
 
-def check_metrics_port(port: int | None) -> None:
+def check_metrics_port(port: int) -> None:
     """Before work that would be lost. Raises SettingsError if the port is in use."""
-    if port is None:
-        return
     with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

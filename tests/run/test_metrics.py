@@ -115,7 +115,6 @@ async def test_a_port_in_use_is_an_error_of_the_settings(picture: Path, tmp_path
         assert (result.returncode, result.stderr) == (2, f"Error: {sentence}.\n")
         assert not (tmp_path / "qa.jsonl.checkpoint").exists()
     check_metrics_port(port)
-    check_metrics_port(None)
 
 
 def test_the_readme_lists_the_metrics(picture: Path) -> None:
