@@ -12,7 +12,7 @@ import typer
 
 from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, count_of, exit_with_error
 from persqa_client.cli.messages import configure_messages, print_message
-from persqa_client.cli.usage import path
+from persqa_client.cli.usage import path, place
 
 if TYPE_CHECKING:
     from persqa_client.formats.export import ExportReport, Stage
@@ -62,7 +62,7 @@ def export_outputs(
             "--output",
             "-o",
             metavar="DIR|FILE",
-            parser=path,
+            parser=place,
             help="New folder, or a file that ends in .json or .jsonl; also s3://BUCKET/FOLDER.",
         ),
     ],

@@ -12,7 +12,7 @@ from persqa_client.cli.completion import complete_category, complete_need, compl
 from persqa_client.cli.config_file import load_config
 from persqa_client.cli.help_pages import make_page
 from persqa_client.cli.output_names import rows_file
-from persqa_client.cli.usage import path, text_or_file
+from persqa_client.cli.usage import path, place, text_or_file
 from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, RowLayoutChoice
 
 VARIABLES = {"base_url": "PERSQA_BASE_URL", "model": "PERSQA_MODEL"}
@@ -99,7 +99,7 @@ ImageRoot = Annotated[
     Path | None,
     files_option(
         metavar="DIR",
-        parser=path,
+        parser=place,
         help="Folder of relative image paths; default: the input's folder, then the working directory.",
     ),
 ]

@@ -97,9 +97,12 @@ class PictureFetcher:
             raise missing.fresh()
 
     async def _fetch_url(self, reference: str) -> None:
+        is_stored = not is_web_url(reference)
+        if is_stored and self._stores.includes(reference):
+            await self._open_stores().find_version(reference)
         if find_fetched(reference, self._roots) is not None:
             return
-        if not is_web_url(reference):
+        if is_stored:
             with NamedErrors(reference):
                 self._stores.check(reference)
         task = self._running.get(reference)
@@ -150,7 +153,7 @@ class PictureFetcher:
 
     def _open_stores(self) -> StoredPictureReader:
         if self._stored is None:
-            self._stored = StoredPictureReader(self._limits)
+            self._stored = StoredPictureReader(self._limits, self._folder)
         return self._stored
 
     async def aclose(self) -> None:

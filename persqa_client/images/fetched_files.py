@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from persqa_client.images.members import parse_member
 from persqa_client.stores.paths import SCHEMES, ObjectPath
 
 FETCHED_FOLDER = "persqa-fetched"
@@ -32,8 +33,14 @@ def is_web_url(reference: str) -> bool:
 
 
 def name_fetched(url: str) -> str:
-    """Relative to the folder of the downloaded pictures."""
-    digest = sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
+    """Relative to the folder of the downloaded pictures. Those of one file of many rows have a folder of their own."""
+    if not is_web_url(url) and (member := parse_member(url)) is not None:
+        return os.path.join(name_digest(member.file), name_digest(member.name))
+    return name_digest(url)
+
+
+def name_digest(text: str) -> str:
+    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return os.path.join(digest[:2], digest[2:40])
 
 

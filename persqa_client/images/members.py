@@ -118,14 +118,16 @@ class OpenReaders:
 OPEN_READERS = OpenReaders()
 
 
-def load_member(path: str, status: os.stat_result | None, member: Member) -> Picture:
-    """``path``: where the file lies, or the URL of one in an object store, without a status. That is taken to be
-    unchanged.
+def load_member(path: str, status: os.stat_result | str, member: Member) -> Picture:
+    """``path``: where the file lies; of one in an object store, its URL, with its version in place of a status.
 
     Raises RowError and OSError, what a store raises, and SettingsError if a package is missing.
     """
-    version = () if status is None else (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    key: tuple[str | int, ...] = (path, *version)
+    key: tuple[str | int, ...]
+    if isinstance(status, str):
+        key = (path, status)
+    else:
+        key = (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     if member.kind in ("tar", "gz"):
         try:
             return OPEN_READERS.read(key, lambda: TarPictures(path), member.name)

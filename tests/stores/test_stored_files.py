@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from persqa_client import SettingsError
+from persqa_client.images.fetched_files import find_fetched
 from persqa_client.simulator.server import Simulator
 from tests.stores.conftest import draw_png
 from tests.stores.test_stored_runs import COLOURS, check_found, folder, go, read_pictures
@@ -50,6 +51,19 @@ def test_pictures_in_parquet(store: Any, simulator: Simulator) -> None:
     written = read_pictures("out/qa.jsonl", "images")
     assert written == [[f"{url}#images/{number}/1"] for number in (1, 2, 3)]
     check_found([names[0] for names in written])
+
+
+def test_pictures_of_a_file_that_was_replaced_are_downloaded_again(store: Any, simulator: Simulator) -> None:
+    url = "memory://bucket/train.parquet"
+    for colours in (COLOURS, COLOURS[::-1]):
+        pictures = [{"bytes": draw_png(colour), "path": ""} for colour in colours]
+        store.pipe_file(url, write_parquet(image=pictures))
+        assert go(url, "out/qa.jsonl", simulator, fresh=True).tally.succeeded == 3
+        # The second row has the same picture in both; the first and the last are exchanged.
+        for number, colour in enumerate(colours, 1):
+            found = find_fetched(f"{url}#image/{number}/1", [Path("out")])
+            assert found is not None
+            assert Path(found[0]).read_bytes() == draw_png(colour)
 
 
 def test_paths_in_parquet_start_at_the_file(store: Any, simulator: Simulator) -> None:
