@@ -10,8 +10,8 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from persqa_client.errors import SettingsError
 from persqa_client.extras import import_extra
 
-# Of an open file: bytes that are asked for at once, and blocks that are kept.
-BLOCK_BYTES, KEPT_BLOCKS = 4 << 20, 8
+# Of an open file: bytes that are asked for at once, and kept.
+BLOCK_BYTES = 4 << 20
 # What changes with the content of a file, by the names of several stores.
 VERSION_MEMBERS = ("ETag", "etag", "generation", "blob_id", "content_settings", "LastModified", "created")
 # s3fs would have ten parts of 50 MB in memory.
@@ -41,17 +41,18 @@ def open_store(url: str) -> Any:
 
 
 def open_object(url: str) -> BinaryIO:
-    """For reading in any order, of which a few blocks are kept. Raises what the store raises."""
+    """For reading in any order. Raises what the store raises."""
+    return io.BufferedReader(open_unbuffered(url), BLOCK_BYTES)
+
+
+def open_unbuffered(url: str) -> io.RawIOBase:
+    """Each read asks the store. Raises what the store raises."""
     store = open_store(url)
     if "memory" in (store.protocol, *store.protocol):
         # All that open a file there share one position.
-        return io.BytesIO(store.cat_file(url))
-    return cast(
-        BinaryIO,
-        store.open(
-            url, "rb", block_size=BLOCK_BYTES, cache_type="blockcache", cache_options={"maxblocks": KEPT_BLOCKS}
-        ),
-    )
+        return cast(io.RawIOBase, io.BytesIO(store.cat_file(url)))
+    # Caches of fsspec refer to themselves, so that their blocks stay in memory until the collector finds them.
+    return cast(io.RawIOBase, store.open(url, "rb", block_size=BLOCK_BYTES, cache_type="none"))
 
 
 def read_status(url: str) -> ObjectStatus:

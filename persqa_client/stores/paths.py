@@ -10,10 +10,10 @@ import stat
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path, PosixPath
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 from persqa_client.errors import SettingsError
-from persqa_client.stores.access import ObjectStatus, explain_store_error, open_object, read_status
+from persqa_client.stores.access import BLOCK_BYTES, ObjectStatus, explain_store_error, open_unbuffered, read_status
 
 # Those that fsspec knows as stores of files. No scheme that reaches any host, and no chain of schemes.
 SCHEMES = ("s3", "s3a", "gs", "gcs", "hf", "az", "abfs", "memory")
@@ -80,12 +80,12 @@ class ObjectPath(PosixPath):
     def open(self, mode: str = "rb", buffering: int = -1, *_: object, **__: object) -> Any:
         """For reading bytes only."""
         try:
-            reader = ObjectReader(open_object(str(self)), self)
+            reader = ObjectReader(open_unbuffered(str(self)), self)
         except SettingsError:
             raise
         except Exception as error:  # each store has its own exceptions
             self._raise(error)
-        return reader if buffering == 0 else io.BufferedReader(reader, max(buffering, io.DEFAULT_BUFFER_SIZE))
+        return reader if buffering == 0 else io.BufferedReader(reader, BLOCK_BYTES)
 
     def read_bytes(self) -> bytes:
         with self.open() as file:
@@ -98,7 +98,7 @@ class ObjectPath(PosixPath):
 class ObjectReader(io.RawIOBase):
     """An open file of a store, whose errors are SettingsErrors. What was read before stays valid."""
 
-    def __init__(self, file: BinaryIO, path: ObjectPath) -> None:
+    def __init__(self, file: io.RawIOBase, path: ObjectPath) -> None:
         self._file = file
         self._path = path
 
@@ -110,7 +110,7 @@ class ObjectReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         try:
-            data = self._file.read(len(buffer))
+            data = self._file.read(len(buffer)) or b""
         except Exception as error:  # each store has its own exceptions
             self._path._raise(error)
         buffer[: len(data)] = data
