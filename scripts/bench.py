@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from benches import concurrency, endpoints, frames, hot_path, packed, pictures, questions, startup
+from benches import concurrency, endpoints, frames, hot_path, packed, pictures, questions, ray_nodes, startup
 from benches.common import Figure
 
 import persqa_client
@@ -28,6 +28,7 @@ BENCHES = {
     "endpoints": endpoints.measure,
     "frames": frames.measure,
     "packed": packed.measure,
+    "ray": ray_nodes.measure,
 }
 
 
