@@ -49,7 +49,7 @@ Input = Annotated[
         metavar="INPUT",
         parser=parse_input,
         help="JSONL, a JSON array, CSV, a list of paths, a folder of images, an image, a quoted pattern, or - for "
-        "standard input.",
+        "standard input; also in a store, such as s3://bucket/rows.jsonl.",
     ),
 ]
 Preview = Annotated[
@@ -100,7 +100,8 @@ ImageRoot = Annotated[
     files_option(
         metavar="DIR",
         parser=place,
-        help="Folder of relative image paths; default: the input's folder, then the working directory.",
+        help="Folder of relative image paths, also s3://bucket/folder; default: the input's folder, then the working "
+        "directory.",
     ),
 ]
 ConfineImages = Annotated[
