@@ -20,6 +20,7 @@ from persqa_client.formats.splits import GroupBy, Split, parse_parts
 from persqa_client.formats.upload import write_export
 from persqa_client.report.page import write_report
 from persqa_client.run.recheck import RecheckReport, recheck_run
+from persqa_client.stores.paths import ObjectPath, restore_object_path
 
 ARGUMENTS = (
     "to",
@@ -103,6 +104,8 @@ def report_results(outputs: Outputs, page: str | Path, *, force: bool = False) -
     force: replaces a file that is not a report. Raises SettingsError and StorageError as ``export_results``.
     """
     path = read_path_of("page", page)
+    if isinstance(restore_object_path(path), ObjectPath):
+        raise SettingsError(f"page {page} names a file in an object store: give one of this machine.")
     write_report(list_outputs(outputs), path, force=force)
     return path
 

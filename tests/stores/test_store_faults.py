@@ -15,6 +15,7 @@ import typer
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import register_implementation
 
+from persqa_client.api.finished_outputs import report_results
 from persqa_client.cli.usage import path as parse_path
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.fetching.fetcher import PictureFetcher
@@ -148,6 +149,8 @@ def test_an_input_that_is_cut_off_is_one_sentence(troubled: TroubledStore) -> No
     assert len(read) == 50_000
 
 
-def test_other_flags_take_no_urls() -> None:
+def test_other_flags_and_arguments_take_no_urls(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"page s3://bucket/report\.html names a file in an object store"):
+        report_results(tmp_path / "qa.jsonl", "s3://bucket/report.html")
     with pytest.raises(typer.BadParameter, match="names a file in an object store"):
         parse_path("s3://bucket/report.html")
