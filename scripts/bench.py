@@ -20,6 +20,7 @@ from benches import (
     estimates,
     frames,
     hot_path,
+    packed,
     pictures,
     questions,
     ray_nodes,
@@ -37,6 +38,7 @@ BENCHES = {
     "questions": questions.measure,
     "endpoints": endpoints.measure,
     "frames": frames.measure,
+    "packed": packed.measure,
     "ray": ray_nodes.measure,
     "estimates": estimates.measure,
 }

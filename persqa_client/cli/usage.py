@@ -110,9 +110,21 @@ def path(text: str) -> Path:
     """Parses an option; the help shows its name. An empty one, perhaps from a variable that is not set, would be the
     working directory.
     """
+    # Imported here to keep --help fast (cli/run.py).
+    from persqa_client.stores.paths import ObjectPath
+
+    if isinstance(place(text), ObjectPath):
+        raise typer.BadParameter("it names a file in an object store; name one of this machine.")
+    return place(text)
+
+
+def place(text: str) -> Path:
+    """As ``path``, also of a file or folder in an object store."""
+    from persqa_client.stores.paths import restore_object_path
+
     if not str(text).strip():
         raise typer.BadParameter("it is empty; name a file, or a folder (. for the working directory).")
-    file = expand_home(str(text))
+    file = restore_object_path(expand_home(str(text)))
     if (problem := explain_impossible_path(file)) is not None:
         raise typer.BadParameter(f"it {problem}.")
     return file

@@ -14,6 +14,7 @@ from persqa_client.errors import SettingsError
 from persqa_client.inputs.rows import MAX_LINE_BYTES
 from persqa_client.inputs.sources import SeveralSource, Source, extend_digest, read_named_lines
 from persqa_client.jsonl import BYTE_ORDER_MARK, load_value
+from persqa_client.stores.paths import ObjectPath
 from persqa_client.types import START_POSITION, Json, Position
 
 BUFFER_SIZE = 1 << 20
@@ -42,6 +43,8 @@ class FileSource:
         self._is_growth_reported = False
 
     def fingerprint(self) -> dict[str, Any]:
+        if isinstance(self.path, ObjectPath):
+            return {**self.path.stamp(), "kind": self.kind}
         status = self.path.stat()
         return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "kind": self.kind}
 
@@ -82,7 +85,8 @@ class FileSource:
         has become another.
         """
         if self._first_size is None:
-            self._first_size = os.fstat(file.fileno()).st_size
+            is_stored = isinstance(self.path, ObjectPath)
+            self._first_size = (self.path.stat() if is_stored else os.fstat(file.fileno())).st_size
         offset = self._seek(file, start.offset)
         if offset is None:
             raise SettingsError(

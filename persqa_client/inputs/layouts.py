@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from persqa_client.errors import RowError, SettingsError
-from persqa_client.images.fetched_files import is_fetchable
+from persqa_client.images.fetched_files import is_fetchable, is_web_url
 from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.members import parse_member
 from persqa_client.images.references import ANY_URL, DATA_URI, describe_reference, parse_local_path
@@ -135,7 +135,9 @@ def find_problem(number: int, line: bytes, image_key: str, *, fetches: bool, cou
         return None if row.code in ("bad_line", "no_image") else row.message
     for reference in row.images:
         try:
-            if not (DATA_URI.match(reference) or (fetches and is_fetchable(reference))):
+            # Which object stores are read is known when the row is asked about.
+            is_read = DATA_URI.match(reference) or (is_fetchable(reference) and (fetches or not is_web_url(reference)))
+            if not is_read:
                 parse_local_path(reference)
         except RowError as error:
             return f"{counted_as.capitalize()} {number}: {describe_reference(reference)} {error.message}"

@@ -15,8 +15,9 @@ from persqa_client.answers.checks import PHRASE_CHECKS, TAGGED_ANSWER_CHECKS
 from persqa_client.config import Recipe
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.confined_roots import ConfinedRoots
+from persqa_client.images.data_uris import read_data_uri
 from persqa_client.images.prepare import read_image
-from persqa_client.images.references import estimate_reference_size, make_reference, read_data_uri
+from persqa_client.images.references import estimate_reference_size, make_reference
 from persqa_client.inputs.memory_pictures import hide_pictures
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.shards import Shard
@@ -51,7 +52,8 @@ class RunPlan:
     """The parts of a run that need no server.
 
     Relative image paths are looked up first in ``recorded_roots``, those of the run that wrote the input, and then in
-    ``input_folder``. ``counted_as``: see ``Row``. Raises SettingsError.
+    ``input_folder``. ``counted_as``: see ``Row``. ``stores``: the buckets from which pictures are read. Raises
+    SettingsError.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class RunPlan:
         input_folder: Path | None = None,
         recorded_roots: tuple[Path, ...] = (),
         counted_as: str = "line",
+        stores: frozenset[str] = frozenset(),
     ) -> None:
         recipe = settings.recipe
         self.settings, self.counted_as = settings, counted_as
         check_image_root(settings.image_root)
         roots = (*find_image_roots(settings.image_root, input_folder, recorded_roots), *settings.fallback_roots)
-        self.fetched = make_fetched_folder(settings)
+        self.stores = stores
+        self.fetched = make_fetched_folder(settings, stores)
         self.bank = make_bank(recipe)
         self.names = read_real_names(recipe.names) if recipe.names else ()
         self.tag = make_tag(recipe.tag)

@@ -21,11 +21,18 @@ from persqa_client.inputs.memory_pictures import names_memory
 from persqa_client.inputs.opening import SpooledSource
 from persqa_client.inputs.path_lists import PathListSource
 from persqa_client.inputs.shards import count_rows_before
-from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source, list_sources, read_named_lines
+from persqa_client.inputs.sources import (
+    ImagesSource,
+    SeveralSource,
+    Source,
+    list_sources,
+    locate_picture,
+    read_named_lines,
+)
 from persqa_client.outcomes import Outcome, Record
 from persqa_client.questions.steering import TASK_FIELDS
 from persqa_client.questions.tasks import place_message
-from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
+from persqa_client.run.image_roots import find_input_folder, list_named_stores, recorded_roots_of
 from persqa_client.run.plan import RowReader, RunPlan, locate_row
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.checkpoint import read_checkpoint, read_run_file
@@ -134,8 +141,10 @@ def refuse_empty_source(source: Source) -> None:
 
 def plan_for_source(settings: RunSettings, source: Source) -> RunPlan:
     """Raises SettingsError for all that is wrong whatever the server and the rows of a file are."""
-    folder = find_input_folder(source, settings.image_root)
-    plan = RunPlan(settings, folder, recorded_roots_of(source), name_counted(*list_opened(source)))
+    root = settings.image_root
+    stores = list_named_stores(source, root)
+    counted_as = name_counted(*list_opened(source))
+    plan = RunPlan(settings, find_input_folder(source, root), recorded_roots_of(source), counted_as, stores)
     refuse_fields_of_pictures(plan, source)
     return plan
 
@@ -182,7 +191,7 @@ def locate_answered(row: Row, source: Source) -> Row:
         elif not isinstance(each, ImagesSource):
             break
         elif row.images[0] in each.paths:
-            return locate_row(row, None, os.path.abspath(row.images[0]))
+            return locate_row(row, None, locate_picture(row.images[0]))
     return row
 
 
