@@ -186,4 +186,4 @@ def test_local_only_reads_no_picture_of_a_store(store: Any, simulator: Simulator
     fill(store)
     Path("rows.jsonl").write_bytes(write_lines(["memory://bucket/photos/0.png"]))
     result = go("rows.jsonl", "qa.jsonl", simulator, fetch=True, fetch_allow=["127.0.0.1"], local_only=True)
-    assert [failure["code"] for failure in result.failures] == ["fetch_refused"]
+    assert result.tally.failed == {"fetch_refused": 1}
