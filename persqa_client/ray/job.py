@@ -22,7 +22,7 @@ from persqa_client.inputs.sources import Source
 from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.ray.cluster import Cluster
 from persqa_client.ray.coordinator import JobState
-from persqa_client.ray.reports import ShardReport
+from persqa_client.ray.reports import ShardReport, add_endpoints, add_reports, join_texts, name_final_limits
 from persqa_client.ray.shard_files import (
     choose_shards,
     find_begun_shards,
@@ -32,7 +32,6 @@ from persqa_client.ray.shard_files import (
     shard_output,
 )
 from persqa_client.ray.shard_tasks import ShardTasks, Work
-from persqa_client.ray.totals import add_endpoints, add_reports, join_texts, name_final_limits
 from persqa_client.ray.worker import ShardTask, open_shard_input
 from persqa_client.run.compose import ignore_warning
 from persqa_client.run.merge import MergeReport, merge_runs

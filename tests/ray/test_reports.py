@@ -16,9 +16,8 @@ from persqa_client.errors import MaskedError, RunStopped, SettingsError, Storage
 from persqa_client.inputs.shards import Shard
 from persqa_client.ray.cluster import choose_node
 from persqa_client.ray.coordinator import Coordinator, JobState
-from persqa_client.ray.reports import ShardEnd, ShardReport, describe_error_end
+from persqa_client.ray.reports import ShardEnd, ShardReport, add_endpoints, add_reports, describe_error_end
 from persqa_client.ray.shard_tasks import MAX_STARTS, find_dying_shard
-from persqa_client.ray.totals import add_endpoints, add_reports
 from persqa_client.ray.worker import ShardTask, check_node, run_shard
 from persqa_client.run.settings import make_run_settings
 from persqa_client.run.summary import EndpointStats
