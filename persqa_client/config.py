@@ -307,7 +307,9 @@ class Recipe(Settings):
         if self.question is not None and self.questions > 1:
             raise ValueError("--question is one question about each row, and --questions asks several; give only one")
         if self.question is not None and "{tag}" not in self.question:
-            raise ValueError("--question must have {tag} in it, in place of the tag")
+            tag = f"<{self.tag.strip('<>')}>"
+            if tag not in self.question or self.tag_from is not None:
+                raise ValueError(f"--question must have {{tag}} in it, which becomes {tag} or the row's own tag")
         return self
 
     @model_validator(mode="after")

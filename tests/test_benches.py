@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from persqa_client.formats.export import ExportSettings, export_runs
+from tests.formats.examples import write_run
+
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
@@ -81,3 +84,17 @@ def test_a_soak_counts_rows_that_are_wrong(
     (tmp_path / "qa.details.jsonl").write_text("".join(f'{{"row": {row}, "asks": 1}}\n' for row in range(1, 5)))
     figures = soak.judge_output(tmp_path / "rows.jsonl", tmp_path, 4, 0)
     assert [figure.met for figure in figures[:2]] == [not misplaced, not changed]
+
+
+def test_packed_rows_are_read_with_their_pictures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    packed, reader = import_module("benches.packed"), import_module("benches.read_rows")
+    pictures = packed.make_small_pictures(tmp_path / "photos", 9)
+    assert len({path.read_bytes() for path in pictures}) == 9
+    output = write_run(tmp_path / "run", [{"image": [str(path)]} for path in pictures[:4]])
+    packed.answer_rest(packed.write_rows(tmp_path / "rows.jsonl", pictures), output, 4)
+    size = sum(path.stat().st_size for path in pictures)
+    assert reader.read_all(str(tmp_path / "rows.jsonl"), "image") == (9, size)
+    for layout, key in (("parquet", "images"), ("webdataset", "image")):
+        export_runs([output], ExportSettings(layout, tmp_path / layout))
+        assert reader.read_all(str(tmp_path / layout), key) == (9, size)

@@ -8,25 +8,22 @@ own transport. It supports networks in NO_PROXY (10.0.0.0/8); urllib does not.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from functools import partial
-from math import inf
 from typing import Any
 
 import aiohttp
 import httpx2
 import pybase64
 from aiohttp.abc import AbstractResolver, AbstractStreamWriter
-from aiohttp.client_proto import ResponseHandler
 from httpx2._utils import URLPattern, get_environment_proxies
 from multidict import CIMultiDict
 from yarl import URL
 
+from persqa_client.client.idle_connections import CONNECTION, IdleConnector, IdleProtocol
 from persqa_client.client.request import Body
 from persqa_client.client.response import is_event_stream
 from persqa_client.config import Endpoint
@@ -36,10 +33,11 @@ from persqa_client.urls import is_loopback
 # Seconds to keep idle connections. uvicorn, vLLM's server, closes them after 5 s.
 KEEP_ALIVE = 4.0
 Send = Callable[[aiohttp.ClientSession], Awaitable[aiohttp.ClientResponse]]
-# Seconds until the failure of a request on a closed connection arrives: about a round trip.
-MAX_STALE_SECONDS = 1.0
 # Gateways add headers of some kilobytes; aiohttp's own limit is 8,190 bytes.
 MAX_HEADER_SIZE = 65_536
+MAX_BODY = 32 * 2**20  # bytes
+PIECE = 16 * 2**10  # bytes; compressed, up to a thousand times as many
+TOO_LONG = f"the response has more than {MAX_BODY // 2**20} MiB"
 PROXY_SCHEMES = frozenset(("http", "https"))
 
 
@@ -102,49 +100,6 @@ def error_about_file(setting: str, path: object, lack: str) -> Iterator[None]:
         raise SettingsError(f"{setting}: {path} can't be read ({error.strerror}).") from None
 
 
-class IdleProtocol(ResponseHandler):
-    """A connection that records whether it is reused, and whether a byte has arrived since."""
-
-    uses = 0
-    has_received = False
-    began = -inf  # start of the latest request, by the loop's clock
-
-    def data_received(self, data: bytes) -> None:
-        self.has_received = True
-        super().data_received(data)
-
-    @property
-    def was_stale(self) -> bool:
-        """Whether the server probably closed the connection before it read the latest request.
-
-        A connection that is lost later is lost while the server works on the request.
-        """
-        seconds = asyncio.get_running_loop().time() - self.began
-        return self.uses > 1 and not self.has_received and seconds < MAX_STALE_SECONDS
-
-
-# The connection of the latest request of this task.
-CONNECTION: ContextVar[ResponseHandler | None] = ContextVar("persqa_connection", default=None)
-
-
-class IdleConnector(aiohttp.TCPConnector):
-    """Sets the connection's protocol through a private attribute. If a later aiohttp ignores it, nothing is resent."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._factory: partial[Any] = partial(IdleProtocol, loop=self._loop)
-
-    async def connect(self, *args: Any, **settings: Any) -> Any:
-        connection = await super().connect(*args, **settings)
-        protocol = connection.protocol
-        if isinstance(protocol, IdleProtocol):
-            protocol.uses += 1
-            protocol.began = asyncio.get_running_loop().time()
-            protocol.has_received = False
-        CONNECTION.set(protocol)
-        return connection
-
-
 @aiohttp.payload_type(Body)
 class BodyPayload(aiohttp.Payload):
     """Writes a body piece by piece."""
@@ -173,7 +128,7 @@ class ChatRequest(httpx2.Request):
 
 
 class ReceivedResponse(httpx2.Response):
-    """A 200 whose body has been received and is not encoded. It has aiohttp's headers, which are faster.
+    """A 200 whose body has been received and decoded. It has aiohttp's headers, which are faster.
 
     What httpx2 sets for each response, such as a stream to read it from, is the same for all of these.
     """
@@ -201,12 +156,21 @@ class ReceivedResponse(httpx2.Response):
         return self
 
 
-def make_response(response: aiohttp.ClientResponse, **body: Any) -> httpx2.Response:
+def make_response(response: aiohttp.ClientResponse, *, is_decoded: bool = False, **body: Any) -> httpx2.Response:
     # The first of duplicate headers counts.
     first_headers = {name.lower(): value for name, value in reversed(response.raw_headers)}
-    first_headers.pop(b"set-cookie", None)
+    for name in (b"set-cookie", *([b"content-encoding"] if is_decoded else [])):
+        first_headers.pop(name, None)
     extensions = {"reason_phrase": (response.reason or "").encode("latin-1", "replace")}
     return httpx2.Response(response.status, headers=list(first_headers.items()), extensions=extensions, **body)
+
+
+async def make_received(response: aiohttp.ClientResponse) -> httpx2.Response:
+    """With its body, unless that is a stream of events."""
+    if is_event_stream(response.headers) and not is_encoded(response):
+        return make_response(response, stream=ResponseStream(response))
+    content = await receive_body(response)
+    return make_response(response, is_decoded=True, content=content)
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
@@ -243,19 +207,14 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         is_empty = isinstance(request.stream, httpx2.ByteStream) and not request.content
         response = await self._send_request(request, None if is_empty else request.stream)
-        if is_event_stream(response.headers):
-            return make_response(response, stream=ResponseStream(response))
-        return make_response(response, content=await response.read())
+        return await make_received(response)
 
     async def send_chat(self, request: ChatRequest) -> httpx2.Response:
         """Sends a chat request without httpx2's request pipeline, which takes a tenth of the CPU time."""
         response = await self._send_request(request, request.stream)
-        if is_event_stream(response.headers):
-            reply = make_response(response, stream=ResponseStream(response))
-        elif response.status == 200 and "Content-Encoding" not in response.headers:
-            return ReceivedResponse(request, response.headers, await response.read())
-        else:
-            reply = make_response(response, content=await response.read())
+        if response.status == 200 and (is_encoded(response) or not is_event_stream(response.headers)):
+            return ReceivedResponse(request, response.headers, await receive_body(response))
+        reply = await make_received(response)
         reply.request = request
         return reply
 
@@ -326,13 +285,51 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 await session.close()
 
 
+async def receive_body(response: aiohttp.ClientResponse) -> bytes:
+    """The decoded body. Raises ClientPayloadError for one that no answer has: it could use up the memory."""
+    length = response.content_length
+    try:
+        if length is not None and length > MAX_BODY:
+            raise aiohttp.ClientPayloadError(TOO_LONG)
+        if is_encoded(response):
+            # A compressed body can be a thousand times longer than its length says.
+            decoded = make_response(response, stream=ResponseStream(response)).aiter_bytes()
+            return b"".join([piece async for piece in limit_size(decoded)])
+        if length is not None:
+            return await response.read()
+        return b"".join([piece async for piece in limit_size(response.content.iter_any())])
+    except BaseException:
+        response.close()
+        raise
+
+
+def is_encoded(response: aiohttp.ClientResponse) -> bool:
+    return "Content-Encoding" in response.headers
+
+
+async def limit_size(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    size = 0
+    async for piece in pieces:
+        size += len(piece)
+        if size > MAX_BODY:
+            raise aiohttp.ClientPayloadError(TOO_LONG)
+        yield piece
+
+
 class ResponseStream(httpx2.AsyncByteStream):
+    """The body as it was sent, in pieces that are small enough to be decoded one after the other."""
+
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._response.content.iter_any():
-            yield chunk
+        try:
+            async for piece in limit_size(self._response.content.iter_any()):
+                for start in range(0, len(piece), PIECE):
+                    yield piece[start : start + PIECE]
+        except aiohttp.ClientPayloadError:
+            self._response.close()
+            raise
 
     async def aclose(self) -> None:
         self._response.release()

@@ -14,6 +14,7 @@ from persqa_client import __version__
 from persqa_client.config import Price, VerifyChoice
 from persqa_client.endpoints.pool import Pool
 from persqa_client.engines.budget import cost_of, format_amount
+from persqa_client.images.references import escape_unprintable
 from persqa_client.limits.shares import describe_rates
 from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.run.compose import Composition
@@ -57,6 +58,11 @@ class Summary:
     failures: list[dict[str, Any]] = field(default_factory=list)
     # Given by the user, or looked up for --max-cost.
     price: Price | None = None
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """IPython and notebooks show what ``persqa run`` prints, in place of all fields."""
+        lines = [("state", self.state), *list_results(self)]
+        printer.text("\n".join(f"{label:<13} {escape_unprintable(text)}" for label, text in lines))
 
 
 @dataclass(frozen=True, slots=True)

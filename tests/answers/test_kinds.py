@@ -40,12 +40,7 @@ STILL_WRONG = (
     "<mam> стоит на фоне старой крепости, за которой видны зелёные хол",
     "<mam> est Jean Dujardin, l'acteur français, sur un tapis rouge.",
     "Behind <mam> there is a brick wall covered in ivy, with a green door half hidden in it.",
-    "<mam> is not wearing a hat. The hat <mam> is wearing is a wide-brimmed straw one.",
-    "<mam>手上戴着……",
-    "<mam>由于触发内容安全策略，本次回答已被屏蔽。",
     "<mam> is an elderly man in his early twenties with no gray hair at all.",
-    "<mam>的左手在右手的左边的手上的右手里左边手，手左的里边是上手。",
-    "<mam>没有穿外套，他穿着一件厚厚的棕色外套。",
 )
 
 
@@ -57,7 +52,7 @@ STILL_WRONG = (
         "near_phrases",
         *(f"blind_{number}" for number in range(4, 22)),
         "adversary",
-        *map("adversary_{}".format, range(2, 6)),
+        *map("adversary_{}".format, range(2, 7)),
     ],
 )
 def test_no_answer_is_judged_wrong(name: str) -> None:
