@@ -42,6 +42,9 @@ LONGEST_WORD = 40
 LOOP_WORDS, LOOP_REPEATS, LOOP_SHARE, SHORTEST_LOOP, MAX_SINGLE_WORDS = 4, 2, 0.6, 24, 1
 # Clauses that come back in another order. Each has so many characters, and in scripts with spaces more than one word.
 MIN_CLAUSES, CLAUSE_COPIES, SHORTEST_CLAUSE = 9, 2, 4
+# So many equal sentences in a row.
+SENTENCE_COPIES, MIN_SENTENCE_WORDS, SHORTEST_SENTENCE = 3, 4, 6
+SENTENCE_END = compile_lazily(r"[.!?。！？\n]+\s*")
 CLAUSE_END = compile_lazily(r"[,，、;；。.!！?？\n]+")
 # Only the last characters of a longer text are searched, because a loop continues to the end.
 LONGEST_SEARCHED = 6000
@@ -115,7 +118,9 @@ def repeats_phrase(text: str) -> bool:
     if len(words) - len(set(words)) >= MAX_PHRASE_COPIES and repeats_words(words):
         return True
     # Counting characters first is cheap and excludes most texts.
-    return 2 * len(set(text)) < len(text) and (repeats_clause(text) or repeats_characters(text, words))
+    return 2 * len(set(text)) < len(text) and (
+        repeats_clause(text) or repeats_sentence(text) or repeats_characters(text, words)
+    )
 
 
 def repeats_words(words: Sequence[str]) -> bool:
@@ -166,6 +171,27 @@ def repeats_clause(text: str) -> bool:
         if len(list(run)) > (7 if is_short else MAX_PHRASE_COPIES):
             return True
     return False
+
+
+def repeats_sentence(text: str) -> bool:
+    """Three equal sentences in a row, unless a cry, a song or a colon introduces them."""
+    parts = SENTENCE_END.split(text)
+    if len(parts) < SENTENCE_COPIES:
+        return False
+    before = ""
+    for sentence, run in groupby(part.strip() for part in parts):
+        # Not "Ding dong ding dong!".
+        is_long = len(set(sentence.split())) >= MIN_SENTENCE_WORDS or (
+            " " not in sentence and len(sentence) >= SHORTEST_SENTENCE
+        )
+        if len(list(run)) >= SENTENCE_COPIES and is_long and not (before and introduces(before)):
+            return True
+        before = sentence
+    return False
+
+
+def introduces(before: str) -> bool:
+    return before.endswith((":", "：")) or CRY.search(before) is not None or CHINESE_CRY.search(before) is not None
 
 
 def returns(clauses: Sequence[str]) -> bool:

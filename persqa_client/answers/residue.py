@@ -11,6 +11,7 @@ from persqa_client.answers.answer_language import drop_written_text
 from persqa_client.answers.gibberish import find_disorder
 from persqa_client.answers.phrases import choose_language, longest_word, lower_pattern, phrase_pattern
 from persqa_client.answers.plain import is_plain
+from persqa_client.answers.protocols import find_protocol_residue
 from persqa_client.answers.remarks import find_last_line, find_remark, is_on_display
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
@@ -40,7 +41,7 @@ VALUE = compile_lazily(
 )
 # A value in a line of code that the picture shows: "return null;".
 CODE_VALUE = compile_lazily(r"(?:\breturn |= ?)(?:null|undefined|None|NaN)\b|\b(?:null|undefined|NaN)(?=;)")
-ESCAPE = compile_lazily(r"\\(?:[nrt](?![a-z])|u[\da-f]{4})")
+ESCAPE = compile_lazily(r"\\(?:[nrt](?![a-z])|u[\da-f]{4}|x[\da-f]{2})")
 # Also where its names are quoted, unless the answer is about code.
 BOX = compile_lazily(
     r"[\"'](?:bbox(?:_2d)?|box_2d|point_2d|label)[\"'] ?:|</?(?:box|ref|quad|point|bbox)>|\{ ?[\"']\w+[\"'] ?:"
@@ -157,7 +158,9 @@ def show(found: str) -> str:
 
 def find_residue(text: str, task: Task, language: str) -> str:
     if not is_plain(text, task.tag) and (
-        found := find_marks(text, language) or find_fence(text, task.question, language)
+        found := find_marks(text, language)
+        or find_fence(text, task.question, language)
+        or find_protocol_residue(text.replace(task.tag, " "), language)
     ):
         return found
     if found := find_last_line(text, language):
