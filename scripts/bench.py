@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from benches import concurrency, endpoints, frames, hot_path, pictures, questions, startup
+from benches import concurrency, endpoints, frames, hot_path, pictures, questions, ray_nodes, startup
 from benches.common import Figure
 
 import persqa_client
@@ -27,6 +27,7 @@ BENCHES = {
     "questions": questions.measure,
     "endpoints": endpoints.measure,
     "frames": frames.measure,
+    "ray": ray_nodes.measure,
 }
 
 

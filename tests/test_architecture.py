@@ -57,7 +57,8 @@ MAY_IMPORT["report"] = frozenset({"root", "images", "inputs", "storage", "run"})
 MAY_IMPORT["records"] = frozenset({"root", "storage", "run", "report"})
 MAY_IMPORT["formats"] = frozenset({"root", "images", "inputs", "storage", "records"})
 MAY_IMPORT["dataflow"] = MAY_IMPORT["run"] | {"run", "api"}
-MAY_IMPORT["cli"] = LOWER | {"run", "api", "report", "formats"}
+MAY_IMPORT["ray"] = MAY_IMPORT["run"] | {"run", "api"}
+MAY_IMPORT["cli"] = LOWER | {"run", "api", "report", "formats", "ray"}
 MAY_IMPORT["entry"] = MAY_IMPORT["cli"] | {"cli", "dataflow"}
 
 

@@ -34,7 +34,7 @@ VLLM_FLAGS = {
     "--served-model-name",
     "--trust-request-mm-kwargs",
 }
-OTHER_FLAGS = {"--depth", "--upgrade", "--help", "--version", "--install-completion", "--show-completion"}
+OTHER_FLAGS = {"--head", "--depth", "--upgrade", "--help", "--version", "--install-completion", "--show-completion"}
 
 # Names of hosts, of fields in files, and of other people's code.
 OTHER_NAMES = {

@@ -22,6 +22,7 @@ ONLY_OF_RUNS = frozenset(
     | {"max_bad_answers", "max_bad_rows", "max_inflight_mb"}
     | {"max_tokens_total", "max_cost", "max_failures", "max_wall", "preview", "dry_run"}
     | {"fetch", "fetch_allow", "fetch_timeout", "fetch_max_mb", "fetch_per_host"}
+    | {"engine", "shards", "ray_address", "ray_workers", "merge"}
 )
 # Of these, the values that a run has without them.
 FIXED_FLAGS = {"serve_args": None, "device": "auto", "vllm_command": None}

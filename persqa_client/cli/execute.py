@@ -20,6 +20,7 @@ import typer
 
 from persqa_client.cli.dry_run import print_requests
 from persqa_client.cli.endpoint_flags import CREDENTIAL_FLAGS, read_endpoints
+from persqa_client.cli.engine import check_engine, make_run
 from persqa_client.cli.exits import EXIT_BUG, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_OK, EXIT_USAGE, exit_with_error
 from persqa_client.cli.messages import has_log_file, log_message, print_message, print_warning, show_logged_warnings
 from persqa_client.cli.preview import print_kept_rows, report_preview
@@ -130,6 +131,7 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode
     try:
         settings = read_settings(flags, endpoints)
         refuse_contradicting_modes(settings, mode)
+        check_engine(mode.engine, flags, settings, has_page=mode.page is not None)
         if settings.output is None and not mode.dry_run and mode.preview is None:
             raise SettingsError(
                 "--output is missing: name the file to write, such as -o qa.jsonl, or give --preview 5."
@@ -155,7 +157,7 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode
 
             check_metrics_port(settings.metrics_port)
         show_logged_warnings()
-        prepared = prepare_work(settings, source, mode)
+        prepared = prepare_work(settings, source, mode, flags["input"])
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
     tune_gc()
@@ -172,12 +174,12 @@ def refuse_contradicting_modes(settings: RunSettings, mode: Mode) -> None:
         raise SettingsError("--json and -o - both write to standard output; name an output file, such as -o qa.jsonl.")
 
 
-def prepare_work(settings: RunSettings, source: Source, mode: Mode) -> tuple[Run, Report]:
+def prepare_work(settings: RunSettings, source: Source, mode: Mode, inputs: Sequence[str]) -> tuple[Run, Report]:
     """Raises SettingsError."""
     if mode.preview is None:
         if mode.page is not None:
             check_report(mode.page, settings.output)
-        run = Run(settings, source, warn=print_warning)
+        run = make_run(mode.engine, settings, source, inputs)
         if mode.result is not None:
             mode.result.run = run
         shows_results = not mode.quiet and mode.result is None

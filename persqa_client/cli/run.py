@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from persqa_client.cli import fetch_flags as fetching
 from persqa_client.cli import limit_flags as limits
+from persqa_client.cli import ray_flags as cluster
 from persqa_client.cli import run_flags as flag
 from persqa_client.cli.exits import logged_command
 from persqa_client.cli.help_pages import make_page
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from persqa_client.cli.json_result import RunResult
 
 # Parameters of the command that are no settings of a run.
-MODES = frozenset({"config", "no_uuid", "dry_run", "preview", "report", "json", "quiet", "log_file", "help_all"})
+MODES = frozenset(
+    {"config", "no_uuid", "dry_run", "preview", "report", "json", "quiet", "log_file", "help_all"}
+    | {"engine", "shards", "ray_address", "ray_workers", "merge"}
+)
 UUID_CHOICES = ("auto", "on", "off")
 
 
@@ -55,6 +59,7 @@ class Mode(NamedTuple):
     result: RunResult | None = None
     # The page to write at the end of a run.
     page: Path | None = None
+    engine: cluster.EngineFlags = cluster.LOCAL
 
 
 def is_from_variable(value: str | list[str] | None, variable: str) -> bool:
@@ -148,6 +153,11 @@ def run(
     fetch_timeout: fetching.FetchTimeout = 60.0,
     fetch_max_mb: fetching.FetchMaxMB = 50,
     fetch_per_host: fetching.FetchPerHost = 8,
+    engine: cluster.Engine = "local",
+    shards: cluster.Shards = None,
+    ray_address: cluster.RayAddress = None,
+    ray_workers: cluster.RayWorkers = None,
+    merge: cluster.Merge = True,
     preview: flag.Preview = None,
     dry_run: flag.DryRun = False,
     json: flag.AsJSON = False,
@@ -178,6 +188,7 @@ def run(
 
     result = RunResult() if json else None
     mode = Mode(dry_run, preview, quiet, result, report)
+    mode = mode._replace(engine=cluster.EngineFlags(engine, shards, ray_address, ray_workers, merge))
     with print_run_as_json(result) if result is not None else nullcontext(), logged_command(quiet, log_file, output):
         if serve:
             from persqa_client.cli.serve import run_with_server

@@ -8,25 +8,22 @@ own transport. It supports networks in NO_PROXY (10.0.0.0/8); urllib does not.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from functools import partial
-from math import inf
 from typing import Any
 
 import aiohttp
 import httpx2
 import pybase64
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.client_proto import ResponseHandler
 from httpx2._utils import URLPattern, get_environment_proxies
 from multidict import CIMultiDict
 from yarl import URL
 
+from persqa_client.client.idle_connections import CONNECTION, IdleConnector, IdleProtocol
 from persqa_client.client.request import Body
 from persqa_client.client.response import is_event_stream
 from persqa_client.config import Endpoint
@@ -36,10 +33,10 @@ from persqa_client.urls import is_loopback
 # Seconds to keep idle connections. uvicorn, vLLM's server, closes them after 5 s.
 KEEP_ALIVE = 4.0
 Send = Callable[[aiohttp.ClientSession], Awaitable[aiohttp.ClientResponse]]
-# Seconds until the failure of a request on a closed connection arrives: about a round trip.
-MAX_STALE_SECONDS = 1.0
 # Gateways add headers of some kilobytes; aiohttp's own limit is 8,190 bytes.
 MAX_HEADER_SIZE = 65_536
+MAX_BODY = 32 * 2**20  # bytes
+TOO_LONG = f"the response has more than {MAX_BODY // 2**20} MiB"
 PROXY_SCHEMES = frozenset(("http", "https"))
 
 
@@ -100,49 +97,6 @@ def error_about_file(setting: str, path: object, lack: str) -> Iterator[None]:
         raise SettingsError(f"{setting}: {path} {lack}.") from None
     except OSError as error:
         raise SettingsError(f"{setting}: {path} can't be read ({error.strerror}).") from None
-
-
-class IdleProtocol(ResponseHandler):
-    """A connection that records whether it is reused, and whether a byte has arrived since."""
-
-    uses = 0
-    has_received = False
-    began = -inf  # start of the latest request, by the loop's clock
-
-    def data_received(self, data: bytes) -> None:
-        self.has_received = True
-        super().data_received(data)
-
-    @property
-    def was_stale(self) -> bool:
-        """Whether the server probably closed the connection before it read the latest request.
-
-        A connection that is lost later is lost while the server works on the request.
-        """
-        seconds = asyncio.get_running_loop().time() - self.began
-        return self.uses > 1 and not self.has_received and seconds < MAX_STALE_SECONDS
-
-
-# The connection of the latest request of this task.
-CONNECTION: ContextVar[ResponseHandler | None] = ContextVar("persqa_connection", default=None)
-
-
-class IdleConnector(aiohttp.TCPConnector):
-    """Sets the connection's protocol through a private attribute. If a later aiohttp ignores it, nothing is resent."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._factory: partial[Any] = partial(IdleProtocol, loop=self._loop)
-
-    async def connect(self, *args: Any, **settings: Any) -> Any:
-        connection = await super().connect(*args, **settings)
-        protocol = connection.protocol
-        if isinstance(protocol, IdleProtocol):
-            protocol.uses += 1
-            protocol.began = asyncio.get_running_loop().time()
-            protocol.has_received = False
-        CONNECTION.set(protocol)
-        return connection
 
 
 @aiohttp.payload_type(Body)
@@ -237,7 +191,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         response = await self._send_request(request, None if is_empty else request.stream)
         if is_event_stream(response.headers):
             return make_response(response, stream=ResponseStream(response))
-        return make_response(response, content=await response.read())
+        return make_response(response, content=await read_body(response))
 
     async def send_chat(self, request: ChatRequest) -> httpx2.Response:
         """Sends a chat request without httpx2's request pipeline, which takes a tenth of the CPU time."""
@@ -245,9 +199,9 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         if is_event_stream(response.headers):
             reply = make_response(response, stream=ResponseStream(response))
         elif response.status == 200 and "Content-Encoding" not in response.headers:
-            return ReceivedResponse(request, response.headers, await response.read())
+            return ReceivedResponse(request, response.headers, await read_body(response))
         else:
-            reply = make_response(response, content=await response.read())
+            reply = make_response(response, content=await read_body(response))
         reply.request = request
         return reply
 
@@ -318,13 +272,40 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 await session.close()
 
 
+async def read_body(response: aiohttp.ClientResponse) -> bytes:
+    """Raises ClientPayloadError for a body that no answer has: read to its end, it could use up the memory."""
+    length = response.content_length
+    if length is not None and length <= MAX_BODY:
+        return await response.read()
+    try:
+        if length is not None:
+            raise aiohttp.ClientPayloadError(TOO_LONG)
+        return b"".join([piece async for piece in _read_pieces(response)])
+    except BaseException:
+        response.close()
+        raise
+
+
+async def _read_pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    size = 0
+    async for piece in response.content.iter_any():
+        size += len(piece)
+        if size > MAX_BODY:
+            raise aiohttp.ClientPayloadError(TOO_LONG)
+        yield piece
+
+
 class ResponseStream(httpx2.AsyncByteStream):
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._response.content.iter_any():
-            yield chunk
+        try:
+            async for piece in _read_pieces(self._response):
+                yield piece
+        except aiohttp.ClientPayloadError:
+            self._response.close()
+            raise
 
     async def aclose(self) -> None:
         self._response.release()

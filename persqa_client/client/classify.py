@@ -191,7 +191,7 @@ def _find_dead_engine(reply: FailedReply) -> ErrorDecision | None:
 
 
 def _find_server_failure(reply: FailedReply) -> ErrorDecision | None:
-    if reply.status >= 500 or reply.status in FAILED_STATUSES:
+    if reply.status >= 500 or reply.status < 200 or reply.status in FAILED_STATUSES:
         return reply.decide(RetryAction.RETRY, reply.code, f"Server error ({reply.where}){reply.quote}")
     if reply.status in {200, 400, 403, 404, 422} and reply.shows(SERVER_FAILURE):
         return reply.decide(RetryAction.RETRY, reply.code, f"The server failed ({reply.where}){reply.quote}")

@@ -12,13 +12,11 @@ from html import unescape
 from json import JSONDecoder
 from typing import Any
 
-import orjson
-
+from persqa_client.client.json_text import BYTE_ORDER_MARK, dump_json, load_json
 from persqa_client.client.redaction import Redactor
 from persqa_client.types import Json
 
 NO_SECRETS = Redactor()
-BYTE_ORDER_MARK = "\ufeff".encode()
 # Validation errors repeat the request with its images and tokens, sometimes as JSON within JSON.
 BASE64_RUN = re.compile(r"(?:[A-Za-z0-9+/=_\-]|\\[/n]){120,}")
 DATA_URL = re.compile(r"(?<=base64,)[^\s\"'<>]+")
@@ -172,7 +170,7 @@ def read_error_body(body: bytes | Json, redactor: Redactor = NO_SECRETS) -> Erro
     found = list(walk_error(data))
     objects = [one.value for one in found if isinstance(one.value, dict)]
     texts = list(_take_texts(found))
-    whole = body if isinstance(body, bytes) else dump(body)
+    whole = body if isinstance(body, bytes) else dump_json(body)
     shown = texts or _fallback_texts(objects) or [_shorten(_decode_ends(whole))]
     codes = frozenset(code for one in found for code in one.codes if code)
     return _make_body(texts, said=_clean(shown, redactor), objects=tuple(objects), codes=codes, is_json=True)
@@ -191,22 +189,6 @@ def _make_body(texts: list[str], *, said: str, **parts: Any) -> ErrorBody:
     own_texts = [remove_quoted(text[:MAX_WORDS_CHARS]) for text in texts]
     words, own_words = (URL.sub(" ", " ".join(some)[:MAX_WORDS_CHARS]) for some in (texts, own_texts))
     return ErrorBody(texts=tuple(texts), words=words, own_words=own_words, said=said, **parts)
-
-
-def load_json(body: bytes) -> Any:
-    """The JSON in a body, with or without a byte order mark; None without."""
-    try:
-        return orjson.loads(body.removeprefix(BYTE_ORDER_MARK))
-    except orjson.JSONDecodeError:
-        return None
-
-
-def dump(value: Any) -> bytes:
-    """JSON; empty if it is nested more deeply than orjson writes."""
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError:
-        return b""
 
 
 def _decode_ends(body: bytes) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 
 from persqa_client.client.classify import classify_error_in_200
 from persqa_client.client.dialect import join_prefill, unwrap_json_answer
-from persqa_client.client.error_body import BYTE_ORDER_MARK, MARKUP, load_json, read_error_body
+from persqa_client.client.error_body import MARKUP, read_error_body
 from persqa_client.client.failed_reply import AttemptContext, quote_server_message
+from persqa_client.client.json_text import BYTE_ORDER_MARK, load_json
 from persqa_client.client.transport_errors import classify_transport_error
 from persqa_client.types import Completion, ErrorDecision, Json, RetryAction, Usage
 
@@ -20,6 +21,8 @@ SUCCESSES = frozenset({"0", "200", "ok", "success"})  # codes of an ``error`` th
 
 # Depends on the server and its version. OpenRouter sends a list of parts in ``reasoning_details``.
 REASONING_FIELDS = ("reasoning", "reasoning_content", "reasoning_details", "thinking")
+
+THOUGHT_TYPES = frozenset({"reasoning", "reasoning_text", "thinking", "redacted_thinking", "thought"})
 
 # OpenAI's finish reasons, and their names at other servers (``FinishReason.MAX_TOKENS`` is ``max_tokens``).
 FINISH_REASONS = {
@@ -54,6 +57,8 @@ def assemble_stream(body: bytes) -> Json | bytes | None:
 
     None if the stream is incomplete. The received bytes if the body is not a stream or cannot be decoded.
     """
+    if body.lstrip().startswith(b"{") and load_json(whole := _remove_last_event(body)) is not None:
+        return whole
     events = list(parse_events(body))
     if not events:
         return body if load_json(body) is not None or MARKUP.match(_beginning(body)) else None
@@ -254,8 +259,16 @@ def _refuse(
 
 
 def _text_of(content: Any) -> str | None:
-    """The text of a message is a string or a list of parts."""
-    return _join_parts(content) if isinstance(content, list) else _text_or_none(content)
+    """The text of a message is a string, or one or several parts. Some of these are reasoning."""
+    if isinstance(content, dict):
+        content = [content]
+    if not isinstance(content, list):
+        return _text_or_none(content)
+    return _join_parts([part for part in content if not _is_thought(part)])
+
+
+def _is_thought(part: Any) -> bool:
+    return isinstance(part, dict) and (part.get("thought") is True or str(part.get("type")) in THOUGHT_TYPES)
 
 
 def _join_parts(parts: list[Any]) -> str:
@@ -277,6 +290,7 @@ def restore_answer(completion: Completion, *, wrapped: bool, prefix: str | None)
 
 EVENT_STREAM = "text/event-stream"
 LAST_EVENT = b"[DONE]"
+FIRST_FIELD = re.compile(rb"(?:data|event|id|retry)?:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +302,17 @@ class Event:
 
 def is_event_stream(headers: Mapping[str, str]) -> bool:
     return headers.get("Content-Type", "").strip().lower().startswith(EVENT_STREAM)
+
+
+def looks_like_events(body: bytes) -> bool:
+    """Whether a body begins as a stream does, or ends with its last event, whatever its content type is."""
+    beginning = body[:100].removeprefix(BYTE_ORDER_MARK).lstrip()
+    return FIRST_FIELD.match(beginning) is not None or body[-16:].rstrip().endswith(LAST_EVENT)
+
+
+def _remove_last_event(body: bytes) -> bytes:
+    whole = body.rstrip().removesuffix(LAST_EVENT).rstrip()
+    return whole.removesuffix(b"data:")
 
 
 def parse_events(body: bytes) -> Iterator[Event]:

@@ -36,7 +36,7 @@ from persqa_client.client.classify import classify_response
 from persqa_client.client.failed_reply import AttemptContext, quote_server_message
 from persqa_client.client.redaction import Redactor, list_header_secrets, list_proxy_secrets
 from persqa_client.client.request import Body
-from persqa_client.client.response import is_event_stream, read_completion, read_stream
+from persqa_client.client.response import is_event_stream, looks_like_events, read_completion, read_stream
 from persqa_client.client.retry import Backoff
 from persqa_client.client.transport_errors import SEND_ERRORS, classify_exception, classify_transport_error
 from persqa_client.config import Endpoint
@@ -286,8 +286,18 @@ class Client(AbstractAsyncContextManager["Client"]):
             return classify_response(status, headers, content, self.context, now=now)
         if self._observe_headers is not None:
             self._observe_headers(headers)
-        read = read_stream if status == 200 and is_event_stream(headers) else read_completion
-        return read(content, self.context, now=now)
+        are_events = status == 200 and (is_event_stream(headers) or looks_like_events(content))
+        completion = (read_stream if are_events else read_completion)(content, self.context, now=now)
+        if isinstance(completion, ErrorDecision) and completion.code == "invalid_json":
+            return self._name_encoding(completion, headers.get("Content-Encoding", "identity"))
+        return completion
+
+    def _name_encoding(self, decision: ErrorDecision, encoding: str) -> ErrorDecision:
+        """Names the encoding of a body that may not be decoded, which is no text to quote."""
+        if encoding.strip().lower() == "identity":
+            return decision
+        problem = f"The server answered 200 with a body that cannot be decoded (Content-Encoding: {encoding[:40]})."
+        return replace(decision, message=problem, raw="")
 
     async def get(self, url: str, *, timeout: float = 10.0) -> tuple[int, bytes]:
         """Status and body of a GET, such as /health or /v1/models. Raises AttemptError if there is no response.

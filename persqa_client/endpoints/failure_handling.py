@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from persqa_client.client.classify import UNREACHABLE_CODES
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.transport import Client
@@ -112,12 +114,6 @@ class FailureHandler:
 
     def _react_to_load(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
         retry_after, max_outage = decision.retry_after, self._limits.max_outage
-        if retry_after is not None and retry_after > max_outage:
-            raise RunStopped(
-                "rate_limited",
-                f"The server asks to wait {retry_after:.0f} s, more than --max-outage {max_outage:g}: "
-                f"{decision.message}",
-            )
         self._concurrency_limit.record_refusal(permit, retry_after, decision.message)
         refusals = state.load_refusals
         refusals.add(loop_time(), retry_after, answers=self._outage.answers, outages=self._outage.outages)
@@ -223,6 +219,15 @@ class FailureHandler:
         is_own = await self._breaker.wait_for_cause(decision, state.failover, retried=retried)
         state.held_failures += not is_own
         return is_own
+
+
+def refuse_long_wait(decision: ErrorDecision, max_outage: float) -> ErrorDecision:
+    """A wait that is too long is a refusal by the endpoint. It counts only if the endpoint does not answer others."""
+    if decision.action is not RetryAction.WAIT or (decision.retry_after or 0.0) <= max_outage:
+        return decision
+    asked = f"The server asks to wait {decision.retry_after:.0f} s, more than --max-outage {max_outage:g}"
+    message = f"{asked}: {decision.message}"
+    return replace(decision, action=RetryAction.STOP, code="rate_limited", message=message, retry_after=None)
 
 
 def adapt_dialect(dialect: Dialect, decision: ErrorDecision, state: RequestState) -> Dialect:

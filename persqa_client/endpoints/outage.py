@@ -100,6 +100,7 @@ class OutageGate:
         self.probes = 0  # number of probes since the last answer; waits grow with it
         self.reason: str | None = None  # why the gate is closed
         self.refusal: str | None = None  # why the endpoint refuses everything, while other endpoints replace it
+        self.awaits_trial = False  # whether the answer to a trial opens the gate
         self._trouble_since: float | None = None
         self._was_idle = False  # whether no request was left at some time since the latest failure
         self._prober: asyncio.Task[None] | None = None
@@ -212,7 +213,7 @@ class OutageGate:
         self._record_trouble(reason, failover)
         if self._prober is not None:
             return
-        self.reason = reason
+        self.reason, self.awaits_trial = reason, recovery_check is not None
         self._is_counted = is_certain and recovery_check is None
         self.times_unavailable += self._is_counted
         if is_outage:
@@ -282,7 +283,7 @@ class OutageGate:
             raise
         finally:
             self._prober = None
-            self.reason = self.refusal = None
+            self.reason, self.refusal, self.awaits_trial = None, None, False
             self._closed_event.clear()
 
     async def _has_recovered(self, check: RecoveryCheck, failover: Failover | None) -> bool:

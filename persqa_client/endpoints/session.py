@@ -20,7 +20,7 @@ from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, make_retry_poli
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.breaker import Breaker, find_unusable
-from persqa_client.endpoints.failure_handling import FailureHandler, adapt_dialect, make_row_error
+from persqa_client.endpoints.failure_handling import FailureHandler, adapt_dialect, make_row_error, refuse_long_wait
 from persqa_client.endpoints.outage import PATIENCE, PROBE_BACKOFF, Liveness, OutageGate, explain_stop
 from persqa_client.endpoints.profile import (
     Answer,
@@ -230,7 +230,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         try:
             completion = await self.client.send(body, upload.mark_arrived if upload.carried else None)
         except AttemptError as error:
-            decision = error.decision = upload.reclassify(error.decision, known)
+            decision = refuse_long_wait(upload.reclassify(error.decision, known), self.limits.max_outage)
+            error.decision = decision
             state.latest_code = decision.code
             if decision.action is RetryAction.WAIT:
                 self.traffic.refusals[decision.code] += 1
@@ -292,7 +293,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             completion = await self.client.send(body)
         except AttemptError as error:
             error.__traceback__ = None
-            return error.decision
+            return refuse_long_wait(error.decision, self.limits.max_outage)
         self.traffic.trials += 1
         self.traffic.usage += completion.usage
         self.rate_limit.record_usage(completion.usage, tokens)

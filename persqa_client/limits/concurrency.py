@@ -105,6 +105,10 @@ class ConcurrencyLimit:
     def controller(self) -> LimitController:
         return self.admission.controller
 
+    def use_controller(self, controller: LimitController) -> None:
+        """Before the first request."""
+        self.admission.controller = self.admission.monitor.controller = controller
+
     @property
     def in_use(self) -> int:
         return self.admission.in_use

@@ -6,7 +6,7 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from fractions import Fraction
@@ -50,6 +50,10 @@ class RateLimiter:
         self._answers = 0
         self._tokens = 0
         self.expects_headers = True  # until many answers had none
+
+    def use_throttles(self, throttles: Sequence[Throttle]) -> None:
+        """In place of those for the user's limits, before the first request."""
+        self._throttles = list(throttles)
 
     def estimate_tokens(self, request: Request, max_tokens: int) -> int:
         """0 without a token limit."""
@@ -247,12 +251,13 @@ def _seconds_until_available(
     headers: Mapping[str, str], kind: Literal["requests", "tokens"], needed: int, now: float
 ) -> float:
     remaining = _parse_number(headers.get(f"x-ratelimit-remaining-{kind}"))
-    if remaining is None or remaining >= needed:
+    limit = _parse_number(headers.get(f"x-ratelimit-limit-{kind}"))
+    # Some gateways give a limit of 0 where there is none.
+    if remaining is None or remaining >= needed or limit == 0:
         return 0.0
     reset = parse_reset(headers.get(f"x-ratelimit-reset-{kind}"), now)
     if reset is None:
         return 0.0
-    limit = _parse_number(headers.get(f"x-ratelimit-limit-{kind}"))
     # Capacity returns gradually; the reset is when all of it is available.
     share = 1.0 if remaining <= 0 or limit is None or limit <= needed else (needed - remaining) / (limit - remaining)
     return share * reset

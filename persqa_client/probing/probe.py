@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
-
-import orjson
+from typing import Literal
 
 from persqa_client.client.classify import classify_response
+from persqa_client.client.json_text import load_json
 from persqa_client.endpoints.outage import explain_stop
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import AttemptError, RunStopped, ServerFailed
@@ -190,7 +189,7 @@ async def identify_server(session: Session) -> ServerCapabilities:
 
 def _read_cards(body: bytes) -> list[Json]:
     """The models with a name. The list is in ``data``; some gateways return the list itself."""
-    data = _load_json(body)
+    data = load_json(body)
     listed = data.get("data") if isinstance(data, dict) else data
     cards = [card for card in listed if isinstance(card, dict)] if isinstance(listed, list) else []
     return [card for card in cards if isinstance(name := card.get("id"), str) and name]
@@ -238,15 +237,8 @@ async def _get_json(session: Session, url: str) -> Json:
 
 
 def _load_object(body: bytes) -> Json:
-    data = _load_json(body)
+    data = load_json(body)
     return data if isinstance(data, dict) else {}
-
-
-def _load_json(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
 
 
 def with_url(stop: RunStopped, url: str) -> RunStopped:

@@ -67,7 +67,8 @@ def test_the_full_help_has_all_options_with_the_everyday_ones_first_in_their_pan
     sections = re.split(r"^(\S.*):$", page, flags=re.MULTILINE)
     panels = dict(zip(sections[1::2], map(flags_of, sections[2::2]), strict=True))
     assert [name for name, flags in panels.items() if flags] == [
-        "Files", "Server", "Questions and answers", "Limits", "Budget", "Pictures by URL", "Other options",
+        "Files", "Server", "Questions and answers", "Limits", "Budget", "Pictures by URL", "Several machines",
+        "Other options",
     ]  # fmt: skip
     for flags in panels.values():
         known = [flag in EVERYDAY_FLAGS for flag in flags]

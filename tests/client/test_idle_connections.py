@@ -13,7 +13,7 @@ from typing import Literal
 import orjson
 import pytest
 
-from persqa_client.client.aiohttp_transport import MAX_STALE_SECONDS
+from persqa_client.client.idle_connections import MAX_STALE_SECONDS
 from persqa_client.client.request import Body
 from persqa_client.client.transport import Client
 from persqa_client.types import EncodedImage
@@ -128,3 +128,32 @@ async def test_a_get_is_sent_again_too() -> None:
         await client.send(BODY)
         status, _ = await client.get(f"{server.url}/models")
     assert status == 200
+
+
+@pytest.mark.parametrize("surplus", [ANSWER, b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"0\r\n\r\n"])
+async def test_bytes_that_no_request_asked_for_are_no_reply(surplus: bytes) -> None:
+    """https://github.com/aio-libs/aiohttp/issues/13656, https://github.com/projectdiscovery/nuclei/pull/7671"""
+    connections = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = re.search(rb"(?i)content-length: (\d+)", head)
+                text = (await reader.readexactly(int(length[1]) if length else 0)).decode()
+                writer.write(make_reply("200 OK", orjson.dumps(completion_json(text))).data)
+                await writer.drain()
+                await asyncio.sleep(0.02)
+                writer.write(surplus)
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server, client_of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1") as client:
+        texts = []
+        for number in range(3):
+            texts.append((await client.send(b"%d" % number)).text)
+            await asyncio.sleep(0.06)
+    assert texts == ["0", "1", "2"]
+    assert connections == 3

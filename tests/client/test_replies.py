@@ -30,6 +30,7 @@ EVENTS = (
     b'data: {"model": "qwen", "choices": [{"delta": {"content": "<mam> wears a hat."}, "finish_reason": "stop"}]}\n\n'
     b"data: [DONE]\n\n"
 )
+LAST_EVENT = b"\n\ndata: [DONE]\n\n"
 HTML = b"<html><body>Bad gateway</body></html>"
 
 
@@ -63,6 +64,13 @@ def chunk(data: bytes) -> bytes:
         pytest.param(RawReply(make_head("103 Early Hints") + make_reply("200 OK", ANSWER).data), id="after 103"),
         pytest.param(make_reply("200 OK", ANSWER, "X-Name: M\xfcller", "X-None:"), id="odd headers"),
         pytest.param(make_reply("200 OK", ANSWER, "Set-Cookie: =;;"), id="odd cookie"),
+        pytest.param(make_reply("200 OK", ANSWER[:-1] + b',"cost":NaN}', JSON), id="NaN"),
+        # https://github.com/openclaw/openclaw/pull/97454
+        pytest.param(make_reply("200 OK", EVENTS, JSON), id="event stream declared as JSON"),
+        pytest.param(make_reply("200 OK", b": ping\n\n" + EVENTS, "Content-Type: text/plain"), id="as a text"),
+        # https://github.com/decolua/9router/issues/3492
+        pytest.param(make_reply("200 OK", ANSWER + LAST_EVENT, STREAM), id="JSON with a last event"),
+        pytest.param(make_reply("200 OK", ANSWER + LAST_EVENT, JSON), id="JSON with a last event, declared as JSON"),
     ],
 )
 async def test_an_answer_is_read_however_it_is_sent(reply: RawReply) -> None:
@@ -89,6 +97,9 @@ NOT_JSON = (RetryAction.RETRY, "invalid_json", None)
         pytest.param(RawReply(make_head("200 OK", "Content-Length: x") + b"{}", "close"), *LOST, id="no length"),
         pytest.param(RawReply(make_head("500 No", "Content-Length: 500") + b"{", "close"), *LOST, id="error cut"),
         pytest.param(make_reply("200 OK", b"no gzip", GZIP), *LOST, id="not gzip"),
+        pytest.param(RawReply(make_head("200 OK", "Content-Length: 99999999") + b"{"), *LOST, id="very long"),
+        pytest.param(RawReply(make_head("200 OK", CHUNKED) + chunk(b" " * 2**20) * 33), *LOST, id="endless"),
+        pytest.param(RawReply(make_head("200 OK", STREAM, CHUNKED) + chunk(b":" * 2**20) * 33), *LOST, id="stream"),
         pytest.param(make_reply("200 OK", EVENTS[:40], STREAM), *NOT_JSON, id="half an event"),
         pytest.param(
             make_reply("200 OK", b'data: {"error": {"message": "busy", "code": 503}}\n\n', STREAM),
@@ -134,6 +145,7 @@ NOT_JSON = (RetryAction.RETRY, "invalid_json", None)
         pytest.param(make_reply("500 Oops", bytes(range(256))), RetryAction.RETRY, "http_500", None, id="binary error"),
         pytest.param(make_reply("500 Schl\xfcssel", ERROR), RetryAction.RETRY, "http_500", None, id="odd reason"),
         pytest.param(make_reply("502 Bad", HTML), RetryAction.RETRY, "http_502", None, id="HTML of a gateway"),
+        pytest.param(RawReply(make_head("101 Switching")), RetryAction.RETRY, "http_101", None, id="another protocol"),
         pytest.param(make_reply("999 What", ERROR), RetryAction.RETRY, "http_999", None, id="unknown status"),
     ],
 )
@@ -144,6 +156,14 @@ async def test_a_failed_attempt_is_classified(
         decisions = [await failure(client) for _ in range(2)]
     for decision in decisions:
         assert (decision.action, decision.code, decision.retry_after) == (action, code, retry_after)
+
+
+async def test_an_encoding_that_cannot_be_decoded_is_named() -> None:
+    reply = make_reply("200 OK", b"\x1b\x0f\x00\xf8", "Content-Encoding: x-own")
+    async with serve_raw_reply(reply) as url, client_of(url) as client:
+        decision = await failure(client)
+    assert "cannot be decoded (Content-Encoding: x-own)" in decision.message
+    assert (decision.code, decision.raw) == ("invalid_json", "")
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

@@ -126,6 +126,12 @@ def test_a_text_in_parts_is_joined() -> None:
     assert read_answer(body({"content": parts})).text == "<mam> smiles"
 
 
+def test_reasoning_among_the_parts_is_no_answer() -> None:
+    thoughts = [{"type": "reasoning", "text": "Hm. "}, {"text": "Hm. ", "thought": True}, {"type": [], "text": ""}]
+    assert read_answer(body({"content": [*thoughts, {"type": "text", "text": "<mam> smiles"}]})).text == "<mam> smiles"
+    assert read_answer(body({"content": {"type": "text", "text": "<mam> smiles"}})).text == "<mam> smiles"
+
+
 @each_case(
     ("sent", "text", "reason"),
     [

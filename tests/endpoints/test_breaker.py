@@ -60,8 +60,9 @@ def test_unusable_completions(completion: Completion, code: str | None) -> None:
 class Server:
     """Answers by ``respond``, which gets a row's number or None for a trial that names no row."""
 
-    def __init__(self, respond: Callable[[int | None], web.Response]) -> None:
+    def __init__(self, respond: Callable[[int | None], web.Response], latency: float = 0.002) -> None:
         self.respond = respond
+        self.latency = latency
         self.seen: list[int | None] = []
         self.in_flight: list[int | None] = []
 
@@ -74,7 +75,7 @@ class Server:
         self.seen.append(row)
         self.in_flight.append(row)
         try:
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(self.latency)
             return self.respond(row)
         finally:
             self.in_flight.remove(row)
@@ -215,7 +216,7 @@ async def test_a_row_that_brings_the_server_down_fails_alone() -> None:
             at_crashes.append(list(server.in_flight))
         return refused(500, "model runner has unexpectedly stopped") if now < down_until else good()
 
-    server = Server(respond)
+    server = Server(respond, latency=0.02)  # others are in flight at the crash, however slow the machine is
     ends = await complete_rows(server, range(100))
     failed = [end.message for end in ends if isinstance(end, RowError)]
     assert (len(failed), count(ends, Reply)) == (1, 99), failed

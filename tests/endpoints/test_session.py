@@ -145,6 +145,28 @@ async def test_retry_after_beyond_max_outage_stops_the_run(session: Session, res
     assert "more than --max-outage 600" in stop.message
 
 
+async def test_a_single_retry_after_beyond_max_outage_stops_nothing(respx_mock: respx.MockRouter) -> None:
+    """A gateway may return one for a single request, and answer all others."""
+    async with make_session() as session:
+        respx_mock.get("http://gpu.example/health")
+        long = error_response(429, headers={"Retry-After": "86400"})
+        queue_responses(respx_mock, ok_response(), long, *[ok_response()] * 5)
+        replies = [await session.complete(REQUEST) for _ in range(3)]
+    assert [reply.attempts for reply in replies] == [1, 2, 1]
+
+
+async def test_a_retry_after_beyond_max_outage_stops_the_run_if_it_lasts(respx_mock: respx.MockRouter) -> None:
+    async with make_session() as session:
+        queue_responses(respx_mock, ok_response())
+        await session.complete(REQUEST)
+        respx_mock.get("http://gpu.example/health")
+        respx_mock.post(CHAT_URL).mock(return_value=error_response(429, headers={"Retry-After": "86400"}))
+        stop = await outcome_of(session)
+    assert isinstance(stop, RunStopped)
+    assert stop.code == "rate_limited"
+    assert "86400 s, more than --max-outage" in stop.message
+
+
 @pytest.mark.parametrize(
     ("failure", "code"),
     [

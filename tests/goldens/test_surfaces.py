@@ -15,6 +15,7 @@ from tests.support.commands import persqa
 
 # Flags of a run that are no keys of its config file, need others, or ask for something else than a run.
 NO_KEYS = {"config", "help_all", "input", "failed", "serve", "serve_args", "vllm_command", "dry_run", "preview", "json"}
+NO_KEYS |= {"shards", "ray_address", "ray_workers"}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,82 @@
+"""Connections that are kept for the next request: whether one was closed, or is out of step, while it was idle."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from contextvars import ContextVar
+from functools import partial
+from math import inf
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+# Seconds until the failure of a request on a closed connection arrives: about a round trip.
+MAX_STALE_SECONDS = 1.0
+
+
+class IdleProtocol(ResponseHandler):
+    """A connection that records whether it is reused, and whether a byte has arrived since."""
+
+    uses = 0
+    has_received = False
+    began = -inf  # start of the latest request, by the loop's clock
+
+    def data_received(self, data: bytes) -> None:
+        self.has_received = True
+        super().data_received(data)
+
+    @property
+    def is_spoilt(self) -> bool:
+        """Whether a used connection was closed, or has bytes that no request asked for, such as a reply sent twice.
+
+        The next request would take them for its own reply. aiohttp checks this only when a request ends.
+        """
+        if self.uses == 0 or self.transport is None:
+            return False
+        return self.should_close or _is_readable(self.transport)
+
+    @property
+    def was_stale(self) -> bool:
+        """Whether the server probably closed the connection before it read the latest request.
+
+        A connection that is lost later is lost while the server works on the request.
+        """
+        seconds = asyncio.get_running_loop().time() - self.began
+        return self.uses > 1 and not self.has_received and seconds < MAX_STALE_SECONDS
+
+
+def _is_readable(transport: asyncio.BaseTransport) -> bool:
+    connection = transport.get_extra_info("socket")
+    if connection is None or connection.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+# The connection of the latest request of this task.
+CONNECTION: ContextVar[ResponseHandler | None] = ContextVar("persqa_connection", default=None)
+
+
+class IdleConnector(aiohttp.TCPConnector):
+    """Sets the connection's protocol through a private attribute. If a later aiohttp ignores it, nothing is resent."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._factory: partial[Any] = partial(IdleProtocol, loop=self._loop)
+
+    async def connect(self, *args: Any, **settings: Any) -> Any:
+        while True:
+            connection = await super().connect(*args, **settings)
+            protocol = connection.protocol
+            if not (isinstance(protocol, IdleProtocol) and protocol.is_spoilt):
+                break
+            connection.close()
+        if isinstance(protocol, IdleProtocol):
+            protocol.uses += 1
+            protocol.began = asyncio.get_running_loop().time()
+            protocol.has_received = False
+        CONNECTION.set(protocol)
+        return connection

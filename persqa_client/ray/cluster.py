@@ -1,0 +1,121 @@
+"""Connects to a Ray cluster, and starts work on its nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from persqa_client.errors import RunStopped, SettingsError
+from persqa_client.extras import import_extra
+
+# For `ray.init`: a user of this package has not been asked whether Ray may report its use.
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+HOST_AND_PORT = re.compile(r"([\w.-]+):(\d+)")
+# Seconds.
+CONNECT_TIMEOUT = 5.0
+
+
+class Node(NamedTuple):
+    id: str
+    # Its address, for messages.
+    name: str
+
+
+def import_ray() -> Any:
+    """Raises SettingsError if it is not installed."""
+    return import_extra("ray", "ray", "--engine ray")
+
+
+def check_ray_installed() -> None:
+    """Without importing it, which takes a second. Raises SettingsError."""
+    from importlib.util import find_spec
+
+    if find_spec("ray") is None:
+        import_ray()
+
+
+class Cluster:
+    """A connection to a cluster, which is closed with the context if it was opened here."""
+
+    def __init__(self, address: str | None) -> None:
+        """Starts a cluster on this machine if there is no address, in ``RAY_ADDRESS`` neither, and none runs here.
+
+        Raises SettingsError if no cluster answers.
+        """
+        self.ray = import_ray()
+        self._is_own = not self.ray.is_initialized()
+        if not self._is_own:
+            return
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+        where = address or os.environ.get("RAY_ADDRESS") or "this machine"
+        try:
+            if (place := HOST_AND_PORT.fullmatch(where)) is not None:
+                # Ray itself would try for minutes.
+                socket.create_connection((place[1], int(place[2])), CONNECT_TIMEOUT).close()
+            self.ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError, ValueError, OverflowError) as error:
+            reason = " ".join((getattr(error, "strerror", None) or str(error)).split()).rstrip(".")
+            raise SettingsError(f"--ray-address: no Ray cluster can be used at {where} ({reason}).") from error
+
+    def close(self) -> None:
+        if self._is_own:
+            self.ray.shutdown()
+
+    def list_nodes(self) -> list[Node]:
+        """Those that are alive and have a CPU for a task."""
+        return [
+            Node(each["NodeID"], each["NodeManagerAddress"])
+            for each in self.ray.nodes()
+            if each["Alive"] and each["Resources"].get("CPU", 0) >= 1
+        ]
+
+    @property
+    def own_node(self) -> str:
+        return str(self.ray.get_runtime_context().get_node_id())
+
+    def start_actor(self, kind: type, *arguments: object) -> Any:
+        """On the node of this process, so that it does not end before it."""
+        options = self.ray.remote(kind).options(num_cpus=0, max_restarts=0, scheduling_strategy=self._at(self.own_node))
+        return options.remote(*arguments)
+
+    def start_task(
+        self, function: Callable[..., Any], *arguments: object, node: str, name: str
+    ) -> tuple[Any, asyncio.Future[Any]]:
+        """Its reference, and its result. A task whose worker or node is lost starts again, on another node."""
+        task = self.ray.remote(function).options(
+            num_cpus=1, max_retries=-1, retry_exceptions=False, name=name, scheduling_strategy=self._at(node, soft=True)
+        )
+        reference = task.remote(*arguments)
+        return reference, asyncio.wrap_future(reference.future())
+
+    def explain(self, error: Exception) -> Exception:
+        """An error of the cluster as one that stops the run; an exception of the task is a bug, and stays."""
+        exceptions = self.ray.exceptions
+        if isinstance(error, exceptions.RayError) and not isinstance(error, exceptions.RayTaskError):
+            reason = " ".join(str(error).split())
+            return RunStopped("cluster_lost", f"The Ray cluster can't work on the run ({reason}).")
+        return error
+
+    def cancel(self, reference: Any, *, force: bool = False) -> None:
+        with suppress(Exception):  # it has ended, or its node is lost
+            self.ray.cancel(reference, force=force)
+
+    def _at(self, node: str, *, soft: bool = False) -> Any:
+        strategies = import_extra("ray.util.scheduling_strategies", "ray", "--engine ray")
+        return strategies.NodeAffinitySchedulingStrategy(node, soft=soft)
+
+
+def choose_node(nodes: Mapping[str, int], own: str) -> str:
+    """The node with the fewest tasks; of equal ones another than that of the driver, which has work of its own.
+
+    >>> choose_node({"a": 1, "b": 0, "c": 0}, own="b")
+    'c'
+    """
+    return min(nodes, key=lambda node: (nodes[node], node == own, node))

@@ -1,0 +1,183 @@
+"""Divides the limits of one endpoint among the workers that send requests to it. Decides without effects.
+
+What the workers report is put together for one limit, so that ``--concurrency auto`` measures the load of all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from persqa_client.config import Limits
+from persqa_client.limits.adaptive_limit import AdaptiveLimit
+from persqa_client.limits.controllers import FixedLimit, LimitController, Permit
+from persqa_client.limits.rate_limit import TOKEN_BURST
+from persqa_client.ray.shared_limit import EndpointReport, Events, Grant
+
+# Seconds after its last report for which a worker keeps what it was granted. A lost worker sends nothing more.
+LEASE = 10.0
+# Seconds for which the others are held while one sends trials; its next report comes before.
+HOLD = 1.5
+# Seconds of the request rate that may be granted at once, and between the reports of a worker.
+BURST, INTERVAL = 1.0, 0.5
+# Seconds between the server's figures that are used; each worker asks for them.
+METRICS_INTERVAL = 0.4
+
+
+@dataclass(slots=True)
+class Holding:
+    """What a worker may have in flight: what it was granted last, and until its next report also what it had before."""
+
+    granted: int = 0
+    held: int = 0
+    wanted: int = 1
+    seen: float = 0.0
+    wishes: tuple[bool, bool] = (False, False)
+    awaits_trial: bool = False
+    paused_until: float = 0.0
+
+
+@dataclass(slots=True)
+class Bucket:
+    """An amount that grows with a rate per second, up to a burst."""
+
+    rate: float
+    burst: float
+    is_whole: bool
+    level: float = 1.0
+    at: float | None = None
+
+    def take(self, wish: float, wishers: int, now: float) -> float:
+        """What a worker gets of what it wishes: at most its share of what grows between its reports, so that the first
+        one leaves something for the others. A whole request is always a share.
+        """
+        if self.at is not None:
+            self.level = min(self.burst, self.level + (now - self.at) * self.rate)
+        self.at = now
+        share = 1.1 * self.rate * INTERVAL / max(1, wishers)
+        if self.is_whole:
+            amount = float(int(min(wish, self.level, max(1.0, share))))
+        else:
+            amount = max(0.0, min(wish, self.level, share))
+        self.level -= amount
+        return amount
+
+
+def make_buckets(limits: Limits) -> tuple[Bucket | None, Bucket | None]:
+    """For requests, and for tokens."""
+    rates = [rate for rate in (limits.rps, None if limits.rpm is None else limits.rpm / 60) if rate is not None]
+    requests = Bucket(min(rates), max(1.0, BURST * min(rates)), is_whole=True) if rates else None
+    if limits.tpm is None:
+        return requests, None
+    burst = limits.tpm / 60 * TOKEN_BURST
+    return requests, Bucket(limits.tpm / 60, burst, is_whole=False, level=burst)
+
+
+@dataclass(slots=True)
+class EndpointShare:
+    limits: Limits
+    controller: LimitController = field(init=False)
+    holdings: dict[str, Holding] = field(default_factory=dict)
+    _requests: Bucket | None = field(init=False)
+    _tokens: Bucket | None = field(init=False)
+    _metrics_at: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        cap = self.limits.concurrency_cap
+        self.controller = AdaptiveLimit(cap) if self.limits.concurrency == "auto" else FixedLimit(cap)
+        self._requests, self._tokens = make_buckets(self.limits)
+
+    def take_report(self, worker: str, report: EndpointReport, now: float) -> Grant:
+        self._forget_lost(now)
+        holding = self.holdings.setdefault(worker, Holding())
+        holding.seen, holding.wanted = now, max(1, report.wanted)
+        holding.wishes = (report.requests > 0, report.tokens > 0)
+        holding.awaits_trial, holding.paused_until = report.awaits_trial, now + report.paused
+        self._record(holding, report.events, report.in_use, now)
+        # Its present requests were sent under the last grant at most, so what it had before is free.
+        holding.held = max(holding.granted, report.in_use)
+        before, permits = holding.held, self._choose_permits(worker)
+        holding.granted, holding.held = permits, max(before, permits)
+        fallback = self.controller.fallback
+        share = permits / max(1, self.controller.permits)
+        wishers = [sum(each.wishes[kind] for each in self.holdings.values()) for kind in (0, 1)]
+        return Grant(
+            permits,
+            self.controller.level,
+            self.controller.cuts,
+            None if fallback is None else max(1, round(fallback * share)),
+            0.0 if self._requests is None else self._requests.take(report.requests, wishers[0], now),
+            0.0 if self._tokens is None else self._tokens.take(report.tokens, wishers[1], now),
+            self._find_pause(worker, now),
+        )
+
+    def remove(self, worker: str) -> None:
+        self.holdings.pop(worker, None)
+
+    def _forget_lost(self, now: float) -> None:
+        for worker in [name for name, each in self.holdings.items() if now - each.seen > LEASE]:
+            del self.holdings[worker]
+
+    def _choose_permits(self, worker: str) -> int:
+        wanted = {name: each.wanted for name, each in self.holdings.items()}
+        target = divide_permits(self.controller.permits, wanted)[worker]
+        others = sum(each.held for name, each in self.holdings.items() if name != worker)
+        # What it has already may stay, also while the others still have too much.
+        return max(0, min(target, max(self.holdings[worker].held, self.controller.permits - others)))
+
+    def _record(self, holding: Holding, events: Events, in_use: int, now: float) -> None:
+        """As if this process had sent the requests of all workers."""
+        controller = self.controller
+        for answer in sorted(events.answers, key=lambda each: -each.ended_ago):
+            ended = now - answer.ended_ago
+            permit = Permit(
+                answer.cuts,
+                answer.level,
+                in_use=round(min(1.0, answer.load) * controller.permits),
+                since=ended - answer.seconds,
+                was_delayed=answer.was_delayed,
+            )
+            controller.record_answer(permit, answer.tokens, ended)
+        for cuts in events.timeouts:
+            controller.record_timeout(Permit(cuts), now)
+        for saturation in events.saturations:
+            # The worker's requests are a sample of all.
+            limit, refused = (max(1, round(each * controller.permits)) for each in saturation)
+            controller.record_saturation(min(limit, controller.permits), min(refused, controller.permits), now)
+        if events.outages:
+            controller.record_outage(now)
+        if events.metrics is not None and now >= self._metrics_at + METRICS_INTERVAL:
+            self._metrics_at = now
+            total = in_use + sum(each.held for each in self.holdings.values() if each is not holding)
+            controller.record_metrics(events.metrics, min(total, controller.permits), now)
+
+    def _find_pause(self, worker: str, now: float) -> float:
+        """Seconds for which the worker sends nothing: while another one sends trials or was asked to wait."""
+        if self.holdings[worker].awaits_trial:
+            return 0.0
+        others = [each for name, each in self.holdings.items() if name != worker]
+        trial = HOLD if any(each.awaits_trial for each in others) else 0.0
+        return max([trial, *(each.paused_until - now for each in others)])
+
+
+def divide_permits(total: int, wanted: Mapping[str, int]) -> dict[str, int]:
+    """Equal parts, and what some do not need goes to the others. What is left over without a whole part goes to the
+    first by name.
+
+    >>> divide_permits(10, {"a": 2, "b": 9, "c": 9})
+    {'a': 2, 'b': 4, 'c': 4}
+    """
+    given = dict.fromkeys(wanted, 0)
+    left, open_names = total, sorted(wanted, key=lambda name: (wanted[name], name))
+    while open_names:
+        part = left // len(open_names)
+        name = open_names[0]
+        if wanted[name] > part:
+            break
+        given[name] = wanted[name]
+        left -= wanted[name]
+        del open_names[0]
+    open_names.sort()
+    for place, name in enumerate(open_names):
+        given[name] = left // len(open_names) + (place < left % len(open_names))
+    return given

@@ -1,0 +1,285 @@
+"""A run whose shards are worked on in a Ray cluster, and whose results are merged into one output."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from persqa_client.config import Limits
+from persqa_client.endpoints.pool import Pool
+from persqa_client.endpoints.traffic_counts import TrafficCounts
+from persqa_client.engines.budget import check_budget
+from persqa_client.engines.row_waits import RowWait
+from persqa_client.errors import RunStopped
+from persqa_client.inputs.shards import Shard
+from persqa_client.inputs.sources import Source
+from persqa_client.ray.cluster import Cluster
+from persqa_client.ray.coordinator import JobState
+from persqa_client.ray.reports import ShardReport
+from persqa_client.ray.shard_files import (
+    choose_shards,
+    find_begun_shards,
+    is_merge_of,
+    list_shards,
+    read_merged,
+    shard_output,
+)
+from persqa_client.ray.shard_tasks import ShardTasks, Work
+from persqa_client.ray.totals import add_endpoints, add_reports, join_texts, name_final_limits
+from persqa_client.ray.worker import ShardTask, open_shard_input
+from persqa_client.run.compose import ignore_warning
+from persqa_client.run.merge import MergeReport, merge_runs
+from persqa_client.run.pacing import announce_pace
+from persqa_client.run.run import Run
+from persqa_client.run.run_input import refuse_output_as_input
+from persqa_client.run.settings import RunSettings
+from persqa_client.run.summary import RunState, Summary
+from persqa_client.storage.checkpoint import FinishedRun, read_run_file
+from persqa_client.storage.numbered_files import find_free_number, keep_numbered, number_files
+from persqa_client.storage.run_files import RunFiles, RunLock
+from persqa_client.storage.tally import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class RayOptions:
+    """``shards`` and ``workers`` None: by the nodes of the cluster. ``inputs``: as given."""
+
+    inputs: tuple[str, ...]
+    address: str | None = None
+    shards: int | None = None
+    workers: int | None = None
+    merges: bool = True
+
+
+class ClusterPool(Pool):
+    """What the workers report of their pools, in sum."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+        self.reports: Sequence[ShardReport] = ()
+
+    @property
+    def traffic(self) -> TrafficCounts:
+        total = TrafficCounts()
+        for report in self.reports:
+            total.merge(report.traffic)
+        return total
+
+    @property
+    def in_use(self) -> int:
+        return sum(report.traffic.in_flight for report in self.reports)
+
+    @property
+    def permits(self) -> int:
+        return sum(report.permits for report in self.reports if not report.has_ended)
+
+
+class RayRun(Run):
+    """Stands for all shards: its progress is theirs together, and its output is their merge.
+
+    A shard is an ordinary run with files of its own, so what holds for the journal and for resuming holds here. A task
+    of Ray works on one shard from its start to its end, and no row passes through Ray.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        source: Source,
+        options: RayOptions,
+        *,
+        warn: Callable[[str], None] = ignore_warning,
+    ) -> None:
+        super().__init__(settings, source, warn=warn)
+        assert settings.output is not None
+        self.output = settings.output
+        # By which workers see that they have the folder of the output.
+        self._marker = self.output.with_name(f".{self.output.name}.ray")
+        self._options = options
+        self._pool = ClusterPool()
+        self._mark = uuid.uuid4().hex
+        self._stops = 0
+        self._told: set[str] = set()
+        self.progress.find_wait = self._find_wait
+        self._reports: Sequence[ShardReport] = ()
+        self._permits: Sequence[int] = ()
+
+    @property
+    def pool(self) -> Pool:
+        return self._pool
+
+    def stop(self) -> None:
+        self._stops += 1
+
+    async def execute(self) -> Summary:
+        self._started_at = self._clock()
+        for warning in (*self.plan.warnings(), *announce_pace(self.settings), *self.source.warnings()):
+            self._warn(warning)
+        files = RunFiles.for_output(self.output)
+        refuse_output_as_input(self.source, files)
+        with self._hold_output(files):
+            merged = read_merged(files)
+            begun = find_begun_shards(self.output)
+            if begun is not None:
+                choose_shards(self._options.shards, begun, 1, self.output)
+            if merged is not None and begun is None:
+                # The shards were removed to save space.
+                return self._summarize_earlier(files)
+            work = None if begun is None else await asyncio.to_thread(self._find_work, begun)
+            if work is None or work.waiting:
+                work = await self._work_in_cluster(work)
+        if work.error is not None:
+            self.summary = self._summarize(work, "interrupted")
+            raise work.error
+        if len(work.finished) < work.total:
+            self.summary = self._summarize(work, "interrupted")
+            return self.summary
+        if not self._options.merges:
+            self.summary = self._summarize(work, "finished" if work.ends else "already")
+            return self.summary
+        if merged is not None and is_merge_of(merged, work.finished):
+            return self._summarize_earlier(files)
+        report = await asyncio.to_thread(self._merge, files, work, is_again=merged is not None)
+        self.summary = self._summarize(work, "finished", report)
+        return self.summary
+
+    @contextmanager
+    def _hold_output(self, files: RunFiles) -> Iterator[None]:
+        """Prevents a second start with this output."""
+        files.prepare()
+        lock = RunLock(files)
+        lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _settings_of(self, shard: Shard) -> RunSettings:
+        """The budget is that of all shards together, so none has one."""
+        budget = dict.fromkeys(("max_tokens_total", "max_cost", "max_failures", "max_wall"))
+        limits: Limits = self.settings.limits.model_copy(update=budget)
+        changes = {"output": shard_output(self.output, shard), "shard": shard, "limits": limits}
+        return self.settings.model_copy(update=changes)
+
+    def _find_work(self, total: int) -> Work:
+        """Opens the shards that are finished, to see whether rows were added, or failed ones are to be asked again."""
+        work = Work(total)
+        for shard in list_shards(total):
+            settings = self._settings_of(shard)
+            assert settings.output is not None
+            files = RunFiles.for_output(settings.output)
+            if files.run.exists() and not files.checkpoint.exists():
+                with Run(settings, open_shard_input(settings, self._options.inputs)).hold_files() as has_work:
+                    finished = read_run_file(files)
+                if not has_work and finished is not None:
+                    work.finished[files.output] = finished
+                    continue
+            work.waiting.append(shard)
+        return work
+
+    async def _work_in_cluster(self, work: Work | None) -> Work:
+        self.progress.phase = "Connecting to the Ray cluster"
+        cluster = await asyncio.to_thread(Cluster, self._options.address)
+        try:
+            if work is None:
+                workers = self._options.workers or max(1, len(cluster.list_nodes()))
+                total = choose_shards(self._options.shards, None, workers, self.output)
+                work = Work(total, waiting=deque(list_shards(total)))
+            with self._mark_folder():
+                await ShardTasks(self, cluster, work).run()
+            return work
+        finally:
+            await asyncio.to_thread(cluster.close)
+
+    @contextmanager
+    def _mark_folder(self) -> Iterator[None]:
+        self._marker.write_text(self._mark)
+        try:
+            yield
+        finally:
+            self._marker.unlink(missing_ok=True)
+
+    def make_task(self, shard: Shard) -> ShardTask:
+        return ShardTask(self._settings_of(shard), self._options.inputs, os.getcwd(), self._marker, self._mark)
+
+    def follow(self, state: JobState, earlier: dict[Path, FinishedRun]) -> None:
+        """Shows the reports as the progress of this run, and their warnings."""
+        for warning in state.warnings:
+            if warning not in self._told:
+                self._told.add(warning)
+                self._warn(warning)
+        self._reports = self._pool.reports = list(state.latest.values())
+        add_reports(self.progress, self._reports, earlier.values())
+        self._permits = state.permits
+
+    def _find_wait(self) -> RowWait | None:
+        if self._stops:
+            return RowWait("stop", "Stopping after the requests in flight", is_stop=True)
+        waits = {report.wait for report in self._reports if not report.has_ended}
+        if len(waits) == 1 and (wait := waits.pop()) is not None:
+            return RowWait("shards", wait)
+        return None
+
+    @property
+    def stops(self) -> int:
+        return self._stops
+
+    @property
+    def workers(self) -> int | None:
+        return self._options.workers
+
+    def check_budget(self) -> RunStopped | None:
+        return check_budget(self.plan.limits, self.progress.spending)
+
+    def _merge(self, files: RunFiles, work: Work, *, is_again: bool) -> MergeReport:
+        self.progress.phase = "Merging the shards"
+        if is_again:
+            number = find_free_number(files)
+            keep_numbered(files, number)
+            kept = number_files(files, number).output
+            self._warn(f"The shards have changed since they were merged; the earlier merge is kept as {kept}.")
+        return merge_runs(list(work.finished), self.output)
+
+    def _summarize_earlier(self, files: RunFiles) -> Summary:
+        run = read_run_file(files)
+        assert run is not None
+        self.summary = Summary("already", Tally.from_json(run.tally), run.seconds, files)
+        return self.summary
+
+    def _summarize(self, work: Work, state: RunState, report: MergeReport | None = None) -> Summary:
+        tally = Tally()
+        if report is not None:
+            tally = report.tally
+        else:
+            ended = {shard_output(self.output, end.shard): end.tally for end in work.ends}
+            earlier = {output: Tally.from_json(run.tally) for output, run in work.finished.items()}
+            for each in {**earlier, **ended}.values():
+                tally.add_tally(each)
+        return Summary(
+            state,
+            tally,
+            self._elapsed(),
+            None if report is None else report.files,
+            notes=join_texts(end.notes for end in work.ends),
+            findings=(*self._name_limits(), *self._name_shards(work), *join_texts(end.findings for end in work.ends)),
+            verify=self.settings.recipe.verify,
+            endpoints=add_endpoints([each for end in work.ends for each in end.endpoints]),
+            price=self.plan.limits.price,
+        )
+
+    def _name_limits(self) -> list[str]:
+        if self.settings.limits.concurrency != "auto":
+            return []
+        return name_final_limits([each.base_url for each in self.settings.endpoints], self._permits)
+
+    def _name_shards(self, work: Work) -> list[str]:
+        """Where the results are, if they are not merged."""
+        if self._options.merges or len(work.finished) < work.total:
+            return []
+        first, last = min(work.finished), max(work.finished)
+        return [f"the {work.total} shards are not merged: {first} to {last.name}; persqa merge puts them together"]

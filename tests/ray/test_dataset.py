@@ -1,0 +1,106 @@
+"""The rows of a Ray Dataset are answered, and a bad one ends nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from persqa_client import Endpoint, Limits
+from persqa_client.errors import SettingsError
+from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
+from tests.ray.clusters import draw_pictures
+
+# Ray itself warns of what it will change.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+ray = pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module")
+def connected(cluster: Any) -> Iterator[Any]:
+    try:
+        ray.init(address=cluster.address, log_to_driver=False)
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def busy_simulator() -> Iterator[Simulator]:
+    with run_simulator(SimSettings(latency=0.1, slots=64)) as simulator:
+        yield simulator
+
+
+def encode(colour: str) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (40, 30), colour).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def endpoint_of(simulator: Simulator) -> Endpoint:
+    return Endpoint(base_url=simulator.base_url, model="persqa-simulator")
+
+
+def test_each_row_gets_an_answer_or_a_code(connected: Any, busy_simulator: Simulator, tmp_path: Path) -> None:
+    from persqa_client.ray import answer
+
+    rows = [{"image": encode("red"), "number": number} for number in range(100)]
+    rows[7]["image"] = b"no picture"
+    rows[8]["image"] = b""
+    dataset = answer(
+        ray.data.from_items(rows),
+        endpoint_of(busy_simulator),
+        question="What colour is {tag}?",
+        limits=Limits(concurrency=8),
+        workers=2,
+        batch_size=10,
+    )
+    found = {row["number"]: row for row in dataset.take_all()}
+    assert sorted(found) == list(range(100))
+    assert {number: row["code"] for number, row in found.items() if row["code"]} == {
+        7: "image_not_a_picture",
+        8: "image_empty",
+    }
+    assert found[7]["answer"] == ""
+    assert "message" in json.loads(found[7]["details"])
+    assert found[9]["question"] == "What colour is <mam>?"
+    assert found[9]["answer"].startswith("<mam>")
+    assert json.loads(found[9]["details"])["tokens"]["prompt"] > 0
+    assert found[9]["image"] == rows[9]["image"]
+    assert busy_simulator.stats()["max_in_flight"] <= 8
+
+
+def test_pictures_are_paths_arrays_and_rows_have_fields(
+    connected: Any, busy_simulator: Simulator, tmp_path: Path
+) -> None:
+    from persqa_client.ray import answer
+
+    pictures = draw_pictures(tmp_path / "pictures", 2)
+    paths = [
+        {"picture": "0000.png", "tag": "anna", "question": "Where is {tag}?"},
+        {"picture": "0009.png", "tag": "anna", "question": None},
+    ]
+    endpoint = endpoint_of(busy_simulator)
+    first = answer(ray.data.from_items(paths), endpoint, image="picture", image_root=pictures).take_all()
+    assert {(row["question"], row["code"]) for row in first} >= {("Where is <anna>?", "")}
+    assert [row["code"] for row in first if row["picture"] == "0009.png"] == ["image_missing"]
+    arrays = ray.data.from_numpy(np.zeros((3, 30, 40, 3), dtype=np.uint8))
+    second = answer(arrays, endpoint, image="data").take_all()
+    assert [row["code"] for row in second] == ["", "", ""]
+
+
+def test_what_is_wrong_is_said_before_anything_is_sent(connected: Any, busy_simulator: Simulator) -> None:
+    from persqa_client.ray import answer
+
+    endpoint = endpoint_of(busy_simulator)
+    with pytest.raises(SettingsError, match="no column 'image', but 'photo'"):
+        answer(ray.data.from_items([{"photo": "a.png"}]), endpoint)
+    with pytest.raises(SettingsError, match="column 'code' already"):
+        answer(ray.data.from_items([{"image": "a.png", "code": 1}]), endpoint)
