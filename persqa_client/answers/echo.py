@@ -88,8 +88,6 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
     """Good answers may repeat the question's words, but not the whole question."""
     if repeats_question(text, task) and repeats_question(remove_quotations(text), task):
         return Problem("echo", "repetition of the question")
-    if len(text) <= len(task.question) and adds_nothing(text, task):
-        return Problem("echo", "the words of the question without an answer")
     if any(map(text.__contains__, prompt_sentences(task))):
         return Problem("echo", "repetition of the prompt", "prompt")
     if repeats_description(text, task):
@@ -224,6 +222,13 @@ def repeats_question(text: str, task: Task) -> bool:
     if asked not in NO_LETTER.sub("", said):
         return False
     return choose_language(task.question) not in UNSPACED_LANGUAGES or has_clause(said, asked)
+
+
+def check_adds_words(text: str, task: Task) -> Problem | None:
+    """Answers are rarely as short as their questions, so most are not compared."""
+    if len(text) <= len(task.question) and adds_nothing(text, task):
+        return Problem("echo", "the words of the question without an answer")
+    return None
 
 
 def adds_nothing(text: str, task: Task) -> bool:

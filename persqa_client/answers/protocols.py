@@ -40,12 +40,12 @@ def find_protocol_residue(text: str, language: str) -> str:
     for hints, pattern in PATTERNS:
         if any(hint in text for hint in hints) and pattern.search(text):
             found = pattern.search(remove_quotations(text))
-            if found and not is_shown(found[0], text, language):
+            if found and not is_text_of_picture(found[0], text, language):
                 return found[0].strip()
     return ""
 
 
-def is_shown(found: str, text: str, language: str) -> bool:
+def is_text_of_picture(found: str, text: str, language: str) -> bool:
     if TOKEN.fullmatch(found):
         return TOPIC.search(text) is not None
     return is_about_code(text.replace(found, " ")) or is_on_display(found, text, language, min_words=0)
