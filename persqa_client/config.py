@@ -72,6 +72,8 @@ class Endpoint(Settings):
     ca_cert: UserPath | None = None
     client_cert: UserPath | None = None
     client_key: UserPath | None = None
+    # Whether nothing is sent to public addresses (``--local-only``). An HTTP client of the caller's is not restricted.
+    local_only: Annotated[bool, Field(exclude=True, repr=False)] = False
     # For a server started by this program: returns its exit error, or None while it runs. A run does not wait for such
     # a server to recover.
     exit_error: Annotated[Callable[[], RunStopped | None] | None, Field(exclude=True, repr=False)] = None
@@ -90,6 +92,7 @@ class Endpoint(Settings):
             ca_cert: str | Path | None = None,
             client_cert: str | Path | None = None,
             client_key: str | Path | None = None,
+            local_only: bool = False,
             exit_error: Callable[[], RunStopped | None] | None = None,
         ) -> None: ...
 
@@ -156,6 +159,8 @@ class Limits(Settings):
     rpm: Annotated[float, Field(gt=0)] | None = None
     # Tokens per minute. Requests are estimated, including images and max_tokens; responses correct the estimate.
     tpm: Annotated[int, Field(ge=1)] | None = None
+    # The folder through which processes of this machine share these limits; None for limits of this process alone.
+    share_limits: UserPath | None = None
     # Time of one attempt, until the last byte of the response.
     timeout: Annotated[float, Field(gt=0)] = 120.0
     max_attempts: Annotated[int, Field(ge=1)] = 5
@@ -302,7 +307,9 @@ class Recipe(Settings):
         if self.question is not None and self.questions > 1:
             raise ValueError("--question is one question about each row, and --questions asks several; give only one")
         if self.question is not None and "{tag}" not in self.question:
-            raise ValueError("--question must have {tag} in it, in place of the tag")
+            tag = f"<{self.tag.strip('<>')}>"
+            if tag not in self.question or self.tag_from is not None:
+                raise ValueError(f"--question must have {{tag}} in it, which becomes {tag} or the row's own tag")
         return self
 
     @model_validator(mode="after")

@@ -65,6 +65,8 @@ class Row(NamedTuple):
     reference: str | None = None
     # Of each of ``images``; empty for none.
     marks: tuple[BoxMark | None, ...] = ()
+    # What ``number`` counts in the input, for messages: lines, or rows of another kind of file.
+    counted_as: str = "line"
 
     @property
     def views(self) -> tuple[tuple[str, BoxMark | None], ...]:
@@ -241,6 +243,8 @@ class Task:
     has_drawn_box: bool = False
     # The file that the row was made of; empty for a row that was written as a line.
     file: str = ""
+    # See ``Row.counted_as``.
+    counted_as: str = "line"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,18 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from benches import concurrency, endpoints, frames, hot_path, pictures, questions, ray_nodes, startup
+from benches import (
+    concurrency,
+    endpoints,
+    estimates,
+    frames,
+    hot_path,
+    packed,
+    pictures,
+    questions,
+    ray_nodes,
+    startup,
+)
 from benches.common import Figure
 
 import persqa_client
@@ -27,7 +38,9 @@ BENCHES = {
     "questions": questions.measure,
     "endpoints": endpoints.measure,
     "frames": frames.measure,
+    "packed": packed.measure,
     "ray": ray_nodes.measure,
+    "estimates": estimates.measure,
 }
 
 

@@ -14,8 +14,9 @@ docstring words     whitespace-separated words of all strings that stand as stat
                     and functions, and strings under attributes and constants
 non-blank lines     comments and docstrings included; code lines are those that are neither
 parameter list      parameters of a function or method without ``self`` and ``cls``, ``*args`` and ``**kwargs``
-                    included. Left out: all in ``cli``, ``dataflow`` and ``api``, and the constructors of the classes
-                    in the package's ``__all__``. Fields of dataclasses are a figure of their own
+                    included. Left out: all in ``cli``, ``dataflow``, ``api`` and ``ray/dataset.py``, and the
+                    constructors of the classes in the package's ``__all__``. Fields of dataclasses are a figure of
+                    their own
 import cycle        a group of modules that reach each other by imports that run when a module is loaded
 function lines      from ``def`` to the last line; nested functions count by themselves, too
 README bytes        of the ``README.md`` beside the package
@@ -38,6 +39,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "persqa_client"
 SMALL_FILE_LINES = 90
 LONG_FUNCTION_LINES = 60
 WIDE_PARTS = {"cli", "dataflow", "api"}
+# What users call beside the api, with its keyword arguments.
+WIDE_FILES = {"ray/dataset.py"}
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -153,7 +156,7 @@ def count_all_parameters(modules: dict[str, Module]) -> tuple[list[tuple[int, st
     exported = exported_names(next(iter(modules.values())))
     functions, dataclasses = [], []
     for module in modules.values():
-        if WIDE_PARTS & set(module.name.split(".")[1:2]):
+        if WIDE_PARTS & set(module.name.split(".")[1:2]) or str(module.path) in WIDE_FILES:
             continue
         for name, function, owner in find_functions(module):
             if not (owner in exported and function.name == "__init__"):

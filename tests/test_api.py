@@ -320,7 +320,7 @@ async def test_a_stream_tells_its_progress(red: Path, capsys: pytest.CaptureFixt
 
     rows = [{"image": str(red)}] * 3 + [{"image": "none.png"}]
     with run_simulator(SimSettings(latency=0.1)) as server:
-        options = {"price_in": 1_000_000, "price_out": 0}
+        options: dict[str, Any] = {"price_in": 1_000_000, "price_out": 0}
         answers = stream(rows, endpoint(server), limits=Limits(**options), probes=False, on_progress=watch)
         assert len([answer async for answer in answers]) == 4
         last = seen[-1]

@@ -203,6 +203,8 @@ async def test_a_question_is_about_pictures(pictures: Any, words: str) -> None:
         ("Line 7: row 7, picture 2 is text.", "memory", "Row 7, picture 2 is text."),
         ("Line 7: none.png does not exist.", "memory", "Row 7: none.png does not exist."),
         ("Record 7: it is broken.", "memory", "Row 7: it is broken."),
+        ("Row 7: row 7, picture 2 is text.", "memory", "Row 7, picture 2 is text."),
+        ("Row 1: no.png does not exist.", "question", "no.png does not exist."),
         ("Line 1: row 1, picture 2 is text.", "question", "Picture 2 is text."),
         ("Line 1: no.png does not exist.", "question", "no.png does not exist."),
         ("Line 1: the field 'image' names no image.", "question", "The field 'image' names no image."),

@@ -118,7 +118,7 @@ def test_a_run_with_such_pictures_is_resumed_and_notices_other_content(simulator
     lines = [json.loads(line) for line in output.read_text().splitlines()]
     assert [line["image"] for line in lines[::2]] == ["row 1, picture 1", ["row 3, picture 1", "row 3, picture 2"]]
     failed = json.loads((tmp_path / "qa.failed.jsonl").read_text().splitlines()[0])
-    assert failed["error"]["message"].startswith("Line 2: row 2, picture 1 is text")
+    assert failed["error"]["message"].startswith("Row 2, picture 1 is text")
     assert max(path.stat().st_size for path in tmp_path.glob("qa.*")) < 10_000
     assert generate([*rows, RED], output, **settings).tally.succeeded == 6
     with pytest.raises(SettingsError, match=r"has changed in its first .* choose another output"):

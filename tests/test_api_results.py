@@ -24,8 +24,10 @@ from persqa_client import (
     report_results,
 )
 from persqa_client.cli.main import app
+from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import Simulator
 from persqa_client.storage.decisions import read_decisions
+from persqa_client.storage.tally import Tally
 from tests.goldens.surfaces import iterate_commands
 from tests.report.runs import WrittenRun, make_failure, make_input_failure, make_record, write_pictures
 
@@ -63,6 +65,48 @@ def test_results_are_read_in_input_order_with_their_pictures(output: Path) -> No
     assert first.final_answer == first.answer is not None
     assert (failed.answer, failed.final_answer, failed.code) == (None, None, "image_missing")
     assert failed.message is not None
+
+
+class Printer:
+    """As IPython's, which calls ``_repr_pretty_``."""
+
+    def __init__(self) -> None:
+        self.shown = ""
+
+    def text(self, text: str) -> None:
+        self.shown += text
+
+
+def test_a_notebook_shows_what_people_look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pictures(tmp_path, "1.png")
+    monkeypatch.chdir(tmp_path)
+    output = WrittenRun(tmp_path).finish(
+        [make_record(1, "<mam> is <b>\x1b[2J.", doubts=("hedged",)), make_failure(2, "refusal")]
+    )
+    first, failed = read_results(output.name)
+    first = first.edit("<mam> sits.", "short", check=False)
+    printer = Printer()
+    first._repr_pretty_(printer, False)
+    assert printer.shown.splitlines() == [
+        "row       1",
+        "pictures  1.png",
+        f"question  {first.question}",
+        "answer    <mam> is <b>\\x1b[2J.",
+        "doubtful  hedged",
+        "decision  edit",
+        "text      <mam> sits.",
+        "comment   short",
+    ]
+    page = first._repr_html_()
+    assert "&lt;mam&gt; is &lt;b&gt;\\x1b[2J." in page
+    assert page.count('<img src="data:image/jpeg;base64,') == 1
+    assert "<b>refusal</b> Line 2: Both answers were rejected." in failed._repr_html_()
+
+
+def test_a_notebook_shows_the_counts_of_a_run() -> None:
+    printer = Printer()
+    Summary("finished", Tally(rows=2, tasks=2, succeeded=2), 1.0)._repr_pretty_(printer, False)
+    assert printer.shown.splitlines()[:3] == ["state         finished", "rows          2", "answered      2"]
 
 
 def test_what_is_decided_is_exported(output: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 
 ROOT_MODULES = frozenset(
     (
+        "addresses.py",
         "argument_names.py",
         "config.py",
         "errors.py",
@@ -37,14 +38,15 @@ ROOT_MODULES = frozenset(
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "root": frozenset(),
     "answers": frozenset({"root"}),
-    "images": frozenset({"root"}),
+    "stores": frozenset({"root"}),
+    "images": frozenset({"root", "stores"}),
     "questions": frozenset({"root", "images"}),
-    "inputs": frozenset({"root", "questions", "images"}),
+    "inputs": frozenset({"root", "questions", "images", "stores"}),
     "storage": frozenset({"root", "answers"}),
     "limits": frozenset({"root", "images"}),
     "client": frozenset({"root", "images", "limits"}),
     "endpoints": frozenset({"root", "images", "limits", "client"}),
-    "fetching": frozenset({"root", "images", "client"}),
+    "fetching": frozenset({"root", "images", "client", "stores"}),
     "probing": frozenset({"root", "images", "limits", "client", "endpoints"}),
     "engines": frozenset({"root", "inputs", "storage"}),
     "vllm_server": frozenset({"root", "endpoints"}),
@@ -55,7 +57,7 @@ MAY_IMPORT["run"] = LOWER - {"simulator"}
 MAY_IMPORT["api"] = MAY_IMPORT["run"] | {"run", "report", "formats"}
 MAY_IMPORT["report"] = frozenset({"root", "images", "inputs", "storage", "run"})
 MAY_IMPORT["records"] = frozenset({"root", "storage", "run", "report"})
-MAY_IMPORT["formats"] = frozenset({"root", "images", "inputs", "storage", "records"})
+MAY_IMPORT["formats"] = frozenset({"root", "images", "inputs", "storage", "records", "stores"})
 MAY_IMPORT["dataflow"] = MAY_IMPORT["run"] | {"run", "api"}
 MAY_IMPORT["ray"] = MAY_IMPORT["run"] | {"run", "api"}
 MAY_IMPORT["cli"] = LOWER | {"run", "api", "report", "formats", "ray"}

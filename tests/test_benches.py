@@ -1,12 +1,18 @@
-"""The benches of scripts/ measure what they say."""
+"""The benches and the soak of scripts/ measure what they say."""
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from persqa_client.formats.export import ExportSettings, export_runs
+from tests.formats.examples import write_run
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -21,6 +27,12 @@ def concurrency(monkeypatch: pytest.MonkeyPatch) -> Any:
 def common(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(SCRIPTS)
     return import_module("benches.common")
+
+
+@pytest.fixture
+def soak(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    return import_module("soak")
 
 
 @pytest.mark.slow
@@ -39,3 +51,50 @@ def test_a_run_that_is_stopped_gives_no_rate(concurrency: Any, common: Any, tmp_
         pytest.raises(RuntimeError, match=r"^The run ended before (its first row|5 seconds)"),
     ):
         concurrency.measure_run(url, common.SIMULATED_MODEL, tmp_path, "8", 5)
+
+
+@pytest.mark.slow
+def test_a_soak_finds_no_row_that_is_lost_or_changed(tmp_path: Path) -> None:
+    """Too short for its other targets."""
+    command = [sys.executable, str(SCRIPTS / "soak.py"), "--rows", "400", "--kills", "1", "--folder", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=170)
+    assert "| rows lost, doubled or misplaced | 0 of 400 | 0 | met |" in result.stdout, result.stderr
+    assert re.search(r"\| other bytes than without faults and kills \| 0 of 3\d\d rows \| 0 \| met \|", result.stdout)
+    assert (tmp_path / "soak.svg").read_text().count("<polyline") == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "misplaced", "changed"),
+    [
+        (lambda lines: lines, False, False),
+        (lambda lines: lines[1:], True, False),
+        (lambda lines: [*lines, lines[-1]], True, False),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], True, False),
+        (lambda lines: [lines[0].replace("red", "blue"), *lines[1:]], False, True),
+    ],
+)
+def test_a_soak_counts_rows_that_are_wrong(
+    change: Any, misplaced: bool, changed: bool, soak: Any, tmp_path: Path
+) -> None:
+    rows = [f'{{"id": {number}}}' for number in range(4)]
+    lines = [f'{row[:-1]}, "pers_qa": "red"}}\n' for row in rows]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{row}\n" for row in rows))
+    (tmp_path / "reference.jsonl").write_text("".join(lines))
+    (tmp_path / "qa.jsonl").write_text("".join(change(lines)))
+    (tmp_path / "qa.details.jsonl").write_text("".join(f'{{"row": {row}, "asks": 1}}\n' for row in range(1, 5)))
+    figures = soak.judge_output(tmp_path / "rows.jsonl", tmp_path, 4, 0)
+    assert [figure.met for figure in figures[:2]] == [not misplaced, not changed]
+
+
+def test_packed_rows_are_read_with_their_pictures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    packed, reader = import_module("benches.packed"), import_module("benches.read_rows")
+    pictures = packed.make_small_pictures(tmp_path / "photos", 9)
+    assert len({path.read_bytes() for path in pictures}) == 9
+    output = write_run(tmp_path / "run", [{"image": [str(path)]} for path in pictures[:4]])
+    packed.answer_rest(packed.write_rows(tmp_path / "rows.jsonl", pictures), output, 4)
+    size = sum(path.stat().st_size for path in pictures)
+    assert reader.read_all(str(tmp_path / "rows.jsonl"), "image") == (9, size)
+    for layout, key in (("parquet", "images"), ("webdataset", "image")):
+        export_runs([output], ExportSettings(layout, tmp_path / layout))
+        assert reader.read_all(str(tmp_path / layout), key) == (9, size)

@@ -188,3 +188,20 @@ def test_fields_with_two_meanings_are_refused(fields: dict[str, Any], message: s
 @pytest.mark.parametrize("key", ["line", "pers_qa_meta", "conversation"])
 def test_images_may_be_in_any_other_field(key: str) -> None:
     assert build_settings(Recipe, image_key=key).image_key == key
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"question": "What is {tag}?"}, {"question": "What is <mam>?"}, {"question": "What is <bo>?", "tag": "<bo>"}],
+)
+def test_a_question_for_all_rows_names_the_main_character(fields: dict[str, Any]) -> None:
+    assert build_settings(Recipe, **fields).question == fields["question"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"question": "What is it?"}, {"question": "What is <bo>?"}, {"question": "<mam>?", "tag_from": "folder"}],
+)
+def test_a_question_for_all_rows_without_the_main_character_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=r"must have {tag} in it, which becomes <mam> or the row's own tag"):
+        build_settings(Recipe, **fields)

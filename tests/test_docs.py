@@ -47,6 +47,7 @@ OTHER_NAMES = {
     "datasets.Image",
     "datasets.yaml",
     "error.metadata.raw",
+    "ray.data.llm",
     "line.encode",
     "serving.failures",
 }

@@ -10,18 +10,22 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 
-from persqa_client.answers.foreign_words import (
+from persqa_client.answers.foreign_scripts import (
     CHINESE_JOINTS,
-    ENGLISH_PHRASE,
+    CYRILLIC_NOUN,
+    KANA_ATTRIBUTE,
     count_english_marks,
     has_chinese_noun,
     has_chinese_words,
     has_depiction,
     has_descriptive_word,
     has_english_run,
+    has_hiragana,
+)
+from persqa_client.answers.foreign_words import (
+    ENGLISH_PHRASE,
     has_foreign_clause,
     has_foreign_predicate,
-    has_hiragana,
     may_have_foreign_clause,
 )
 from persqa_client.answers.phrases import list_languages, phrase_pattern
@@ -213,7 +217,10 @@ def search_writing(language: str) -> WordSearch:
 def has_latin_language(text: str, asked: str) -> bool:
     if not text.isascii():
         han = count_letters(HAN_CHARACTER, text)
-        foreign = han + count_letters(OTHER_LETTERS, text)
+        letters = count_letters(OTHER_LETTERS, text)
+        if letters and CYRILLIC_NOUN.search(text):
+            return False
+        foreign = han + letters
         words = len(LATIN_WORDS.findall(text)) if foreign else 0
         if foreign > (2 * words + 2 if words else 0) or (han and CHINESE_PHRASE.search(text)):
             return False
@@ -255,7 +262,7 @@ def has_script(text: str, script: str) -> bool:
             return False
         if own or script == "kana":
             own, foreign = own + han, foreign - han
-    if script == "han" and STRAY_LETTERS.search(text):
+    if script == "han" and (STRAY_LETTERS.search(text) or KANA_ATTRIBUTE.search(text)):
         return False
     if foreign > own or (han and script not in UNSPACED_SCRIPTS and CHINESE_PHRASE.search(text)):
         return False
@@ -263,10 +270,11 @@ def has_script(text: str, script: str) -> bool:
     if not words:
         return True
     text = ADDRESSES.sub(" ", text)
-    if has_english_run(text) or ENGLISH_PHRASE.search(text) or has_descriptive_word(text):
+    loans = script in UNSPACED_SCRIPTS
+    if has_english_run(text) or ENGLISH_PHRASE.search(text) or has_descriptive_word(text, loans=loans):
         return False
     text = UNITS.sub(" ", NAMES_WITH_WORDS.sub(" ", text))
-    if count_english_marks(text, loans=script in UNSPACED_SCRIPTS) >= 2:
+    if count_english_marks(text, loans=loans) >= 2:
         return False
     words = [word for word in LATIN_WORDS.findall(text) if word.islower()]
-    return 2 * len(words) <= own if script in UNSPACED_SCRIPTS else len(words) <= own // 2
+    return 2 * len(words) <= own if loans else len(words) <= own // 2

@@ -23,10 +23,10 @@ HINTS = {
     "fr": (" pas", " aucun", " rien", "même temps", "n fait"),
     "es": (" no ", " sin ", "mismo tiempo", "n realidad", "la vez"),
     "pt": (" não ", " sem ", "mesmo tempo", "a verdade"),
-    "ru": (" не ", "дновременно", "самом деле", "же время"),
-    "zh": ("没", "沒", "不戴", "全身都", "在室内", "同时", "同時", "实际上"),
-    "ja": ("同時", "実際", "ません"),
-    "ko": ("않", "실제로", "동시에"),
+    "ru": (" не ", " без ", "дновременно", "самом деле", "же время"),
+    "zh": ("没", "沒", "不戴", "不是", "全身都", "在室内", "同时", "同時", "实际上"),
+    "ja": ("同時", "実際", "ません", "おらず", "ないで", "なくて"),
+    "ko": ("않", "없", "실제로", "동시에"),
     "ar": ("الوقت", "الواقع", "ليس", " غير ", " لا ", " ولا ", " لم ", " ولم "),
 }
 SENTENCE_END = compile_lazily(r"[.!?…。！？؟\n]+")
@@ -40,7 +40,7 @@ GRAMMAR = (
     " de del dem den der des die do does du e ein eine einem einen einer el em en es est esta estando estar"
     " está et fact gar gleichzeitig im in is ist la las le les los mesmo mismo mit modo même n na nada nas nem"
     " ni no nos o of on os same sind sur tatsächlich temps the tiempo time to tout um uma un una und une war"
-    " was with y zugleich à être überhaupt в вовсе и на с совсем"
+    " was with y zugleich à être überhaupt в вовсе и на с совсем абсолютно"
 )
 FUNCTION_WORDS = frozenset(GRAMMAR.split())
 DOUBT = compile_lazily(
@@ -178,6 +178,8 @@ def denies_predicate(sentences: list[str], language: str) -> bool:
     """Whether a later clause, or a later sentence about the tag, only denies words of the first clause."""
     first, *others = CLAUSE_END.split(sentences[0])
     said = content_words(first)
+    while language == "ru" and len(said) > 1 and said[0].endswith(ADVERB_ENDING):
+        said = said[1:]
     if not said or not first.startswith("<> ") or DOUBT.search(first):
         return False
     later = [clause for sentence in sentences[1:] if "<>" in sentence for clause in CLAUSE_END.split(sentence)[:2]]

@@ -34,6 +34,11 @@ SPEAKERS = (
     "|الجواب|الإجابة|ユーザー|アシスタント|質問|回答|사용자|어시스턴트|질문|답변|用户|用戶|助手|人类|人類|问题?|問題?|答案?|追问"
 )
 SPEAKS = compile_lazily(rf"[.!?。！？؟)）]\s*[#*_\[>-]*\s*(?:{SPEAKERS}|Q(?=\s?\d?\s?[:：]))\s?\d?\]?[*_]*\s?[:：]")
+# A question and its answer behind labels of one letter: "F: Was ist dahinter? A: Ein Baum."
+SHORT_LABELS = compile_lazily(
+    r"[.!?。！？؟)）\n]\s*[*_]*(?:[QFPВDП]|س|[문질]|[问問])\s?\d?[*_]* ?[:：][^\n]{2,200}[?？؟][*_]*\s*"
+    r"[*_]*(?:[ARО]|ج|답|答)\s?\d?[*_]* ?[:：]"
+)
 LABEL = "■"  # In place of the speaker, which may be a word for writing.
 # A speaker right behind the tag, or two of them in one line.
 USERS = (
@@ -148,6 +153,8 @@ def has_another_turn(text: str, tag: str) -> bool:
         return False
     own = remove_marked(text)
     if any(LABEL in remove_quotations(own[: found.start() + 1] + LABEL) for found in SPEAKS.finditer(own)):
+        return True
+    if SHORT_LABELS.search(own) and SHORT_LABELS.search(remove_quotations(text)):
         return True
     if has_turn(own, tag) and has_turn(remove_quotations(text), tag):
         return True

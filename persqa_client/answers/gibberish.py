@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 from operator import eq
 
-from persqa_client.answers.foreign_words import find_mixed_word
+from persqa_client.answers.foreign_scripts import find_mixed_word
 from persqa_client.answers.word_salad import find_word_salad
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_quotations

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
+from persqa_client.answers.word_salad import LATIN_FUNCTION_WORDS
 from persqa_client.language import HAN_CHARACTER
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_marked, remove_quotations
@@ -46,6 +47,10 @@ MIN_CLAUSES, CLAUSE_COPIES, SHORTEST_CLAUSE = 9, 2, 4
 SENTENCE_COPIES, MIN_SENTENCE_WORDS, SHORTEST_SENTENCE = 3, 4, 6
 SENTENCE_END = compile_lazily(r"[.!?。！？\n]+\s*")
 CLAUSE_END = compile_lazily(r"[,，、;；。.!！?？\n]+")
+# A clause of few words that come back in any order. A cry or a way of walking repeats a word directly.
+SHORTEST_CHINESE_CLAUSE, MIN_CONTENT_WORDS = 12, 5
+CHINESE_CLAUSE = compile_lazily(rf"[\u4e00-\u9fff]{{{SHORTEST_CHINESE_CLAUSE},}}")
+ADJACENT_COPIES = compile_lazily(r"(.{1,3}?)\1+")
 # Only the last characters of a longer text are searched, because a loop continues to the end.
 LONGEST_SEARCHED = 6000
 # Laughter and cries may be longer, and dots and lines as long as they like.
@@ -115,12 +120,32 @@ def is_uttered(before: Sequence[str]) -> bool:
 
 def repeats_phrase(text: str) -> bool:
     words = split_at_blanks(text)
-    if len(words) - len(set(words)) >= MAX_PHRASE_COPIES and repeats_words(words):
+    if len(words) - len(set(words)) >= MAX_PHRASE_COPIES and (repeats_words(words) or has_few_words(text)):
         return True
     # Counting characters first is cheap and excludes most texts.
-    return 2 * len(set(text)) < len(text) and (
+    characters = len(set(text))
+    if 3 * characters < 2 * len(text) and has_few_characters(text):
+        return True
+    return 2 * characters < len(text) and (
         repeats_clause(text) or repeats_sentence(text) or repeats_characters(text, words)
     )
+
+
+def has_few_characters(text: str) -> bool:
+    """Whether half of the characters of a Chinese clause or more are repetitions: 站坐站的坐站在坐上站里坐的站."""
+    clauses = (ADJACENT_COPIES.sub(r"\1", clause) for clause in CHINESE_CLAUSE.findall(text))
+    return any(len(clause) >= SHORTEST_CHINESE_CLAUSE and 2 * len(set(clause)) <= len(clause) for clause in clauses)
+
+
+def has_few_words(text: str) -> bool:
+    """The same for words that are no function words: "the left hand of the hand left in the hand of the left"."""
+    for clause in CLAUSE_END.split(text.lower()):
+        words = [word for word in clause.split() if not word.startswith("<")]
+        content = [word for word, _ in groupby(word for word in words if word not in LATIN_FUNCTION_WORDS)]
+        is_latin = len(content) < len(words)
+        if is_latin and len(content) >= MIN_CONTENT_WORDS and 2 * len(set(content)) <= len(content):
+            return True
+    return False
 
 
 def repeats_words(words: Sequence[str]) -> bool:

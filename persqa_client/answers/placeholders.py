@@ -28,13 +28,15 @@ def placeholder_pattern() -> re.Pattern[str]:
     kind, order = join_places(LANGUAGES, "kinds"), join_places(LANGUAGES, "orders")
     unspaced_kind, unspaced_order = (join_places(UNSPACED_LANGUAGES, place) for place in ("kinds", "orders"))
     fill = join_places(LANGUAGES, "fills")
-    unspaced = rf"(?:[^\W\d_]{{0,6}}{unspaced_kind}(?:类型|類型)?|{unspaced_order}[^\]}})）】\n]{{1,12}})"
+    unspaced = (
+        rf"(?:(?:[가-힣]{{1,6}} )?[^\W\d_]{{0,6}}{unspaced_kind}(?:类型|類型)?|{unspaced_order}[^\]}})）】\n]{{1,12}})"
+    )
     place = rf"(?:(?:the |an? |ال)?(?:{kind}\b|{order}\b){BETWEEN}|{BETWEEN}\b{kind}|{unspaced})"
     # In parentheses, longer texts may be remarks.
     alone = (
         rf"(?:{order} {BETWEEN}|{BETWEEN}\b{fill}\b{BETWEEN}"
         r"|colou?r|item|object|clothing|garment|action|location|noun|verb|adjective"
-        rf"|{unspaced_kind}(?:类型|類型)?|{unspaced_order}[^）)\n]{{1,12}})"
+        rf"|{unspaced_kind}(?:[ 的の]?{unspaced_kind})?(?:类型|類型)?|{unspaced_order}[^）)\n]{{1,12}})"
     )
     places = {
         r"\[": (place, r"\]"),
@@ -107,6 +109,9 @@ FORM = compile_lazily(
     re.IGNORECASE,
 )
 FORM_DISTANCE = 20
+ON_BUTTONS = compile_lazily(
+    r"\s?(?:버튼|키(?![가-힣])|탭|메뉴|아이콘|표지|안내|간판|(?:の)?(?:ボタン|キー|標識|看板|表示))"
+)
 ON_THINGS = compile_lazily(
     r"\b(?:letters|with|reading|marked|size|tattoo\w*|brand\w*|logo|label\w*)\b[^.!?]{0,20}XXX"
     r"|XXX(?!X)[^.!?]{0,50}\b(?:on|across) (?:the|his|her|its|their|a|one)\b|[上印着着写][^。]{0,6}XXX"
@@ -196,6 +201,8 @@ def is_noun_missing(before: str, after: str, language: str) -> bool:
 def belongs_to_picture(found: re.Match[str]) -> bool:
     if found[0][0] in "(（" and FORM.search(found.string[max(0, found.start() - FORM_DISTANCE) : found.start()]):
         return True  # "A form (to be filled in by hand)".
+    if ON_BUTTONS.match(found.string, found.end()):
+        return True
     if KEY.fullmatch(found[0]) and is_about_code(found.string.replace(found[0], " ")):
         return True
     if BLANKS.fullmatch(found[0]):

@@ -45,6 +45,10 @@ CHINESE_HELD = compile_lazily(
     r"|^<>没有?(?:在|微)?笑[，。；](?:<>|[他她])?(?:脸上|面带|嘴角)[^，。；不没]{0,6}(?:笑容|微笑)(?!消失|已|收)"
     r"|^<>(?:正?在)?(?:微|大|开怀)?笑着?[，；](?:[^，。；人他她旁另]{0,8}[，；])?(?:脸上)?没有(?:任何|一丝)?(?:笑容|微笑|笑意)"
     r"|^<>是(?P<color>[黑白红黄蓝绿灰棕粉紫橙])色的?[，；](?:全身|整体|通体|浑身)都?是(?!(?P=color))[黑白红黄蓝绿灰棕粉紫橙]色的?[。！]?$"
+    r"|^<>(?:没有?在?)(?P<laugh>[一-龯]{1,2})[，。；](?:<>|[他她])?(?P=laugh)得"
+    r"|^<>(?:并?不是|并?没有|没)(?P<pose>[站坐躺跪蹲趴])着?的?[，。；](?:而是|但是?)?(?:<>|[他她])?正?(?P=pose)[在着](?![^，。]{0,8}的是)"
+    r"|^<>正?在(?P<act>[一-龯]{2,4})[，；](?:并|而且?|也|但)?(?:没有?|不)在?(?P=act)[。！]?$"
+    r"|^<>头上(?:什么[都也])?没有?(?:戴|任何|什么|东西|帽子)*[，。；](?:<>|[他她])?(?:头上)?戴着一顶"
     r"|^<>正?在室内[，；](?:<>)?正?[站坐躺走跑]在(?:户外|室外)"
 )
 CHINESE_AFFIRMED = compile_lazily(
@@ -58,6 +62,24 @@ ENGLISH_DENIAL = compile_lazily(
     r"|(?:does not|doesn't) (?:have|wear) (?:an? |any )?|(?:has|wears|is wearing) no )"
     r"(?P<noun>[a-z-]{3,})(?=[.,;!]| and | but )"
 )
+# Adverbs and participles that say where the thing is instead.
+NOT_WORN = (
+    r"(?:(?:\w+ly|still|now|just|also) )?(?:on|in|at|by|under|over|off|next|beside|behind|near|nearby|around|hung"
+    r"|placed|tucked|pushed|draped|folded|held|left|set|tied|slung|put|stored|gone|not|no|worn by|someone|those|his"
+    r"|hers|down|missing|lost|visible|hidden|\w+ing)\b"
+)
+# The thing that is denied, and that the tag has in the present tense: "The hat <mam> is wearing is …".
+ENGLISH_RELATIVE = compile_lazily(
+    r"^<> (?:(?:is not|isn't|does not|doesn't) (?:wearing|carrying|holding|wear|carry|hold|have) (?:an? |any )?"
+    r"|(?:has|wears|is wearing|is carrying|is holding) no )(?P<noun>[a-z-]{3,})(?:[.,;]|,? and)"
+    r" the (?P=noun) (?:(?:that |which )?<> (?:is (?:wearing|carrying|holding)|wears|carries|holds|has)\b"
+    rf"|of <> (?:is|are|has|have|looks?) (?!{NOT_WORN})"
+    r"|(?:on|around) (?:<>'s|his|her) (?:arms?|legs?|neck|chin|face|head|wrists?|chest) (?:is|are|has|have|shows?) )"
+)
+ENGLISH_ANYTHING = compile_lazily(
+    r"^<> is not (?P<verb>holding|wearing|carrying|eating|drinking|reading) anything(?:[.,;]|,? and)"
+    r" (?:<>|he|she) is (?P=verb) (?:an?|the|two|three) \w+"
+)
 FAMILIES = (
     "hats?|caps?|beanie|beret|fedora",
     "glasses|eyeglasses|spectacles",
@@ -65,22 +87,63 @@ FAMILIES = (
     "bags?|backpack|handbag|purse",
     "jewelry|jewellery|necklace|earrings|bracelet",
 )
-# Adverbs and participles that say where the thing is instead.
-NOT_WORN = (
-    r"(?:(?:\w+ly|still|now|just|also) )?(?:on|in|at|by|under|over|off|next|beside|behind|near|nearby|around|hung"
-    r"|placed|tucked|pushed|draped|folded|held|left|set|tied|slung|put|stored|gone|not|no|worn by|someone|those|his"
-    r"|hers|down|missing|lost|visible|hidden|\w+ing)\b"
-)
 OTHER_PERSON = compile_lazily(
     r"\b(?:m[ae]n|wom[ae]n|person|people|boys?|girls?|child\w*|friends?|someone|somebody|others?|another|statue|poster|one)\b"
 )
+
+# In other languages: the denial of a verb with a noun that has no attribute; the noun as the tag's, with an attribute;
+# and the same verb with the noun, to the end of the text. A noun that another one follows is another thing.
+OTHER_DENIALS = {
+    "fr": (
+        compile_lazily(
+            r"^<> n(?:e |['’])(?P<verb>porte|tient|a) (?:pas|aucune?) (?:de |d['’])?(?P<noun>\w{3,})(?=[.,;]| et )"
+        ),
+        r"\b(?:les? |la |l['’]){noun} (?:de <>|que <> (?:porte|tient|a)) (?:est|sont|a|ont)"
+        r" (?!(?:sur|par|dans|à|au|en|sous|derrière|devant|près|resté|tombé|posé|accroché|rangé|perdu)\w*)",
+        r" et (?:<> )?{verb} (?:une? |des |deux )?(?:\w+ )?{noun}"
+        r"(?: (?!(?:de|du|des|sur|dans|à|en|au|audio|longue)\b)\w+){{0,2}}\.?$",
+    ),
+    "es": (
+        compile_lazily(
+            r"^<> no (?P<verb>lleva|tiene|usa|sostiene|viste) (?:puest[oa]s? )?(?:ning[uú]na? |una? )?"
+            r"(?P<noun>\w{3,})(?=[.,;]| y )"
+        ),
+        r"\b(?:el|la|los|las) {noun} (?:de <>|que (?:lleva|tiene|usa|sostiene) <>|que <> (?:lleva|tiene|usa|sostiene))"
+        r" (?:es|son|tienen?|parecen?) ",
+        r" y (?:<> )?{verb} (?:un[oa]?s? )?(?:\w+ )?{noun}(?: (?!(?:de|del|en|sobre|para|por)\b)\w+){{0,2}}\.?$",
+    ),
+    "pt": (
+        compile_lazily(
+            r"^<> não (?P<verb>usa|tem|veste|segura|carrega) (?:nenhuma? |uma? )?(?P<noun>\w{3,})(?=[.,;]| e )"
+        ),
+        r"\b[oa]s? {noun} (?:d[eoa] ?<>|que <> (?:usa|tem|veste|segura|carrega)) (?:é|são|tem|têm|parecem?) ",
+        r" e (?:<> )?{verb} (?:uma? |uns |umas )?(?:\w+ )?{noun}"
+        r"(?: (?!(?:d[eoa]s?|em|n[oa]s?|sobre|para|por)\b)\w+){{0,2}}\.?$",
+    ),
+    "de": (
+        compile_lazily(r"^<> (?P<verb>trägt|hat|hält) keine?n? (?P<noun>[A-ZÄÖÜ]\w{2,})(?=[.,;]| und )"),
+        r"\b(?:[Dd]er|[Dd]ie|[Dd]as) {noun}(?: von <>|, (?:den|die|das) <> (?:trägt|hat|hält),) (?:ist|sind|hat|haben)"
+        r" (?!(?:auf|in|im|am|an|neben|hinter|unter|weg|ab|nass|verloren|verschwunden)\b)",
+        r" und (?:<> )?{verb} (?:eine?n? |zwei )?(?:[a-zäöüß]+ ){{0,2}}{noun}\.?$",
+    ),
+    "ru": (
+        compile_lazily(
+            r"^<> (?:не (?P<verb>носит|держит|надевает) |без )(?P<noun>\w{3,}?)[аыуиеяюов]{0,2}(?=[.,;]| и )"
+        ),
+        r"(?:\b(?i:{noun})\w{{0,2}} <> \w+(?:ая|яя|ый|ий|ой|ое|ее|ые)\b(?!.*(?:лежит|висит|стоит))"
+        r"|\b[Нн]а (?:голове|шее|плечах|руках|глазах|носу|лице) (?:у )?<> (?:\w+ )?{noun}\w{{0,2}}\b)",
+        r" и (?:<> )?{verb} (?:\w+(?:ую|ые|ый|ий|ое) )?{noun}\w{{0,2}}\.?$",
+    ),
+}
 
 
 def describes_denied(text: str, language: str) -> bool:
     """``text`` begins with ``<>``, which stands for the tag."""
     if language == "zh":
         return describes_denied_in_chinese(fold_text(text, "zh") if "沒" in text else text)
-    return language == "en" and describes_denied_in_english(fold_text(text, "en"))
+    if language == "en":
+        return describes_denied_in_english(fold_text(text, "en"))
+    return language in OTHER_DENIALS and describes_denied_in(text, language)
 
 
 def describes_denied_in_chinese(text: str) -> bool:
@@ -110,6 +173,8 @@ def compile_chinese(noun: str, verb: str) -> re.Pattern[str]:
 
 
 def describes_denied_in_english(text: str) -> bool:
+    if ENGLISH_ANYTHING.search(text) or ENGLISH_RELATIVE.search(text):
+        return True
     denial = ENGLISH_DENIAL.match(text)
     if denial is None or OTHER_PERSON.search(text):
         return False
@@ -124,3 +189,18 @@ def compile_english(noun: str) -> re.Pattern[str]:
         rf"(?:{family})(?: on (?:<>'s|his|her|its|their) (?:head|face|nose|back|shoulders?|neck|feet|wrists?))? "
         rf"(?:is|are|has|have|looks?) (?!{NOT_WORN})"
     )
+
+
+def describes_denied_in(text: str, language: str) -> bool:
+    denial = OTHER_DENIALS[language][0].match(text)
+    if denial is None:
+        return False
+    return compile_affirmed(language, denial["verb"] or "", denial["noun"]).search(text, denial.end()) is not None
+
+
+@lru_cache(maxsize=256)
+def compile_affirmed(language: str, verb: str, noun: str) -> re.Pattern[str]:
+    """The thing as the tag's, or behind the same verb."""
+    _, owned, again = OTHER_DENIALS[language]
+    ways = [owned.format(noun=re.escape(noun)), again.format(verb=verb or "(?!)", noun=re.escape(noun))]
+    return re.compile("|".join(ways), re.IGNORECASE if language != "de" else re.NOFLAG)

@@ -15,8 +15,9 @@ CHINESE_OBJECT = compile_lazily(
     r"^<>[^，。；<没不]{0,12}(?P<verb>[一-龯])着[^，。；<]{0,12}?(?P<noun>[一-龯]{2,4})。<>(?:并|其实)?没有?(?P=verb)着?(?P=noun)[。！]?$"
 )
 CHINESE_OBJECT_DENIED = compile_lazily(
-    r"^<>没有?(?P<verb>[一-龯])着?(?P<noun>[一-龯]{2,4})[，。；](?:<>)?[^，。；人他她旁边身另没不]{0,6}(?P=verb)着[^，。；没不]{0,12}(?P=noun)"
-    r"[。！]?$"
+    r"^<>(?:并|其实)?没有?在?(?P<verb>[一-龯])着?(?:任何)?(?P<noun>[一-龯]{1,4})[，。；](?:<>|[他她])?(?:正在?|在)?"
+    r"[^，。；人他她旁边身另没不只]{0,6}(?P=verb)[着了]?(?:一[^，。；一没不]{1,10}?|(?<=[着了])[^，。；没不人他她旁边身另]{0,12}(?=[一-龯]{2}[。！]?$))"
+    r"(?P=noun)[。！]?$"
 )
 STRONG = compile_lazily(r"并且|而且|同时|又没|且没|完全没|根本没|一点[也都]没|丝毫没|压根没")
 CHINESE_DOUBT = compile_lazily(
@@ -38,6 +39,23 @@ JAPANESE_VERB = compile_lazily(
     r"(?:一切|全く|まったく|全然|少しも)?(?P=verb)い(?:ません|ない)(?=[。、]|です|$)"
     r"|<>は(?:一切|全く|まったく|全然|少しも)?(?P<denied>[一-龯ぁ-ん]{1,5}[てで])い(?:ません|なくて)[、。](?:<>は)?"
     r"[^、。はがもを]{0,6}(?P=denied)います"
+)
+# The denial first, with the same object; both are the tag's. Before the object stand attributes only.
+JAPANESE_OBJECT_DENIED = compile_lazily(
+    r"^<>は(?P<noun>[一-龯ァ-ヶーa-zぁ-ん]{1,10}?)を(?P<verb>[一-龯ぁ-ん]{1,5}?[てで])(?:い(?:ません|ない|なくて)|おらず)[、。]"
+    r"(?:<>(?:は[^、。はがも]{0,12}|が(?=(?P=verb)いる))|[^、。はがも]{0,8})(?:(?P=noun)を(?P=verb)い(?:ます|る)|(?P=verb)いる(?P=noun))"
+    r"|^<>(?:に)?は(?P<part>[一-龯ァ-ヶーぁ-ん]{1,8}?)[がは](?:あり|生えてい|ついてい)(?:ません|なく)[て]?[、。]<>の(?P=part)は"
+    r"(?![^。]*(?:ない|ません|隠|他|別|置|上に|下に|中に|ある|あり))"
+)
+KOREAN_OBJECT_DENIED = compile_lazily(
+    r"^<>[은는이가] (?:손에 |머리에 |목에 |얼굴에 )?(?P<noun>[가-힣]{1,8})[을를은는] (?P<verb>[가-힣]{1,3}?)"
+    r"(?:고 있지|지) 않(?:습니다|고|으며|았고|았습니다|아요)[,.]? ?"
+    r"(?:<>[은는이가] (?:[가-힣]+ ){0,3}?|(?:손에 |머리에 |목에 )?"
+    r"(?:[가-힣]+(?<![이가은는도]) |[가-힣]*[은는](?= (?P=noun)) ){0,2}?)(?P=noun)[을를] (?P=verb)(?:고 있|었|았)"
+    r"|^<>[은는이가] (?P<thing>[가-힣]{1,8})[이가] 없(?:습니다|고|으며|어요)[,.]? <>[이가의] ?"
+    r"(?:쓴|입은|든|신은|맨|멘|낀|(?:들|쓰|입|신|메)고 있는)? ?(?P=thing)[은는이가] (?![^.]*에(?:서|는)? )"
+    r"|^<>[은는이가] (?P<place>\S+에 )?(?P<pose>[가-힣]{1,5}) 있지 않(?:습니다|아요)\. "
+    r"<>[은는이가] (?(place)(?P=place)|(?:(?:\S+ )?\S+에 )?)(?P=pose) 있(?:습니다|어요)"
 )
 KOREAN_VERB = compile_lazily(
     r"<>[은는이가] (?:[^\s.,]{0,8}[^\s.,은는이가도] ){0,5}?(?P<verb>[가-힣]{1,5}) 있(?:고|으며|습니다|어요)[,.]? "
@@ -66,6 +84,13 @@ ARABIC_DENIAL = compile_lazily(
 ARABIC_DOUBT = compile_lazily(
     r"(?<!\w)[وف]?(?:لكن\w*|بل|إلا|قبل|بعد|كان\w*|الآن|كأن\w*|[يت]بدو|أحيان\w*|فقط|عندما|إذا|مثل|ربما)(?!\w)"
 )
+# "At all" and "never", which add nothing to a denial.
+ARABIC_EMPHASIS = compile_lazily(r" (?:على الإطلاق|إطلاقا|أبدا|البتة|مطلقا)(?!\w)")
+# The denial first, without another word; the same verb or predicate with the tag, or with an adverb of its own.
+ARABIC_DENIED_FIRST = compile_lazily(
+    r"^<> (?:لا|ليس|ليست|لم) (?P<said>\w{3,}?(?: \w{3,}?)?)ا?(?:[.،] ?و?(?:لكن )?<> (?:هو |هي )?(?P=said)(?!\w)"
+    r"|[،]? و(?:هو |هي )?(?P=said)(?:[.]|$| (?:ابتسامة|بشكل|بسعادة|بشدة|بعمق|كثيرا|بصوت|بسرعة)))"
+)
 ARABIC_PREDICATE = compile_lazily(r"<> (?:هو |هي )?(?P<word>\w{3,})")
 
 
@@ -73,19 +98,21 @@ def denies_in_japanese(text: str) -> bool:
     found = JAPANESE.search(text)
     if found is not None and JAPANESE_SUBJECT.fullmatch(text, 0, found.start()):
         return True
-    return JAPANESE_VERB.search(text) is not None
+    return JAPANESE_VERB.search(text) is not None or JAPANESE_OBJECT_DENIED.search(text) is not None
 
 
 def denies_in_korean(text: str) -> bool:
     found = KOREAN.search(text)
     if found is not None and KOREAN_SUBJECT.fullmatch(text, 0, found.start()):
         return True
-    return KOREAN_VERB.search(text) is not None or KOREAN_LOOK.search(text) is not None
+    return any(pattern.search(text) for pattern in (KOREAN_VERB, KOREAN_LOOK, KOREAN_OBJECT_DENIED))
 
 
 def denies_in_arabic(text: str) -> bool:
     """The accusative of the denied word ends with an alif, which does not count."""
-    text = ARABIC_VOWELS.sub("", text)
+    text = ARABIC_EMPHASIS.sub("", ARABIC_VOWELS.sub("", text))
+    if ARABIC_DENIED_FIRST.search(text):
+        return True
     said = ARABIC_PREDICATE.match(text)
     if said is None or ARABIC_DOUBT.search(text):
         return False

@@ -1,7 +1,8 @@
 """Finds answers that end in the middle of a sentence: with an open mark, a word that never ends one, or an attribute.
 
-The words that never end a sentence are in the tables (``no_end``). An attribute can stand for its noun if the question
-has that noun ("Which jacket does <mam> wear?"), so without a closing mark it is only found if the question has none.
+The words that never end a sentence are in the tables (``no_end``, and ``no_ellipsis`` for those before three dots).
+An attribute can stand for its noun if the question has that noun ("Which jacket does <mam> wear?"), so without a
+closing mark it is only found if the question has none.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ OPEN_ENDS = (",", "，", "、", ":", "：", ";", "；")
 # Words and characters at the end that are searched for an unfinished phrase.
 END_LENGTH = 32
 ENDING = " \t\n.。…,，、:："
+# Three dots may end a whole sentence, but not one without its object.
+ELLIPSES = ("…", "...", "…。", "….")
+ELLIPSIS = compile_lazily(r"\s*(?:…+|\.{3,})[.。]?\Z")
 UNSPACED_LANGUAGES = ("zh", "ja", "ko")
 VERB_STEM = compile_lazily(r"[えけせてねめれげぜべきしちみりぎじびっ]\Z")
 PAST_TENSE = compile_lazily(r"(?<!まし)(?<!でし)(?:[っいきしえけせてねめれりび一-龯]た|んだ)\Z")
@@ -82,6 +86,8 @@ def ends_open(text: str, tag: str, language: str) -> bool:
     no_end = lower_end_pattern(language, "no_end") if is_lower(words) else end_pattern(language, "no_end")
     if no_end.search(words) or (not is_plain(text, tag) and has_open_mark(said)):
         return True
+    if ending.endswith(ELLIPSES):
+        return any(end_pattern(language, place).search(words) for place in ("no_open_end", "no_ellipsis"))
     return words == ending and end_pattern(language, "no_open_end").search(words) is not None
 
 
@@ -109,7 +115,8 @@ def ends_in_verb_form(text: str, question: str) -> bool:
 
 
 def lacks_noun(text: str, task: Task, language: str) -> bool:
-    if text[-1:] in (".", "。") or language not in CUT_ENDS or CUT_ENDS[language].search(text) is None:
+    said = ELLIPSIS.sub("", text) if text.endswith(ELLIPSES) else text
+    if said[-1:] in (".", "。") or language not in CUT_ENDS or CUT_ENDS[language].search(said) is None:
         return False
     return language not in NOUNS or NOUNS[language].search(task.question.replace(task.tag, "")) is None
 

@@ -34,8 +34,8 @@ CHOICES = {name: list_choices(field.annotation) for name, field in FIELDS.items(
 
 # Where rows come from: lines of a file, objects of the caller, or the one row of a question.
 Place = Literal["file", "memory", "question"]
-LINE = re.compile(r"\b(?:Line|Record) (\d+): ")
-NAMED_TWICE = re.compile(r"\bLine (\d+): row \1, ")
+LINE = re.compile(r"\b(?:Line|Record|Row) (\d+): ")
+NAMED_TWICE = re.compile(r"\b(?:Line|Row) (\d+): row \1, ")
 OWN_PLACE = re.compile(r"\brow 1, picture (\d+)")
 OWN_TAG = re.compile(r'give the row the field "(tag)": ')
 BEGINNING = re.compile(r"^(?:the|picture|a)\b")

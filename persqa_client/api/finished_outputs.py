@@ -13,12 +13,14 @@ from persqa_client.api.argument_errors import errors_by_arguments, explains_argu
 from persqa_client.api.arguments import check_choice, list_outputs, read_output_path, read_path_of
 from persqa_client.argument_names import list_choices, name_arguments
 from persqa_client.errors import SettingsError
-from persqa_client.formats.export import ExportReport, ExportSettings, export_runs
+from persqa_client.formats.export import ExportReport, ExportSettings
 from persqa_client.formats.layout import PictureChoice
 from persqa_client.formats.registry import FORMATS
 from persqa_client.formats.splits import GroupBy, Split, parse_parts
+from persqa_client.formats.upload import write_export
 from persqa_client.report.page import write_report
 from persqa_client.run.recheck import RecheckReport, recheck_run
+from persqa_client.stores.paths import ObjectPath, restore_object_path
 
 ARGUMENTS = (
     "to",
@@ -71,7 +73,8 @@ def export_results(
     """Writes the accepted answers of runs in the format that a trainer loads, with the decisions about them.
 
     outputs: output of a run, or several. An unfinished run is exported as far as it got.
-    target: new folder, or a file that ends in .json or .jsonl. to: the format, such as ``"llava"``.
+    target: new folder, or a file that ends in .json or .jsonl; also in a store, such as ``s3://bucket/folder``.
+    to: the format, such as ``"llava"``.
     pictures: copies or links in the folder, the paths of the originals ("leave"), or data in the rows ("embed"); None:
         the first that the format has. sent: pictures as they were sent. paths: how rows name copies and links.
     split: files by their shares, such as ``{"train": 0.9, "val": 0.1}``. by: what stays together. seed: of the split.
@@ -90,7 +93,7 @@ def export_results(
     settings = ExportSettings(
         to, read_path_of("target", target), pictures, sent, paths == "absolute", parts, force, details
     )
-    return export_runs(list_outputs(outputs), settings)
+    return write_export(list_outputs(outputs), settings)
 
 
 @explains_arguments("report_results", {"output": "the page to write is the second argument, page"})
@@ -101,6 +104,8 @@ def report_results(outputs: Outputs, page: str | Path, *, force: bool = False) -
     force: replaces a file that is not a report. Raises SettingsError and StorageError as ``export_results``.
     """
     path = read_path_of("page", page)
+    if isinstance(restore_object_path(path), ObjectPath):
+        raise SettingsError(f"page {page} names a file in an object store: give one of this machine.")
     write_report(list_outputs(outputs), path, force=force)
     return path
 

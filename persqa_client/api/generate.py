@@ -23,7 +23,7 @@ from persqa_client.api.argument_errors import (
 from persqa_client.api.arguments import as_list, check_rows, find_inputs, list_endpoints, read_path_of
 from persqa_client.api.client import PersQAClient
 from persqa_client.config import UNKNOWN_MODEL, Endpoint, Limits, Recipe, Sampling
-from persqa_client.endpoints.credentials import Credentials, make_endpoints
+from persqa_client.endpoints.credentials import Credentials, keep_local, make_endpoints
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.memory_pictures import Picture, Rows, is_lone_picture
 from persqa_client.inputs.opening import open_inputs
@@ -80,6 +80,7 @@ def generate(
     fresh: bool = False,
     retry_failed: bool = False,
     recheck_pictures: bool = False,
+    local_only: bool = False,
     fetch: bool = False,
     fetch_allow: str | Sequence[str] = (),
     fetch_timeout: float = 60.0,
@@ -122,6 +123,7 @@ def generate(
     rpm: float | None = None,
     tpm: int | None = None,
     limits_share: str | None = None,
+    share_limits: str | Path | None = None,
     timeout: float = 120.0,
     max_attempts: int = 5,
     max_outage: float = 600.0,
@@ -165,6 +167,7 @@ def generate(
     failed: file for the failed rows, with the output ``"-"``, which is standard output.
     fresh, retry_failed, recheck_pictures: start over; ask failed rows, or rows whose pictures changed, again.
 
+    local_only: send nothing to public addresses.
     fetch: download pictures that rows name by http(s) URL into the folder ``persqa-fetched`` beside the output.
     fetch_allow: hosts and networks that are not public, from which pictures may come. fetch_timeout, fetch_max_mb,
         fetch_per_host: seconds and megabytes of one picture; connections to one host.
@@ -186,7 +189,8 @@ def generate(
 
     probes, uuid: test the server first; send each image once.
     concurrency, max_concurrency: requests in flight. rps, rpm, tpm: requests per second and minute, tokens per minute.
-    limits_share: ``"3/16"``, the part of these that this process gets.
+    limits_share: ``"3/16"``, the part of these that this process gets. share_limits: a folder through which the
+        processes of this machine share them.
     timeout, max_attempts, max_outage: seconds and number of the attempts; seconds without a server.
     max_bad_answers, max_bad_rows: rows in a row that stop the run; 0: none do. max_inflight_mb: memory.
     metrics_port: where Prometheus finds the counts of the run, on this machine alone; 0: a free port.
@@ -224,6 +228,8 @@ def generate(
         endpoints = list(make_endpoints(as_list("base_url", base_url), model or UNKNOWN_MODEL, credentials, os.environ))
     else:
         endpoints = list_endpoints(endpoint)
+    if local_only:
+        endpoints = list(keep_local(endpoints))
     settings = make_run_settings(endpoints, flags, input=as_one_path(inputs), output=output)
     place: Place = "file" if inputs else "memory"
     with errors_by_arguments(place):

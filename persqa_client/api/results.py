@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from html import escape
 from pathlib import Path
+from typing import Any
 
 from persqa_client.api.argument_errors import errors_by_arguments
 from persqa_client.api.arguments import read_output_path
 from persqa_client.errors import RowError, SettingsError
-from persqa_client.images.references import get_file_version
+from persqa_client.images.references import describe_reference, escape_unprintable, get_file_version
 from persqa_client.outcomes import AskedTask, Failure, Record
 from persqa_client.report.decision_changes import describe_asked
 from persqa_client.report.row_reader import ReportRow
 from persqa_client.report.rows import ReportedRun, read_run
+from persqa_client.report.thumbnails import Picture, make_thumbnail
 from persqa_client.run.edited_answer import EditChecker
 from persqa_client.storage.decisions import Decision, DecisionKind, DecisionsFile, current_time
 from persqa_client.storage.run_files import RunFiles
+
+# In a notebook.
+SHOWN_PICTURES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,16 @@ class Result:
         """As if nothing had been decided; a comment stays."""
         return self._decide("none", None, comment)
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """IPython shows it in place of all fields."""
+        printer.text("\n".join(f"{label:<9} {text}" for label, text in list_shown(self)))
+
+    def _repr_html_(self) -> str:
+        """Notebooks show it at the end of a cell. All texts are untrusted."""
+        pictures = "".join(map(show_picture, self.pictures[:SHOWN_PICTURES]))
+        lines = "".join(f"<div><b>{escape(label)}</b> {escape(text)}</div>" for label, text in list_shown(self))
+        return f'<div style="display: flex; gap: 12px">{pictures}<div dir="auto">{lines}</div></div>'
+
     def _check_text(self, verb: str) -> None:
         """Since an export has answers of the model, and edited ones, but no others."""
         if not self._row.decided_text.strip():
@@ -99,6 +115,27 @@ class Result:
         decision = Decision(row.subject, row.decided_text, kind, text, comment, current_time())
         self._run.file.append(decision)
         return replace(self, decision=None if decision.is_empty else decision)
+
+
+def list_shown(result: Result) -> Iterator[tuple[str, str]]:
+    """What people look at, without characters that a terminal obeys."""
+    shown: list[tuple[str, str | None]] = [
+        ("row", "?" if result.row is None else str(result.row)),
+        ("pictures", ", ".join(map(describe_reference, result.images))),
+        ("question", result.question),
+        ("answer", result.answer),
+        (result.code or "", result.message),
+        ("model", None if result.code is None else result.raw),
+        ("doubtful", ", ".join(result.doubts)),
+    ]
+    if (decision := result.decision) is not None:
+        shown += [("decision", decision.kind), ("text", decision.text), ("comment", decision.comment)]
+    return ((label, escape_unprintable(text)) for label, text in shown if text)
+
+
+def show_picture(path: Path) -> str:
+    thumbnail = make_thumbnail(Picture(str(path.absolute()), ()))
+    return f'<img src="{thumbnail.uri}" alt="" style="align-self: start">' if thumbnail.uri else ""
 
 
 class DecidedRun:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from persqa_client.cli.messages import print_warning, show_controls
@@ -17,7 +14,7 @@ from persqa_client.inputs.sources import Source
 from persqa_client.keys import mask_keys, mask_secrets
 from persqa_client.probing.only_model import lacks_model
 from persqa_client.questions.tasks import TaskMaker, name_row
-from persqa_client.run.compose import make_fetcher
+from persqa_client.run.compose import fetch_pictures
 from persqa_client.run.plan import RunPlan
 from persqa_client.run.run_input import plan_for_source
 from persqa_client.run.settings import RunSettings
@@ -32,10 +29,8 @@ ONLY_MODEL = "(the only model of the endpoint)"
 
 def print_requests(settings: RunSettings, source: Source) -> bool:
     """Whether any of the rows that are shown could be asked about. Raises SettingsError."""
-    if settings.fetch:
-        # Downloaded for the moment: a dry run leaves nothing in the folder of the output.
-        settings = settings.model_copy(update={"output": None})
-    plan = plan_for_source(settings, source)
+    # Pictures are downloaded for the moment: a dry run leaves nothing in the folder of the output.
+    plan = plan_for_source(settings.model_copy(update={"output": None}), source)
     reader = plan.make_row_reader()
     # Without a probe the server's features are unknown, so requests are shown as for vLLM 0.12 and later.
     strategy = settings.recipe.strategy
@@ -49,7 +44,7 @@ def print_requests(settings: RunSettings, source: Source) -> bool:
         raise SettingsError(f"None of the rows is in the shard {settings.shard}.")
     for line, position, name, path in shown:
         row = reader.parse(position.number, line, name, path)
-        place = f"line {position.number}" if path is None else name_row(position.number, path)
+        place = f"{plan.counted_as} {position.number}" if path is None else name_row(position.number, path)
         print(show_controls(f"--- {place}: POST {urls}"))
         if isinstance(row, BadRow):
             print(show_controls(f"would fail: {row.message} ({row.code})"))
@@ -65,24 +60,11 @@ def print_requests(settings: RunSettings, source: Source) -> bool:
     return usable
 
 
-async def download_pictures(plan: RunPlan, references: Sequence[str]) -> None:
-    """Raises RowError."""
-    with ThreadPoolExecutor(1) as threads:
-        fetcher = make_fetcher(plan, threads)
-        assert fetcher is not None
-        try:
-            for reference in references:
-                await fetcher.fetch(reference)
-        finally:
-            await fetcher.aclose()
-
-
 def render_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMaker) -> str:
     """Raises RowError for a row that would fail before its request."""
     settings = plan.settings
     task = task_maker.make_task(row, task_id)
-    if plan.fetched is not None:
-        asyncio.run(download_pictures(plan, row.pictures))
+    fetch_pictures(plan, row.pictures)
     images = tuple(
         load_image(reference, plan.picture_roots, max_pixels=settings.recipe.max_pixels, mark=mark)
         for reference, mark in row.views

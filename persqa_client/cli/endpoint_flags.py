@@ -8,7 +8,7 @@ from typing import Any
 
 from persqa_client.cli.run_flags import VARIABLES
 from persqa_client.config import UNKNOWN_MODEL, Endpoint
-from persqa_client.endpoints.credentials import Credentials, make_endpoints
+from persqa_client.endpoints.credentials import Credentials, keep_local, make_endpoints
 from persqa_client.errors import SettingsError
 
 CREDENTIAL_FLAGS = ("api_key_env", "api_key_command", "header", "ca_cert", "client_cert")
@@ -25,7 +25,8 @@ def read_endpoints(flags: Mapping[str, Any]) -> tuple[Endpoint, ...]:
     if not flags["base_url"]:
         variable = VARIABLES["base_url"]
         raise SettingsError(f"--base-url: name an endpoint, set {variable}, or start a server with --serve MODEL.")
-    return make_endpoints(flags["base_url"], flags["model"] or UNKNOWN_MODEL, read_credentials(flags), os.environ)
+    endpoints = make_endpoints(flags["base_url"], flags["model"] or UNKNOWN_MODEL, read_credentials(flags), os.environ)
+    return keep_local(endpoints) if flags["local_only"] else endpoints
 
 
 def read_credentials(flags: Mapping[str, Any]) -> Credentials:

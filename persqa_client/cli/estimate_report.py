@@ -91,7 +91,8 @@ def open_estimate(flags: dict[str, Any]) -> tuple[RunPlan, Source]:
         endpoints = read_endpoints(flags)
     else:
         endpoints = (Endpoint(base_url=PLACEHOLDER_URL, model=flags["model"] or UNKNOWN_MODEL),)
-    settings = read_settings(flags, endpoints)
+    # Pictures in an object store are downloaded for the moment, not beside the output.
+    settings = read_settings(flags, endpoints).model_copy(update={"output": None})
     source = open_inputs(
         list(map(expand_existing, flags["input"])),
         settings.recipe.image_key,

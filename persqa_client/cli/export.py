@@ -12,7 +12,7 @@ import typer
 
 from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, count_of, exit_with_error
 from persqa_client.cli.messages import configure_messages, print_message
-from persqa_client.cli.usage import path
+from persqa_client.cli.usage import path, place
 
 if TYPE_CHECKING:
     from persqa_client.formats.export import ExportReport, Stage
@@ -22,6 +22,7 @@ STAGES: dict[Stage, tuple[str, str]] = {
     "group": ("Grouping", "row"),
     "compare": ("Comparing", "picture"),
     "write": ("Writing", "row"),
+    "upload": ("Sending", "file"),
 }
 # Rows or pictures after which their number is shown again.
 SHOWN_STEPS = 100
@@ -61,8 +62,8 @@ def export_outputs(
             "--output",
             "-o",
             metavar="DIR|FILE",
-            parser=path,
-            help="New folder, or a file that ends in .json or .jsonl.",
+            parser=place,
+            help="New folder, or a file that ends in .json or .jsonl; also s3://BUCKET/FOLDER.",
         ),
     ],
     pictures: Annotated[
@@ -113,15 +114,16 @@ def export_outputs(
     # Imported here to keep --help fast (cli/run.py).
     from persqa_client.cli.json_result import print_as_json
     from persqa_client.errors import SettingsError, StorageError
-    from persqa_client.formats.export import ExportSettings, export_runs
+    from persqa_client.formats.export import ExportSettings
     from persqa_client.formats.splits import Split, parse_parts
+    from persqa_client.formats.upload import write_export
 
     configure_messages(quiet=quiet or json)
     try:
         parts = Split(parse_parts(split), by, seed) if split is not None else None
         with show_steps(quiet=quiet or json) as on_step:
             settings = ExportSettings(to, target, pictures, sent, paths == "absolute", parts, force, details)
-            report = export_runs(outputs, settings, on_step=on_step)
+            report = write_export(outputs, settings, on_step)
     except (SettingsError, StorageError) as error:
         if json:
             print_as_json(describe_failed_export(error, EXIT_USAGE))

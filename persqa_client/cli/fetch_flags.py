@@ -11,7 +11,9 @@ fetch_option = partial(typer.Option, rich_help_panel="Pictures by URL")
 Fetch = Annotated[
     bool,
     fetch_option(
-        "--fetch", help="Download pictures that rows name by http(s) URL into persqa-fetched, beside the output."
+        "--fetch",
+        help="Download pictures that rows name by http(s) URL, or in any bucket, into persqa-fetched, beside the "
+        "output.",
     ),
 ]
 FetchAllow = Annotated[

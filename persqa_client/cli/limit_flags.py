@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from persqa_client.cli.usage import path
 
 limit_option = partial(typer.Option, rich_help_panel="Limits")
 Concurrency = Annotated[str, limit_option(metavar="auto|N", help="Concurrent requests; auto finds the best number.")]
@@ -14,6 +17,10 @@ RequestsPerSecond = Annotated[float | None, limit_option(metavar="X", help="Requ
 RequestsPerMinute = Annotated[float | None, limit_option(metavar="N", help="Requests per minute.")]
 TokensPerMinute = Annotated[int | None, limit_option(metavar="N", help="Tokens per minute.")]
 LimitsShare = Annotated[str | None, limit_option(metavar="I/N", help="Share of these limits for one of N processes.")]
+ShareLimits = Annotated[
+    Path | None,
+    limit_option(metavar="DIR", parser=path, help="Share these limits with the other processes that name this folder."),
+]
 Timeout = Annotated[float, limit_option(metavar="SECONDS", help="Time limit of one attempt.")]
 MaxAttempts = Annotated[int, limit_option(min=1, metavar="N", help="Attempts for each request.")]
 MaxOutage = Annotated[float, limit_option(metavar="SECONDS", help="Time to wait for a server that is unavailable.")]

@@ -65,7 +65,7 @@ def print_rows(run: Run, preview: Preview) -> None:
     for number, line in enumerate(preview.sample.rows, 1):
         row = reader.parse(line.position.number, line.line, line.name, line.path)
         own = [outcome for task_id, outcome in outcomes if task_id.row == line.position.number]
-        place = f"  line {line.position.number}" if line.path is None else ""
+        place = f"  {run.plan.counted_as} {line.position.number}" if line.path is None else ""
         console.print(Text(f"{number}/{len(preview.sample.rows)}{place}", style="bold"))
         if not isinstance(row, BadRow):
             pictures = own[0].pictures if own else ()

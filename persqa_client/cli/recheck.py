@@ -134,7 +134,7 @@ def format_report(report: RecheckReport) -> list[str]:
         lines.append(f"{heading:<13} {sum(codes.values()):,}")
         for code, count in codes.items():
             lines += [f"  {code:<11} {count:,}"] if code else []
-            lines += [f"    {format_example(example)}" for example in report.examples[kind, code]]
+            lines += [f"    {format_example(example, report.counted_as)}" for example in report.examples[kind, code]]
     lines.append(f"{'answered':<13} {report.tally.succeeded:,}")
     lines.append(f"{'failed':<13} {report.tally.failed_total:,}")
     if report.applied_decisions or report.stale_decisions:
@@ -161,10 +161,10 @@ def advise_recheck(message: str) -> str:
     return f"{problem}{colon if fitting else ''}{', or '.join(fitting)}"
 
 
-def format_example(example: Example) -> str:
+def format_example(example: Example, counted_as: str) -> str:
     from persqa_client.questions.tasks import name_file
 
-    place = show_controls(name_file(example.file)) if example.file else f"line {example.row}"
+    place = show_controls(name_file(example.file)) if example.file else f"{counted_as} {example.row}"
     new_text = "" if example.new_text is None else f" → {quote(example.new_text)}"
     return f"{place}: {quote(example.text)}{new_text}"
 

@@ -37,7 +37,7 @@ def report_result(run: Run, summary: Summary, *, shows_results: bool = True) -> 
         if failed := summary.tally.failed_total:
             kind = "row" if summary.tally.tasks == summary.tally.rows else "question"
             print_message(f"{count_of(failed, kind)} failed; --retry-failed asks again.")
-    elif shows_results:
+    elif shows_results and (summary.tally.tasks or summary.state != "interrupted"):
         is_stream = run.settings.is_stream
         stream = sys.stderr if is_stream else sys.stdout
         with tolerate_closed_stream(stream):

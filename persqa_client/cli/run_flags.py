@@ -12,7 +12,7 @@ from persqa_client.cli.completion import complete_category, complete_need, compl
 from persqa_client.cli.config_file import load_config
 from persqa_client.cli.help_pages import make_page
 from persqa_client.cli.output_names import rows_file
-from persqa_client.cli.usage import path, text_or_file
+from persqa_client.cli.usage import path, place, text_or_file
 from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, RowLayoutChoice
 
 VARIABLES = {"base_url": "PERSQA_BASE_URL", "model": "PERSQA_MODEL"}
@@ -49,7 +49,7 @@ Input = Annotated[
         metavar="INPUT",
         parser=parse_input,
         help="JSONL, a JSON array, CSV, a list of paths, a folder of images, an image, a quoted pattern, or - for "
-        "standard input.",
+        "standard input; also in a store, such as s3://bucket/rows.jsonl.",
     ),
 ]
 Preview = Annotated[
@@ -99,8 +99,9 @@ ImageRoot = Annotated[
     Path | None,
     files_option(
         metavar="DIR",
-        parser=path,
-        help="Folder of relative image paths; default: the input's folder, then the working directory.",
+        parser=place,
+        help="Folder of relative image paths, also s3://bucket/folder; default: the input's folder, then the working "
+        "directory.",
     ),
 ]
 ConfineImages = Annotated[
@@ -328,6 +329,9 @@ CaCert = Annotated[
 ]
 ClientCert = Annotated[
     str | None, server_option(metavar="FILE[:KEY]", help="Client certificate and its key, in PEM format.")
+]
+LocalOnly = Annotated[
+    bool, server_option("--local-only", help="Send nothing to addresses outside of private networks.")
 ]
 MetricsPort = Annotated[
     int | None,

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from persqa_client.cli.config_file import CONFIG_KEY, is_from_config
-from persqa_client.cli.help_pages import describe_argument, make_page
+from persqa_client.cli.help_pages import describe_argument, describe_flags, make_page, name_value
 from persqa_client.keys import mask_keys
 from persqa_client.suggestions import find_similar_name
 from persqa_client.urls import expand_home, explain_impossible_path
@@ -60,6 +60,9 @@ class Command(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except UsageError as error:
+            if isinstance(error, MissingParameter) and error.param.param_type_name == "option":
+                shown = describe_flags(error.param).strip()
+                raise UsageError(f"The option {shown} is missing{describe_choices(error.param)}.", ctx) from None
             if isinstance(error, typer.BadParameter):
                 self.explain_value(ctx, error)
             elif hasattr(error, "possibilities"):
@@ -68,6 +71,9 @@ class Command(TyperCommand):
                 similar = find_similar_name(error.option_name, [name for name in known if name.startswith("--")])
                 error.possibilities = None
                 error.message += "" if similar is None else f". Did you mean {similar}?"
+            elif option := next((each for each in self.params if needs_value(each, error)), None):
+                shown = f"{error.option_name} {name_value(option)}"
+                error.message = f"{error.option_name} needs a value: {shown}{describe_choices(option)}."
             raise
 
     def explain_value(self, ctx: Any, error: Any) -> None:
@@ -86,6 +92,16 @@ class Command(TyperCommand):
             error.message = f"{error.message.removesuffix('.')} (in {ctx.meta[CONFIG_KEY]})"
 
 
+def needs_value(option: Any, error: Any) -> bool:
+    return getattr(error, "option_name", None) in option.opts and not option.is_flag
+
+
+def describe_choices(option: Any) -> str:
+    """Of an option whose value has a name of its own, which stands for them in the help."""
+    described = option.type_descriptor
+    return f"; choose from {', '.join(map(str, described.choices))}" if described.is_choice and option.metavar else ""
+
+
 def takes_config(command: Any) -> bool:
     return any(each.name == "config" for each in command.params)
 
@@ -94,9 +110,21 @@ def path(text: str) -> Path:
     """Parses an option; the help shows its name. An empty one, perhaps from a variable that is not set, would be the
     working directory.
     """
+    # Imported here to keep --help fast (cli/run.py).
+    from persqa_client.stores.paths import ObjectPath
+
+    if isinstance(place(text), ObjectPath):
+        raise typer.BadParameter("it names a file in an object store; name one of this machine.")
+    return place(text)
+
+
+def place(text: str) -> Path:
+    """As ``path``, also of a file or folder in an object store."""
+    from persqa_client.stores.paths import restore_object_path
+
     if not str(text).strip():
         raise typer.BadParameter("it is empty; name a file, or a folder (. for the working directory).")
-    file = expand_home(str(text))
+    file = restore_object_path(expand_home(str(text)))
     if (problem := explain_impossible_path(file)) is not None:
         raise typer.BadParameter(f"it {problem}.")
     return file

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import httpx2
 import pybase64
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter
 from httpx2._utils import URLPattern, get_environment_proxies
 from multidict import CIMultiDict
 from yarl import URL
@@ -36,6 +36,7 @@ Send = Callable[[aiohttp.ClientSession], Awaitable[aiohttp.ClientResponse]]
 # Gateways add headers of some kilobytes; aiohttp's own limit is 8,190 bytes.
 MAX_HEADER_SIZE = 65_536
 MAX_BODY = 32 * 2**20  # bytes
+PIECE = 16 * 2**10  # bytes; compressed, up to a thousand times as many
 TOO_LONG = f"the response has more than {MAX_BODY // 2**20} MiB"
 PROXY_SCHEMES = frozenset(("http", "https"))
 
@@ -127,7 +128,7 @@ class ChatRequest(httpx2.Request):
 
 
 class ReceivedResponse(httpx2.Response):
-    """A 200 whose body has been received and is not encoded. It has aiohttp's headers, which are faster.
+    """A 200 whose body has been received and decoded. It has aiohttp's headers, which are faster.
 
     What httpx2 sets for each response, such as a stream to read it from, is the same for all of these.
     """
@@ -155,12 +156,21 @@ class ReceivedResponse(httpx2.Response):
         return self
 
 
-def make_response(response: aiohttp.ClientResponse, **body: Any) -> httpx2.Response:
+def make_response(response: aiohttp.ClientResponse, *, is_decoded: bool = False, **body: Any) -> httpx2.Response:
     # The first of duplicate headers counts.
     first_headers = {name.lower(): value for name, value in reversed(response.raw_headers)}
-    first_headers.pop(b"set-cookie", None)
+    for name in (b"set-cookie", *([b"content-encoding"] if is_decoded else [])):
+        first_headers.pop(name, None)
     extensions = {"reason_phrase": (response.reason or "").encode("latin-1", "replace")}
     return httpx2.Response(response.status, headers=list(first_headers.items()), extensions=extensions, **body)
+
+
+async def make_received(response: aiohttp.ClientResponse) -> httpx2.Response:
+    """With its body, unless that is a stream of events."""
+    if is_event_stream(response.headers) and not is_encoded(response):
+        return make_response(response, stream=ResponseStream(response))
+    content = await receive_body(response)
+    return make_response(response, is_decoded=True, content=content)
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
@@ -170,8 +180,16 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     for reason phrases that are not UTF-8, and is slower for small bodies.
     """
 
-    def __init__(self, connections: int, proxy: httpx2.Proxy | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        connections: int,
+        proxy: httpx2.Proxy | None = None,
+        tls: ssl.SSLContext | None = None,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        """``resolver``: by default, that of aiohttp."""
         self._connections = connections
+        self._resolver = resolver
         self._tls = tls
         # aiohttp's errors contain the proxy's address, so credentials are removed from it.
         self._proxy = str(proxy.url) if proxy else None
@@ -189,19 +207,14 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         is_empty = isinstance(request.stream, httpx2.ByteStream) and not request.content
         response = await self._send_request(request, None if is_empty else request.stream)
-        if is_event_stream(response.headers):
-            return make_response(response, stream=ResponseStream(response))
-        return make_response(response, content=await read_body(response))
+        return await make_received(response)
 
     async def send_chat(self, request: ChatRequest) -> httpx2.Response:
         """Sends a chat request without httpx2's request pipeline, which takes a tenth of the CPU time."""
         response = await self._send_request(request, request.stream)
-        if is_event_stream(response.headers):
-            reply = make_response(response, stream=ResponseStream(response))
-        elif response.status == 200 and "Content-Encoding" not in response.headers:
-            return ReceivedResponse(request, response.headers, await read_body(response))
-        else:
-            reply = make_response(response, content=await read_body(response))
+        if response.status == 200 and (is_encoded(response) or not is_event_stream(response.headers)):
+            return ReceivedResponse(request, response.headers, await receive_body(response))
+        reply = await make_received(response)
         reply.request = request
         return reply
 
@@ -257,7 +270,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     def _open_session(self, **settings: Any) -> aiohttp.ClientSession:
         tls = True if self._tls is None else self._tls
         return aiohttp.ClientSession(
-            connector=IdleConnector(limit=self._connections, ssl=tls, **settings),
+            connector=IdleConnector(limit=self._connections, ssl=tls, resolver=self._resolver, **settings),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
@@ -272,23 +285,31 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 await session.close()
 
 
-async def read_body(response: aiohttp.ClientResponse) -> bytes:
-    """Raises ClientPayloadError for a body that no answer has: read to its end, it could use up the memory."""
+async def receive_body(response: aiohttp.ClientResponse) -> bytes:
+    """The decoded body. Raises ClientPayloadError for one that no answer has: it could use up the memory."""
     length = response.content_length
-    if length is not None and length <= MAX_BODY:
-        return await response.read()
     try:
-        if length is not None:
+        if length is not None and length > MAX_BODY:
             raise aiohttp.ClientPayloadError(TOO_LONG)
-        return b"".join([piece async for piece in _read_pieces(response)])
+        if is_encoded(response):
+            # A compressed body can be a thousand times longer than its length says.
+            decoded = make_response(response, stream=ResponseStream(response)).aiter_bytes()
+            return b"".join([piece async for piece in limit_size(decoded)])
+        if length is not None:
+            return await response.read()
+        return b"".join([piece async for piece in limit_size(response.content.iter_any())])
     except BaseException:
         response.close()
         raise
 
 
-async def _read_pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+def is_encoded(response: aiohttp.ClientResponse) -> bool:
+    return "Content-Encoding" in response.headers
+
+
+async def limit_size(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     size = 0
-    async for piece in response.content.iter_any():
+    async for piece in pieces:
         size += len(piece)
         if size > MAX_BODY:
             raise aiohttp.ClientPayloadError(TOO_LONG)
@@ -296,13 +317,16 @@ async def _read_pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]
 
 
 class ResponseStream(httpx2.AsyncByteStream):
+    """The body as it was sent, in pieces that are small enough to be decoded one after the other."""
+
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for piece in _read_pieces(self._response):
-                yield piece
+            async for piece in limit_size(self._response.content.iter_any()):
+                for start in range(0, len(piece), PIECE):
+                    yield piece[start : start + PIECE]
         except aiohttp.ClientPayloadError:
             self._response.close()
             raise

@@ -12,7 +12,7 @@ from html import unescape
 from json import JSONDecoder
 from typing import Any
 
-from persqa_client.client.json_text import BYTE_ORDER_MARK, dump_json, load_json
+from persqa_client.client.json_text import BYTE_ORDER_MARK, encode_json, load_json
 from persqa_client.client.redaction import Redactor
 from persqa_client.types import Json
 
@@ -170,7 +170,7 @@ def read_error_body(body: bytes | Json, redactor: Redactor = NO_SECRETS) -> Erro
     found = list(walk_error(data))
     objects = [one.value for one in found if isinstance(one.value, dict)]
     texts = list(_take_texts(found))
-    whole = body if isinstance(body, bytes) else dump_json(body)
+    whole = body if isinstance(body, bytes) else encode_json(body)
     shown = texts or _fallback_texts(objects) or [_shorten(_decode_ends(whole))]
     codes = frozenset(code for one in found for code in one.codes if code)
     return _make_body(texts, said=_clean(shown, redactor), objects=tuple(objects), codes=codes, is_json=True)

@@ -46,7 +46,7 @@ def _read_float(digits: str) -> float | None:
 DECODER = json.JSONDecoder(parse_float=_read_float, parse_constant=lambda name: None, strict=False)
 
 
-def dump_json(value: Any) -> bytes:
+def encode_json(value: Any) -> bytes:
     """JSON; empty if it is nested more deeply than orjson writes."""
     try:
         return orjson.dumps(value)

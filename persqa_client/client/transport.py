@@ -34,6 +34,7 @@ from persqa_client.client.aiohttp_transport import (
 from persqa_client.client.authentication import KEY_BACKOFF, KeySource, find_authentication
 from persqa_client.client.classify import classify_response
 from persqa_client.client.failed_reply import AttemptContext, quote_server_message
+from persqa_client.client.local_hosts import find_resolver
 from persqa_client.client.redaction import Redactor, list_header_secrets, list_proxy_secrets
 from persqa_client.client.request import Body
 from persqa_client.client.response import is_event_stream, looks_like_events, read_completion, read_stream
@@ -159,7 +160,8 @@ class Client(AbstractAsyncContextManager["Client"]):
             self.context = replace(self.context, optional_fields=self.context.optional_fields | fields)
         transport = None
         if http_client is None:
-            transport = AiohttpTransport(connections + SPARE_CONNECTIONS, proxy, make_tls_context(endpoint))
+            resolver = find_resolver(endpoint, proxy)
+            transport = AiohttpTransport(connections + SPARE_CONNECTIONS, proxy, make_tls_context(endpoint), resolver)
         self._owns_http = http_client is None
         self._http = http_client or httpx2.AsyncClient(transport=transport, timeout=None)
         # The SDK requires a key, which is not sent: the headers of the options take precedence.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple
@@ -46,9 +47,9 @@ def collect_answers(
 
 
 def describe_failure(error: dict[str, Any]) -> str:
-    """Code and message, without the line number, since it is stored in the row."""
-    place = f"Line {error['row']}: "
-    return f"{error['code']}: {replace_flags(error['message'].removeprefix(place))}"
+    """Code and message, without the number of the row, since it is stored in the row."""
+    message = re.sub(rf"^(?:Line|Row) {error['row']}: ", "", error["message"])
+    return f"{error['code']}: {replace_flags(message)}"
 
 
 Frame = Any  # a pandas.DataFrame; pandas ships no types

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from persqa_client.client.aiohttp_transport import make_tls_context
 from persqa_client.client.authentication import run_key_command
+from persqa_client.client.local_hosts import check_local_url
 from persqa_client.config import Endpoint, build_settings
 from persqa_client.errors import SettingsError
 from persqa_client.keys import may_be_key
@@ -68,6 +69,13 @@ def make_endpoints(
     if credentials.ca_cert or credentials.client_cert:
         make_tls_context(endpoints[0])  # reports an invalid file, also before a dry run
     return endpoints
+
+
+def keep_local(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
+    """The endpoints, restricted to private networks. Raises SettingsError for one that is a public address."""
+    for endpoint in endpoints:
+        check_local_url(endpoint.base_url)
+    return tuple(endpoint.model_copy(update={"local_only": True}) for endpoint in endpoints)
 
 
 def make_key(

@@ -43,6 +43,7 @@ from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.limits.controllers import Permit
 from persqa_client.limits.rate_limit import RateLimiter
 from persqa_client.limits.server_metrics import MetricsPoller
+from persqa_client.limits.shared_limits import share_limits
 from persqa_client.task_groups import loop_time, wait_first
 from persqa_client.types import ErrorDecision, Request, RetryAction
 
@@ -71,7 +72,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         sampling = sampling or Sampling()
         cap = limits.concurrency_cap
         self.concurrency_limit = ConcurrencyLimit(cap, AdaptiveLimit(cap) if limits.concurrency == "auto" else None)
-        self.rate_limit = RateLimiter(limits, self.concurrency_limit, image_tokens)
+        shared = share_limits(endpoint.base_url, limits, self.concurrency_limit)
+        self.rate_limit = RateLimiter(limits, self.concurrency_limit, image_tokens, shared)
         self.client = Client(
             endpoint,
             timeout=limits.timeout,
@@ -108,15 +110,9 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.backoff = backoff
         self._image_tokens = image_tokens
         self.rng = random.Random()  # for the waits before retries
-        self._metrics = self._make_metrics_poller()
-
-    def _make_metrics_poller(self) -> MetricsPoller:
-        return MetricsPoller(
-            self.client.get,
-            f"{self.endpoint.root_url}/metrics",
-            self.endpoint.model,
-            self.concurrency_limit.record_metrics,
-            lambda: self.concurrency_limit.in_use > 0,
+        url, limit = f"{endpoint.root_url}/metrics", self.concurrency_limit
+        self._metrics = MetricsPoller(
+            self.client.get, url, endpoint.model, limit.record_metrics, lambda: limit.in_use > 0
         )
 
     async def complete(
@@ -127,6 +123,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         Raises RowError if the row fails, RunStopped if every row would fail, Interrupted if the run is stopped, and,
         with ``state.failover``, FailedOver if another endpoint should continue.
         """
+        self.rate_limit.start()
         if self.limits.concurrency == "auto":
             self._metrics.start()
         state = state or RequestState()
@@ -341,6 +338,7 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     async def aclose(self) -> None:
         await self._metrics.aclose()
+        await self.rate_limit.aclose()
         await self.outage.aclose()
         self.breaker.close()
         await self.client.aclose()

@@ -20,6 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
+from persqa_client.addresses import is_public, parse_address
 from persqa_client.client.retry import parse_retry_after
 from persqa_client.errors import RowError
 from persqa_client.fetching.policy import AllowedHosts, FetchLimits, RefusedAddress
@@ -268,5 +269,8 @@ def describe_fault(error: Exception) -> str:
 
 def refused_address_error(error: RefusedAddress) -> RowError:
     place = error.host if error.host == error.address else f"{error.host} ({error.address})"
+    address = parse_address(error.address)
+    if address is not None and is_public(address):
+        return RowError("fetch_refused", f"lies on {place}, a public address, and --local-only allows none.")
     advice = f"if you trust it, give --fetch-allow {error.host}"
     return RowError("fetch_refused", f"lies on {place}, which is not a public address; {advice}.")

@@ -1,8 +1,11 @@
-"""Downloads the pictures of rows into the folder of the run: each once, with retries, checked to be pictures."""
+"""Downloads the pictures of rows into the folder of the run, from the web and from object stores: each once, with
+retries, checked to be pictures.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -16,13 +19,16 @@ import aiohttp
 from persqa_client.errors import RowError, StorageError
 from persqa_client.fetching.downloads import Downloader, FailedAttempt, open_session
 from persqa_client.fetching.policy import AllowedHosts, FetchLimits
-from persqa_client.images.fetched_files import find_fetched, is_fetchable, name_fetched
+from persqa_client.fetching.stored_pictures import AllowedStores, StoredPictureReader
+from persqa_client.images.fetched_files import find_fetched, is_fetchable, is_web_url, name_fetched
 from persqa_client.images.loader import LoadImage
 from persqa_client.images.prepare import check_picture_data
-from persqa_client.images.references import NamedErrors
+from persqa_client.images.references import DATA_URI, NamedErrors, list_candidates
+from persqa_client.stores.paths import has_store, is_object_url
 from persqa_client.types import BoxMark, LoadedImage
 
 Sleep = Callable[[float], Awaitable[None]]
+NO_STORES = AllowedStores()
 
 
 class PictureFetcher:
@@ -40,26 +46,65 @@ class PictureFetcher:
         *,
         allowed: AllowedHosts,
         limits: FetchLimits,
+        stores: AllowedStores = NO_STORES,
+        web: bool = True,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
+        """``web``: whether pictures are downloaded from the web, too; otherwise those are left to the reader, which
+        refuses them.
+        """
         self._folder = folder
         self._roots = roots
         self._threads = threads
         self._allowed = allowed
         self._limits = limits
+        self._stores = stores
+        self._web = web
+        self._has_stored_roots = has_store(roots)
+        self._stored: StoredPictureReader | None = None
         self._sleep = sleep
         self._session: aiohttp.ClientSession | None = None
         self._downloader: Downloader | None = None
         self._running: dict[str, asyncio.Task[RowError | None]] = {}
 
     async def fetch(self, reference: str) -> None:
-        """Does nothing for what is no URL, and for a picture that is there.
+        """Does nothing for what is neither a URL nor below a root in an object store, and for a picture that is there.
 
         Raises RowError (the codes are in README.md and in that of images), and StorageError if the folder can't be
         written.
         """
-        if not is_fetchable(reference) or find_fetched(reference, self._roots) is not None:
+        if is_fetchable(reference):
+            if self._web or not is_web_url(reference):
+                await self._fetch_url(reference)
+        elif self._has_stored_roots and not DATA_URI.match(reference):
+            await self._fetch_below_roots(reference)
+
+    async def _fetch_below_roots(self, path: str) -> None:
+        """From the first root that has it."""
+        missing: RowError | None = None
+        for url in list_urls_before_file(list_candidates(path, self._roots)):
+            if url is None:
+                return
+            try:
+                await self._fetch_url(url)
+            except RowError as error:
+                if error.code != "fetch_missing":
+                    raise
+                missing = missing or error
+            else:
+                return
+        if missing is not None:
+            raise missing.fresh()
+
+    async def _fetch_url(self, reference: str) -> None:
+        is_stored = not is_web_url(reference)
+        if is_stored and self._stores.includes(reference):
+            await self._open_stores().find_version(reference)
+        if find_fetched(reference, self._roots) is not None:
             return
+        if is_stored:
+            with NamedErrors(reference):
+                self._stores.check(reference)
         task = self._running.get(reference)
         if task is None:
             task = self._running[reference] = asyncio.create_task(self._fetch_named(reference))
@@ -88,7 +133,7 @@ class PictureFetcher:
 
     async def _download(self, reference: str, part: PartFile) -> None:
         """Raises RowError."""
-        downloader = self._open()
+        downloader = self._open() if is_web_url(reference) else self._open_stores()
         for attempt in range(1, self._limits.attempts + 1):
             part.begin()
             try:
@@ -106,13 +151,31 @@ class PictureFetcher:
             self._downloader = Downloader(self._session, self._allowed, self._limits)
         return self._downloader
 
+    def _open_stores(self) -> StoredPictureReader:
+        if self._stored is None:
+            self._stored = StoredPictureReader(self._limits, self._folder)
+        return self._stored
+
     async def aclose(self) -> None:
         for task in list(self._running.values()):
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
+        if self._stored is not None:
+            self._stored.close()
+            self._stored = None
         if self._session is not None:
             await self._session.close()
             self._session = self._downloader = None
+
+
+def list_urls_before_file(candidates: Sequence[str]) -> Iterator[str | None]:
+    """Those in object stores, up to the first file on this machine, which is None and the last."""
+    for candidate in candidates:
+        if is_object_url(candidate):
+            yield candidate
+        elif os.path.lexists(candidate):
+            yield None
+            return
 
 
 def choose_wait(attempt: int, retry_after: float | None, limits: FetchLimits) -> float | None:

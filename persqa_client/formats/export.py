@@ -37,6 +37,7 @@ from persqa_client.inputs.own_exports import TOOL
 from persqa_client.records.data_record import DataRecord
 from persqa_client.records.record_decisions import FAILED, RecordDecisions
 from persqa_client.records.run_records import RecordedRun, open_recorded_runs
+from persqa_client.stores.paths import restore_object_path
 from persqa_client.types import Json
 
 FORMAT = 1
@@ -47,7 +48,9 @@ ONLY_PART = "train"
 CARD = "README.md"
 
 # For a split, a first pass finds what belongs together, and pictures are compared. Then rows are written.
-Stage = Literal["group", "compare", "write"]
+# What is written to an object store is then sent.
+Stage = Literal["group", "compare", "write", "upload"]
+OnStep = Callable[[Stage, int], None]
 RunRows = Iterator[tuple[DataRecord, RecordedRun]]
 
 
@@ -66,8 +69,11 @@ class ExportSettings:
     split: Split | None = None
     force: bool = False
     details: bool = False
+    # Of an earlier export that is replaced elsewhere.
+    licence: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "target", restore_object_path(self.target))
         if ".." in self.target.parts:
             # The checks would not find a folder by a way through one that is made later.
             parent, name = os.path.split(self.target)
@@ -111,7 +117,7 @@ class LeftOut(NamedTuple):
 @dataclass(slots=True)
 class ExportReport:
     target: Path
-    runs: list[RecordedRun]
+    runs: list[RecordedRun] = field(repr=False)
     # Rows of each file, by name.
     files: dict[str, int] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -134,11 +140,12 @@ class ExportReport:
             self.examples.append(LeftOut(record.id, code, message))
 
 
+def ignore_step(stage: Stage, number: int) -> None:
+    pass
+
+
 def export_runs(
-    outputs: Sequence[Path],
-    settings: ExportSettings,
-    decide: Decide | None = None,
-    on_step: Callable[[Stage, int], None] = lambda stage, number: None,
+    outputs: Sequence[Path], settings: ExportSettings, decide: Decide | None = None, on_step: OnStep = ignore_step
 ) -> ExportReport:
     """``decide``: instead of the decisions of people about the answers, in the files beside the outputs.
 
@@ -159,7 +166,7 @@ def export_runs(
     if settings.split is not None:
         rows = number_rows(iter_rows(runs, decisions), "group", on_step)
         grouping, report.near_duplicates = group_rows(settings.split, rows, partial(on_step, "compare"))
-    licence = (read_description(settings.target) or {}).get("licence", "")
+    licence = (read_description(settings.target) or {}).get("licence", settings.licence)
     with open_target(settings.target) as folder:
         pictures = PictureWriter(
             PictureSettings(choice, settings.target, format.limits, settings.sent, settings.absolute), folder
@@ -193,7 +200,7 @@ def iter_rows(runs: Sequence[RecordedRun], decisions: RecordDecisions) -> RunRow
                     yield record, run
 
 
-def number_rows(rows: RunRows, stage: Stage, on_step: Callable[[Stage, int], None]) -> RunRows:
+def number_rows(rows: RunRows, stage: Stage, on_step: OnStep) -> RunRows:
     for number, row in enumerate(rows, 1):
         on_step(stage, number)
         yield row

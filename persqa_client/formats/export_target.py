@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from persqa_client.types import Json
 # Name of the only file until it is complete.
 SINGLE_FILE = "rows"
 FILE_SUFFIXES = (".json", ".jsonl")
+# File systems write several files together: 2,000 pictures take half a second, and one after the other two.
+SYNCS_AT_ONCE = 8
 # Names that say that a file of another kind is expected.
 OTHER_SUFFIXES = frozenset(
     (
@@ -162,6 +165,7 @@ def open_target(target: Path) -> Iterator[Path]:
         remove_folder(folder)
         folder.mkdir()
         yield folder
+        sync_tree(folder)
         install_file(folder, target) if is_file_target(target) else install_folder(folder, target)
     except OSError as error:
         raise write_error(target, error) from error
@@ -185,10 +189,34 @@ def install_folder(folder: Path, target: Path) -> None:
 
 
 def install_file(folder: Path, target: Path) -> None:
-    """The description comes first, so that a file without one is not from an export of this version."""
+    """The description comes first, so that a file without one is not from an export of this version.
+
+    An earlier file is removed before, because it would not be the described one.
+    """
+    with suppress(FileNotFoundError):
+        os.unlink(target)
     os.replace(folder / DESCRIPTION, description_path(target))
     os.replace(folder / SINGLE_FILE, target)
     sync_folder(target.parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """After a power failure, a folder that was renamed before could have files without their bytes."""
+    with ThreadPoolExecutor(SYNCS_AT_ONCE) as threads:
+        for place, _, names in os.walk(folder):
+            for _ in threads.map(sync_written_file, [Path(place, name) for name in names]):
+                pass
+            sync_folder(Path(place))
+
+
+def sync_written_file(path: Path) -> None:
+    if path.is_symlink():
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_folder(folder: Path) -> None:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from persqa_client.config import DEFAULT_MAX_PIXELS
 from persqa_client.errors import RowError
 from persqa_client.formats.layout import PictureChoice, PictureLimits, RowPicture
-from persqa_client.images.fetched_files import is_fetchable, name_of_url
+from persqa_client.images.fetched_files import is_fetchable, is_web_url, name_of_url
 from persqa_client.images.formats import IMAGE_SUFFIXES, detect_format
 from persqa_client.images.members import name_member, parse_member
 from persqa_client.images.prepare import HEAD_BYTES, load_image
@@ -273,7 +273,8 @@ def choose_picture_name(reference: str) -> str:
     if DATA_URI.match(reference):
         return "data"
     if is_fetchable(reference):
-        return make_safe_name(name_of_url(reference) or "image")
+        inside = None if is_web_url(reference) else parse_member(reference)
+        return make_safe_name(name_of_url(reference) or "image" if inside is None else name_member(inside))
     path = parse_local_path(reference).replace("\\", "/")
     if (member := parse_member(path)) is not None:
         return make_safe_name(name_member(member))

@@ -11,12 +11,14 @@ from collections import deque
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as arrow
 from pyarrow import compute, ipc, parquet
 
 from persqa_client.images.members import Cell, Picture, missing_member_error, parse_cell
+from persqa_client.stores.access import open_object
+from persqa_client.stores.paths import is_object_url
 
 # Of a broken file, pyarrow also raises OSError without a number.
 ARROW_ERRORS = (arrow.ArrowException, OSError, EOFError)
@@ -28,8 +30,10 @@ MAX_BATCH = 1_000
 MAX_KNOWN_FILES = 64
 
 
-def open_parquet_file(path: str) -> Any:
-    return parquet.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False)
+def open_parquet_file(place: str | BinaryIO) -> Any:
+    """``place``: a path, the URL of a file in an object store, or an open file."""
+    file = open_object(place) if isinstance(place, str) and is_object_url(place) else place
+    return parquet.ParquetFile(file, buffer_size=BUFFER_BYTES, pre_buffer=False)
 
 
 def is_binary(type: Any) -> bool:

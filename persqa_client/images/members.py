@@ -20,6 +20,8 @@ from cachetools import LRUCache
 from persqa_client.errors import RowError
 from persqa_client.extras import import_extra
 from persqa_client.images.tar_archives import TAR_ERRORS, is_compressed_archive, open_archive
+from persqa_client.stores.access import open_object
+from persqa_client.stores.paths import is_object_url
 
 MEMBER = re.compile(r"(?P<file>.+?\.(?P<kind>parquet|arrow|tar|tar\.gz|tgz))#(?P<name>.+)", re.IGNORECASE | re.DOTALL)
 CELL = re.compile(r"(?P<column>.+)/(?P<row>[0-9]{1,18})/(?P<number>[0-9]{1,9})", re.DOTALL)
@@ -116,9 +118,16 @@ class OpenReaders:
 OPEN_READERS = OpenReaders()
 
 
-def load_member(path: str, status: os.stat_result, member: Member) -> Picture:
-    """``path``: where the file lies. Raises RowError and OSError, and SettingsError if a package is missing."""
-    key: tuple[str | int, ...] = (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+def load_member(path: str, status: os.stat_result | str, member: Member) -> Picture:
+    """``path``: where the file lies; of one in an object store, its URL, with its version in place of a status.
+
+    Raises RowError and OSError, what a store raises, and SettingsError if a package is missing.
+    """
+    key: tuple[str | int, ...]
+    if isinstance(status, str):
+        key = (path, status)
+    else:
+        key = (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     if member.kind in ("tar", "gz"):
         try:
             return OPEN_READERS.read(key, lambda: TarPictures(path), member.name)
@@ -164,7 +173,8 @@ class TarPictures:
             self._file.close()
 
     def _open(self) -> None:
-        self._file = open(self._path, "rb")  # noqa: SIM115 # open as long as it is used
+        is_stored = is_object_url(self._path)
+        self._file = open_object(self._path) if is_stored else open(self._path, "rb")  # noqa: SIM115 # open while used
         # In a compressed archive, going back means to decompress it again.
         self._is_compressed = is_compressed_archive(self._file)
         self._archive = open_archive(self._file)

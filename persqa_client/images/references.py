@@ -16,15 +16,15 @@ from contextlib import suppress
 from itertools import filterfalse
 from pathlib import Path
 from typing import NamedTuple, NoReturn
-from urllib.parse import unquote, unquote_to_bytes
-
-import pybase64
+from urllib.parse import unquote
 
 from persqa_client.errors import RowError, StorageError
 from persqa_client.images.confined_roots import ConfinedRoots
+from persqa_client.images.data_uris import decode_base64, read_data_uri
 from persqa_client.images.fetched_files import find_fetched, is_fetchable, is_fetched_folder
 from persqa_client.images.formats import detect_format
 from persqa_client.images.members import ASSUMED_BYTES, load_member, parse_member
+from persqa_client.stores.paths import OBJECT_STARTS, has_store, join_root
 from persqa_client.suggestions import find_similar_path
 
 # Larger files are not read. 200 million pixels with 16 bits per channel fit.
@@ -34,8 +34,6 @@ SHOWN_PATH, SHOWN_DATA_HEADER, SHOWN_BASE64 = 200, 60, 20
 
 # Of a picture that is no file (inputs/memory_pictures.py).
 PLACE = re.compile(r"data:;place=([\w%]+);")
-# Why such a picture has no data.
-PROBLEM = re.compile(r"data:;place=.*;problem=([^;]+);")
 DATA_URI = re.compile(r"\s*data:", re.IGNORECASE)
 BARE_BASE64 = re.compile(r"(?P<header>[\w/;:+.-]{0,60}base64,)?(?P<body>[A-Za-z0-9+/_\-\s]{100,}={0,2})")
 # A longer text without a dot, but with capitals, lower-case letters and digits, is not a path.
@@ -112,7 +110,7 @@ def estimate_reference_size(reference: str, roots: Sequence[Path]) -> int:
     if DATA_URI.match(reference):
         return len(reference)
     version = get_file_version(reference, roots)
-    if version is None and (is_fetchable(reference) or parse_member(reference) is not None):
+    if version is None and (is_fetchable(reference) or parse_member(reference) is not None or has_store(roots)):
         return ASSUMED_BYTES
     return version.size if version else 0
 
@@ -169,6 +167,10 @@ def find_path(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | 
 
 def find_candidate(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
     for candidate in list_candidates(path, roots):
+        if candidate.startswith(OBJECT_STARTS):
+            if (fetched := find_fetched(candidate, roots)) is None:
+                continue
+            candidate = fetched[0]
         if isinstance(roots, ConfinedRoots):
             roots.check(candidate)
         try:
@@ -179,7 +181,8 @@ def find_candidate(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_resul
 
 
 def list_candidates(path: str, roots: Sequence[Path]) -> list[str]:
-    return [path] if os.path.isabs(path) else [os.path.join(root, path) for root in roots]
+    """Those in object stores are URLs; what was downloaded from them is found by their URL."""
+    return [path] if os.path.isabs(path) else [join_root(root, path) for root in roots]
 
 
 def expand_absent(path: str) -> str:
@@ -280,33 +283,6 @@ def raise_read_error(error: OSError) -> NoReturn:
         raise RowError("image_missing", "was deleted while it was being read.") from error
     reason = error.strerror or type(error).__name__
     raise RowError("image_unreadable", f"cannot be read: {reason}.") from error
-
-
-def read_data_uri(reference: str) -> bytes:
-    """The payload, by RFC 2397. Base64 may be wrapped, URL-safe, percent-encoded or without padding."""
-    header, comma, body = reference.lstrip()[len("data:") :].partition(",")
-    if not comma:
-        raise RowError("image_bad_data_uri", "has no comma before its data; correct the data: URI.")
-    if not body and (problem := PROBLEM.match(reference)):
-        raise RowError("image_unreadable", f"is unusable: {unquote(problem[1])}.")
-    try:
-        if header.rstrip().lower().endswith(";base64"):
-            return decode_base64(body)
-        return unquote_to_bytes(body)
-    except (binascii.Error, ValueError) as error:
-        encoding = "base64" if isinstance(error, binascii.Error) else "data"
-        raise RowError("image_bad_data_uri", f"has invalid {encoding}; correct the data: URI.") from error
-
-
-def decode_base64(body: str) -> bytes:
-    if "%" in body:
-        body = unquote(body)
-    if any(space in body for space in " \t\r\n"):
-        body = "".join(body.split())
-    if "-" in body or "_" in body:
-        body = body.replace("-", "+").replace("_", "/")
-    body = body.rstrip("=")
-    return pybase64.b64decode(body + "=" * (-len(body) % 4), validate=True)
 
 
 class NamedErrors:

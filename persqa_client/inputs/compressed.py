@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Literal, NoReturn, cast
 from persqa_client.errors import SettingsError
 from persqa_client.extras import import_extra
 from persqa_client.inputs.files import FileSource
+from persqa_client.stores.paths import ObjectPath
 from persqa_client.types import Position
 
 Compression = Literal["gzip", "zstd"]
@@ -36,7 +37,8 @@ class CompressedFile:
         self.errors: tuple[type[Exception], ...] = (OSError, EOFError, *own_errors)
 
     def open(self) -> BinaryIO:
-        return cast(BinaryIO, self._module.open(self._path, "rb"))
+        place = self._path.open("rb") if isinstance(self._path, ObjectPath) else self._path
+        return cast(BinaryIO, self._module.open(place, "rb"))
 
     def read_start(self, size: int) -> bytes:
         """The first decompressed bytes."""

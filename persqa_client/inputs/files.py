@@ -14,9 +14,12 @@ from persqa_client.errors import SettingsError
 from persqa_client.inputs.rows import MAX_LINE_BYTES
 from persqa_client.inputs.sources import SeveralSource, Source, extend_digest, read_named_lines
 from persqa_client.jsonl import BYTE_ORDER_MARK, load_value
-from persqa_client.types import START_POSITION, Position
+from persqa_client.stores.paths import ObjectPath
+from persqa_client.types import START_POSITION, Json, Position
 
 BUFFER_SIZE = 1 << 20
+# Kinds of files whose rows are their lines; see ``FileSource.kind``.
+KINDS_WITH_LINES = frozenset({"lines", "gzip", "zstd"})
 LINE_ENDS = (b"\r\n", b"\n")
 
 logger = logging.getLogger(__name__)
@@ -40,6 +43,8 @@ class FileSource:
         self._is_growth_reported = False
 
     def fingerprint(self) -> dict[str, Any]:
+        if isinstance(self.path, ObjectPath):
+            return {**self.path.stamp(), "kind": self.kind}
         status = self.path.stat()
         return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "kind": self.kind}
 
@@ -80,7 +85,8 @@ class FileSource:
         has become another.
         """
         if self._first_size is None:
-            self._first_size = os.fstat(file.fileno()).st_size
+            is_stored = isinstance(self.path, ObjectPath)
+            self._first_size = (self.path.stat() if is_stored else os.fstat(file.fileno())).st_size
         offset = self._seek(file, start.offset)
         if offset is None:
             raise SettingsError(
@@ -185,6 +191,11 @@ def count_lines(path: Path, end: int) -> int:
     return count
 
 
+def name_counted_by(stamp: Json | None) -> str:
+    """As ``name_counted``, of the input that a run has read. Earlier versions did not keep the kind of a file."""
+    return "line" if stamp is not None and stamp.get("kind", "lines") in KINDS_WITH_LINES else "row"
+
+
 class RowPlace(NamedTuple):
     source: str
     # What a row is called there, and which one it is.
@@ -200,4 +211,9 @@ def find_row(source: Source, number: int) -> RowPlace:
             if reached == number:
                 return find_row(each, number)
         number -= reached
-    return RowPlace(source.name, source.row_name if isinstance(source, FileSource) else "row", number)
+    return RowPlace(source.name, name_counted(source), number)
+
+
+def name_counted(*sources: Source) -> str:
+    """What the numbers of rows count. Of several inputs they are no lines, since they go on from one to the next."""
+    return sources[0].row_name if len(sources) == 1 and isinstance(sources[0], FileSource) else "row"

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from persqa_client.errors import RowError, SettingsError
-from persqa_client.images.fetched_files import is_fetchable
+from persqa_client.images.fetched_files import is_fetchable, is_web_url
 from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.members import parse_member
 from persqa_client.images.references import ANY_URL, DATA_URI, describe_reference, parse_local_path
+from persqa_client.inputs.files import name_counted
 from persqa_client.inputs.rows import find_wrapped_line, parse_images, parse_json, parse_line
 from persqa_client.inputs.sources import BrokenLine, Source
 from persqa_client.inputs.subjects import NO_FIELDS
@@ -38,13 +39,13 @@ def check_first_rows(source: Source, image_key: str, *, fetches: bool = False) -
     ``fetches``: whether pictures are downloaded. Lines that are no rows, and missing images, are left to the run, which
     stops if there are many.
     """
-    lacking = FieldSurvey()
+    lacking, counted_as = FieldSurvey(), name_counted(source)
     problem_count, first_problem = 0, ""
     for number, line, fields in iter_objects(source, image_key):
         if not names_pictures(fields, image_key):
             lacking.add(fields)
             continue
-        problem = find_problem(number, line, image_key, fetches=fetches)
+        problem = find_problem(number, line, image_key, fetches=fetches, counted_as=counted_as)
         if problem is None:
             return
         problem_count += 1
@@ -125,19 +126,21 @@ def iter_first_lines(source: Source) -> Iterator[tuple[int, bytes]]:
             return
 
 
-def find_problem(number: int, line: bytes, image_key: str, *, fetches: bool) -> str | None:
+def find_problem(number: int, line: bytes, image_key: str, *, fetches: bool, counted_as: str) -> str | None:
     """Why the row fails because of its fields, those aside that say who the main character is."""
-    row = parse_line(number, line, image_key=image_key, output_key=NO_KEY, subject=NO_FIELDS)
+    row = parse_line(number, line, image_key=image_key, output_key=NO_KEY, subject=NO_FIELDS, counted_as=counted_as)
     if isinstance(row, BadRow):
         if row.code in FIELD_CODES:
             return f"{row.message.removesuffix('.')}, or rename the field if it means something else."
         return None if row.code in ("bad_line", "no_image") else row.message
     for reference in row.images:
         try:
-            if not (DATA_URI.match(reference) or (fetches and is_fetchable(reference))):
+            # Which object stores are read is known when the row is asked about.
+            is_read = DATA_URI.match(reference) or (is_fetchable(reference) and (fetches or not is_web_url(reference)))
+            if not is_read:
                 parse_local_path(reference)
         except RowError as error:
-            return f"Line {number}: {describe_reference(reference)} {error.message}"
+            return f"{counted_as.capitalize()} {number}: {describe_reference(reference)} {error.message}"
     return None
 
 

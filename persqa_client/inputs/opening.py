@@ -7,13 +7,14 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from persqa_client.errors import SettingsError
+from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.formats import IMAGE_SUFFIXES
-from persqa_client.images.references import ANY_URL
+from persqa_client.images.references import ANY_URL, FILE_URL, parse_local_path
 from persqa_client.inputs.compressed import CompressedSource
 from persqa_client.inputs.concept_files import FILE_LAYOUTS, ConceptFileSource, find_file_layout
 from persqa_client.inputs.dataset_info import is_dataset_info, list_data_set_files
@@ -36,8 +37,10 @@ from persqa_client.inputs.patterns import (
 )
 from persqa_client.inputs.row_layouts import ROW_LAYOUTS, LayoutSource, find_row_layout
 from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source
+from persqa_client.inputs.stored import open_stored
 from persqa_client.inputs.tables import TableSource
 from persqa_client.inputs.tar_samples import TarSource
+from persqa_client.stores.paths import is_object_url
 from persqa_client.types import Json, Position, RowLayoutChoice
 from persqa_client.urls import expand_home
 
@@ -66,7 +69,7 @@ def open_inputs(
 
     Raises SettingsError if one of them is of another kind, does not exist, or is given twice.
     """
-    names = [os.fspath(each) for each in inputs]
+    names = [name_local(os.fspath(each)) for each in inputs]
     if not names:
         raise SettingsError(f"No input is given; {SUPPORTED_INPUTS}.")
     if standard_input is not None and STANDARD_INPUT in names:
@@ -88,6 +91,16 @@ def names_input(text: str) -> bool:
     return is_pattern(text) if looks_like_reference(text) else is_pattern(text) or os.path.exists(text)
 
 
+def name_local(name: str) -> str:
+    """The path of a ``file://`` URL; any other name as it is. Raises SettingsError for one of another machine."""
+    if not FILE_URL.fullmatch(name):
+        return name
+    try:
+        return parse_local_path(name)
+    except RowError as error:
+        raise SettingsError(f"The input {name} {error.message}") from error
+
+
 def expand_existing(name: str | Path) -> str | Path:
     """For an input, which may be a pattern; patterns are expanded where they are matched."""
     expanded = expand_home(name)
@@ -97,7 +110,11 @@ def expand_existing(name: str | Path) -> str | Path:
 def open_name(
     name: str, image_key: str, leave_out: Callable[[Path], bool], row_layout: RowLayoutChoice, fetches: bool
 ) -> Iterator[Source]:
-    if is_pattern(name):
+    if is_object_url(name):
+        yield from open_stored(
+            name, image_key, partial(open_rows_file, image_key=image_key, row_layout=row_layout, fetches=fetches)
+        )
+    elif is_pattern(name):
         yield from open_pattern(name, image_key, leave_out, row_layout, fetches)
     else:
         yield open_source(Path(name), image_key, name=name, leave_out=leave_out, row_layout=row_layout, fetches=fetches)
@@ -166,17 +183,24 @@ def open_source(
     if path.suffix.lower() in IMAGE_SUFFIXES and os.path.exists(path):
         return ImagesSource([os.fspath(path)], image_key)
     if os.path.isfile(path):
-        detected = detect_input(path, image_key)
-        source = make_file_source(path, detected, image_key)
-        if row_layout == "auto" and detected.kind in LAYOUT_KINDS and isinstance(source, FileSource):
-            source = recognise_layout(source, image_key)
-        check_first_rows(source, image_key, fetches=fetches)
-        return source
+        return open_rows_file(path, image_key, row_layout, fetches=fetches)
     if os.path.exists(path):
         raise SettingsError(f"The input {path} is neither a file nor a folder; {SUPPORTED_INPUTS}.")
     if ANY_URL.match(name):
         raise SettingsError(f"The input {name} is a URL; download it, and give the file.")
     raise SettingsError(f"The input {path} does not exist; {SUPPORTED_INPUTS}.")
+
+
+def open_rows_file(
+    path: Path, image_key: str, row_layout: RowLayoutChoice = "auto", *, fetches: bool = False
+) -> Source:
+    """Raises SettingsError if it has no rows."""
+    detected = detect_input(path, image_key)
+    source = make_file_source(path, detected, image_key)
+    if row_layout == "auto" and detected.kind in LAYOUT_KINDS and isinstance(source, FileSource):
+        source = recognise_layout(source, image_key)
+    check_first_rows(source, image_key, fetches=fetches)
+    return source
 
 
 def open_folder(path: Path, image_key: str, leave_out: Callable[[Path], bool], *, fetches: bool = False) -> Source:

@@ -28,6 +28,7 @@ from persqa_client.images.members import make_cell_reference, parse_member
 from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.sources import extend_digest
 from persqa_client.jsonl import dump_spaced
+from persqa_client.stores.paths import ObjectPath
 from persqa_client.types import Position
 
 # Rows that are decoded at once, without their pictures.
@@ -49,8 +50,10 @@ class PackedSource(FileSource):
     def __init__(self, path: Path) -> None:
         """Raises SettingsError if the pictures could not be named, or a package is missing."""
         super().__init__(path)
-        member = parse_member(f"{path.name}#1")
-        if member is None or member.file != path.name:
+        # By which the rows name their pictures: of a file in an object store, its URL.
+        self.own_name = str(path) if isinstance(path, ObjectPath) else path.name
+        member = parse_member(f"{self.own_name}#1")
+        if member is None or member.file != self.own_name:
             raise SettingsError(
                 f"The input {path} is {KIND_NAMES[self.kind]}; give it a name that ends with {SUFFIXES[self.kind]}."
             )
@@ -100,7 +103,7 @@ class ParquetSource(PackedSource):
         from persqa_client.images.arrow_pictures import ARROW_ERRORS, open_parquet_file
 
         try:
-            return open_parquet_file(str(self.path))
+            return open_parquet_file(self.path.open("rb") if isinstance(self.path, ObjectPath) else str(self.path))
         except ARROW_ERRORS as error:
             self.raise_broken(error)
 
@@ -117,7 +120,7 @@ class ParquetSource(PackedSource):
                 continue
             batches = file.iter_batches(BATCH_ROWS, row_groups=[group], columns=leaves, use_threads=False)
             for batch in batches:
-                yield from write_batch(batch, pictures, self.path.name, number, skip)
+                yield from write_batch(batch, pictures, self.own_name, number, skip)
                 number += batch.num_rows
 
 
@@ -125,6 +128,10 @@ class ArrowSource(PackedSource):
     kind = "arrow"
 
     def __init__(self, path: Path) -> None:
+        if isinstance(path, ObjectPath):
+            raise SettingsError(
+                f"The input {path} is an Arrow file, which is read from a disk only: copy it, or store it as Parquet."
+            )
         super().__init__(path)
         import_extra("pyarrow", "parquet", f"the input {path}")
 

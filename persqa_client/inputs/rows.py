@@ -39,13 +39,16 @@ def parse_line(
     output_key: str,
     details: bool = False,
     subject: SubjectFields = TAG_FIELD,
+    counted_as: str = "line",
 ) -> Row | BadRow:
     """Parses a line without its line end; returns a BadRow if it is invalid.
 
     A line of a failure file becomes the row that failed. A Row can be read and written by every later step.
+    ``counted_as``: see ``Row``.
     """
     if isinstance(line, BrokenLine):
-        return BadRow(number, bytes(line), "bad_line", f"Record {number}: {line.reason}.", given=line.key)
+        message = f"{counted_as.capitalize()} {number}: {line.reason}."
+        return BadRow(number, bytes(line), "bad_line", message, given=line.key)
     own_line = line
     try:
         if len(line) > MAX_LINE_BYTES:
@@ -81,11 +84,12 @@ def parse_line(
             only_question=only_question,
             reference=parse_reference(fields, subject.reference) if subject.reference in fields else None,
             marks=subject.parse_marks(fields, len(images)),
+            counted_as=counted_as,
         )
     except RowError as error:
         # What is no row is kept byte for byte.
         line = own_line if error.code == "bad_line" else line
-        return BadRow(number, line, error.code, f"Line {number}: {error.message}.")
+        return BadRow(number, line, error.code, f"{counted_as.capitalize()} {number}: {error.message}.")
 
 
 def parse_json(line: bytes) -> tuple[bytes, Any]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.memory_pictures import Picture, embed_pictures, explain_no_picture
 from persqa_client.jsonl import dump_spaced
+from persqa_client.stores.paths import is_object_url
 from persqa_client.types import START_POSITION, Position
 
 # Names in a message.
@@ -223,7 +224,12 @@ class ImagesSource(LocatedSource):
         return len(self.paths)
 
     def generate_rows(self) -> Iterator[GeneratedRow]:
-        return (GeneratedRow(dump_spaced({self._image_key: [path]}), os.path.abspath(path)) for path in self.paths)
+        return (GeneratedRow(dump_spaced({self._image_key: [path]}), locate_picture(path)) for path in self.paths)
+
+
+def locate_picture(path: str) -> str:
+    """From the working directory; a URL stays."""
+    return path if is_object_url(path) else os.path.abspath(path)
 
 
 class ComposedSource(ABC):

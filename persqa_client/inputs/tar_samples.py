@@ -78,7 +78,7 @@ class TarSource(PackedSource):
                 row |= value if isinstance(value, dict) else {part.part: value}
             else:
                 row[part.part] = part.text.decode("utf-8", "replace").strip()
-        pictures = [f"{self.path.name}#{part.name}" for part in parts if f".{part.suffix}" in IMAGE_SUFFIXES]
+        pictures = [f"{self.own_name}#{part.name}" for part in parts if f".{part.suffix}" in IMAGE_SUFFIXES]
         if pictures:
             row[self._image_key] = pictures
         return write_plain({KEY_FIELD: key, **row})

@@ -24,6 +24,7 @@ from persqa_client.images.references import (
 from persqa_client.inputs.rows import parse_images
 from persqa_client.json_members import replace_texts
 from persqa_client.jsonl import load_object
+from persqa_client.stores.paths import has_store, is_object_url
 from persqa_client.types import BadRow, Row
 
 # What a user chooses; "resolvable" is for rows that are not the user's own: as "relative", but absolute paths stay.
@@ -70,6 +71,8 @@ class PathWriter:
             return reference
         if self.style == "resolvable" and os.path.isabs(path):
             return reference
+        if has_store(self.roots) and not os.path.isabs(path):
+            return next(filter(is_object_url, list_candidates(path, self.roots)))
         member = parse_member(path)
         file, inside = (path, "") if member is None else (member.file, f"#{member.name}")
         directory, name = os.path.split(self._locate(file))

@@ -165,18 +165,18 @@ class Admission:
         self.alone = 0  # requests that must be the only one in flight, waiting ones included
         self._sent = 0
         self.shortage = FileShortage()
-        self._paused_until = -inf
+        self.share = inf  # of the permits, if other processes have the others
+        self.paused_until = -inf  # as the server asks
 
     @property
     def permits(self) -> int:
-        if self.alone:
-            return 1
-        limit, permits = self.shortage.limit, self.monitor.permits
+        limit = min(self.shortage.limit, self.share)
+        permits = 1 if self.alone else self.monitor.permits
         return permits if limit == inf else min(permits, int(limit))
 
     def seconds_paused(self, now: float) -> float:
         """Seconds in which nothing is sent because of a Retry-After, or because the server accepts nothing."""
-        until = self._paused_until
+        until = self.paused_until
         if self.monitor.nothing_is_accepted:
             until = max(until, self.monitor.hold_until)
         return max(0.0, until - now)
@@ -188,7 +188,7 @@ class Admission:
             self.pace.advance(self.monitor.noise, now)
         if self.in_use >= self.permits:
             return inf
-        return max(0.0, max(self._paused_until, self.monitor.hold_until, self.pace.next_at) - now)
+        return max(0.0, max(self.paused_until, self.monitor.hold_until, self.pace.next_at) - now)
 
     def take(self, now: float) -> int:
         """Reserves a permit for a request that is sent when its task runs. More permits may be taken before that."""
@@ -241,4 +241,4 @@ class Admission:
         self.controller.record_metrics(metrics, self.in_use, now)
 
     def pause(self, seconds: float, now: float) -> None:
-        self._paused_until = max(self._paused_until, now + seconds)
+        self.paused_until = max(self.paused_until, now + seconds)

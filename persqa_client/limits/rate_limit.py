@@ -40,11 +40,14 @@ class RateLimiter:
         limits: Limits,
         concurrency_limit: ConcurrencyLimit,
         picture_tokens: ImageTokenCounter = estimate_image_tokens,
+        shared: SharedThrottles | None = None,
     ) -> None:
+        """``shared``: in place of throttles of this process alone."""
         self._limits = limits
         self._concurrency_limit = concurrency_limit
         self.picture_tokens = picture_tokens
-        self._throttles = make_throttles(limits.rps, limits.rpm, limits.tpm)
+        self._throttles = make_throttles(limits.rps, limits.rpm, limits.tpm) if shared is None else shared.throttles
+        self._shared = shared
         # When the requests that wait for a throttle began to, in order, and the throttle.
         self._waiting: dict[object, tuple[float, Throttle]] = {}
         self._answers = 0
@@ -54,6 +57,11 @@ class RateLimiter:
     def use_throttles(self, throttles: Sequence[Throttle]) -> None:
         """In place of those for the user's limits, before the first request."""
         self._throttles = list(throttles)
+
+    def start(self) -> None:
+        """Call it before a request. Raises the error that has ended the sharing of the limits."""
+        if self._shared is not None:
+            self._shared.start()
 
     def estimate_tokens(self, request: Request, max_tokens: int) -> int:
         """0 without a token limit."""
@@ -108,6 +116,10 @@ class RateLimiter:
         for throttle in self._throttles:
             throttle.close()
 
+    async def aclose(self) -> None:
+        if self._shared is not None:
+            await self._shared.aclose()
+
 
 def estimate_tokens(
     request: Request, max_tokens: int, picture_tokens: ImageTokenCounter = estimate_image_tokens
@@ -127,6 +139,17 @@ class Throttle(Protocol):
     def correct(self, tokens: int) -> None: ...
 
     def close(self) -> None: ...
+
+
+class SharedThrottles(Protocol):
+    """Limits that several processes share."""
+
+    @property
+    def throttles(self) -> Sequence[Throttle]: ...
+
+    def start(self) -> None: ...
+
+    async def aclose(self) -> None: ...
 
 
 class RequestThrottle:
@@ -186,6 +209,10 @@ class PriorityLock:
         self._closed = False
         self._timeouts: set[asyncio.Timeout] = set()
 
+    def __len__(self) -> int:
+        """Those that wait."""
+        return len(self._queue)
+
     @asynccontextmanager
     async def hold(self, *, retry: bool) -> AsyncIterator[None]:
         if self._closed:
@@ -221,13 +248,19 @@ class PriorityLock:
 
 
 def make_throttles(rps: float | None, rpm: float | None = None, tpm: int | None = None) -> list[Throttle]:
-    # Requests per minute are also spread evenly, because providers often count shorter periods.
-    rates: list[tuple[float, str]] = [] if rps is None else [(rps, f"{rps:g} requests per second")]
-    rates += [] if rpm is None else [(rpm / 60, f"{rpm:g} requests per minute")]
-    throttles: list[Throttle] = [RequestThrottle(*min(rates))] if rates else []
+    rate = choose_rate(rps, rpm)
+    throttles: list[Throttle] = [] if rate is None else [RequestThrottle(*rate)]
     if tpm is not None:
         throttles.append(TokenThrottle(tpm))
     return throttles
+
+
+def choose_rate(rps: float | None, rpm: float | None) -> tuple[float, str] | None:
+    """The lower rate in requests per second, and its limit in words. None without a limit."""
+    # Requests per minute are also spread evenly, because providers often count shorter periods.
+    rates: list[tuple[float, str]] = [] if rps is None else [(rps, f"{rps:g} requests per second")]
+    rates += [] if rpm is None else [(rpm / 60, f"{rpm:g} requests per minute")]
+    return min(rates, default=None)
 
 
 def split_rate(rps: float) -> tuple[int, float]:

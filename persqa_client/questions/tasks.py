@@ -135,6 +135,7 @@ class TaskMaker:
             description=introduction.description,
             has_drawn_box=has_drawn_box,
             file=find_own_file(row),
+            counted_as=row.counted_as,
         )
 
     def _make_pattern(self, name: str, question: str) -> str:
@@ -143,9 +144,12 @@ class TaskMaker:
         return sentence_pattern(name, choose_form(question))
 
 
-def name_row(number: int, file: str) -> str:
-    """For messages: the line, or the file that the row was made of, since no line of the user has it."""
-    return name_file(file) if file else f"Line {number}"
+def name_row(number: int, file: str, counted_as: str = "line") -> str:
+    """For messages: the line, or the file that the row was made of, since no line of the user has it.
+
+    ``counted_as``: see ``Row``.
+    """
+    return name_file(file) if file else f"{counted_as.capitalize()} {number}"
 
 
 def name_file(path: str) -> str:
@@ -161,7 +165,13 @@ def find_own_file(row: Row) -> str:
 
 def place_message(row: Row, message: str) -> str:
     """The message with the name of the row, unless it has it already."""
-    name = name_row(row.number, find_own_file(row))
+    file = find_own_file(row)
+    name = name_row(row.number, file, row.counted_as)
+    if file:
+        message = message.replace(describe_reference(file), name)
+    # Pictures in memory are named by their row.
+    if message.startswith(f"row {row.number}, ") and name == f"Row {row.number}":
+        return f"R{message[1:]}"
     return message if name in message else f"{name}: {message}"
 
 

@@ -32,6 +32,9 @@ from persqa_client.types import BadRow, TaskId
 
 # Of values that may be fields of a row; missing ones are none.
 FIELD_TYPES = (str, int, float, list, dict)
+# CPUs of a worker, which mostly waits: 2 ms for each row. With whole CPUs, workers could leave none on a small cluster
+# for the tasks that read the data set, and wait for them for ever.
+WORKER_CPUS = 0.25
 # Columns that are added.
 COLUMNS = ("answer", "question", "code", "details")
 
@@ -58,7 +61,7 @@ def answer(
     question: one question about every picture, with ``{tag}``, instead of those of the bank.
     limits: of all workers together.
     image_root: where relative paths start; it must be on storage that all nodes see.
-    workers: processes, each on one CPU; two numbers for as few and as many as Ray chooses.
+    workers: processes, each with a quarter of a CPU; two numbers for as few and as many as Ray chooses.
     batch_size: rows of a call. Each worker works on four calls at a time.
 
     A row that can't be answered has an empty ``answer``, a ``code`` and the reason in ``details``; ``code`` is empty
@@ -87,7 +90,7 @@ def answer(
         batch_size=batch_size,
         batch_format="numpy",
         concurrency=pool,
-        num_cpus=1,
+        num_cpus=WORKER_CPUS,
     )
 
 

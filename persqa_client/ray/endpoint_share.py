@@ -22,6 +22,9 @@ HOLD = 1.5
 BURST, INTERVAL = 1.0, 0.5
 # Seconds between the server's figures that are used; each worker asks for them.
 METRICS_INTERVAL = 0.4
+# Seconds for which a division holds, and between searches for lost workers: with many workers and endpoints, each
+# report must cost the same however many there are.
+DIVISION_INTERVAL, LOST_INTERVAL = 0.2, 1.0
 
 
 @dataclass(slots=True)
@@ -81,6 +84,14 @@ class EndpointShare:
     _requests: Bucket | None = field(init=False)
     _tokens: Bucket | None = field(init=False)
     _metrics_at: float = float("-inf")
+    # Sums over the holdings: what is held, and how many wish for requests and for tokens.
+    _held: int = 0
+    _wishers: list[int] = field(default_factory=lambda: [0, 0])
+    # Workers that send trials or were asked to wait.
+    _paused: set[str] = field(default_factory=set)
+    _targets: dict[str, int] = field(default_factory=dict)
+    _divided: tuple[float, int] = (float("-inf"), 0)
+    _searched_at: float = float("-inf")
 
     def __post_init__(self) -> None:
         cap = self.limits.concurrency_cap
@@ -89,41 +100,71 @@ class EndpointShare:
 
     def take_report(self, worker: str, report: EndpointReport, now: float) -> Grant:
         self._forget_lost(now)
-        holding = self.holdings.setdefault(worker, Holding())
-        holding.seen, holding.wanted = now, max(1, report.wanted)
-        holding.wishes = (report.requests > 0, report.tokens > 0)
-        holding.awaits_trial, holding.paused_until = report.awaits_trial, now + report.paused
+        holding = self.holdings.get(worker)
+        if holding is None:
+            holding = self.holdings[worker] = Holding()
+            self._divided = (float("-inf"), 0)
+        self._note(worker, holding, report, now)
         self._record(holding, report.events, report.in_use, now)
         # Its present requests were sent under the last grant at most, so what it had before is free.
-        holding.held = max(holding.granted, report.in_use)
-        before, permits = holding.held, self._choose_permits(worker)
-        holding.granted, holding.held = permits, max(before, permits)
+        self._hold(holding, max(holding.granted, report.in_use))
+        before, permits = holding.held, self._choose_permits(worker, now)
+        holding.granted = permits
+        self._hold(holding, max(before, permits))
         fallback = self.controller.fallback
         share = permits / max(1, self.controller.permits)
-        wishers = [sum(each.wishes[kind] for each in self.holdings.values()) for kind in (0, 1)]
         return Grant(
             permits,
             self.controller.level,
             self.controller.cuts,
             None if fallback is None else max(1, round(fallback * share)),
-            0.0 if self._requests is None else self._requests.take(report.requests, wishers[0], now),
-            0.0 if self._tokens is None else self._tokens.take(report.tokens, wishers[1], now),
+            0.0 if self._requests is None else self._requests.take(report.requests, self._wishers[0], now),
+            0.0 if self._tokens is None else self._tokens.take(report.tokens, self._wishers[1], now),
             self._find_pause(worker, now),
         )
 
     def remove(self, worker: str) -> None:
-        self.holdings.pop(worker, None)
+        holding = self.holdings.pop(worker, None)
+        if holding is None:
+            return
+        self._held -= holding.held
+        self._count_wishes(holding, (False, False))
+        self._paused.discard(worker)
+        self._divided = (float("-inf"), 0)
+
+    def _note(self, worker: str, holding: Holding, report: EndpointReport, now: float) -> None:
+        holding.seen, holding.wanted = now, max(1, report.wanted)
+        self._count_wishes(holding, (report.requests > 0, report.tokens > 0))
+        holding.awaits_trial, holding.paused_until = report.awaits_trial, now + report.paused
+        if report.awaits_trial or report.paused > 0:
+            self._paused.add(worker)
+        else:
+            self._paused.discard(worker)
+
+    def _count_wishes(self, holding: Holding, wishes: tuple[bool, bool]) -> None:
+        for kind in (0, 1):
+            self._wishers[kind] += wishes[kind] - holding.wishes[kind]
+        holding.wishes = wishes
+
+    def _hold(self, holding: Holding, held: int) -> None:
+        self._held += held - holding.held
+        holding.held = held
 
     def _forget_lost(self, now: float) -> None:
+        if now < self._searched_at + LOST_INTERVAL:
+            return
+        self._searched_at = now
         for worker in [name for name, each in self.holdings.items() if now - each.seen > LEASE]:
-            del self.holdings[worker]
+            self.remove(worker)
 
-    def _choose_permits(self, worker: str) -> int:
-        wanted = {name: each.wanted for name, each in self.holdings.items()}
-        target = divide_permits(self.controller.permits, wanted)[worker]
-        others = sum(each.held for name, each in self.holdings.items() if name != worker)
+    def _choose_permits(self, worker: str, now: float) -> int:
+        permits = self.controller.permits
+        if now >= self._divided[0] + DIVISION_INTERVAL or permits != self._divided[1]:
+            self._divided = now, permits
+            self._targets = divide_permits(permits, {name: each.wanted for name, each in self.holdings.items()})
+        held = self.holdings[worker].held
         # What it has already may stay, also while the others still have too much.
-        return max(0, min(target, max(self.holdings[worker].held, self.controller.permits - others)))
+        return max(0, min(self._targets[worker], max(held, permits - (self._held - held))))
 
     def _record(self, holding: Holding, events: Events, in_use: int, now: float) -> None:
         """As if this process had sent the requests of all workers."""
@@ -148,14 +189,14 @@ class EndpointShare:
             controller.record_outage(now)
         if events.metrics is not None and now >= self._metrics_at + METRICS_INTERVAL:
             self._metrics_at = now
-            total = in_use + sum(each.held for each in self.holdings.values() if each is not holding)
+            total = in_use + self._held - holding.held
             controller.record_metrics(events.metrics, min(total, controller.permits), now)
 
     def _find_pause(self, worker: str, now: float) -> float:
         """Seconds for which the worker sends nothing: while another one sends trials or was asked to wait."""
-        if self.holdings[worker].awaits_trial:
+        if not self._paused or self.holdings[worker].awaits_trial:
             return 0.0
-        others = [each for name, each in self.holdings.items() if name != worker]
+        others = [self.holdings[name] for name in self._paused if name != worker]
         trial = HOLD if any(each.awaits_trial for each in others) else 0.0
         return max([trial, *(each.paused_until - now for each in others)])
 

@@ -103,13 +103,16 @@ class FollowedRun:
         rows: list[IndexedRow] = []
         # Once there are rows to look at, the details come first.
         is_ready = self._has_read_details or not self._progress.output
-        for read in self._iter_new_rows() if is_ready else ():
-            rows.append(read.indexed)
-            self._note(read)
-            if len(rows) == STEP_ROWS:
-                break
-        if rows:
-            self._index.add_rows(rows, self.open.identity)
+        try:
+            for read in self._iter_new_rows() if is_ready else ():
+                rows.append(read.indexed)
+                self._note(read)
+                if len(rows) == STEP_ROWS:
+                    break
+        finally:
+            # Those before a line that can't be read are shown, too.
+            if rows:
+                self._index.add_rows(rows, self.open.identity)
         return bool(rows) or has_new_decisions or has_new_details
 
     def _refresh_files(self) -> FilesState:

@@ -188,8 +188,9 @@ class ServedRuns:
             return self._overview
 
     def _measure_progress(self) -> float:
-        """The part of the files that is read."""
-        done, size = map(sum, zip(*(run.measure_progress() for run in self._runs), strict=True))
+        """The part of the files that is read. What can't be read is not waited for."""
+        going = (run.measure_progress() for number, run in enumerate(self._runs) if number not in self._problems)
+        done, size = map(sum, zip((0, 0), *going, strict=True))
         return done / size if size else 1
 
     def _describe_output(self, number: int) -> Json:
@@ -217,7 +218,6 @@ class ServedRuns:
         # With the address that the first row gives them, so that rows of one picture share it.
         pictures: dict[tuple[int, str], tuple[int, str]] = {}
         numbered = [count_run(self._index.database, number)["numbers_questions"] for number in range(len(self._runs))]
-
         grouped = find_groups(self._index.database, [*ids, *others])
 
         def make_row(row_id: int) -> Json | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -16,8 +17,10 @@ from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
 from persqa_client.fetching.fetcher import PictureFetcher, add_fetching
 from persqa_client.fetching.policy import AllowedHosts
+from persqa_client.fetching.stored_pictures import AllowedStores, list_stored_roots
 from persqa_client.images.loader import ImageCache, ImageLoader, LoadImage
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
+from persqa_client.limits.account_folder import AccountFolder
 from persqa_client.limits.open_files import fit_open_files
 from persqa_client.probing.capabilities import ServerCapabilities, list_warnings
 from persqa_client.probing.probe import ProbeDepth, probe_all, resolve_common_strategy, shortest_context
@@ -153,6 +156,8 @@ def make_pool(settings: RunSettings, http_client: httpx2.AsyncClient | None, war
             f"--concurrency {settings.limits.concurrency} is lowered to {limits.concurrency}, because this process may "
             "not open more files (ulimit -n)."
         )
+    if limits.share_limits is not None:
+        AccountFolder(limits.share_limits).check()
     return Pool([make_session(one, settings.sampling, limits, http_client) for one in settings.endpoints], warn=warn)
 
 
@@ -160,10 +165,34 @@ def make_fetcher(plan: RunPlan, threads: Executor) -> PictureFetcher | None:
     """None if pictures are not downloaded."""
     if plan.fetched is None:
         return None
-    allowed = AllowedHosts.parse(plan.settings.fetch_allow)
+    settings = plan.settings
+    places = list_stored_roots(plan.picture_roots) if settings.recipe.confine_images else None
     return PictureFetcher(
-        plan.fetched.path, plan.picture_roots, threads, allowed=allowed, limits=plan.settings.fetch_limits
+        plan.fetched.path,
+        plan.picture_roots,
+        threads,
+        allowed=AllowedHosts.parse(settings.fetch_allow, local_only=settings.local_only),
+        limits=settings.fetch_limits,
+        stores=AllowedStores(plan.stores, settings.fetch, places),
+        web=settings.fetch,
     )
+
+
+def fetch_pictures(plan: RunPlan, references: Sequence[str]) -> None:
+    """Outside of a run, and of an event loop. Does nothing if pictures are not downloaded. Raises RowError."""
+    if plan.fetched is not None:
+        asyncio.run(fetch_each(plan, references))
+
+
+async def fetch_each(plan: RunPlan, references: Sequence[str]) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        fetcher = make_fetcher(plan, threads)
+        assert fetcher is not None
+        try:
+            for reference in references:
+                await fetcher.fetch(reference)
+        finally:
+            await fetcher.aclose()
 
 
 def make_session(

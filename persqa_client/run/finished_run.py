@@ -35,6 +35,7 @@ from persqa_client.storage.details import outcome_from_details
 from persqa_client.storage.finished import FinishedResults, KeptQuestion
 from persqa_client.storage.listing import is_listed
 from persqa_client.storage.numbered_files import OwnFiles
+from persqa_client.stores.paths import is_object_url
 from persqa_client.types import START_POSITION, BadRow, Json, ProblemCode, Row, Strategy, Task, TaskId
 
 # What is missing of a question: the raw text of an accepted answer, earlier rejected answers, or what a check needs.
@@ -161,6 +162,8 @@ def list_places(output_folder: Path, folders: Json) -> list[str]:
 
 
 def find_input(name: str, places: Sequence[str], leave_out: Callable[[Path], bool]) -> str:
+    if is_object_url(name):
+        return name
     found = (find_in_folder(name, place, leave_out) for place in dict.fromkeys(places))
     return next(filter(None, found), os.path.join(places[-1], name))
 

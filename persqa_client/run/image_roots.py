@@ -17,14 +17,19 @@ from persqa_client.inputs.compressed import CompressedSource
 from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.listed import ListedSource
 from persqa_client.inputs.opening import SpooledSource
-from persqa_client.inputs.sources import InMemorySource, Source, list_sources
+from persqa_client.inputs.sources import ImagesSource, InMemorySource, Source, list_sources
+from persqa_client.inputs.stored import StoredImagesSource
 from persqa_client.inputs.written_paths import PathChoice, PathStyle, PathWriter
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.checkpoint import find_recorded_roots
+from persqa_client.stores.paths import ObjectPath, is_object_url, name_store, restore_object_path
 from persqa_client.types import Json
 
 
 def check_image_root(image_root: Path | None) -> None:
+    """In an object store, a folder need not exist, but its bucket; and it must be readable."""
+    if isinstance(image_root, ObjectPath):
+        image_root = ObjectPath(name_store(str(image_root)))
     if image_root is not None and not image_root.is_dir():
         problem = "is not a folder" if image_root.exists() else "does not exist"
         raise SettingsError(
@@ -39,7 +44,7 @@ def recorded_roots_of(source: Source) -> tuple[Path, ...]:
     If there are several inputs, their folders must be the same, because each folder is used for all rows.
     """
     files = [each for each in list_sources(source) if isinstance(each, FileSource)]
-    found = {find_recorded_roots(each.path) for each in files}
+    found = {find_recorded_roots(each.path) for each in files if not isinstance(each.path, ObjectPath)}
     return found.pop() if len(found) == 1 else ()
 
 
@@ -65,7 +70,23 @@ def find_image_roots(
         return (image_root,)
     # A dict removes duplicates, for example if the input is in the working directory.
     folders = (Path(),) if input_folder is None else (input_folder, Path())
-    return tuple(dict.fromkeys((*recorded_roots, *folders)))
+    if isinstance(input_folder, ObjectPath):
+        # Its rows are not about the files of this machine.
+        folders = (input_folder,)
+    return tuple(dict.fromkeys((*map(restore_object_path, recorded_roots), *folders)))
+
+
+def list_named_stores(source: Source, image_root: Path | None) -> frozenset[str]:
+    """The buckets that the user has named as an input or as the root, whose pictures are read without ``--fetch``."""
+    named = [str(image_root)] if isinstance(image_root, ObjectPath) else []
+    for each in list_sources(source):
+        if isinstance(each, StoredImagesSource):
+            named.append(each.root)
+        elif isinstance(each, ImagesSource):
+            named += filter(is_object_url, each.paths)
+        elif isinstance(each, FileSource) and isinstance(each.path, ObjectPath):
+            named.append(str(each.path))
+    return frozenset(map(name_store, named))
 
 
 class FetchedFolder:
@@ -78,8 +99,9 @@ class FetchedFolder:
             weakref.finalize(self, shutil.rmtree, parent, ignore_errors=True)
 
 
-def make_fetched_folder(settings: RunSettings) -> FetchedFolder | None:
-    if not settings.fetch:
+def make_fetched_folder(settings: RunSettings, stores: frozenset[str]) -> FetchedFolder | None:
+    """None if nothing is downloaded."""
+    if not settings.fetch and not stores:
         return None
     return FetchedFolder(None if settings.is_stream else settings.output)
 
@@ -87,7 +109,7 @@ def make_fetched_folder(settings: RunSettings) -> FetchedFolder | None:
 def check_same_roots(source: Source) -> None:
     """Raises SettingsError if the recorded folders of an input are not those in which another one would be read."""
     files = [each.path for each in list_sources(source) if isinstance(each, FileSource)]
-    recorded = [find_recorded_roots(path) for path in files]
+    recorded = [() if isinstance(path, ObjectPath) else find_recorded_roots(path) for path in files]
     if not any(recorded):
         return
     starts = [list_starts(path, roots) for path, roots in zip(files, recorded, strict=True)]
@@ -119,7 +141,7 @@ def describe_folders(
     """Returns for the run file where relative paths start, and how paths are written."""
     own: PathStyle = "absolute" if is_stream else "resolvable"
     style = choice or (own if makes_rows(source) else "as-given")
-    roots = [os.path.abspath(root) for root in image_roots]
+    roots = [str(root) if isinstance(root, ObjectPath) else os.path.abspath(root) for root in image_roots]
     folders = {"working_directory": os.getcwd(), "image_roots": list(dict.fromkeys(roots)), "paths": style}
     if isinstance(source, ListedSource) and style == "resolvable":
         folders["given"] = "absolute" if os.path.isabs(os.path.expanduser(source.name)) else "relative"
@@ -154,7 +176,10 @@ def make_path_writers(style: PathStyle, roots: Sequence[Path | str], output: Pat
     folder = os.path.realpath(output.parent) if output is not None else ""
     if style == "as-given" or (style == "resolvable" and output is None):
         return AS_GIVEN
-    writers = [PathWriter(style, tuple(map(Path, starts)), folder) for starts in (roots, [os.curdir])]
+    places: list[Sequence[Path | str]] = [roots, [os.curdir]]
+    writers = [
+        PathWriter(style, tuple(restore_object_path(Path(each)) for each in starts), folder) for starts in places
+    ]
     return PathWriters(*(None if resolves_as_given(writer) else writer for writer in writers))
 
 

@@ -19,12 +19,15 @@ from persqa_client.images.tokens import ModelFamily, detect_model_family, make_t
 from persqa_client.inputs.shards import iterate_rows
 from persqa_client.inputs.sources import NamedLine, Source
 from persqa_client.questions.tasks import TaskMaker, place_message
+from persqa_client.run.compose import fetch_pictures
 from persqa_client.run.plan import RowReader, RunPlan
 from persqa_client.run.preview import draw_places, pick_places
 from persqa_client.types import BadRow, BoxMark, EncodedImage, Row
 
 # Rows whose pictures are read; of a larger input, these are spread over it.
 MAX_MEASURED_ROWS = 5000
+# Those whose pictures are downloaded from an object store for it.
+MAX_FETCHED_ROWS = 200
 # Characters of a text token: in words of Latin letters, and of other scripts. A pilot corrects them.
 LATIN_CHARACTERS, OTHER_CHARACTERS = 4.0, 1.5
 # Tokens of the chat template for a request, and around a picture.
@@ -120,7 +123,9 @@ class RowMeter:
     """
 
     def __init__(self, plan: RunPlan, family: ModelFamily | None = None) -> None:
+        self._plan = plan
         self.shard = plan.settings.shard
+        self.most_rows = MAX_MEASURED_ROWS if plan.fetched is None else MAX_FETCHED_ROWS
         recipe = plan.settings.recipe
         family = family or detect_model_family(plan.settings.endpoint.model)
         strategy = recipe.strategy
@@ -139,6 +144,7 @@ class RowMeter:
 
     def measure(self, row: Row) -> RowSize:
         """Raises RowError for a row that would fail before its request. Blocks."""
+        fetch_pictures(self._plan, row.pictures)
         text, ids = 0.0, self._tasks.task_ids(row)
         for task_id in ids:
             task = self._tasks.make_task(row, task_id)
@@ -201,10 +207,12 @@ def survey_input(
     meter: RowMeter,
     limit: int | None,
     *,
-    most: int = MAX_MEASURED_ROWS,
+    most: int | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> InputSurvey:
-    """Reads all rows, and then the pictures of at most ``most``. ``tell`` gets what is done."""
+    """Reads all rows, and then the pictures of at most ``most``, or as many as the meter says. ``tell`` gets what is
+    done.
+    """
     survey = InputSurvey()
     for line in iterate_rows(source, limit, meter.shard):
         survey.rows += 1
@@ -216,7 +224,7 @@ def survey_input(
     references = set[int]()
     with ThreadPoolExecutor(THREADS) as threads:
         readable = filter_rows(map(meter.parse, iterate_rows(source, limit, meter.shard)))
-        rows = pick_places(readable, draw_places(survey.readable, most))
+        rows = pick_places(readable, draw_places(survey.readable, most or meter.most_rows))
         while batch := list(islice(rows, BATCH)):
             for row, size in zip(batch, threads.map(partial(try_to_measure, meter), batch), strict=True):
                 add_row(survey, row, size, meter, references)

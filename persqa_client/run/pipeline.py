@@ -265,11 +265,15 @@ def make_record(task: Task, answer: Answer, reply: Reply, cost: Cost) -> Record:
     )
 
 
+def name_task(task: Task) -> str:
+    return name_row(task.task_id.row, task.file, task.counted_as)
+
+
 def make_answer_failure(task: Task, problem: Problem, cost: Cost) -> Failure:
     rejected = "The answer was rejected"
     if cost.asks > 1:
         rejected = f"{'Both' if cost.asks == MAX_ASKS else f'All {cost.asks}'} answers were rejected; last reason"
-    message = f"{name_row(task.task_id.row, task.file)}: {rejected}: {problem.message}."
+    message = f"{name_task(task)}: {rejected}: {problem.message}."
     return Failure(
         task.task_id,
         problem.code,
@@ -291,7 +295,7 @@ def make_request_failure(task: Task, error: RowError, cost: Cost) -> Failure:
     return Failure(
         task.task_id,
         error.code,
-        f"{name_row(task.task_id.row, task.file)}: {error.message}",
+        f"{name_task(task)}: {error.message}",
         "endpoint",
         cost.attempts + error.attempts,
         error.raw or cost.raw or None,

@@ -15,8 +15,9 @@ from persqa_client.answers.checks import PHRASE_CHECKS, TAGGED_ANSWER_CHECKS
 from persqa_client.config import Recipe
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.confined_roots import ConfinedRoots
+from persqa_client.images.data_uris import read_data_uri
 from persqa_client.images.prepare import read_image
-from persqa_client.images.references import estimate_reference_size, make_reference, read_data_uri
+from persqa_client.images.references import estimate_reference_size, make_reference
 from persqa_client.inputs.memory_pictures import hide_pictures
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.shards import Shard
@@ -51,17 +52,24 @@ class RunPlan:
     """The parts of a run that need no server.
 
     Relative image paths are looked up first in ``recorded_roots``, those of the run that wrote the input, and then in
-    ``input_folder``. Raises SettingsError.
+    ``input_folder``. ``counted_as``: see ``Row``. ``stores``: the buckets from which pictures are read. Raises
+    SettingsError.
     """
 
     def __init__(
-        self, settings: RunSettings, input_folder: Path | None = None, recorded_roots: tuple[Path, ...] = ()
+        self,
+        settings: RunSettings,
+        input_folder: Path | None = None,
+        recorded_roots: tuple[Path, ...] = (),
+        counted_as: str = "line",
+        stores: frozenset[str] = frozenset(),
     ) -> None:
         recipe = settings.recipe
-        self.settings = settings
+        self.settings, self.counted_as = settings, counted_as
         check_image_root(settings.image_root)
         roots = (*find_image_roots(settings.image_root, input_folder, recorded_roots), *settings.fallback_roots)
-        self.fetched = make_fetched_folder(settings)
+        self.stores = stores
+        self.fetched = make_fetched_folder(settings, stores)
         self.bank = make_bank(recipe)
         self.names = read_real_names(recipe.names) if recipe.names else ()
         self.tag = make_tag(recipe.tag)
@@ -104,7 +112,16 @@ class RunPlan:
     def make_row_reader(self, *, share_images: bool = False, paths: PathWriters = AS_GIVEN) -> RowReader:
         maker = self.make_task_maker("direct")
         shard = self.settings.shard
-        return RowReader(self.settings.recipe, self.image_roots, maker, share_images, paths, self.reference, shard)
+        return RowReader(
+            self.settings.recipe,
+            self.image_roots,
+            maker,
+            share_images,
+            paths,
+            self.reference,
+            shard,
+            self.counted_as,
+        )
 
     def identity(self) -> dict[str, Any]:
         """The settings that affect the data, by flag name; files are represented by digests."""
@@ -154,6 +171,8 @@ class RowReader:
     reference: str | None = None
     # The part of the rows that the run asks about; None for all.
     shard: Shard | None = None
+    # See ``Row``.
+    counted_as: str = "line"
     subject: SubjectFields = field(init=False)
 
     def __post_init__(self) -> None:
@@ -203,6 +222,7 @@ class RowReader:
             output_key=recipe.output_key,
             details=recipe.details,
             subject=self.subject,
+            counted_as=self.counted_as,
         )
 
     def parse_answered(self, line: bytes) -> Row | None:

@@ -113,9 +113,15 @@ class ProgressSnapshot:
         cost = "" if self.cost is None else f", cost {format_amount(self.cost)}"
         return (
             f"{done} {self.row_name} done{share}, {self.failed:,} failed, "
-            f"{self.in_flight} of {self.limit} in flight, "
+            f"{self._describe_flight()}, "
             f"{self.rows_per_second:.1f} {self.row_name}/s{tokens}{retries}{cost}{left}"
         )
+
+    def _describe_flight(self) -> str:
+        if self.in_flight <= self.limit:
+            return f"{self.in_flight} of {self.limit} in flight"
+        # Requests that were sent before the limit fell.
+        return f"{self.in_flight} in flight (limit {self.limit})"
 
 
 class ProgressMeter:
@@ -155,20 +161,23 @@ class ProgressMeter:
         done = progress.earlier + progress.done
         total, fraction = self._find_total(done)
         tokens = spending.prompt_tokens, spending.completion_tokens
+        phase = self.phases.update(now, progress, pool)
+        # Nobody knows when a server comes back.
+        left = None if phase.kind == "server" else estimate_seconds_left(fraction, done, rows_per_second)
         return ProgressSnapshot(
             done=done,
             total=total,
             failed=progress.earlier_failed + progress.failed,
             rows_per_second=rows_per_second,
             tokens_per_second=tokens_per_second,
-            seconds_left=estimate_seconds_left(fraction, done, rows_per_second),
+            seconds_left=left,
             in_flight=pool.in_use,
             limit=pool.permits,
             retries=traffic.retried,
             prompt_tokens=tokens[0],
             completion_tokens=tokens[1],
             cost=None if self.price is None else cost_of(self.price, *tokens),
-            phase=self.phases.update(now, progress, pool).text,
+            phase=phase.text,
             trouble=describe_trouble(pool),
             fraction=fraction,
             row_name="rows" if self._watched.settings.recipe.questions == 1 else "questions",

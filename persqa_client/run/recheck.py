@@ -13,6 +13,7 @@ from persqa_client.answers.doubts import find_doubts
 from persqa_client.answers.parse import check_answer, parse_answer
 from persqa_client.config import VerifyChoice
 from persqa_client.errors import RowError, SettingsError
+from persqa_client.inputs.files import name_counted_by
 from persqa_client.inputs.rows import parse_images
 from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record
@@ -72,6 +73,8 @@ class RecheckReport:
     # Decisions of people about the answers: those about the present text, and those about another one.
     applied_decisions: int = 0
     stale_decisions: int = 0
+    # What the numbers of rows count, see ``Row``.
+    counted_as: str = "line"
 
     def add(self, change: Change, before: Outcome, after: Outcome, file: str) -> None:
         key = (change.kind, change.code)
@@ -87,7 +90,7 @@ def recheck_run(output: Path, *, names: Path | None = None, dry_run: bool = Fals
     """Raises SettingsError if the run can't be rechecked, and StorageError if the files can't be written."""
     with FinishedResults(RunFiles.for_output(output)) as results:
         plan = FinishedPlan(results.run, results.members, names)
-        report = RecheckReport(Tally.from_json(results.run.tally))
+        report = RecheckReport(Tally.from_json(results.run.tally), counted_as=name_counted_by(results.run.stamp))
         decisions = read_decisions(output)
         has_decisions = len(decisions) > 0
         listed = ListedFiles(results.files.listing) if is_listed(results.run.identity) else None
@@ -123,7 +126,7 @@ def judge_question(
     report.questions += 1
     if answers.lack is not None:
         report.lacks[answers.lack] += 1
-    after = judge_answers(answers, plan.direct_maker, plan.max_tokens, plan.recipe.verify, file)
+    after = judge_answers(answers, plan.direct_maker, plan.max_tokens, plan.recipe.verify, file, report.counted_as)
     change = compare_outcomes(answers.outcome, after)
     if change is None and answers.lack is None and has_other_doubts(answers.outcome, after):
         change = Change("refreshed", "", "")
@@ -191,16 +194,22 @@ def iter_questions(results: FinishedResults, plan: FinishedPlan) -> Iterator[tup
 
 
 def judge_answers(
-    answers: KeptAnswers, maker: TaskMaker, max_tokens: int, verify: VerifyChoice = "off", file: str = ""
+    answers: KeptAnswers,
+    maker: TaskMaker,
+    max_tokens: int,
+    verify: VerifyChoice = "off",
+    file: str = "",
+    counted_as: str = "line",
 ) -> Outcome:
     """The outcome of the first answer that passes, or a failure with the problem of the last one.
 
     ``maker`` makes tasks without a surrogate; ``max_tokens`` is the run's limit, for answers that were stored without
-    their own; ``verify`` says which answers the run asked the model about; ``file`` is the one that messages name.
+    their own; ``verify`` says which answers the run asked the model about. Messages name ``file``, or the row by its
+    number, see ``Row.counted_as``.
     """
     if answers.task is None or not answers.raws:
         return answers.outcome
-    task = replace(rebuild_task(maker, answers.outcome.task_id, answers.task), file=file)
+    task = replace(rebuild_task(maker, answers.outcome.task_id, answers.task), file=file, counted_as=counted_as)
     judged: list[RawAnswer] = []
     problem: Problem | None = None
     for number, raw in enumerate(answers.raws):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from itertools import chain, islice
+from pathlib import Path
 from typing import Self
 
 from persqa_client.inputs.files import FileSource
@@ -13,6 +14,7 @@ from persqa_client.inputs.opening import SpooledSource
 from persqa_client.inputs.packed_files import ArrowSource, ParquetSource
 from persqa_client.inputs.shards import Shard, iterate_rows
 from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source
+from persqa_client.stores.paths import ObjectPath
 
 # Bytes of a file whose lines are counted at a time; size of the largest file whose lines are counted.
 COUNTED_BYTES, MAX_COUNTED = 4 << 20, 4 << 30
@@ -65,18 +67,23 @@ def count_shard(sources: Sequence[Source], limit: int | None, shard: Shard, stop
 
 def is_read_fast(source: Source) -> bool:
     if type(source) is FileSource:
-        return source.path.stat().st_size <= MAX_COUNTED
+        return is_counted_file(source.path)
     return isinstance(source, ListedSource | ImagesSource)
 
 
+def is_counted_file(path: Path) -> bool:
+    """A file in an object store would be downloaded for it."""
+    return not isinstance(path, ObjectPath) and path.stat().st_size <= MAX_COUNTED
+
+
 def count_rows(source: Source, stopped: threading.Event) -> int | None:
-    """Blank lines of a file count. None for inputs that must be parsed, for files so large that reading them takes
-    minutes, and once ``stopped`` is set.
+    """Blank lines of a file count. None for inputs that must be parsed, for files so large or far that reading them
+    takes minutes, and once ``stopped`` is set.
     """
     if isinstance(source, SpooledSource):
         source = source.source
     if type(source) is FileSource:
-        if source.path.stat().st_size > MAX_COUNTED:
+        if not is_counted_file(source.path):
             return None
         lines, last = 0, b"\n"
         with source.path.open("rb", buffering=0) as file:

@@ -14,18 +14,25 @@ from pathlib import Path
 from persqa_client.engines.row_feed import has_more_rows
 from persqa_client.errors import SettingsError
 from persqa_client.images.changed_files import ADVICE, ChangeReport, PictureFiles, PictureState
-from persqa_client.inputs.files import FileSource
+from persqa_client.inputs.files import FileSource, name_counted
 from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.listed import ListedSource, is_same_place
 from persqa_client.inputs.memory_pictures import names_memory
 from persqa_client.inputs.opening import SpooledSource
 from persqa_client.inputs.path_lists import PathListSource
 from persqa_client.inputs.shards import count_rows_before
-from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source, list_sources, read_named_lines
+from persqa_client.inputs.sources import (
+    ImagesSource,
+    SeveralSource,
+    Source,
+    list_sources,
+    locate_picture,
+    read_named_lines,
+)
 from persqa_client.outcomes import Outcome, Record
 from persqa_client.questions.steering import TASK_FIELDS
 from persqa_client.questions.tasks import place_message
-from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
+from persqa_client.run.image_roots import find_input_folder, list_named_stores, recorded_roots_of
 from persqa_client.run.plan import RowReader, RunPlan, locate_row
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.checkpoint import read_checkpoint, read_run_file
@@ -134,15 +141,22 @@ def refuse_empty_source(source: Source) -> None:
 
 def plan_for_source(settings: RunSettings, source: Source) -> RunPlan:
     """Raises SettingsError for all that is wrong whatever the server and the rows of a file are."""
-    plan = RunPlan(settings, find_input_folder(source, settings.image_root), recorded_roots_of(source))
+    root = settings.image_root
+    stores = list_named_stores(source, root)
+    counted_as = name_counted(*list_opened(source))
+    plan = RunPlan(settings, find_input_folder(source, root), recorded_roots_of(source), counted_as, stores)
     refuse_fields_of_pictures(plan, source)
     return plan
 
 
+def list_opened(source: Source) -> list[Source]:
+    """The sources of each input, those of standard input as the files that they are kept in."""
+    return [each.source if isinstance(each, SpooledSource) else each for each in list_sources(source)]
+
+
 def refuse_fields_of_pictures(plan: RunPlan, source: Source) -> None:
     """Raises SettingsError if rows need a field, and all of them are pictures, which have none."""
-    sources = [each.source if isinstance(each, SpooledSource) else each for each in list_sources(source)]
-    if not all(isinstance(each, ListedSource | ImagesSource | PathListSource) for each in sources):
+    if not all(isinstance(each, ListedSource | ImagesSource | PathListSource) for each in list_opened(source)):
         return
     for flag, name in plan.steering.list_row_fields():
         similar = find_similar_name(name, TASK_FIELDS)
@@ -177,7 +191,7 @@ def locate_answered(row: Row, source: Source) -> Row:
         elif not isinstance(each, ImagesSource):
             break
         elif row.images[0] in each.paths:
-            return locate_row(row, None, os.path.abspath(row.images[0]))
+            return locate_row(row, None, locate_picture(row.images[0]))
     return row
 
 

@@ -15,13 +15,14 @@ from persqa_client.fetching.policy import AllowedHosts, FetchLimits
 from persqa_client.inputs.shards import Shard, read_shard
 from persqa_client.keys import is_key
 from persqa_client.limits.shares import divide_limits
+from persqa_client.stores.paths import ObjectPath, restore_object_path
 from persqa_client.suggestions import find_similar_name
 from persqa_client.validation import Settings, as_tuple
 
 # Settings outside of Sampling, Limits and Recipe.
 RUN_FLAGS = frozenset(
     {"image_root", "limit", "shard", "failed", "fresh", "retry_failed", "recheck_pictures"}
-    | {"probes", "uuid", "metrics_port", "limits_share"}
+    | {"probes", "uuid", "metrics_port", "limits_share", "local_only"}
     | {"fetch", "fetch_allow", "fetch_timeout", "fetch_max_mb", "fetch_per_host"}
 )
 # Of the recipe, those that runs of earlier versions do not have in their identity.
@@ -53,6 +54,10 @@ def read_uuid_choice(value: object) -> object:
     return {True: "auto", False: "off"}[value] if isinstance(value, bool) else value
 
 
+def restore_root(path: Path | None) -> Path | None:
+    return None if path is None else restore_object_path(path)
+
+
 # Whether the pictures of finished rows are compared: changes are reported, or the questions also asked again.
 PictureChoice = Literal["off", "report", "ask"]
 
@@ -80,7 +85,7 @@ class RunSettings(Settings):
     recipe: Recipe = Recipe()
     # The part of an account's limits that ``limits`` already is; None for all.
     limits_share: Annotated[Shard | None, BeforeValidator(read_shard)] = None
-    image_root: UserPath | None = None
+    image_root: Annotated[UserPath | None, AfterValidator(restore_root)] = None
     # Additional folders for relative image paths, searched last. Not part of the run's identity.
     fallback_roots: tuple[Path, ...] = ()
     # Whether the input is a part of a larger one, whose other rows may be usable. Not part of the run's identity.
@@ -98,6 +103,8 @@ class RunSettings(Settings):
     probes: bool = True
     # Send each image once, then only its uuid.
     uuid: Annotated[UuidChoice, BeforeValidator(read_uuid_choice)] = "auto"
+    # Whether nothing is asked of public addresses: neither endpoints, which have the same setting, nor pictures.
+    local_only: bool = False
     # Whether pictures that rows name by URL are downloaded. None of these settings is part of the run's identity: a
     # picture is the same whoever downloads it.
     fetch: bool = False
@@ -122,6 +129,8 @@ class RunSettings(Settings):
     def check_fetch(self) -> Self:
         if self.fetch_allow and not self.fetch:
             raise ValueError("--fetch-allow says from where pictures may be downloaded; give --fetch, too")
+        if self.local_only and self.fetch and not self.fetch_allow:
+            raise ValueError("--local-only downloads pictures only from hosts that --fetch-allow names; give it, too")
         return self
 
     @property
@@ -132,6 +141,16 @@ class RunSettings(Settings):
             read_timeout=min(FetchLimits().read_timeout, self.fetch_timeout),
             per_host=self.fetch_per_host,
         )
+
+    @model_validator(mode="after")
+    def check_output_is_local(self) -> Self:
+        for flag, path in (("--output", self.output), ("--failed", self.failed)):
+            if path is not None and isinstance(url := restore_object_path(path), ObjectPath):
+                raise ValueError(
+                    f"{flag} {url}: the files of a run are on a disk of this machine; name one there, and write the "
+                    f"finished answers to the store with persqa export -o {url.parent}"
+                )
+        return self
 
     @model_validator(mode="after")
     def check_output_is_no_key(self) -> Self:

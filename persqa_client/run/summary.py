@@ -14,6 +14,7 @@ from persqa_client import __version__
 from persqa_client.config import Price, VerifyChoice
 from persqa_client.endpoints.pool import Pool
 from persqa_client.engines.budget import cost_of, format_amount
+from persqa_client.images.references import escape_unprintable
 from persqa_client.limits.shares import describe_rates
 from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.run.compose import Composition
@@ -57,6 +58,11 @@ class Summary:
     failures: list[dict[str, Any]] = field(default_factory=list)
     # Given by the user, or looked up for --max-cost.
     price: Price | None = None
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """IPython and notebooks show what ``persqa run`` prints, in place of all fields."""
+        lines = [("state", self.state), *list_results(self)]
+        printer.text("\n".join(f"{label:<13} {escape_unprintable(text)}" for label, text in lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +162,10 @@ def tally_stored(ledger: AnyLedger) -> Tally:
 
 
 def describe_share(settings: RunSettings) -> str:
-    if settings.limits_share is None:
-        return ""
-    return f"share {settings.limits_share} of the given ones: {describe_rates(settings.limits)}"
+    parts = [] if settings.limits_share is None else [f"share {settings.limits_share} of the given ones"]
+    folder = settings.limits.share_limits
+    parts += [] if folder is None else [f"shared through {folder}"]
+    return f"{', '.join(parts)}: {describe_rates(settings.limits)}" if parts else ""
 
 
 def list_results(summary: Summary) -> list[tuple[str, str]]:
@@ -234,7 +241,7 @@ def format_counts(counts: Counter[str]) -> str:
 def describe_run(composition: Composition) -> dict[str, Any]:
     return {
         **describe_endpoints(composition),
-        "limits": composition.settings.limits.model_dump(),
+        "limits": composition.settings.limits.model_dump(mode="json"),
         **({"limits_share": str(share)} if (share := composition.settings.limits_share) else {}),
         "strategy": composition.strategy,
         "warnings": list(composition.plan.warnings()),

@@ -1,7 +1,8 @@
 """Keeps the files of an earlier run under a number, when a fresh run takes their names, and says whose a file is.
 
-``qa.jsonl``, ``qa.1.jsonl`` and ``qa.1.2.jsonl`` are outputs of one family. A name alone says nothing: a user's own
-files may be numbered as well, so a run has to have left its run file or its checkpoint there.
+``qa.jsonl``, ``qa.1.jsonl``, ``qa.1.2.jsonl`` and ``qa.shard-001-of-012.jsonl`` are outputs of one family. A name
+alone says nothing: a user's own files may be numbered as well, so a run has to have left its run file or its checkpoint
+there.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from persqa_client.storage.journal import next_free_generation, remove_generatio
 from persqa_client.storage.run_files import RunFiles, may_be_linked, remove_suffix
 from persqa_client.storage.timeline_file import move_timeline
 
-NUMBERS = re.compile(r"(?:\.\d+)*$")
+# Ends of the names of shards, which lie beside the output of the run that merges them, and of earlier runs.
+NUMBERS = re.compile(r"(?:\.shard-\d+-of-\d+)?(?:\.\d+)*$")
 
 
 def number_files(files: RunFiles, number: int) -> RunFiles:
@@ -134,7 +136,9 @@ def taken_name_error(path: Path) -> SettingsError:
 
 
 class OwnFiles:
-    """Recognizes the files of a run and of the numbered runs beside it. Caches which of these outputs are runs."""
+    """Recognizes the files of a run, and of the numbered runs and the shards beside it. Caches which of these outputs
+    are runs.
+    """
 
     def __init__(self, files: RunFiles) -> None:
         self.files = files
@@ -142,7 +146,7 @@ class OwnFiles:
         stem = remove_suffix(name)
         self._suffix = name[len(stem) :]
         self._root = NUMBERS.sub("", stem) or stem
-        self._beginning = re.compile(rf"\.?{re.escape(self._root)}((?:\.\d+)*)")
+        self._beginning = re.compile(rf"\.?{re.escape(self._root)}((?:\.shard-\d+-of-\d+)?(?:\.\d+)*)")
         self._are_runs: dict[str, bool] = {}
 
     def includes(self, path: Path) -> bool:

@@ -34,7 +34,6 @@ STILL_WRONG_22 = (
     "<mam> is smile the of expression her mouth which are and a have looking at happy it to.",
     "<mam> is indoors, standing outside on the lawn under an open sky.",
     "<mam> tiene uma mochila azul-marinho pendurada no ombro esquerdo.",
-    "<mam>头发棕色的是的头是发的色棕而且在的棕是了发。",
     "<mam>的毛色颜色的色是棕的白一种，它其的背部是有着着颜色分为的。",
     "<mam> is painting a fence with einer breiten Bürste und weißer Farbe.",
     "<mam>戴了手表。<mam>没有戴手表，手腕上什么也没有。",
@@ -53,12 +52,7 @@ STILL_WRONG = (
     "<mam> стоит на фоне старой крепости, за которой видны зелёные хол",
     "<mam> est Jean Dujardin, l'acteur français, sur un tapis rouge.",
     "Behind <mam> there is a brick wall covered in ivy, with a green door half hidden in it.",
-    "<mam> is not wearing a hat. The hat <mam> is wearing is a wide-brimmed straw one.",
-    "<mam>手上戴着……",
-    "<mam>由于触发内容安全策略，本次回答已被屏蔽。",
     "<mam> is an elderly man in his early twenties with no gray hair at all.",
-    "<mam>的左手在右手的左边的手上的右手里左边手，手左的里边是上手。",
-    "<mam>没有穿外套，他穿着一件厚厚的棕色外套。",
 )
 
 KNOWN = (*STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22)
@@ -72,8 +66,7 @@ KNOWN = (*STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22)
         "near_phrases",
         *(f"blind_{number}" for number in range(4, 23)),
         "adversary",
-        *map("adversary_{}".format, range(2, 6)),
-        "adversary_7",
+        *map("adversary_{}".format, range(2, 8)),
     ],
 )
 def test_no_answer_is_judged_wrong(name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from persqa_client.answers.answer_language import ADDRESSES, CHINESE_PHRASE, NAMES_WITH_WORDS, RELATIVES
-from persqa_client.answers.foreign_words import HIRAGANA
+from persqa_client.answers.foreign_scripts import HIRAGANA
 from persqa_client.answers.parse import LONGEST_ANSWER, Answer
 from persqa_client.answers.phrases import bound_runs
 from persqa_client.answers.tag_repair import MAX_PASSES, repair_tag

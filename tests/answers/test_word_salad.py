@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from persqa_client.answers.echo import offers_version, takes_back
-from persqa_client.answers.foreign_words import has_foreign_clause, is_chinese_only
+from persqa_client.answers.foreign_scripts import is_chinese_only
+from persqa_client.answers.foreign_words import has_foreign_clause
 from persqa_client.answers.word_salad import find_word_salad
 from tests.answers.helpers import find_code
 from tests.support.cases import each_case

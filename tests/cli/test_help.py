@@ -88,3 +88,21 @@ def test_a_command_that_is_called_wrongly_shows_how_it_is_called() -> None:
     assert result.stderr.splitlines()[0] == "Usage: persqa run [OPTIONS] INPUT..."
     assert result.stderr.splitlines()[-1].startswith("Error: No such option: --langauge")
     assert "--language" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("run photos --preview", "--preview needs a value: --preview N."),
+        ("run photos --box", "--box needs a value: --box drawn|cropped."),
+        ("run photos -o", "-o needs a value: -o FILE.jsonl."),
+        ("report qa.jsonl", "The option -o, --output FILE.html is missing."),
+        ("export qa.jsonl", "The option --to FORMAT is missing; choose from llava, llamafactory, swift, "),
+        ("export qa.jsonl --to", "--to needs a value: --to FORMAT; choose from llava, llamafactory, swift, "),
+        ("run photos --quiet=yes", "Option '--quiet' does not take a value."),
+    ],
+)
+def test_a_value_that_is_missing_is_named_as_in_the_help(words: str, error: str) -> None:
+    result = CliRunner().invoke(app, words.split(), prog_name="persqa")
+    assert result.exit_code == 2
+    assert f"Error: {error}" in result.stderr

@@ -12,9 +12,15 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from persqa_client.cli.results import describe_sample, find_reasons, print_results, read_samples
-from persqa_client.config import Recipe
+from persqa_client.cli.exits import EXIT_INTERRUPTED
+from persqa_client.cli.results import describe_sample, find_reasons, print_results, read_samples, report_result
+from persqa_client.config import Endpoint, Recipe
+from persqa_client.inputs.sources import ImagesSource
+from persqa_client.run.run import Run
+from persqa_client.run.settings import make_run_settings
+from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
+from persqa_client.storage.tally import Tally
 from tests.support.commands import persqa, start
 
 
@@ -73,3 +79,17 @@ def test_the_result_names_reasons_and_rows_and_how_to_look(tmp_path: Path) -> No
     looked.send_signal(signal.SIGINT)
     looked.communicate(20)
     assert looked.returncode == 0
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_a_run_that_is_stopped_before_its_first_row_has_no_results(
+    rows: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
+    settings = make_run_settings(
+        [Endpoint(base_url="http://127.0.0.1:9/v1", model="m")], {}, output=tmp_path / "qa.jsonl"
+    )
+    run = Run(settings, ImagesSource([str(tmp_path / "a.png")], "image"))
+    summary = Summary("interrupted", Tally(rows=rows, tasks=rows), 17.0, findings=("final concurrency: 4",))
+    assert report_result(run, summary) == EXIT_INTERRUPTED
+    assert ("final concurrency" in capsys.readouterr().out) == bool(rows)

@@ -60,7 +60,7 @@ def test_a_run_asks_the_questions_of_the_rows_and_goes_on(rows: Path, simulator:
     ]
     [failed] = read_lines(tmp_path / "out" / "qa.failed.jsonl")
     assert failed["error"]["code"] == "bad_line"
-    assert failed["error"]["message"] == "Record 2: the turns have 2 <image> marks, and the row 1 picture."
+    assert failed["error"]["message"] == "Line 2: the turns have 2 <image> marks, and the row 1 picture."
     assert json.loads(failed["line"]) == ask_about("Who is it?", marks=2)
     rechecked = persqa("recheck", str(output), cwd=tmp_path)
     assert rechecked.stderr.endswith("qa.jsonl is unchanged.\n")

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from aiohttp import web
 
+from persqa_client.client.aiohttp_transport import MAX_BODY
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits
 from persqa_client.endpoints.breaker import plain_request
@@ -56,6 +57,7 @@ def chunk(data: bytes) -> bytes:
         pytest.param(RawReply(make_head("200 OK", JSON) + ANSWER, "close"), id="until the end"),
         pytest.param(RawReply(b"HTTP/1.0 200 OK\r\n\r\n" + ANSWER, "close"), id="HTTP/1.0"),
         pytest.param(make_reply("200 OK", EVENTS, STREAM), id="event stream"),
+        pytest.param(make_reply("200 OK", gzip.compress(EVENTS), STREAM, GZIP), id="event stream with gzip"),
         pytest.param(
             RawReply(make_head("200 OK", STREAM, CHUNKED) + chunk(EVENTS[:40]) + chunk(EVENTS[40:]) + chunk(b"")),
             id="event stream in chunks",
@@ -156,6 +158,15 @@ async def test_a_failed_attempt_is_classified(
         decisions = [await failure(client) for _ in range(2)]
     for decision in decisions:
         assert (decision.action, decision.code, decision.retry_after) == (action, code, retry_after)
+
+
+@pytest.mark.parametrize("status", ["200 OK", "500 Internal Server Error"])
+@pytest.mark.parametrize("kind", [JSON, STREAM])
+async def test_a_body_that_is_decoded_without_end_is_not_read_to_its_end(status: str, kind: str) -> None:
+    body = gzip.compress(b"0" * (2 * MAX_BODY))
+    async with serve_raw_reply(make_reply(status, body, kind, GZIP)) as url, client_of(url) as client:
+        decision = await failure(client)
+    assert (decision.action, decision.code) == (RetryAction.RETRY, "connection_lost")
 
 
 async def test_an_encoding_that_cannot_be_decoded_is_named() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.fetching.policy import AllowedHosts, RefusedAddress, is_public, parse_address
+from persqa_client.addresses import is_public, parse_address
+from persqa_client.fetching.policy import AllowedHosts, RefusedAddress
 
 NOT_PUBLIC = (
     *("127.0.0.1", "10.1.1.1", "172.16.0.1", "192.168.0.1", "169.254.169.254", "100.64.1.1", "0.0.0.0"),

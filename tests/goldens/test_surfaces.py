@@ -55,6 +55,7 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
         "limit": 1,
         "shard": "1/1",
         "limits_share": "1/1",
+        "share_limits": "account",
         "names": "names.txt",
         "language": "zh",
         "paths": "absolute",

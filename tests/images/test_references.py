@@ -112,7 +112,7 @@ def test_a_remote_url_is_rejected(reference: str, tmp_path: Path) -> None:
     error = load_error(reference, tmp_path)
     assert error.code == "image_remote"
     assert reference in error.message
-    assert ("--fetch" in error.message) == reference.lower().startswith("http")
+    assert ("--fetch" in error.message) == reference.lower().startswith(("http", "s3"))
 
 
 def test_the_query_of_a_url_is_not_shown() -> None:

@@ -30,7 +30,7 @@ def read_rows(source: object) -> list[object]:
     """The fields of good rows, the messages of bad ones."""
     rows: list[object] = []
     for line, position in source.lines(START_POSITION):  # type: ignore[attr-defined]
-        row = parse_line(position.number, line, image_key="image", output_key="out")
+        row = parse_line(position.number, line, image_key="image", output_key="out", counted_as="row")
         rows.append(row.message if isinstance(row, BadRow) else orjson.loads(row.line))
     return rows
 
@@ -141,7 +141,7 @@ def test_reading_ahead_is_bounded(tmp_path: Path) -> None:
     rows = read_rows(TableSource(path, ",", "image", max_record=1000))
     assert len(rows) == 1003
     assert rows[0] == (
-        "Record 1: line 2 of the table opens a quotation mark that is not closed; close it, or double a quotation mark "
+        "Row 1: line 2 of the table opens a quotation mark that is not closed; close it, or double a quotation mark "
         'that belongs to the text ("").'
     )
     assert "line 1003 of the table is longer than 0 MiB" in str(rows[1001])
@@ -157,11 +157,11 @@ def test_a_header_with_broken_quoting_is_refused(tmp_path: Path) -> None:
 def test_too_many_cells_are_named_and_kept_as_they_are_written(tmp_path: Path) -> None:
     source = open_source(write_table(tmp_path, 'image;q\r\ncat.jpg;"a;b";c\r\n'), "image")
     [(line, position)] = source.lines(START_POSITION)
-    row = parse_line(1, line, image_key="image", output_key="out")
+    row = parse_line(1, line, image_key="image", output_key="out", counted_as="row")
     assert isinstance(row, BadRow)
     assert (row.code, row.message) == (
         "bad_line",
-        "Record 1: it has 3 cells, and the header has 2; write a cell that contains ';' in quotation marks.",
+        "Row 1: it has 3 cells, and the header has 2; write a cell that contains ';' in quotation marks.",
     )
     failure = Failure(TaskId(1), row.code, row.message, whole_row=True)
     assert orjson.loads(render_failure(row.line, failure))["line"] == 'cat.jpg;"a;b";c'

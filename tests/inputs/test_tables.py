@@ -122,10 +122,10 @@ def test_bytes_that_are_no_text_fail_their_row(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_bytes(rows + b"b.jpg,\xe9t\xe9\nbild\xe9.jpg,z\n")
     source = open_source(tmp_path / "rows.csv", "image")
     [*_, (broken, _), (path, position)] = source.lines(START_POSITION)
-    row = parse_line(31, broken, image_key="image", output_key="out")
+    row = parse_line(31, broken, image_key="image", output_key="out", counted_as="row")
     assert isinstance(row, BadRow)
     assert (row.code, row.line) == ("bad_line", b"b.jpg,\xe9t\xe9")
-    assert row.message == "Record 31: its cell 'q' is not in UTF-8; save the table as CSV UTF-8."
+    assert row.message == "Row 31: its cell 'q' is not in UTF-8; save the table as CSV UTF-8."
     # It counts as in earlier versions.
     assert row.given == rb'{"image": "b.jpg", "q": "\udce9t\udce9"}'
     assert source.digest_at(position) == position.digest

@@ -225,6 +225,21 @@ def test_invisible_characters_are_shown_as_escapes(page: Page, report: Path) -> 
     assert reordered.inner_text() == r"<mam> is ]]>\u2028\u2029\u0000\u001b[31m\u202eabc"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("h\u200bat\u3164 \u061c\u180e\U000e0041", r"h\u200bat\u3164 \u061c\u180e\u{e0041}"),
+        ("a\u200d cup, \u200cb", r"a\u200d cup, \u200cb"),
+        ("👩\u200d👧 می\u200cخواهم क्\u200dष", "👩\u200d👧 می\u200cخواهم क्\u200dष"),
+        ("🏴\U000e0067\U000e0062\U000e007f.", "🏴\U000e0067\U000e0062\U000e007f."),
+    ],
+    ids=["invisible", "joins nothing", "joins letters", "flag"],
+)
+def test_joiners_and_tags_are_shown_where_they_join_nothing(page: Page, report: Path, text: str, shown: str) -> None:
+    open_report(page, report)
+    assert page.evaluate("text => showText(text).textContent", text) == shown
+
+
 def test_hostile_texts_are_shown_as_they_are(page: Page, report: Path) -> None:
     open_report(page, report)
     answers = page.locator(".answer").all_inner_texts()
@@ -290,6 +305,12 @@ def test_nothing_is_wider_than_the_window(browser: Browser, report: Path, width:
     context.close()
 
 
+def test_a_long_name_leaves_room_for_the_answer(page: Page, report: Path) -> None:
+    open_report(page, report)
+    page.locator("figcaption").first.evaluate("caption => (caption.textContent = 'x'.repeat(200))")
+    assert page.locator(".pictures").first.evaluate("box => box.offsetWidth") == 120
+
+
 def find_serious(page: Page) -> list[tuple[str, str]]:
     """What axe finds, without minor things."""
     axe = pytest.importorskip(
@@ -313,6 +334,21 @@ def test_axe_finds_nothing_serious(browser: Browser, report: Path, colours: Any)
         found += find_serious(page)
     context.close()
     assert found == []
+
+
+def test_a_printed_page_has_light_colours_and_no_controls(browser: Browser, report: Path) -> None:
+    context = browser.new_context(color_scheme="dark", locale="en-GB")
+    page = context.new_page()
+    open_report(page, report, "#row=3")
+    page.keyboard.press("Enter")
+    page.emulate_media(media="print")
+    shown = "each => each.filter((one) => one.checkVisibility()).map((one) => one.id || one.className)"
+    assert page.locator("button, input, select, .keys").evaluate_all(shown) == []
+    style = "({ color, backgroundColor }) => [color, backgroundColor]"
+    assert page.evaluate(f"({style})(getComputedStyle(document.body))") == ["rgb(29, 31, 33)", "rgb(255, 255, 255)"]
+    assert page.locator("#count").is_visible()
+    assert page.locator(".raws pre").first.evaluate("text => getComputedStyle(text).maxHeight") == "none"
+    context.close()
 
 
 def make_large_page(path: Path, count: int) -> None:

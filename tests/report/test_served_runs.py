@@ -71,6 +71,21 @@ def test_an_output_that_is_deleted_is_said_and_its_rows_stay(tmp_path: Path) -> 
         assert (runs.describe()["problems"], list_names(runs)) == ([], ["1", "2"])
 
 
+def test_the_rows_before_a_line_that_is_no_row_are_shown(tmp_path: Path) -> None:
+    output = WrittenRun(tmp_path).finish([make_record(1), make_record(2)])
+    whole = output.read_bytes()
+    with serve(output) as runs:
+        output.write_bytes(whole + b"half a l\n")
+        for _ in range(4):
+            runs.advance()
+        described = runs.describe()
+        assert (list_names(runs), described["read"]) == (["1", "2"], 1)
+        assert described["problems"][0].startswith(f"{output} is not the output of a run (line 3: not JSON")
+        output.write_bytes(whole)
+        read_all(runs)
+        assert (list_names(runs), runs.describe()["problems"]) == (["1", "2"], [])
+
+
 def test_an_index_that_could_not_be_written_is_not_gone_on_with(tmp_path: Path) -> None:
     """Its rows may be incomplete after a full disk, also when there is room again."""
     output = WrittenRun(tmp_path).finish([make_record(row) for row in range(1, 2 * STEP_ROWS)])

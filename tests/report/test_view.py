@@ -242,12 +242,17 @@ def test_a_run_that_goes_on_is_followed(browser: Browser, tmp_path: Path) -> Non
 def test_a_server_that_ended_is_named(browser: Browser, tmp_path: Path) -> None:
     WrittenRun(tmp_path).finish([make_record(1)])
     context = browser.new_context(locale="en-GB")
-    with view("qa.jsonl", cwd=tmp_path) as (url, command):
+    with view("qa.jsonl", "--edit", cwd=tmp_path) as (url, command):
         page = context.new_page()
         page.goto(url)
         expect_rows(page, ["1"])
         command.send_signal(signal.SIGINT)
         page.locator("#notes.lost", has_text="The server has ended").wait_for()
+        page.keyboard.press("j")
+        page.keyboard.press("a")
+        page.locator(".trouble", has_text="Not stored: The server has ended").wait_for()
+        page.keyboard.press("e")
+        page.locator(".verdict", has_text="The server has ended").wait_for()
     context.close()
 
 

@@ -99,6 +99,7 @@ def test_unknown_figures_are_left_out() -> None:
     several = replace(snapshot, fraction=0.41, row_name="questions").format()
     assert several.startswith("1,200 questions done (41 %), ")
     assert "12.3 questions/s" in several
+    assert ", 64 in flight (limit 8), " in replace(snapshot, limit=8).format()
 
 
 def test_rates_are_those_of_the_last_minute() -> None:
@@ -187,6 +188,18 @@ async def test_the_time_left_follows_from_the_rows_that_are_finished(picture: Pa
     await run.pool.aclose()
     assert snapshot.seconds_left == counted.seconds_left == pytest.approx(38 * 30)
     assert (snapshot.total, counted.total, snapshot.fraction, counted.fraction) == (None, 40, 0.05, 0.05)
+
+
+async def test_no_time_is_left_while_the_server_is_away(picture: Path) -> None:
+    run = make_run("http://127.0.0.1:9/v1", picture, 40)
+    run.progress.phase, run.progress.done = ANSWERING, 20
+    meter = ProgressMeter(run, 0.0, count_rows=lambda: 40)
+    assert meter.take(60.0).seconds_left == 60
+    run.pool.sessions[0].outage.reason = "connection refused."
+    assert meter.take(61.0).seconds_left is not None  # a wait of a moment
+    snapshot = meter.take(64.0)
+    await run.pool.aclose()
+    assert (snapshot.seconds_left, snapshot.phase[:23]) == (None, "Waiting for the server ")
 
 
 async def test_the_rate_is_that_of_the_time_in_which_rows_are_answered(picture: Path) -> None:

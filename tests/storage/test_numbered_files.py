@@ -95,3 +95,13 @@ def test_a_file_that_was_moved_before_a_crash_is_an_own_file(moved: dict[str, ob
     write_checkpoint(files, replace(Checkpoint(IDENTITY, STAMP), **moved))  # type: ignore[arg-type]
     names = ("qa.1.details.jsonl", "qa.1.jsonl.journal1")
     assert own_in(tmp_path, *names, "qa.2.details.jsonl", "qa.2.jsonl.journal1") == list(names)
+
+
+def test_shards_and_what_merges_them_are_of_one_family(tmp_path: Path) -> None:
+    shards = ("qa.shard-001-of-002.jsonl", "qa.shard-002-of-002.jsonl", "qa.shard-002-of-002.failed.jsonl")
+    assert own_in(tmp_path, *shards) == [], "a data set of the user may have such names, too"
+    run_to_end(tmp_path)
+    for shard in shards[:2]:
+        write_run_file(tmp_path, shard)
+    assert own_in(tmp_path, *shards, "qa.shard-003-of-003.jsonl") == list(shards)
+    assert own_in(tmp_path, "qa.jsonl", *shards, output=shards[0]) == ["qa.jsonl", *shards]

@@ -77,10 +77,16 @@ async function storeDecision(row, card, change) {
   } catch (error) {
     const line = card.querySelector(".trouble") ?? make("p", "message trouble");
     line.setAttribute("role", "alert");
-    line.textContent = error.status === 409 ? say("changed") : say("not_stored", error.message);
+    line.textContent = error.status === 409 ? say("changed") : say("not_stored", nameTrouble(error));
     card.querySelector(".body").append(line);
     return false;
   }
+}
+
+// A request that got no answer has no status.
+function nameTrouble(error) {
+  if (error.status === undefined) return say("lost");
+  return error.status === 409 ? say("changed") : error.message;
 }
 
 function openEditor(row, card, action) {
@@ -160,14 +166,15 @@ function watchEditor(row, answer, verdict, save) {
     try {
       result = text ? await source.check(row, text) : { code: "empty", message: say("empty_answer"), doubts: [] };
     } catch (error) {
-      result = { code: "?", message: error.status === 409 ? say("changed") : error.message, doubts: [] };
+      result = { trouble: nameTrouble(error), doubts: [] };
     }
     if (text !== answer.value.trim()) return check();
-    shown = { text, isGood: !result.code };
-    verdict.className = `verdict ${result.code ? "bad" : "good"}`;
+    shown = { text, isGood: !result.code && !result.trouble };
+    verdict.className = `verdict ${shown.isGood ? "good" : "bad"}`;
     const notes = result.doubts.length > 0 ? ` ${say("check_doubts", result.doubts.join(", "))}` : "";
     const names = result.names ? ` ${say("check_names")}` : "";
-    verdict.textContent = (result.code ? say("check_bad", result.code, result.message) : say("check_good")) + notes + names;
+    const judgement = result.code ? say("check_bad", result.code, result.message) : say("check_good");
+    verdict.textContent = (result.trouble ?? judgement) + notes + names;
     save.textContent = say(result.code ? "save_anyway" : "save");
     save.scrollIntoView({ block: "nearest" });
     return shown;

@@ -84,8 +84,9 @@ function makeBar(bar, most) {
   const item = make("li");
   const line = make(bar.filter ? "button" : "div", bar.of === undefined ? "bar" : "bar wide");
   const label = make("span", "label");
+  label.dir = "auto";
   label.append(showText(bar.label));
-  label.title = bar.label;
+  label.title = label.textContent;
   const track = make("span", bar.of === undefined ? "track" : "track part");
   track.style.setProperty("--width", `${(100 * (bar.of ?? bar.count)) / most}%`);
   const fill = make("span", `fill ${bar.kind ?? ""}`);

@@ -1,10 +1,14 @@
 // Cards of rows. All texts of a row are untrusted: they become text nodes only.
 
-// Control characters, separators of lines, marks that reorder a text, and halves of surrogate pairs.
+// Control characters, separators of lines, marks that reorder a text, fillers, and halves of surrogate pairs. Joiners and
+// tags belong to emoji and to scripts that join letters: they are shown where they join nothing.
+const JOINED_BY_NOTHING = "\\s\\p{P}\\p{N}\\p{Script=Latin}\\p{Script=Han}";
 const INVISIBLE = new RegExp(
-  "[\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]" +
-    "|[\\ud800-\\udbff](?![\\udc00-\\udfff])|(?<![\\ud800-\\udbff])[\\udc00-\\udfff]",
-  "g",
+  "[\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u180e\\u200b\\u200e\\u200f\\u2028-\\u202e" +
+    "\\u2060-\\u206f\\u3164\\ufeff\\uffa0\\ufff9-\\ufffb\\ud800-\\udfff]" +
+    `|(?<=^|[${JOINED_BY_NOTHING}])[\\u200c\\u200d]|[\\u200c\\u200d](?=$|[${JOINED_BY_NOTHING}])` +
+    "|(?<!\\u{1f3f4}[\\u{e0020}-\\u{e007f}]*)[\\u{e0000}-\\u{e007f}]",
+  "gu",
 );
 const SHORT_ESCAPES = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 const MOST_PICTURES = 4;
@@ -50,7 +54,8 @@ function showText(text, { breaks = false, tag = null } = {}) {
 }
 
 function escapeCharacter(character) {
-  return SHORT_ESCAPES[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  const code = character.codePointAt(0).toString(16).padStart(4, "0");
+  return SHORT_ESCAPES[character] ?? (code.length > 4 ? `\\u{${code}}` : `\\u${code}`);
 }
 
 function appendMarked(fragment, text, tag) {
@@ -171,7 +176,8 @@ function makePicture([name, uri, problem]) {
   figure.append(uri ? makeImage(name, uri, figure) : make("div", "missing", say(problem ? "unreadable" : "no_thumbnail")));
   const caption = make("figcaption");
   caption.append(showText(baseName(name)));
-  figure.title = problem ? `${name}\n${problem}` : name;
+  const shown = showText(name).textContent;
+  figure.title = problem ? `${shown}\n${problem}` : shown;
   figure.append(caption);
   return figure;
 }
@@ -186,13 +192,13 @@ function makeImage(name, uri, figure) {
   image.loading = "lazy";
   const button = make("button", "zoom");
   button.type = "button";
-  button.setAttribute("aria-label", say("larger", baseName(name)));
+  button.setAttribute("aria-label", say("larger", showText(baseName(name)).textContent));
   button.append(image);
   button.addEventListener("click", () => showLarge(name, uri));
   image.addEventListener("load", () => button.classList.add("loaded"));
   image.addEventListener("error", async () => {
     button.replaceWith(make("div", "missing", say("unreadable")));
-    figure.title = `${name}\n${await source.reason(uri)}`;
+    figure.title = `${showText(name).textContent}\n${await source.reason(uri)}`;
   });
   return button;
 }
@@ -207,7 +213,7 @@ function showLarge(name, uri) {
   const close = make("button", "quiet", say("close"));
   close.type = "button";
   close.addEventListener("click", () => dialog.close());
-  dialog.setAttribute("aria-label", baseName(name));
+  dialog.setAttribute("aria-label", showText(baseName(name)).textContent);
   dialog.replaceChildren(image, caption, close);
   dialog.showModal();
 }

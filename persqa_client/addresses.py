@@ -1,0 +1,46 @@
+"""Addresses of hosts: which are public, and which belong to this machine or a private network."""
+
+from __future__ import annotations
+
+import ipaddress
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# IPv6 addresses with an IPv4 address in their last 32 bits: of NAT64 (RFC 6052), and the compatible ones of RFC 4291.
+EMBEDDING = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))
+# NAT64 within a network (RFC 8215), where the place of the IPv4 address differs.
+LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+# Public by its number, but answered within Azure's networks: its agents read credentials there.
+PLATFORM_ADDRESSES = frozenset({ipaddress.IPv4Address("168.63.129.16")})
+
+
+def is_public(address: Address) -> bool:
+    """Neither of this machine, nor of a private network, nor reserved. IPv4 addresses within IPv6 ones count, too."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = find_embedded(address)
+        if inner is not None:
+            return is_public(inner)
+        if address.is_site_local or address in LOCAL_NAT64:
+            return False
+    is_special = address.is_multicast or address.is_reserved or address in PLATFORM_ADDRESSES
+    return address.is_global and not is_special
+
+
+def find_embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    if any(address in network for network in EMBEDDING):
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return None
+
+
+def parse_address(host: str) -> Address | None:
+    """None for a name. The zone of an IPv6 address does not count."""
+    try:
+        return ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return None

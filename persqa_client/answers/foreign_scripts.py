@@ -1,0 +1,197 @@
+"""Finds words of another script within a sentence ("brown的leather包"), and words with letters of two scripts
+("derжит").
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from persqa_client.answers.foreign_words import ENGLISH_JOINTS, ENGLISH_MARKS
+from persqa_client.function_words import FUNCTION_WORDS
+from persqa_client.language import HAN, LATIN_WORDS
+from persqa_client.lazy_pattern import compile_lazily
+
+# In Korean, a particle directly behind it shows a noun.
+ING_FORM = compile_lazily(r"(?<![\w'’-])[a-z]{3,}ing(?![\w-])")
+# Frequent English words of descriptions that are neither loans in other scripts nor names of brands. A colour may be a
+# part of a name, and counts between words of the right language.
+DESCRIPTIVE = (
+    "hair eyes face head hands arms legs feet nose mouth ears tail fur shirt jacket trousers pants dress skirt"
+    " hat scarf gloves sweater coat glasses sunglasses necklace earrings bracelet backpack handbag leather wood"
+    " wooden cotton wool brick fabric street corner road bridge mountain mountains river lake beach forest garden"
+    " building buildings wall window door floor ceiling kitchen table chair bench shelf background foreground sky"
+    " clouds grass tree trees flower flowers leaves bottle plate bowl spoon knife umbrella dog dogs bird birds"
+    " horse people woman smile expression relaxed gentle smooth bright striped stripes colorful serious tired"
+    " excited surprised friendly camera vegetables fruit bread sitting standing smiling holding"
+    " wearing looking eating drinking reading cooking playing riding sleeping talking lying watching waiting"
+    " writing leaning jumping carrying laughing"
+)
+DESCRIPTIVE_WORDS = frozenset(DESCRIPTIVE.split())
+# Loans in Chinese and Japanese only.
+SPACED_DESCRIPTIVE_WORDS = DESCRIPTIVE_WORDS.union(("coffee", "happy", "sad"))
+COLORS = "black|white|red|green|yellow|blue|brown|orange|pink|purple|grey|gray"
+# The same in Chinese, within another language: no dish or place is called so.
+CHINESE_DESCRIPTION = (
+    "自行车 自行車 手机 手機 开心 開心 高兴 高興 微笑 帽子 眼镜 眼鏡 墨镜 衣服 外套 毛衣 衬衫 襯衫 裤子 褲子"
+    " 裙子 鞋子 手套 围巾 圍巾 背包 雨伞 雨傘 桌子 椅子 窗户 窗戶 沙发 沙發 相机 相機 杯子 瓶子 头发 頭髮"
+    " 眼睛 耳朵 尾巴 草地 街道 海滩 海灘 女人 男人 女孩 男孩 孩子 小狗 小猫 红色 紅色 蓝色 藍色 绿色 綠色"
+    " 黄色 黃色 黑色 白色 灰色 棕色 粉色 紫色 橙色 木头 木頭 背景 安静 放松"
+    " 咖啡 电脑 電腦 书包 書包 耳机 耳機 苹果 蘋果 水果 汽车 汽車 照片 笔记本 吉他 篮球 籃球 足球 公园 公園"
+    " 厨房 廚房 房间 房間 天空 大海 楼梯 樓梯 毛巾 篮子 籃子 箱子 盒子 鲜花 鮮花 蛋糕 面包 麵包 牛奶"
+)
+# Of these, Japanese has no such word.
+NOT_JAPANESE = (
+    "手机|手機|开心|高兴|裤子|褲子|裙子|鞋子|围巾|圍巾|雨伞|墨镜|衬衫|沙发|杯子|瓶子|头发|男孩|女孩|小狗|小猫"
+)
+CHINESE_NOT_JAPANESE = compile_lazily(NOT_JAPANESE)
+CHINESE_DESCRIPTIVE_WORDS = frozenset(CHINESE_DESCRIPTION.split())
+# Latin words in a row within another script, with the letters on both sides.
+LATIN_PART = compile_lazily(
+    r"(?<![\w'’-])(?=[a-z]{3})[a-z]+(?: [a-z]+)*(?![\w'’-])"
+    r"|(?<=[\u3040-\u9fff])[a-z]{3,}(?: [a-z]+)*(?![A-Za-z\d'’-])"
+    r"|(?<![\w'’-])[a-z]{3,}(?=[\uac00-\ud7a3])"
+)
+COLOR_PART = compile_lazily(
+    rf"(?<=[\u3040-\u9fff]) ?(?:{COLORS}) ?[的のな]"
+    rf"|(?<=[\u0400-\u06ff\uac00-\ud7a3] )(?:{COLORS}) (?=[\u0400-\u06ff\uac00-\ud7a3])(?!컬러|톤|색)"
+)
+# An English word that joins, between Chinese ones.
+HAN_JOINT = compile_lazily(rf"(?<=[{HAN}，。]) ?(?:with|while|wearing|holding|looking|is|are) ?(?=[{HAN}])")
+# An attribute in hiragana, before a Chinese noun.
+KANA_ATTRIBUTE = compile_lazily(rf"(?<![\u3041-\u30ff])[\u3041-\u3096]{{2,}}[いなるた](?=[{HAN}])")
+# A word in small letters of another script behind an article: no name, and not what is written there.
+CYRILLIC_NOUN = compile_lazily(
+    r"(?<![\w'’-])(?:an?|the|his|her|its|el|la|los|las|una?|le|les|une|der|die|das|den|dem|eine?[mnr]?|o|os|as|um|uma)"
+    r" [а-яё]{3,}(?![\w-])(?! ?[(（])"
+)
+# Chinese that says what is depicted. An inscription seldom does, and stands behind a word for writing.
+DEPICTION = compile_lazily(
+    rf"(?:一[个個只隻条條朵片块塊颗顆棵张張][{HAN}]{{1,8}}|[{HAN}]的)(?:图案|圖案|花纹|花紋|图样|圖樣|形状|形狀|样子|图片|图形)"
+)
+WRITING_BEFORE = compile_lazily(
+    r"\b(?:words?|characters?|letters|reads?|reading|says?|saying|text|phrase|named|called)\b[^.!?]*\Z"
+)
+# Chinese words that join others, and never are a name.
+CHINESE_JOINTS = (
+    "[和与與及或但而在从從把被给給对對的了是有很也都又跟向]|旁[边邊]|因[为為]|所以|但是|然[后後]|以及|而且|或者|非常|正在|[并並]且|[虽雖]然|如果|一[边邊]"
+    "|[站坐走穿戴拿跑跳]在"
+)
+# Three Latin words in small letters, one of which is a frequent English one, in a script of another kind.
+LATIN_RUN = compile_lazily(r"(?<![\w'’-])[a-z'’]+(?: [a-z'’]+){2,}(?![\w-])")
+# Particles between words, and endings of verbs. Without them, Japanese is the name of a dish or a restaurant.
+HIRAGANA = compile_lazily(
+    r"[\u30a1-\u30fc\u3400-\u9fff][はがをにで][\u30a1-\u30fc\u3400-\u9fff]"
+    r"|(?:ます|です|ました|でした|ません|ている)(?![\u3041-\u3096])|[はがを](?<=[\u3041-\u3096]{3})(?!\w)"
+)
+HIRAGANA_LANGUAGES = ("ko", "ru", "ar", "en", "es", "fr", "de", "pt")
+# Chinese grammar in letters that Japanese has too.
+CHINESE_GRAMMAR = compile_lazily(r"正在(?!庫)|[拿坐站]着(?![いたてるかさせまこ])|[，,]手里|[坐站穿戴拿]在")
+HAN_RUN = compile_lazily(r"[\u3400-\u9fff]+")
+HAN_BEFORE_PARTICLE = compile_lazily(
+    r"(?<![\u3400-\u9fff])([\u3400-\u9fff]+)(?:을|를|과|와|이|가|에|에서|의|은|는|도|로|으로)(?![\uac00-\ud7a3])"
+)
+# Where a noun has to follow. In languages with Latin letters, names of dress and dishes stand there too ("a red 旗袍").
+HAN_NOUNS = {
+    "ru": compile_lazily(
+        r"[а-яё]{3}(?:ый|ая|яя|ое|ого|ую|юю|ые|ых|ыми|[нвс]н?ой|ском|ным) [\u3400-\u9fff]{1,2}(?![\u3400-\u9fff])"
+    ),
+    "ko": compile_lazily(r"[\uac00-\ud7a3](?:색|한|운|은|는|던|린|진|큰) ([\u3400-\u9fff]+)"),
+}
+
+
+def count_english_marks(text: str, *, loans: bool) -> int:
+    """In a script of another kind. With ``loans``, words of fashion (legging) prove nothing."""
+    words = [word for word in LATIN_WORDS.findall(text) if word.islower() and len(word) > 1]
+    if loans:
+        return sum(word in FUNCTION_WORDS["en"] for word in words)
+    marks = sum(2 if word in ENGLISH_JOINTS else word in ENGLISH_MARKS for word in words)
+    return marks + len(ING_FORM.findall(text))
+
+
+def has_english_run(text: str) -> bool:
+    """Not if only an article begins it, as in names of brands: "the north face"."""
+    runs = (run.split() for run in LATIN_RUN.findall(text))
+    return any(FUNCTION_WORDS["en"].intersection(words[words[0] == "the" :]) for words in runs)
+
+
+def has_descriptive_word(text: str, *, loans: bool) -> bool:
+    """Whether a part in Latin letters has nothing but such words: "brown的leather包". A name has other words too."""
+    if COLOR_PART.search(text) or HAN_JOINT.search(text):
+        return True
+    words = DESCRIPTIVE_WORDS if loans else SPACED_DESCRIPTIVE_WORDS
+    return any(words.issuperset(part.split()) for part in LATIN_PART.findall(text))
+
+
+def has_chinese_noun(text: str, asked: str) -> bool:
+    """Whether Chinese stands for a word of a sentence: one that names nothing, or one where a noun has to follow."""
+    if asked == "ko":
+        # Its own names and terms are in traditional letters, if they are not in Hangul.
+        runs = HAN_BEFORE_PARTICLE.findall(text) + HAN_NOUNS["ko"].findall(text)
+        return any(run in CHINESE_DESCRIPTIVE_WORDS or not can_encode(run, "euc_kr") for run in runs)
+    if not CHINESE_DESCRIPTIVE_WORDS.isdisjoint(HAN_RUN.findall(text)):
+        return True
+    return asked in HAN_NOUNS and HAN_NOUNS[asked].search(text) is not None
+
+
+def has_depiction(text: str) -> bool:
+    """``text`` has no quotations: "printed with 一只小熊的图案 on the front"."""
+    found = DEPICTION.search(text)
+    return found is not None and WRITING_BEFORE.search(text, 0, found.start()) is None
+
+
+def has_hiragana(text: str, asked: str) -> bool:
+    return asked in HIRAGANA_LANGUAGES and HIRAGANA.search(text) is not None
+
+
+def has_chinese_words(text: str) -> bool:
+    """In Japanese: letters that only Chinese has since the reforms, or Chinese grammar."""
+    if CHINESE_GRAMMAR.search(text) or CHINESE_NOT_JAPANESE.search(text):
+        return True
+    return any(is_chinese_only(letter) for run in HAN_RUN.findall(text) for letter in run)
+
+
+@lru_cache(maxsize=4096)
+def is_chinese_only(letter: str) -> bool:
+    """Whether the Chinese standard has the letter and the Japanese ones don't."""
+    return can_encode(letter, "gb2312") and not can_encode(letter, "euc_jisx0213")
+
+
+def can_encode(letter: str, encoding: str) -> bool:
+    try:
+        letter.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# Letters of another script within a word. A brand may have the ending of a case (iPhoneом, instagramа), and in Korean a
+# particle may follow a word with Latin letters.
+CYRILLIC_MIX = compile_lazily(
+    r"(?<![\w'’-])(?=\w*(?:[a-z][\u0400-\u04ff]|[\u0400-\u04ff][a-z]))(?![a-z]{4,}(?:[аеиоуыюя]|о[вмй]|[аи]м|а[мх]|ами)(?!\w))"
+    r"[^\W\dA-Z_]{4,}(?![\w-])"
+)
+KOREAN_MIX = compile_lazily(r"[\uac00-\ud7a3](?<![티브반긴])[a-z]{2,}[\uac00-\ud7a3]")
+ARABIC_MIX = compile_lazily(
+    r"[\u0621-\u063a\u0641-\u064a]{2}(?<!\wال)(?<!\bال)[a-z]{2,}"
+    r"|(?<!\w)[a-z]{2,}[\u0621-\u063a\u0641-\u064a]{2}"
+)
+CYRILLIC = compile_lazily(r"[\u0400-\u04ff]")
+LATIN_SMALL = compile_lazily("[a-z]")
+
+
+# The letters of the other script, and the mix.
+MIXES = {
+    **dict.fromkeys(("en", "es", "fr", "de", "pt"), (CYRILLIC, CYRILLIC_MIX)),
+    "ru": (LATIN_SMALL, CYRILLIC_MIX),
+    "ko": (LATIN_SMALL, KOREAN_MIX),
+    "ar": (LATIN_SMALL, ARABIC_MIX),
+}
+
+
+def find_mixed_word(text: str, language: str) -> str:
+    """``text`` is what follows the tag."""
+    if text.isascii() or language not in MIXES:
+        return ""
+    others, mix = MIXES[language]
+    found = mix.search(text) if others.search(text) else None
+    return found[0] if found else ""

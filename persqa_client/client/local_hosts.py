@@ -1,0 +1,68 @@
+"""Endpoints of this machine and of private networks alone (``--local-only``).
+
+The address that is checked is the one that is connected to. Redirects are never followed.
+"""
+
+from __future__ import annotations
+
+import socket
+from urllib.parse import urlsplit
+
+import httpx2
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+from persqa_client.addresses import is_public, parse_address
+from persqa_client.config import Endpoint
+from persqa_client.errors import SettingsError
+
+
+class LocalResolver(AbstractResolver):
+    """Resolves names to their addresses that are not public."""
+
+    def __init__(self, resolver: AbstractResolver | None = None) -> None:
+        """``resolver``: by default, that of the system."""
+        self._resolver = resolver or ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Raises SettingsError if all addresses are public, and OSError like the resolver."""
+        found = await self._resolver.resolve(host, port, family)
+        local = [each for each in found if is_local(each["host"])]
+        if found and not local:
+            raise outside_error(host, found[0]["host"])
+        return local
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+def is_local(address: str) -> bool:
+    parsed = parse_address(address)
+    return parsed is not None and not is_public(parsed)
+
+
+def check_local_url(url: str) -> None:
+    """Raises SettingsError for a host that is a public address. Names are checked when they are connected to."""
+    host = urlsplit(url).hostname or ""
+    if parse_address(host) is not None and not is_local(host):
+        raise outside_error(host, host)
+
+
+def outside_error(host: str, address: str) -> SettingsError:
+    place = host if host == address else f"{host} ({address})"
+    return SettingsError(f"--local-only: the endpoint {place} is not in a private network. Nothing was sent to it.")
+
+
+def find_resolver(endpoint: Endpoint, proxy: httpx2.Proxy | None) -> LocalResolver | None:
+    """None for an endpoint that may be anywhere. Raises SettingsError, also for a proxy, which chooses the address."""
+    if not endpoint.local_only:
+        return None
+    check_local_url(endpoint.base_url)
+    if proxy is not None:
+        raise SettingsError(
+            f"--local-only: the environment names a proxy for {endpoint.base_url}, which could lead anywhere; add the "
+            "host to NO_PROXY."
+        )
+    return LocalResolver()

@@ -1,0 +1,169 @@
+"""Pictures in object stores: which of them may be read, and one attempt to read one."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from persqa_client.errors import RowError, SettingsError, StorageError
+from persqa_client.fetching.downloads import FailedAttempt, too_large_error
+from persqa_client.fetching.policy import FetchLimits
+from persqa_client.images.fetched_files import name_digest
+from persqa_client.images.members import Member, load_member, parse_member
+from persqa_client.stores.access import describe_store_reason, read_object, read_status
+from persqa_client.stores.paths import ObjectPath, name_store
+
+# Beside the pictures of a file of many rows: the version of the file that they are from.
+VERSION = "version"
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedStores:
+    """Reading uses the credentials of this machine, and rows may come from anybody. So only the buckets are read that
+    the user has named, unless ``any_store``.
+    """
+
+    # As ``name_store`` names them.
+    named: frozenset[str] = frozenset()
+    any_store: bool = False
+    # Folders that no picture may lie outside of; None if pictures are not confined.
+    places: tuple[str, ...] | None = None
+
+    def includes(self, url: str) -> bool:
+        return self.any_store or name_store(url) in self.named
+
+    def check(self, url: str) -> None:
+        """Raises RowError."""
+        if self.places is not None and not any(is_below(url, place) for place in self.places):
+            raise RowError("image_outside", "lies outside of the folders to which images are confined; move it there.")
+        if not self.includes(url):
+            store = name_store(url)
+            raise RowError(
+                "fetch_refused",
+                f"lies in {store}, which the command does not name: name it as --image-root {store}, or give --fetch.",
+            )
+
+
+def is_below(url: str, place: str) -> bool:
+    """``..`` and ``.`` are names like others in an object store, but other programs may resolve them."""
+    return url.startswith(f"{place.rstrip('/')}/") and not {"..", "."} & set(url.split("/"))
+
+
+def list_stored_roots(roots: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(str(root) for root in roots if isinstance(root, ObjectPath))
+
+
+def drop_old_members(folder: Path, url: str) -> str:
+    """Removes the pictures that were downloaded into the folder from another version of the file, and returns its
+    version. They stay if the store can't be asked. Blocks. Raises StorageError.
+    """
+    try:
+        version = read_status(url).version
+    except Exception:  # each store has its own exceptions; a picture that is not there will meet it again
+        return ""
+    marker = folder / VERSION
+    try:
+        if folder.exists() and (not marker.exists() or marker.read_text(encoding="utf-8") != version):
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        marker.write_text(version, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"The downloaded pictures in {folder} can't be replaced: {error.strerror}.") from error
+    return version
+
+
+class StoredPictureReader:
+    """Reads whole pictures in threads of its own."""
+
+    def __init__(self, limits: FetchLimits, folder: Path) -> None:
+        """``folder``: that of all downloaded pictures."""
+        self._limits = limits
+        self._folder = folder
+        # Of files of many rows, each of which is asked for once.
+        self._versions: dict[str, asyncio.Future[str]] = {}
+        self._threads = ThreadPoolExecutor(limits.per_host, thread_name_prefix="store")
+        self._free = asyncio.Semaphore(limits.per_host)
+
+    async def find_version(self, reference: str) -> str:
+        """Of the file that the picture is in, if it is in one of many rows. Its pictures of other versions are removed.
+
+        Raises StorageError if they can't be.
+        """
+        member = parse_member(reference)
+        if member is None:
+            return ""
+        found = self._versions.get(member.file)
+        if found is None:
+            folder = self._folder / name_digest(member.file)
+            loop = asyncio.get_running_loop()
+            found = self._versions[member.file] = loop.run_in_executor(
+                self._threads, drop_old_members, folder, member.file
+            )
+        return await asyncio.shield(found)
+
+    async def download(self, reference: str, write: Callable[[bytes], object]) -> None:
+        """Raises RowError without a subject, and FailedAttempt."""
+        limits, version = self._limits, await self.find_version(reference)
+        async with self._free:
+            reading = asyncio.get_running_loop().run_in_executor(
+                self._threads, read_stored_picture, reference, version, limits.max_bytes
+            )
+            try:
+                async with asyncio.timeout(limits.timeout):
+                    data = await reading
+            except TimeoutError as error:
+                raise RowError(
+                    "fetch_timeout", f"took longer than {limits.timeout:g} s; raise --fetch-timeout."
+                ) from error
+        write(data)
+
+    def close(self) -> None:
+        """Does not wait for what is being read."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def read_stored_picture(url: str, version: str, max_bytes: int) -> bytes:
+    """A file, or a picture in a Parquet file or an archive of this version. Blocks.
+
+    Raises RowError and FailedAttempt.
+    """
+    member = parse_member(url)
+    try:
+        data = read_object(url, max_bytes) if member is None else read_stored_member(member, version, max_bytes)
+    except RowError:
+        raise
+    except SettingsError as error:
+        raise RowError("fetch_failed", f"can't be downloaded: {error}.") from error
+    except Exception as error:  # each store has its own exceptions
+        raise_store_error(error)
+    if isinstance(data, int):
+        raise too_large_error(data, max_bytes)
+    return data
+
+
+def read_stored_member(member: Member, version: str, max_bytes: int) -> bytes | int:
+    """The picture, or its size if that is larger than the limit. Raises RowError, and what the store raises."""
+    picture = load_member(member.file, version, member)
+    if picture.data is None and picture.path:
+        # Its file only names another one, of the same bucket.
+        folder = ObjectPath(member.file).parent
+        assert isinstance(folder, ObjectPath)
+        return read_object(folder.join_reference(picture.path), max_bytes)
+    data = picture.data or b""
+    return data if len(data) <= max_bytes else len(data)
+
+
+def raise_store_error(error: Exception) -> NoReturn:
+    """Raises RowError for what stays, and FailedAttempt for what may pass."""
+    if isinstance(error, FileNotFoundError):
+        raise RowError("fetch_missing", "does not exist; correct the URL.") from error
+    if isinstance(error, PermissionError):
+        reason = describe_store_reason(error)
+        raise RowError("fetch_denied", f"is denied to the credentials of this machine ({reason}).") from error
+    failed = RowError("fetch_failed", f"can't be downloaded: {describe_store_reason(error)}.")
+    raise FailedAttempt(failed) from error

@@ -1,0 +1,1 @@
+"""How are files in object stores read and written?"""

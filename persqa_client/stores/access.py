@@ -1,0 +1,113 @@
+"""Access to object stores through fsspec, with the credentials that each store's library finds on this machine."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from persqa_client.errors import SettingsError
+from persqa_client.extras import import_extra
+
+# Of an open file: bytes that are asked for at once, and kept.
+BLOCK_BYTES = 4 << 20
+# What changes with the content of a file, by the names of several stores.
+VERSION_MEMBERS = ("ETag", "etag", "generation", "blob_id", "content_settings", "LastModified", "created")
+# s3fs would have ten parts of 50 MB in memory.
+UPLOAD_OPTIONS = {scheme: {"chunksize": 16 << 20, "max_concurrency": 2} for scheme in ("s3", "s3a")}
+SHOWN_REASON = 200
+
+
+class ObjectStatus(NamedTuple):
+    size: int
+    version: str
+    is_folder: bool
+
+
+def open_store(url: str) -> Any:
+    """The file system of fsspec for the scheme alone, so that a chain of schemes in the URL means nothing.
+
+    Raises SettingsError if a package is missing.
+    """
+    scheme = url.partition("://")[0].lower()
+    fsspec = import_extra("fsspec", "remote", f"{scheme}://")
+    try:
+        # Listings are not kept: they may be large, and another program may change what is listed.
+        return fsspec.filesystem(scheme, use_listings_cache=False)
+    except (ImportError, ValueError) as error:
+        reason = str(error).rstrip(".")
+        raise SettingsError(f"{scheme}:// can't be used: {reason}. See the extra: pip install '.[remote]'") from error
+
+
+def open_object(url: str) -> BinaryIO:
+    """For reading in any order. Raises what the store raises."""
+    return io.BufferedReader(open_unbuffered(url), BLOCK_BYTES)
+
+
+def open_unbuffered(url: str) -> io.RawIOBase:
+    """Each read asks the store. Raises what the store raises."""
+    store = open_store(url)
+    if "memory" in (store.protocol, *store.protocol):
+        # All that open a file there share one position.
+        return cast(io.RawIOBase, io.BytesIO(store.cat_file(url)))
+    # Caches of fsspec refer to themselves, so that their blocks stay in memory until the collector finds them.
+    return cast(io.RawIOBase, store.open(url, "rb", block_size=BLOCK_BYTES, cache_type="none"))
+
+
+def read_status(url: str) -> ObjectStatus:
+    """Raises what the store raises."""
+    info = open_store(url).info(url)
+    version = next((str(info[name]) for name in VERSION_MEMBERS if info.get(name)), "")
+    return ObjectStatus(int(info.get("size") or 0), version, info.get("type") == "directory")
+
+
+def read_object(url: str, max_bytes: int) -> bytes | int:
+    """The content, or its size if that is larger than the limit. Raises what the store raises."""
+    store = open_store(url)
+    size = int(store.info(url).get("size") or 0)
+    if size > max_bytes:
+        return size
+    # With an end, s3fs does not ask for the size again.
+    return bytes(store.cat_file(url, start=0, end=size)) if size else b""
+
+
+def list_objects(pattern: str) -> Iterator[tuple[str, int]]:
+    """The files that match, or all below a folder: names without the scheme, and sizes.
+
+    Raises what the store raises.
+    """
+    store = open_store(pattern)
+    found = store.glob(pattern, detail=True) if has_wildcard(pattern) else store.find(pattern, detail=True)
+    for name, info in found.items():
+        if info.get("type") == "file":
+            yield str(name).lstrip("/"), int(info.get("size") or 0)
+
+
+def has_wildcard(url: str) -> bool:
+    return any(character in url for character in "*?[")
+
+
+def upload_file(path: Path, url: str) -> None:
+    """Raises what the store raises. The file is there as a whole, or not at all."""
+    store = open_store(url)
+    store.put_file(str(path), url, **UPLOAD_OPTIONS.get(url.partition("://")[0], {}))
+
+
+def remove_object(url: str) -> None:
+    """Raises what the store raises."""
+    open_store(url).rm_file(url)
+
+
+def explain_store_error(error: BaseException) -> str:
+    """One line, without a full stop."""
+    if isinstance(error, FileNotFoundError):
+        return "it does not exist"
+    if isinstance(error, PermissionError):
+        return f"the store denies it to the credentials of this machine ({describe_store_reason(error)})"
+    return describe_store_reason(error)
+
+
+def describe_store_reason(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:SHOWN_REASON].rstrip(".")

@@ -1,0 +1,156 @@
+"""What goes wrong in a store: each picture has its reason, and an input is one sentence."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import typer
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import register_implementation
+
+from persqa_client.api.finished_outputs import report_results
+from persqa_client.cli.usage import path as parse_path
+from persqa_client.errors import RowError, SettingsError
+from persqa_client.fetching.fetcher import PictureFetcher
+from persqa_client.fetching.policy import AllowedHosts, FetchLimits
+from persqa_client.fetching.stored_pictures import AllowedStores
+from persqa_client.images.fetched_files import FETCHED_FOLDER
+from persqa_client.images.references import read_reference
+from persqa_client.inputs.opening import open_inputs
+from persqa_client.types import START_POSITION
+from tests.stores.conftest import draw_png
+
+LINES = b'{"image": "a.png"}\n' * 100_000
+
+
+class TroubledStore(MemoryFileSystem):  # type: ignore[misc]
+    """In memory, in place of the package for ``gs://``. The names of its files say what goes wrong."""
+
+    protocol = "gs"
+    store: dict[str, Any] = {}  # noqa: RUF012
+    pseudo_dirs = [""]  # noqa: RUF012
+    requests: ClassVar[Counter[str]] = Counter()
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(MemoryFileSystem._strip_protocol(path.replace("gs://", "memory://")))
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **more: Any) -> bytes:
+        name = path.rpartition("/")[2]
+        self.requests[name] += 1
+        if name == "denied.png":
+            raise PermissionError("Forbidden")
+        if name == "slow.png":
+            time.sleep(0.5)
+        if name == "lost.png" or (name == "again.png" and self.requests[name] == 1):
+            raise ConnectionError("the connection was closed")
+        return bytes(super().cat_file(path, start=start, end=end, **more))
+
+    def _open(self, path: str, *args: Any, **more: Any) -> Any:
+        file = super()._open(path, *args, **more)
+        return CutFile(file.getvalue()) if path.endswith("cut.jsonl") else file
+
+
+class CutFile:
+    """Fails behind the first megabyte."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def read(self, size: int = -1) -> bytes:
+        if self._at >= 1 << 20:
+            raise ConnectionError("the connection was closed")
+        piece = self._data[self._at : self._at + size]
+        self._at += len(piece)
+        return piece
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset
+        return offset
+
+    def tell(self) -> int:
+        return self._at
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def troubled() -> Iterator[TroubledStore]:
+    register_implementation("gs", TroubledStore, clobber=True)
+    TroubledStore.clear_instance_cache()
+    store = TroubledStore()
+    store.requests.clear()
+    yield store
+    TroubledStore.store.clear()
+    register_implementation("gs", "gcsfs.GCSFileSystem", clobber=True)
+
+
+async def fetch(name: str, folder: Path) -> None:
+    limits = FetchLimits(max_bytes=100_000, timeout=0.2, first_wait=0.001)
+    with ThreadPoolExecutor(1) as threads:
+        fetcher = PictureFetcher(
+            folder / FETCHED_FOLDER,
+            (folder,),
+            threads,
+            allowed=AllowedHosts(),
+            limits=limits,
+            stores=AllowedStores(frozenset({"gs://bucket"})),
+        )
+        try:
+            await fetcher.fetch(f"gs://bucket/{name}")
+        finally:
+            await fetcher.aclose()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "requests"),
+    [
+        ("missing.png", None, "fetch_missing", 0),
+        ("denied.png", b"", "fetch_denied", 1),
+        ("slow.png", b"", "fetch_timeout", 1),
+        ("lost.png", b"", "fetch_failed", 3),
+        ("large.png", bytes(100_001), "image_too_large", 0),
+        ("page.png", b"<!doctype html>", "image_not_a_picture", 1),
+    ],
+)
+async def test_each_failure_has_its_code(
+    name: str, content: bytes | None, code: str, requests: int, troubled: TroubledStore, tmp_path: Path
+) -> None:
+    if content is not None:
+        troubled.pipe_file(f"gs://bucket/{name}", content or draw_png())
+    with pytest.raises(RowError) as caught:
+        await fetch(name, tmp_path)
+    assert caught.value.code == code, caught.value.message
+    assert caught.value.message.startswith(f"gs://bucket/{name} ")
+    assert troubled.requests[name] == requests
+
+
+async def test_an_attempt_is_repeated(troubled: TroubledStore, tmp_path: Path) -> None:
+    troubled.pipe_file("gs://bucket/again.png", draw_png())
+    await fetch("again.png", tmp_path)
+    assert read_reference("gs://bucket/again.png", [tmp_path]) == draw_png()
+
+
+def test_an_input_that_is_cut_off_is_one_sentence(troubled: TroubledStore) -> None:
+    troubled.pipe_file("gs://bucket/cut.jsonl", LINES)
+    lines = open_inputs(["gs://bucket/cut.jsonl"], "image").lines(START_POSITION)
+    read = [line for line, _ in islice(lines, 50_000)]
+    with pytest.raises(SettingsError, match=r"^gs://bucket/cut\.jsonl can't be read: the connection was closed\.$"):
+        list(lines)
+    # What was read before is used.
+    assert len(read) == 50_000
+
+
+def test_other_flags_and_arguments_take_no_urls(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"page s3://bucket/report\.html names a file in an object store"):
+        report_results(tmp_path / "qa.jsonl", "s3://bucket/report.html")
+    with pytest.raises(typer.BadParameter, match="names a file in an object store"):
+        parse_path("s3://bucket/report.html")
