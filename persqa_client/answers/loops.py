@@ -45,6 +45,7 @@ LOOP_WORDS, LOOP_REPEATS, LOOP_SHARE, SHORTEST_LOOP, MAX_SINGLE_WORDS = 4, 2, 0.
 MIN_CLAUSES, CLAUSE_COPIES, SHORTEST_CLAUSE = 9, 2, 4
 # So many equal sentences in a row.
 SENTENCE_COPIES, MIN_SENTENCE_WORDS, SHORTEST_SENTENCE = 3, 4, 6
+MIN_REPEATED_WORDS = (SENTENCE_COPIES - 1) * MIN_SENTENCE_WORDS
 SENTENCE_END = compile_lazily(r"[.!?。！？\n]+\s*")
 CLAUSE_END = compile_lazily(r"[,，、;；。.!！?？\n]+")
 # A clause of few words that come back in any order. A cry or a way of walking repeats a word directly.
@@ -120,15 +121,16 @@ def is_uttered(before: Sequence[str]) -> bool:
 
 def repeats_phrase(text: str) -> bool:
     words = split_at_blanks(text)
-    if len(words) - len(set(words)) >= MAX_PHRASE_COPIES and (repeats_words(words) or has_few_words(text)):
+    copies = len(words) - len(set(words))
+    if copies >= MAX_PHRASE_COPIES and (repeats_words(words) or has_few_words(text)):
         return True
     # Counting characters first is cheap and excludes most texts.
     characters = len(set(text))
     if 3 * characters < 2 * len(text) and has_few_characters(text):
         return True
-    return 2 * characters < len(text) and (
-        repeats_clause(text) or repeats_sentence(text) or repeats_characters(text, words)
-    )
+    if (copies >= MIN_REPEATED_WORDS or text.count("。") >= SENTENCE_COPIES - 1) and repeats_sentence(text):
+        return True
+    return 2 * characters < len(text) and (repeats_clause(text) or repeats_characters(text, words))
 
 
 def has_few_characters(text: str) -> bool:

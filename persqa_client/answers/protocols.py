@@ -4,6 +4,9 @@ in place of letters that were lost.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from persqa_client.answers.remarks import is_on_display
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code, remove_quotations
@@ -27,22 +30,27 @@ LOST_LETTERS = compile_lazily(
     r"(?<![A-Za-z?!？！])\?{4,}(?=\s?[^\W\d_])(?! (?:on|across|in|printed|written|painted|signs?|marks?)\b)"
     r"|\?{2,} \?{2,}|[\u25af\ufffc]{2,}|&nbsp;"
 )
-EVENT_HINTS = ("data:", "event:", ": ping", "alive", "PROCESSING", "[DONE]", "cmpl-")
-PATTERNS = (
-    (EVENT_HINTS, EVENT),
-    (("unk>", "UNK>", "pad>", "PAD>", "[UNK", "[PAD", "[CLS", "[SEP"), TOKEN),
-    (("??", "\u25af", "\ufffc", "&nbsp;"), LOST_LETTERS),
-)
 
 
-def find_protocol_residue(text: str, language: str) -> str:
-    """The first trace, or empty. ``text`` has no tag. What is quoted or written on something is the picture's."""
-    for hints, pattern in PATTERNS:
-        if any(hint in text for hint in hints) and pattern.search(text):
-            found = pattern.search(remove_quotations(text))
-            if found and not is_text_of_picture(found[0], text, language):
+def find_protocol_residue(text: str, tag: str, language: str) -> str:
+    """The first trace, or empty. What is quoted or written on something is the picture's."""
+    for pattern in choose_patterns(text):
+        own = text.replace(tag, " ")
+        if pattern.search(own):
+            found = pattern.search(remove_quotations(own))
+            if found and not is_text_of_picture(found[0], own, language):
                 return found[0].strip()
     return ""
+
+
+def choose_patterns(text: str) -> Iterator[re.Pattern[str]]:
+    """Those of which the text has a mark. Cheap, for ordinary answers."""
+    if "data:" in text or "event:" in text or ": " in text or "cmpl-" in text or "[DONE]" in text:
+        yield EVENT
+    if text.count("<") > 1 or "[" in text:
+        yield TOKEN
+    if "??" in text or "&nbsp;" in text or "\u25af" in text or "\ufffc" in text:
+        yield LOST_LETTERS
 
 
 def is_text_of_picture(found: str, text: str, language: str) -> bool:

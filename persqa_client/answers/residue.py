@@ -164,7 +164,7 @@ def find_residue(text: str, task: Task, language: str) -> str:
     if not is_plain(text, task.tag) and (
         found := find_marks(text, language)
         or find_fence(text, task.question, language)
-        or find_protocol_residue(text.replace(task.tag, " "), language)
+        or find_protocol_residue(text, task.tag, language)
     ):
         return found
     if found := find_last_line(text, language):
