@@ -297,6 +297,7 @@ def open_rows(rows: object, inputs: Sequence[str | Path], settings: RunSettings)
             lists_images=has_listing(settings),
             row_layout=recipe.row_layout,
             fetches=settings.fetch,
+            local_only=settings.local_only,
         )
     else:
         is_one = isinstance(rows, Mapping) or is_lone_picture(rows)

@@ -19,6 +19,7 @@ REFUSED = {
     "shard": "it makes all shards itself; leave out --shard",
     "fresh": "it can't start over; choose another -o",
     "serve": "it starts no server; start one on each machine with a GPU, and name them with --base-url",
+    "share_limits": "its workers divide the limits among themselves; leave out --share-limits",
     "metrics_port": "its workers are in other processes; leave out --metrics-port",
 }
 

@@ -98,6 +98,7 @@ def open_estimate(flags: dict[str, Any]) -> tuple[RunPlan, Source]:
         settings.recipe.image_key,
         standard_input=sys.stdin.buffer,
         row_layout=settings.recipe.row_layout,
+        local_only=settings.local_only,
     )
     refuse_empty_source(source)
     show_logged_warnings()

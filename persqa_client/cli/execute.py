@@ -144,6 +144,7 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode
             lists_images=has_listing(settings) and mode.preview is None,
             row_layout=settings.recipe.row_layout,
             fetches=settings.fetch,
+            local_only=settings.local_only,
         )
         if settings.output is None or not settings.output.exists():
             refuse_empty_source(source)

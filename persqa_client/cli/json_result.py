@@ -61,6 +61,7 @@ def describe_run_result(run: Run | None, error: object, exit_code: int) -> dict[
         "exit_code": exit_code,
         "reason": None if has_ended else describe_reason_of_end(error, exit_code),
         "resume": run.describe_resuming() if run is not None and state in RESUMABLE and not is_budget(error) else None,
+        "shard": str(run.settings.shard) if run is not None and run.settings.shard else None,
         **describe_counts(summary.tally if summary is not None else Tally()),
         "cost": describe_cost(run, summary),
         **describe_speed(summary),

@@ -22,12 +22,14 @@ class LocalResolver(AbstractResolver):
 
     def __init__(self, resolver: AbstractResolver | None = None) -> None:
         """``resolver``: by default, that of the system."""
-        self._resolver = resolver or ThreadedResolver()
+        # Made with the first name: it needs a running event loop.
+        self._resolver = resolver
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Raises SettingsError if all addresses are public, and OSError like the resolver."""
+        self._resolver = self._resolver or ThreadedResolver()
         found = await self._resolver.resolve(host, port, family)
         local = [each for each in found if is_local(each["host"])]
         if found and not local:
@@ -35,7 +37,8 @@ class LocalResolver(AbstractResolver):
         return local
 
     async def close(self) -> None:
-        await self._resolver.close()
+        if self._resolver is not None:
+            await self._resolver.close()
 
 
 def is_local(address: str) -> bool:

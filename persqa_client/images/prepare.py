@@ -150,7 +150,11 @@ def _parse_image(reference: str, data: bytes) -> SourceImage:
         data, is_whole = restore_end(data, format) or b"", False
         if not data:
             raise truncated_error(format) from error
-        stripped = strip_metadata(data, format)
+        try:
+            stripped = strip_metadata(data, format)
+        except TruncatedImage:
+            # It is broken in the middle, and not only without its end.
+            raise truncated_error(format) from error
     if stripped is None:
         return SourceImage(reference, format, data)
     check_dimensions(stripped.width, stripped.height, format)

@@ -60,16 +60,19 @@ def open_inputs(
     lists_images: bool = False,
     row_layout: RowLayoutChoice = "auto",
     fetches: bool = False,
+    local_only: bool = False,
 ) -> Source:
     """One source for all inputs. ``standard_input`` is what the name ``-`` reads. ``leave_out``: which matches of a
     pattern are no inputs, and which files of a folder are not reported as skipped, such as the files of the run.
     ``lists_images``: whether the run has a listing, so that other matches of its pattern are skipped. ``row_layout``:
     whether rows in the layout of another program are made into rows of a run. ``fetches``: whether rows may name their
-    pictures by URL.
+    pictures by URL. ``local_only``: whether inputs in object stores are refused.
 
     Raises SettingsError if one of them is of another kind, does not exist, or is given twice.
     """
     names = [name_local(os.fspath(each)) for each in inputs]
+    if local_only and (stored := next(filter(is_object_url, names), None)) is not None:
+        raise SettingsError(f"--local-only: {stored} is in an object store; copy it to a disk of this machine.")
     if not names:
         raise SettingsError(f"No input is given; {SUPPORTED_INPUTS}.")
     if standard_input is not None and STANDARD_INPUT in names:

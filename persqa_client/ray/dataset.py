@@ -16,6 +16,7 @@ from PIL import Image
 from persqa_client.config import Endpoint, Limits, Recipe, Sampling
 from persqa_client.endpoints.pool import Pool
 from persqa_client.errors import RunStopped, SettingsError
+from persqa_client.extras import import_extra
 from persqa_client.inputs.sources import BrokenLine, write_row
 from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.probing.only_model import add_model, lacks_model
@@ -83,13 +84,14 @@ def answer(
         settings = settings.with_endpoints(call_blocking(add_model(settings.endpoints, settings.limits.timeout)))
     RunPlan(settings)  # reports what is wrong
     coordinator = Cluster(None).start_actor(Coordinator, settings.limits, len(settings.endpoints))
-    pool = (workers, workers) if isinstance(workers, int) else workers
+    least, most = (workers, workers) if isinstance(workers, int) else workers
+    pool = import_extra("ray.data", "ray", "persqa_client.ray").ActorPoolStrategy(min_size=least, max_size=most)
     return dataset.map_batches(
         AnswerBatches,
         fn_constructor_args=(settings, coordinator),
         batch_size=batch_size,
         batch_format="numpy",
-        concurrency=pool,
+        compute=pool,
         num_cpus=WORKER_CPUS,
     )
 

@@ -7,7 +7,7 @@ import os
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,13 @@ from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.traffic_counts import TrafficCounts
 from persqa_client.engines.budget import check_budget
 from persqa_client.engines.row_waits import RowWait
-from persqa_client.errors import RunStopped
+from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.inputs.shards import Shard
 from persqa_client.inputs.sources import Source
+from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.ray.cluster import Cluster
 from persqa_client.ray.coordinator import JobState
-from persqa_client.ray.reports import ShardReport
+from persqa_client.ray.reports import ShardReport, add_endpoints, add_reports, join_texts, name_final_limits
 from persqa_client.ray.shard_files import (
     choose_shards,
     find_begun_shards,
@@ -31,18 +32,18 @@ from persqa_client.ray.shard_files import (
     shard_output,
 )
 from persqa_client.ray.shard_tasks import ShardTasks, Work
-from persqa_client.ray.totals import add_endpoints, add_reports, join_texts, name_final_limits
 from persqa_client.ray.worker import ShardTask, open_shard_input
 from persqa_client.run.compose import ignore_warning
 from persqa_client.run.merge import MergeReport, merge_runs
 from persqa_client.run.pacing import announce_pace
 from persqa_client.run.run import Run
-from persqa_client.run.run_input import refuse_output_as_input
+from persqa_client.run.run_input import listing_identity, refuse_output_as_input
 from persqa_client.run.settings import RunSettings
 from persqa_client.run.summary import RunState, Summary
-from persqa_client.storage.checkpoint import FinishedRun, read_run_file
+from persqa_client.storage.checkpoint import FinishedRun, hide_identity, read_run_file
 from persqa_client.storage.numbered_files import find_free_number, keep_numbered, number_files
-from persqa_client.storage.run_files import RunFiles, RunLock
+from persqa_client.storage.recovery import check_settings_unchanged
+from persqa_client.storage.run_files import RunFiles, RunInUse, RunLock
 from persqa_client.storage.tally import Tally
 
 
@@ -128,8 +129,7 @@ class RayRun(Run):
             if begun is not None:
                 choose_shards(self._options.shards, begun, 1, self.output)
             if merged is not None and begun is None:
-                # The shards were removed to save space.
-                return self._summarize_earlier(files)
+                return self._use_merge_alone(files)
             work = None if begun is None else await asyncio.to_thread(self._find_work, begun)
             if work is None or work.waiting:
                 work = await self._work_in_cluster(work)
@@ -173,14 +173,23 @@ class RayRun(Run):
             settings = self._settings_of(shard)
             assert settings.output is not None
             files = RunFiles.for_output(settings.output)
-            if files.run.exists() and not files.checkpoint.exists():
-                with Run(settings, open_shard_input(settings, self._options.inputs)).hold_files() as has_work:
-                    finished = read_run_file(files)
-                if not has_work and finished is not None:
-                    work.finished[files.output] = finished
-                    continue
-            work.waiting.append(shard)
+            finished = self._find_finished(settings, files)
+            if finished is None:
+                work.waiting.append(shard)
+            else:
+                work.finished[files.output] = finished
         return work
+
+    def _find_finished(self, settings: RunSettings, files: RunFiles) -> FinishedRun | None:
+        """None if something is left to do, or if a process that lost its driver still writes the shard."""
+        if not files.run.exists() or files.checkpoint.exists():
+            return None
+        with (
+            suppress(RunInUse),
+            Run(settings, open_shard_input(settings, self._options.inputs)).hold_files() as has_work,
+        ):
+            return None if has_work else read_run_file(files)
+        return None
 
     async def _work_in_cluster(self, work: Work | None) -> Work:
         self.progress.phase = "Connecting to the Ray cluster"
@@ -244,6 +253,17 @@ class RayRun(Run):
             kept = number_files(files, number).output
             self._warn(f"The shards have changed since they were merged; the earlier merge is kept as {kept}.")
         return merge_runs(list(work.finished), self.output)
+
+    def _use_merge_alone(self, files: RunFiles) -> Summary:
+        """The shards were removed to save space. Raises SettingsError if another result is asked for."""
+        run = read_run_file(files)
+        assert run is not None
+        identity = {**self.plan.identity(), **self.plan.digests(), **listing_identity(self.source)}
+        check_settings_unchanged(run.identity, hide_identity(load_object(dump_compact(identity))))
+        summary = self._summarize_earlier(files)
+        if self.settings.retry_failed and summary.tally.failed_total:
+            raise SettingsError(f"the shards of {self.output} were removed: leave out --engine ray to go on with it")
+        return summary
 
     def _summarize_earlier(self, files: RunFiles) -> Summary:
         run = read_run_file(files)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
+from persqa_client import __version__
 from persqa_client.engines.row_loop import RunProgress
 from persqa_client.errors import MaskedError, RunStopped
 from persqa_client.inputs.shards import Shard
@@ -115,7 +117,9 @@ class ShardTasks:
             shard = self._work.waiting.popleft()
             reference, future = self._cluster.start_task(
                 run_shard,
-                self._job.make_task(shard),
+                shard,
+                __version__,
+                pickle.dumps(self._job.make_task(shard)),
                 self._coordinator,
                 node=node,
                 name=f"persqa shard {shard}",

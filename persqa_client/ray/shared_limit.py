@@ -177,11 +177,11 @@ def describe_request_rate(limits: Limits) -> str | None:
 
 
 def count_wanted(in_use: int, waiting: int, permits: int) -> int:
-    """More than it has if it uses nearly all; else a few more than it uses, so that the others get the rest.
+    """More than it has if it uses nearly all and more wait; else one more than it uses: the others get the rest.
 
     >>> count_wanted(in_use=8, waiting=20, permits=8), count_wanted(in_use=3, waiting=0, permits=64)
-    (28, 5)
+    (28, 4)
     """
     if in_use >= SATURATED * permits and waiting:
         return in_use + waiting
-    return in_use + waiting + 2
+    return in_use + waiting + 1

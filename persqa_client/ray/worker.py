@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import importlib
 import os
+import pickle
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -46,7 +47,6 @@ class ShardTask:
     # A file in the folder of the output with this text, by which a worker sees that it has the same folder.
     marker: Path
     mark: str
-    version: str = __version__
 
     @property
     def shard(self) -> Shard:
@@ -54,17 +54,22 @@ class ShardTask:
         return self.settings.shard
 
 
-def run_shard(task: ShardTask, coordinator: Any) -> ShardEnd:
-    """The task of Ray. Errors that end a run are part of the result; others are bugs."""
+def run_shard(shard: Shard, version: str, pickled: bytes, coordinator: Any) -> ShardEnd:
+    """The task of Ray. Errors that end a run are part of the result; others are bugs.
+
+    ``pickled``: a ShardTask of this version of the package; another one may not be readable.
+    """
     where = f"on the node {os.uname().nodename}"
     try:
+        check_version(version)
+        task: ShardTask = pickle.loads(pickled)
         check_node(task)
         with infrequent_gc(), asyncio.Runner(loop_factory=find_event_loop()) as runner:
             summary = runner.run(work_on_shard(task, coordinator))
     except MaskedError as error:
-        return describe_error_end(task.shard, error, where)
+        return describe_error_end(shard, error, where)
     return ShardEnd(
-        task.shard,
+        shard,
         is_finished=summary.state != "interrupted",
         tally=summary.tally,
         seconds=summary.seconds,
@@ -83,13 +88,17 @@ def find_event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
     return asyncio.new_event_loop
 
 
-def check_node(task: ShardTask) -> None:
-    """Raises SettingsError if this node has another version, or does not see the files."""
-    if task.version != __version__:
+def check_version(version: str) -> None:
+    """Raises SettingsError if this node has another one."""
+    if version != __version__:
         raise SettingsError(
-            f"persqa_client is {__version__} here, and {task.version} where the run was started: install one version "
-            "on all nodes"
+            f"persqa_client is {__version__} here, and {version} where the run was started: install one version on all "
+            "nodes"
         )
+
+
+def check_node(task: ShardTask) -> None:
+    """Raises SettingsError if this node does not see the files."""
     try:
         os.chdir(task.working_directory)
     except OSError as error:

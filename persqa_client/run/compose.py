@@ -173,7 +173,7 @@ def make_fetcher(plan: RunPlan, threads: Executor) -> PictureFetcher | None:
         threads,
         allowed=AllowedHosts.parse(settings.fetch_allow, local_only=settings.local_only),
         limits=settings.fetch_limits,
-        stores=AllowedStores(plan.stores, settings.fetch, places),
+        stores=AllowedStores(plan.stores, settings.fetch and not settings.local_only, places),
         web=settings.fetch,
     )
 

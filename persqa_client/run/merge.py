@@ -28,10 +28,10 @@ from persqa_client.storage.finished_writers import MergeWriter, is_merge_finishi
 from persqa_client.storage.listing import is_listed
 from persqa_client.storage.recovery import find_changed_setting
 from persqa_client.storage.run_files import RunFiles, RunInUse, find_run_beside
+from persqa_client.storage.shard_outputs import SHARD, expand_shard_patterns
 from persqa_client.storage.tally import Tally
 from persqa_client.types import Json
 
-SHARD = "shard"
 # In the identity of a merge that lacks shards.
 SHARDS = "shards"
 # Open files of a shard: its lock, output, failure file, and each segment of its details.
@@ -87,7 +87,7 @@ def merge_runs(
     written if the runs do not fit together.
     """
     files = RunFiles.for_output(target)
-    outputs = leave_out_companions(outputs)
+    outputs = leave_out_companions(list(expand_shard_patterns(outputs)))
     if is_merge_finishing(files):
         return complete_merge(files, outputs, partial=partial)
     with ExitStack() as stack:

@@ -41,6 +41,7 @@ from persqa_client.storage.ledger import AnyLedger, Ledger
 from persqa_client.storage.listing import FORMAT, LISTING, StoredListing, is_listed
 from persqa_client.storage.numbered_files import OwnFiles
 from persqa_client.storage.run_files import RunFiles
+from persqa_client.storage.shard_outputs import ShardFiles
 from persqa_client.suggestions import find_similar_name
 from persqa_client.types import START_POSITION, Json, Row, TaskId
 
@@ -49,9 +50,11 @@ def is_file_of(settings: RunSettings) -> Callable[[Path], bool]:
     """Whether a path is a file of the run, or another file that this process writes. Such a file is not an input."""
     own = OwnFiles(RunFiles.for_output(settings.output)) if settings.output and not settings.is_stream else None
     redirected = list(find_redirected_files())
+    # The others write beside it, at the same time.
+    shards = ShardFiles() if settings.shard is not None else None
 
     def is_own(path: Path) -> bool:
-        if own is not None and own.includes(path):
+        if own is not None and (own.includes(path) or (shards is not None and shards.includes(path))):
             return True
         if settings.failed is not None and is_same_place(str(settings.failed), str(path)):
             return True

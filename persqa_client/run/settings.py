@@ -129,6 +129,10 @@ class RunSettings(Settings):
     def check_fetch(self) -> Self:
         if self.fetch_allow and not self.fetch:
             raise ValueError("--fetch-allow says from where pictures may be downloaded; give --fetch, too")
+        if self.local_only and isinstance(self.image_root, ObjectPath):
+            raise ValueError(
+                f"--local-only: {self.image_root} is in an object store; copy it to a disk of this machine"
+            )
         if self.local_only and self.fetch and not self.fetch_allow:
             raise ValueError("--local-only downloads pictures only from hosts that --fetch-allow names; give it, too")
         return self

@@ -22,6 +22,7 @@ NEEDS_RAY = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not inst
         (("--engine", "ray", "--shard", "1/2"), "--shard and --engine ray: it makes all shards itself"),
         (("--engine", "ray", "--fresh"), "--fresh and --engine ray: it can't start over; choose another -o."),
         (("--engine", "ray", "--metrics-port", "0"), "--metrics-port and --engine ray"),
+        (("--engine", "ray", "--share-limits", "shared"), "--share-limits and --engine ray: its workers divide"),
         (("--engine", "ray", "--failed", "failed.jsonl", "-o", "-"), "-o - and --engine ray: its results are files"),
         pytest.param(
             ("--engine", "ray", "--ray-address", "127.0.0.1:1"),

@@ -39,6 +39,10 @@ def test_a_finished_run_tells_its_counts_cost_and_files(folder: Path, simulator:
     prices = ("--price-in", "1000000", "--price-out", "0")
     found, _ = run_as_json(folder, simulator.base_url, "-o", "qa.jsonl", *prices)
     counts = {name: found[name] for name in ("state", "exit_code", "reason", "resume", "rows", "questions")}
+    assert (found["shard"], run_as_json(folder, simulator.base_url, "-o", "1.jsonl", "--shard", "1/2")[0]["shard"]) == (
+        None,
+        "1/2",
+    )
     assert counts == {"state": "finished", "exit_code": 1, "reason": None, "resume": None, "rows": 6, "questions": 6}
     assert (found["answered"], found["failed"], found["failed_by_code"]) == (5, 1, {"image_missing": 1})
     assert (found["requests"], found["tokens"]["prompt"] > 0, found["seconds"] > 0) == (5, True, True)

@@ -16,10 +16,9 @@ from persqa_client.errors import MaskedError, RunStopped, SettingsError, Storage
 from persqa_client.inputs.shards import Shard
 from persqa_client.ray.cluster import choose_node
 from persqa_client.ray.coordinator import Coordinator, JobState
-from persqa_client.ray.reports import ShardEnd, ShardReport, describe_error_end
+from persqa_client.ray.reports import ShardEnd, ShardReport, add_endpoints, add_reports, describe_error_end
 from persqa_client.ray.shard_tasks import MAX_STARTS, find_dying_shard
-from persqa_client.ray.totals import add_endpoints, add_reports
-from persqa_client.ray.worker import ShardTask, check_node
+from persqa_client.ray.worker import ShardTask, check_node, run_shard
 from persqa_client.run.settings import make_run_settings
 from persqa_client.run.summary import EndpointStats
 
@@ -116,11 +115,18 @@ def test_a_node_without_the_files_is_named(tmp_path: Path, monkeypatch: pytest.M
     for changed, message in [
         (ShardTask(settings, ("photos",), str(tmp_path), marker, "another"), "is another one here. With --engine ray"),
         (ShardTask(settings, ("photos",), str(tmp_path / "no"), marker, "mark"), "can't be used (No such file"),
-        (ShardTask(settings, ("photos",), str(tmp_path), marker, "mark", "0.0.0"), "install one version"),
     ]:
         with pytest.raises(SettingsError) as caught:
             check_node(changed)
         assert message in str(caught.value)
+
+
+def test_a_node_with_another_version_is_named() -> None:
+    """Whatever that version sends."""
+    end = run_shard(SHARD, "0.0.0", b"no pickle", None)
+    found = end.make_error()
+    assert isinstance(found, SettingsError)
+    assert "and 0.0.0 where the run was started: install one version on all nodes" in str(found)
 
 
 def test_the_emptiest_node_gets_the_next_shard() -> None:

@@ -257,6 +257,15 @@ def test_the_command_takes_a_pattern_and_tells_the_counts(folder: Path) -> None:
     assert "rows          25, 49 questions" in result.stdout
 
 
+def test_a_pattern_in_quotes_takes_the_outputs_of_shards_alone(folder: Path) -> None:
+    """Beside the input, the run over the whole input, and what each run has besides its output."""
+    report = merge_runs([folder / "*.jsonl"], folder / "qa.jsonl")
+    assert (report.count, report.left_out) == (SHARDS, {})
+    assert (folder / "qa.jsonl").read_bytes() == (folder / "whole.jsonl").read_bytes()
+    with pytest.raises(SettingsError, match=r"there is no run with the output .*none-\*\.jsonl"):
+        merge_runs([folder / "none-*.jsonl"], folder / "other.jsonl")
+
+
 def leave_unfinished(folder: Path, name: str, **identity: object) -> Path:
     """A run that was killed at its start, with the settings of the first shard but for these."""
     finished = read_run_file(RunFiles.for_output(folder / "part-1.jsonl"))

@@ -16,6 +16,7 @@ from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.shards import Shard, iterate_rows
 from persqa_client.inputs.sources import NamedLine
+from persqa_client.run.merge import merge_runs
 from persqa_client.run.recheck import recheck_run
 from persqa_client.run.row_count import count_shard
 from persqa_client.run.summary import Summary, list_results
@@ -91,6 +92,16 @@ def test_a_dry_run_shows_the_rows_of_the_shard_alone(tmp_path: Path) -> None:
     empty = max(results, key=lambda result: result.returncode)
     assert (empty.returncode, empty.stdout) == (2, "")
     assert "None of the rows is in the shard" in empty.stderr
+
+
+def test_shards_may_write_beside_the_files_of_a_pattern(tmp_path: Path, simulator: Simulator) -> None:
+    """The second one does not read what the first one has written, and both have read the same rows."""
+    write_rows(tmp_path)
+    for number in (1, 2):
+        go(simulator, tmp_path / "*.jsonl", tmp_path / f"part-{number}.jsonl", shard=f"{number}/2")
+    assert (
+        merge_runs([tmp_path / "part-1.jsonl", tmp_path / "part-2.jsonl"], tmp_path / "qa.jsonl").tally.rows == ROWS + 1
+    )
 
 
 def test_a_run_keeps_its_shard(tmp_path: Path, simulator: Simulator) -> None:

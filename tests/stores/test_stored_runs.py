@@ -170,3 +170,20 @@ def test_a_file_url_is_a_path(folder: Path, simulator: Simulator) -> None:
     Path("a.png").write_bytes(draw_png())
     Path("rows.jsonl").write_bytes(write_lines(["a.png"]))
     assert go(f"file://{folder}/rows.jsonl", None, simulator).tally.succeeded == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "flags"),
+    [("memory://bucket/rows.jsonl", {}), ("rows.jsonl", {"image_root": "memory://bucket/photos"})],
+)
+def test_local_only_refuses_a_store_before_it_is_asked(rows: str, flags: dict[str, Any]) -> None:
+    Path("rows.jsonl").write_bytes(write_lines(["0.png"]))
+    with pytest.raises(SettingsError, match=r"local.only: memory://bucket/\S+ is in an object store; copy it"):
+        generate(rows, "qa.jsonl", base_url="http://127.0.0.1:9/v1", model="m", local_only=True, **flags)
+
+
+def test_local_only_reads_no_picture_of_a_store(store: Any, simulator: Simulator) -> None:
+    fill(store)
+    Path("rows.jsonl").write_bytes(write_lines(["memory://bucket/photos/0.png"]))
+    result = go("rows.jsonl", "qa.jsonl", simulator, fetch=True, fetch_allow=["127.0.0.1"], local_only=True)
+    assert result.tally.failed == {"fetch_refused": 1}
