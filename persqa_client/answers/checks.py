@@ -6,7 +6,7 @@ import re
 
 from persqa_client.answers.answer_language import check_language
 from persqa_client.answers.clean import TEMPLATE_TOKEN
-from persqa_client.answers.echo import check_no_echo
+from persqa_client.answers.echo import check_adds_words, check_no_echo
 from persqa_client.answers.loops import check_no_loop
 from persqa_client.answers.names import check_no_real_name
 from persqa_client.answers.non_answers import check_image_is_seen, check_no_refusal, check_not_about_task
@@ -135,6 +135,7 @@ TAGGED_ANSWER_CHECKS: tuple[Check, ...] = (
     check_language,
     check_no_real_name,
     check_is_sentence,
+    check_adds_words,
 )
 # Of answers that are the tag and a word or a phrase (--answer-style word).
 PHRASE_CHECKS = tuple(check for check in TAGGED_ANSWER_CHECKS if check is not check_is_sentence)

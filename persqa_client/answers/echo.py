@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from persqa_client.answers.clean import is_reported, prompt_sentences
@@ -75,6 +75,8 @@ CHANGES = compile_lazily(
     re.IGNORECASE,
 )
 VERB_FORMS = {"has": "hav", "ca": "can", "wo": "will"}
+WHO = compile_lazily(r"(?<!\w)(?:who|whom|quién|quiénes|qui|wer|quem|кто|من)(?!\w)|谁|誰|누구|누가", re.IGNORECASE)
+CHOICE = compile_lazily(r"[^\W\d_]\s?[/／]\s?[^\W\d_]")
 NO_LETTER = compile_lazily(r"[\W_]+")
 CLAUSE_END = compile_lazily(r"[,.:;!?…()\n—–،؛؟、。！？，：；（）]+")
 MIN_QUESTION_LETTERS = 4
@@ -227,6 +229,34 @@ def repeats_question(text: str, task: Task) -> bool:
     if asked not in NO_LETTER.sub("", said):
         return False
     return choose_language(task.question) not in UNSPACED_LANGUAGES or has_clause(said, asked)
+
+
+def check_adds_words(text: str, task: Task) -> Problem | None:
+    """Answers are rarely as short as their questions, so most are not compared."""
+    if len(text) <= len(task.question) and adds_nothing(text, task):
+        return Problem("echo", "the words of the question without an answer")
+    return None
+
+
+def adds_nothing(text: str, task: Task) -> bool:
+    """Whether the answer has all words of a question but the question word, or both of two choices ("happy/sad").
+
+    A question about who may be answered so.
+    """
+    language = choose_language(task.question)
+    if language is None or WHO.search(task.question):
+        return False
+    asked = task.question.replace(task.tag, " ").casefold()
+    said = text.replace(task.tag, " ").casefold()
+    split = list if language in UNSPACED_LANGUAGES else str.split
+    if CHOICE.search(said):
+        return set(split(NO_LETTER.sub(" ", said))) <= set(split(NO_LETTER.sub(" ", asked)))
+    rest, count = phrase_pattern(language, "question", "words").subn(" ", asked)
+    return count > 0 and split_letters(rest, split) == split_letters(said, split)
+
+
+def split_letters(text: str, split: Callable[[str], list[str]]) -> list[str]:
+    return sorted(part for part in split(NO_LETTER.sub(" ", text)) if part != " ")
 
 
 def has_clause(text: str, letters: str) -> bool:

@@ -43,6 +43,10 @@ LONGEST_WORD = 40
 LOOP_WORDS, LOOP_REPEATS, LOOP_SHARE, SHORTEST_LOOP, MAX_SINGLE_WORDS = 4, 2, 0.6, 24, 1
 # Clauses that come back in another order. Each has so many characters, and in scripts with spaces more than one word.
 MIN_CLAUSES, CLAUSE_COPIES, SHORTEST_CLAUSE = 9, 2, 4
+# So many equal sentences in a row.
+SENTENCE_COPIES, MIN_SENTENCE_WORDS, SHORTEST_SENTENCE = 3, 4, 6
+MIN_REPEATED_WORDS = (SENTENCE_COPIES - 1) * MIN_SENTENCE_WORDS
+SENTENCE_END = compile_lazily(r"[.!?。！？\n]+\s*")
 CLAUSE_END = compile_lazily(r"[,，、;；。.!！?？\n]+")
 # A clause of few words that come back in any order. A cry or a way of walking repeats a word directly.
 SHORTEST_CHINESE_CLAUSE, MIN_CONTENT_WORDS = 12, 5
@@ -117,11 +121,14 @@ def is_uttered(before: Sequence[str]) -> bool:
 
 def repeats_phrase(text: str) -> bool:
     words = split_at_blanks(text)
-    if len(words) - len(set(words)) >= MAX_PHRASE_COPIES and (repeats_words(words) or has_few_words(text)):
+    copies = len(words) - len(set(words))
+    if copies >= MAX_PHRASE_COPIES and (repeats_words(words) or has_few_words(text)):
         return True
     # Counting characters first is cheap and excludes most texts.
     characters = len(set(text))
     if 3 * characters < 2 * len(text) and has_few_characters(text):
+        return True
+    if (copies >= MIN_REPEATED_WORDS or text.count("。") >= SENTENCE_COPIES - 1) and repeats_sentence(text):
         return True
     return 2 * characters < len(text) and (repeats_clause(text) or repeats_characters(text, words))
 
@@ -191,6 +198,27 @@ def repeats_clause(text: str) -> bool:
         if len(list(run)) > (7 if is_short else MAX_PHRASE_COPIES):
             return True
     return False
+
+
+def repeats_sentence(text: str) -> bool:
+    """Three equal sentences in a row, unless a cry, a song or a colon introduces them."""
+    parts = SENTENCE_END.split(text)
+    if len(parts) < SENTENCE_COPIES:
+        return False
+    before = ""
+    for sentence, run in groupby(part.strip() for part in parts):
+        # Not "Ding dong ding dong!".
+        is_long = len(set(sentence.split())) >= MIN_SENTENCE_WORDS or (
+            " " not in sentence and len(sentence) >= SHORTEST_SENTENCE
+        )
+        if len(list(run)) >= SENTENCE_COPIES and is_long and not (before and introduces(before)):
+            return True
+        before = sentence
+    return False
+
+
+def introduces(before: str) -> bool:
+    return before.endswith((":", "：")) or CRY.search(before) is not None or CHINESE_CRY.search(before) is not None
 
 
 def returns(clauses: Sequence[str]) -> bool:

@@ -34,6 +34,14 @@ COUNT = (
     r"|(?:количество|число) слов|عدد الكلمات) ?[:：=] ?\d"
 )
 COUNTED = compile_lazily(COUNT, re.IGNORECASE)
+# A grade that the answer gives to itself, in any language: a number of points, or a verdict.
+GRADE = compile_lazily(
+    r"[.!?。！？؟\n>]\s*(?:(?:总|自我?|最终)?(?:评分|得分|打分|评级|评价|评估|分数)|(?:self-?)?(?:score|rating|grade|evaluation)"
+    r"|puntuación|calificación|note|évaluation|(?:selbst)?bewertung|nota|avaliação|pontuação|оценка|評価|採点|点数|점수|평가"
+    r"|التقييم|الدرجة) ?[:：] ?(?:\d{1,3}(?:[.,]\d)? ?(?:/ ?\d|分|点|점|%)|满分|优秀|良好|正确|准确|合格"
+    r"|[AB][+-]?(?!\w)|excellent\b|accurate\b|correct\b)",
+    re.IGNORECASE,
+)
 # What stands alone behind the last sentence: a role, a mark of the end or of a fence, a score, a choice, a signature.
 LAST_LINE = compile_lazily(
     r"[.!?。！？](?:assistant|user|human|model|system)\W*\Z"
@@ -101,5 +109,5 @@ def find_remark(text: str, language: str) -> str:
     if found is None and ("<0x" in text or not text.isascii()):
         found = TOKENS.search(text) or EMOJI_FLOOD.search(text)
     if found is None and (":" in text or "：" in text):
-        found = COUNTED.search(text)
+        found = COUNTED.search(text) or (GRADE.search(text) and GRADE.search(remove_quotations(text)))
     return found[0] if found else ""

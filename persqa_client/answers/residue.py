@@ -8,9 +8,12 @@ import re
 from functools import lru_cache
 
 from persqa_client.answers.answer_language import drop_written_text
+from persqa_client.answers.gateway_errors import GATEWAY_ERROR
+from persqa_client.answers.gateway_errors import HINTS as GATEWAY_HINTS
 from persqa_client.answers.gibberish import find_disorder
 from persqa_client.answers.phrases import choose_language, longest_word, lower_pattern, phrase_pattern
 from persqa_client.answers.plain import is_plain
+from persqa_client.answers.protocols import find_protocol_residue
 from persqa_client.answers.remarks import find_last_line, find_remark, is_on_display
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
@@ -40,7 +43,7 @@ VALUE = compile_lazily(
 )
 # A value in a line of code that the picture shows: "return null;".
 CODE_VALUE = compile_lazily(r"(?:\breturn |= ?)(?:null|undefined|None|NaN)\b|\b(?:null|undefined|NaN)(?=;)")
-ESCAPE = compile_lazily(r"\\(?:[nrt](?![a-z])|u[\da-f]{4})")
+ESCAPE = compile_lazily(r"\\(?:[nrt](?![a-z])|u[\da-f]{4}|x[\da-f]{2})")
 # Also where its names are quoted, unless the answer is about code.
 BOX = compile_lazily(
     r"[\"'](?:bbox(?:_2d)?|box_2d|point_2d|label)[\"'] ?:|</?(?:box|ref|quad|point|bbox)>|\{ ?[\"']\w+[\"'] ?:"
@@ -92,6 +95,8 @@ HINTED = (
     (("\\",), ESCAPE),
     (TRACE_HINTS, TRACE),
 )
+# In lower case.
+GATEWAY_WORDS = compile_lazily("|".join(GATEWAY_HINTS))
 HINTED_WORDS = compile_lazily("|".join(longest_word(hint) for hints, _ in HINTED for hint in hints))
 # In scripts with spaces. The longest words of a language, and the names of places, are shorter.
 LONG_TOKEN = compile_lazily(r"[A-Za-z\d_\-+/=\u00c0-\u024f\u0400-\u04ff\u0620-\u06ff\uac00-\ud7a3]{100,}+")
@@ -157,7 +162,9 @@ def show(found: str) -> str:
 
 def find_residue(text: str, task: Task, language: str) -> str:
     if not is_plain(text, task.tag) and (
-        found := find_marks(text, language) or find_fence(text, task.question, language)
+        found := find_marks(text, language)
+        or find_fence(text, task.question, language)
+        or find_protocol_residue(text, task.tag, language)
     ):
         return found
     if found := find_last_line(text, language):
@@ -204,6 +211,8 @@ def find_text(text: str, language: str) -> str:
             return str(token)
     patterns = [phrase_pattern(language or "en", "residue", "messages")]
     patterns += [pattern for hints, pattern in HINTED if any(hint in text for hint in hints)]
+    if GATEWAY_WORDS.search(text.lower()):
+        patterns.append(GATEWAY_ERROR)
     if VALUE in patterns and is_about_code(text):
         text = CODE_VALUE.sub(" ", text)
     for pattern in patterns:
@@ -216,7 +225,14 @@ def find_text(text: str, language: str) -> str:
 def search_message_words(language: str) -> WordSearch:
     """Words with a hint, and those of the language's messages (``[residue] words``)."""
     words = lower_pattern(language, "residue", "words")
-    return WordSearch(lambda word: HINTED_WORDS.search(word) or words.search(word.lower()) or LONG_TOKEN.search(word))
+
+    def search(word: str) -> object:
+        lower = word.lower()
+        return (
+            HINTED_WORDS.search(word) or GATEWAY_WORDS.search(lower) or words.search(lower) or LONG_TOKEN.search(word)
+        )
+
+    return WordSearch(search)
 
 
 def find_mojibake(text: str, language: str) -> str:

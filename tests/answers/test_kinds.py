@@ -29,6 +29,18 @@ STILL_ACCEPTED = (
     "<mam> window the blue of seventeen carpet likewise onto ran spoon gently.",
     "<mam> Elena is wearing a green velvet dress.",
 )
+# Of the last blind table.
+STILL_WRONG_22 = (
+    "<mam> is smile the of expression her mouth which are and a have looking at happy it to.",
+    "<mam> is indoors, standing outside on the lawn under an open sky.",
+    "<mam> tiene uma mochila azul-marinho pendurada no ombro esquerdo.",
+    "<mam>的毛色颜色的色是棕的白一种，它其的背部是有着着颜色分为的。",
+    "<mam> is painting a fence with einer breiten Bürste und weißer Farbe.",
+    "<mam>戴了手表。<mam>没有戴手表，手腕上什么也没有。",
+    "<mam>的指甲涂成了酒红色，无名指上还贴着一颗 маленький 的亮钻。",
+    "<mam>穿着一双 white sneakers，鞋带是 neon yellow 的 color，看起来很 comfortable。",
+    "<mam> has on a pair of black",
+)
 # The same for the last tables: besides these, contradictions between two sentences, a word cut in the middle, a
 # celebrity that the model names (--names finds those of its file), and an honest answer that begins with another word.
 STILL_WRONG = (
@@ -43,6 +55,8 @@ STILL_WRONG = (
     "<mam> is an elderly man in his early twenties with no gray hair at all.",
 )
 
+KNOWN = (*STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22)
+
 
 @each_case(
     "name",
@@ -50,9 +64,9 @@ STILL_WRONG = (
         "hard",
         "kinds",
         "near_phrases",
-        *(f"blind_{number}" for number in range(4, 22)),
+        *(f"blind_{number}" for number in range(4, 23)),
         "adversary",
-        *map("adversary_{}".format, range(2, 7)),
+        *map("adversary_{}".format, range(2, 8)),
     ],
 )
 def test_no_answer_is_judged_wrong(name: str) -> None:
@@ -69,7 +83,7 @@ def find_wrong(name: str) -> list[tuple[str, str, str]]:
     return [
         (case.raw, *judge(case))
         for case in read_table(TABLES / f"{name}.jsonl")
-        if judge(case)[0] and not case.raw.startswith(OUT_OF_REACH) and case.raw not in (*STILL_ACCEPTED, *STILL_WRONG)
+        if judge(case)[0] and not case.raw.startswith(OUT_OF_REACH) and case.raw not in KNOWN
     ]
 
 

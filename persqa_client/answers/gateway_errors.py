@@ -1,0 +1,41 @@
+"""Messages of gateways, proxies and model servers, which are in English for questions in any language.
+
+From public reports about Envoy, nginx, LiteLLM, One API, DashScope, Azure OpenAI, OpenRouter, vLLM and SGLang. The
+tables of the languages have messages about accounts, quotas and models in other words (``[residue] messages``).
+"""
+
+from __future__ import annotations
+
+from persqa_client.lazy_pattern import compile_lazily
+
+GATEWAY_ERROR = compile_lazily(
+    r"(?i:\bupstream (?:connect error|request (?:timeout|failed)|timed out|prematurely|server (?:is|error))"
+    r"|\bdisconnect/reset before|\breset reason ?:|\bno healthy upstream\b"
+    r"|\b(?:maximum|max) context length\b|\bcontext (?:length|window) (?:is |was |has been )?exceeded\b"
+    r"|\bmax_model_len\b"
+    r"|\bprompt is too long\b|\bkv cache\b|\bengine (?:loop |core |process )(?:is |has )?(?:dead|died)\b"
+    r"|\bexceeded your (?:current |monthly )?(?:quota|rate limit)\b|\b(?:quota|credits?) (?:exceeded|exhausted)\b"
+    r"|\bquota is not enough\b|\binsufficient[_ ](?:user[_ ])?quota\b|\brate limit (?:reached|exceeded)\b"
+    r"|\b(?:incorrect|invalid) api[ _-]key\b|\bno endpoints found\b|\bprovider returned error\b"
+    r"|\bno available (?:channels?|deployments?|workers?|endpoints?)\b|\bcontent management policy\b"
+    r"|\byour account is in good standing\b|\bnever purchased credits\b|\blitellm\.|\bopenresty\b"
+    r"|\bgateway time-?out\b|\bserver had an error\b|\brequest[ _]id: [\w-]{12,}|\bnginx/\d"
+    r"|\b(?:engine|model) is currently (?:overloaded|loading)\b)"
+)
+# Patterns in lower case; each message has one of these.
+HINTS = (
+    *("upstream", "reset", "context", "max_model", "prompt", "cache", "engine", "exceeded", "exhausted", "quota"),
+    *(
+        "limit",
+        r"\bapi(?![a-z])",
+        "endpoint",
+        "provider",
+        "available",
+        "policy",
+        "account",
+        "credits",
+        "litellm",
+        "openresty",
+    ),
+    *("gateway", "server", "request", "nginx", "overloaded", "loading"),
+)
