@@ -29,7 +29,7 @@ STILL_ACCEPTED = (
     "<mam> window the blue of seventeen carpet likewise onto ran spoon gently.",
     "<mam> Elena is wearing a green velvet dress.",
 )
-# Of the last blind table.
+# Of ``blind_22``: contradictions, words of another language, and words in no order.
 STILL_WRONG_22 = (
     "<mam> is smile the of expression her mouth which are and a have looking at happy it to.",
     "<mam> is indoors, standing outside on the lawn under an open sky.",
@@ -60,8 +60,8 @@ STILL_WRONG_23 = (
     "<mam> сидит на деревянной скамейке в парке рядом с 喷泉 и кормит голубей.",
     "<mam> находится в парке рядом с большим 喷泉, вокруг много людей.",
     "<mam> is playing with a small 毛线球 on the carpet.",
-    "<mam> is playing tennis on a clay court.\n\n---\n\nPowered by Pollinations.AI free text APIs. Support our mission to "
-    "keep AI accessible for everyone.",
+    "<mam> is playing tennis on a clay court.\n\n---\n\nPowered by Pollinations.AI free text APIs. Support our mission "
+    "to keep AI accessible for everyone.",
     "<mam>正在和一位戴着安全帽的工人说话,两个人都",
 )
 KNOWN = (*STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23)
