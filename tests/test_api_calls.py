@@ -317,7 +317,7 @@ def test_a_row_may_have_a_reference_that_is_no_file(simulator: Simulator, tmp_pa
     summary = generate(rows, tmp_path / "qa.jsonl", **settings)
     assert (summary.tally.succeeded, dict(summary.tally.failed)) == (1, {"image_not_a_picture": 1})
     assert '"who": "row 1, reference"' in (tmp_path / "qa.jsonl").read_text()
-    assert "row 2, reference is text" in (tmp_path / "qa.failed.jsonl").read_text()
+    assert "Row 2, reference is text" in (tmp_path / "qa.failed.jsonl").read_text()
     assert generate(rows, tmp_path / "qa.jsonl", **settings).state == "already"
 
 

@@ -147,9 +147,10 @@ NO_END = r"""<mam> holds a green umbrella
 <mam> looks happy 😊👍🎉
 <mam> is blowing out the candles on a birthday cake 🎂 while her friends cheer! 🎉
 <bia> está comemorando o aniversário com um bolo de brigadeiro e três velas acesas 🎂🎉"""
-# What follows the tag is also how bad answers begin, or a space that Chinese does not have; or a Chinese sentence has
-# the marks of English.
-OTHER_START = """<mam>身后的海报上写着:“如果不害怕,你会做什么?”
+# What follows the tag is also how bad answers begin, or a space that Chinese does not have, or a noun in Latin letters;
+# or a Chinese sentence has the marks of English.
+OTHER_START = """<mam>T恤上印的是“LESS IS MORE”，意思是“少即是多”。
+<mam>身后的海报上写着:“如果不害怕,你会做什么?”
 <mam>: on the left a lamp; on the right a plant.
 <mam>：左边是灯；右边是花。
 <mam>，右边那位，背着红色的包。
