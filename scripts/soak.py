@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import statistics
 import subprocess
@@ -173,7 +174,8 @@ def count_done(lines: Sequence[bytes], starts: int) -> int:
 def judge_levels(processes: Sequence[Process]) -> list[Figure]:
     first, last = processes[0], processes[-1]
     memory, files = last.memory / first.memory, last.files / first.files
-    rate = last.rate / first.rate
+    # A short process may have answered nothing between its samples.
+    rate = last.rate / first.rate if first.rate else math.nan
     growth = max(process.steady[-1].memory / process.steady[0].memory for process in processes)
     return [
         Figure(
