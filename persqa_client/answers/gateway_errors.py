@@ -1,7 +1,8 @@
 """Messages of gateways, proxies and model servers, which are in English for questions in any language.
 
-From public reports about Envoy, nginx, LiteLLM, One API, DashScope, Azure OpenAI, OpenRouter, vLLM and SGLang. The
-tables of the languages have messages about accounts, quotas and models in other words (``[residue] messages``).
+Those of Envoy, One API, DashScope, OpenRouter, vLLM and SGLang are from public reports; those of nginx, LiteLLM and
+Azure OpenAI have no source. The tables of the languages have messages about accounts, quotas and models in other
+words (``[residue] messages``).
 """
 
 from __future__ import annotations
