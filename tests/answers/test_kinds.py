@@ -75,7 +75,7 @@ KNOWN = (*STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23)
         "near_phrases",
         *(f"blind_{number}" for number in range(4, 24)),
         "adversary",
-        *map("adversary_{}".format, range(2, 8)),
+        *map("adversary_{}".format, range(2, 9)),
     ],
 )
 def test_no_answer_is_judged_wrong(name: str) -> None:
