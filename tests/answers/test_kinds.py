@@ -55,11 +55,8 @@ STILL_WRONG = (
     "<mam> is an elderly man in his early twenties with no gray hair at all.",
 )
 
-# Of ``blind_23``: a Chinese noun within another language, the advertisement of a gateway, and an unfinished sentence.
+# Of ``blind_23``: the advertisement of a gateway, and an unfinished sentence.
 STILL_WRONG_23 = (
-    "<mam> сидит на деревянной скамейке в парке рядом с 喷泉 и кормит голубей.",
-    "<mam> находится в парке рядом с большим 喷泉, вокруг много людей.",
-    "<mam> is playing with a small 毛线球 on the carpet.",
     "<mam> is playing tennis on a clay court.\n\n---\n\nPowered by Pollinations.AI free text APIs. Support our mission "
     "to keep AI accessible for everyone.",
     "<mam>正在和一位戴着安全帽的工人说话,两个人都",
