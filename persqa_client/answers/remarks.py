@@ -18,7 +18,20 @@ MEMBERS = compile_lazily(
     r"(?<![\w=])[^\W\d]\w*=[\w.]+[;,]? [^\W\d]\w*=\w|\b(?:confidence|score|prob) ?[:=] ?[01]\.\d"
     r"|\btime ?= {0,8}\d[\d.]* ?ms\b|(?<=\d )tok(?:ens?|s)?(?: per second|/s)\b"
 )
-OPTIONS = compile_lazily(r"(?<!\w)a\)[^()\n]{1,80}(?<!\w)\(?b\)[^()\n]{1,80}(?<!\w)\(?c\)", re.IGNORECASE)
+OPTION = (
+    r"(?<!\w)[(（]?{0}\s?[)）.．:：、](?!\w\.)[^\n]{{1,80}}?\n?(?<!\w)[(（]?{1}\s?[)）.．:：、][^\n]{{1,80}}?\n?"
+    r"(?<!\w)[(（]?{2}\s?[)）.．:：、]"
+)
+ALPHABETS = ("abc", "абв", "абц", "أبج", "ابج", "أبت", "가나다", "アイウ")
+OPTIONS = compile_lazily("|".join(OPTION.format(*letters) for letters in ALPHABETS), re.IGNORECASE)
+OPTION_MARK = compile_lazily(r"[BbБбب나イ](?<!\w.)\s?[)）.．:：、]")
+# Things in the picture that have such options on them.
+EXAMS = compile_lazily(
+    r"\b(?:quiz\w*|exams?|tests?|worksheets?|boards?|screens?|polls?|forms?|ballots?|menus?|examen|pizarra|pantalla|tableau"
+    r"|écran|tafel|bildschirm|prüfung|quadro|tela|prova|доск\w+|экран\w*|тест\w*)\b"
+    r"|试卷|考卷|試卷|题目|題目|黑板|白板|屏幕|螢幕|投票|作业|作業|练习册|画面|テスト|시험지|칠판|화면|اختبار|سبورة|شاشة",
+    re.IGNORECASE,
+)
 # Pictures and links in Markdown, formulas, and the tags of a post.
 MARKDOWN = compile_lazily(
     r"!?\[[^\]\n]*\]\((?:https?:|data:|\w+\.(?:png|jpe?g|gif))|\\(?:text|textbf|boxed|mathrm|begin|frac)\b ?\{|https?://\S+"
@@ -100,7 +113,7 @@ def find_remark(text: str, language: str) -> str:
         found = found and MEMBERS.search(remove_marked(text))
     if found is None and ("\\" in text or "](" in text or "://" in text):
         found = None if is_about_code(text) else MARKDOWN.search(remove_quotations(text))
-    if found is None and ")" in text and OPTIONS.search(text):
+    if found is None and ("B" in text or ")" in text or "b." in text or not text.isascii()) and has_options(text):
         found = OPTIONS.search(remove_quotations(text))
     if found is None and "#" in text:
         found = HASHTAGS.search(text)
@@ -111,3 +124,10 @@ def find_remark(text: str, language: str) -> str:
     if found is None and (":" in text or "：" in text):
         found = COUNTED.search(text) or (GRADE.search(text) and GRADE.search(remove_quotations(text)))
     return found[0] if found else ""
+
+
+def has_options(text: str) -> bool:
+    if OPTION_MARK.search(text) is None:
+        return False
+    options = OPTIONS.search(text)
+    return options is not None and EXAMS.search(text, 0, options.start()) is None

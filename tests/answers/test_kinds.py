@@ -68,7 +68,7 @@ KNOWN = (*STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23)
         "hard",
         "kinds",
         "near_phrases",
-        *(f"blind_{number}" for number in range(4, 24)),
+        *(f"blind_{number}" for number in range(4, 25)),
         "adversary",
         *map("adversary_{}".format, range(2, 9)),
     ],
