@@ -59,13 +59,20 @@ FENCE = "```"
 MESSAGE_MARK = "■"  # In place of a message, which may have a word for writing in it.
 # Between the tag and a message that the picture shows stands at least a predicate and a noun with its place.
 MIN_WORDS_BEFORE_MESSAGE, MIN_WORDS_BEFORE_SIGN = 5, 1
+# "A T-shirt with Error 404 printed on it."
+SHOWN_BEHIND = compile_lazily(
+    r"[^.!?,;\n]{0,40}?\b(?:printed|written|embroidered|painted|stitched|on it\b"
+    r"|on the (?:back|front|left|right|chest|sleeve)\b)"
+)
 
 
 def is_on_display(message: str, text: str, language: str, min_words: int = MIN_WORDS_BEFORE_MESSAGE) -> bool:
     """Whether a sentence has said where the message stands: "a laptop whose screen reads Error 500". A cry ends no
-    inscription: "reads Oops! Error 404".
+    inscription: "reads Oops! Error 404". Words of printing may stand behind it.
     """
-    before, _, _ = text.partition(message)
+    before, _, behind = text.partition(message)
+    if SHOWN_BEHIND.match(behind):
+        return True
     is_written = MESSAGE_MARK not in drop_written_text(CRY_END.sub(",", before) + MESSAGE_MARK, language)
     return is_written and before.count(" ") >= min_words
 

@@ -109,7 +109,12 @@ def test_a_text_with_a_phrase_of_a_table_has_a_hint() -> None:
 
 
 # Kinds of ``near_rules``.
-MENDED = ("mirrors, before and after", "somebody else in the same sentence", "things denied and described")
+MENDED = (
+    "messages of gateways and screens",
+    "mirrors, before and after",
+    "somebody else in the same sentence",
+    "things denied and described",
+)
 
 
 @each_case("kind", MENDED)
