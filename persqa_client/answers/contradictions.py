@@ -10,6 +10,7 @@ import re
 from itertools import takewhile
 from operator import eq
 
+from persqa_client.answers.comparisons import compares_pictures
 from persqa_client.answers.phrases import choose_language
 from persqa_client.answers.presence import describes_denied, has_nothing
 from persqa_client.answers.script_denials import DENIALS_BY_LANGUAGE
@@ -190,7 +191,7 @@ def affirms_and_denies(text: str, tag: str, question: str) -> bool:
         return True
     if language == "ar" and ARABIC_ADVERB.search(own) is None:
         return False
-    if DOUBT.search(own) and not ADVERB.search(own):
+    if (DOUBT.search(own) and not ADVERB.search(own)) or compares_pictures(own):
         return False
     sentences = [sentence.strip() for sentence in SENTENCE_END.split(own) if sentence.strip()]
     return (

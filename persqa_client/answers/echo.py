@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from persqa_client.answers.clean import is_reported, prompt_sentences
-from persqa_client.answers.comparisons import compares_both_ways
+from persqa_client.answers.comparisons import compares_both_ways, compares_pictures
 from persqa_client.answers.contradictions import affirms_and_denies
 from persqa_client.answers.descriptions import repeats_description
 from persqa_client.answers.phrases import choose_language, phrase_pattern
@@ -125,7 +125,9 @@ def takes_back(text: str, tag: str) -> bool:
     if text.find(tag, 1) < 0:
         return False
     own = remove_marked(text)
-    return SAYS_YES_OR_NO.search(own.replace(tag, "<>")) is not None or denies_itself(own, tag)
+    if SAYS_YES_OR_NO.search(own.replace(tag, "<>")):
+        return True
+    return denies_itself(own, tag) and not compares_pictures(own)
 
 
 def denies_itself(text: str, tag: str) -> bool:

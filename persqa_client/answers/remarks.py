@@ -27,8 +27,9 @@ OPTIONS = compile_lazily("|".join(OPTION.format(*letters) for letters in ALPHABE
 OPTION_MARK = compile_lazily(r"[BbБбب나イ](?<!\w.)\s?[)）.．:：、]")
 # Things in the picture that have such options on them.
 EXAMS = compile_lazily(
-    r"\b(?:quiz\w*|exams?|tests?|worksheets?|boards?|screens?|polls?|forms?|ballots?|menus?|examen|pizarra|pantalla|tableau"
-    r"|écran|tafel|bildschirm|prüfung|quadro|tela|prova|доск\w+|экран\w*|тест\w*)\b"
+    r"\b(?:quiz\w*|exams?|tests?|worksheets?|boards?|screens?|polls?|forms?|ballots?|menus?|slides?|flip ?charts?"
+    r"|posters?|signs?|labell?ed|examen|pizarra|pantalla|tableau|écran|tafel|bildschirm|prüfung|quadro|tela|prova"
+    r"|доск\w+|экран\w*|тест\w*)\b"
     r"|试卷|考卷|試卷|题目|題目|黑板|白板|屏幕|螢幕|投票|作业|作業|练习册|画面|テスト|시험지|칠판|화면|اختبار|سبورة|شاشة",
     re.IGNORECASE,
 )
@@ -72,13 +73,20 @@ FENCE = "```"
 MESSAGE_MARK = "■"  # In place of a message, which may have a word for writing in it.
 # Between the tag and a message that the picture shows stands at least a predicate and a noun with its place.
 MIN_WORDS_BEFORE_MESSAGE, MIN_WORDS_BEFORE_SIGN = 5, 1
+# "A T-shirt with Error 404 printed on it."
+SHOWN_BEHIND = compile_lazily(
+    r"[^.!?,;\n]{0,40}?\b(?:printed|written|embroidered|painted|stitched|on it\b"
+    r"|on the (?:back|front|left|right|chest|sleeve)\b)"
+)
 
 
 def is_on_display(message: str, text: str, language: str, min_words: int = MIN_WORDS_BEFORE_MESSAGE) -> bool:
     """Whether a sentence has said where the message stands: "a laptop whose screen reads Error 500". A cry ends no
-    inscription: "reads Oops! Error 404".
+    inscription: "reads Oops! Error 404". Words of printing may stand behind it.
     """
-    before, _, _ = text.partition(message)
+    before, _, behind = text.partition(message)
+    if SHOWN_BEHIND.match(behind):
+        return True
     is_written = MESSAGE_MARK not in drop_written_text(CRY_END.sub(",", before) + MESSAGE_MARK, language)
     return is_written and before.count(" ") >= min_words
 

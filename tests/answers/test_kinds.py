@@ -101,3 +101,19 @@ def test_a_text_with_a_phrase_of_a_table_has_a_hint() -> None:
             if kinds and not (may_have_hint(case.raw, language) and has_hint(statement.text, language)):
                 lacking.append((language, case.raw, kinds))
     assert lacking == []
+
+
+# Kinds of ``near_rules``.
+MENDED = (
+    "messages of gateways and screens",
+    "mirrors, before and after",
+    "somebody else in the same sentence",
+    "things denied and described",
+)
+
+
+@each_case("kind", MENDED)
+def test_an_honest_answer_near_a_rule_is_kept(kind: str) -> None:
+    cases = [case for case in read_table(TABLES / "near_rules.jsonl") if case.kind == kind]
+    assert cases
+    assert [(case.raw, *judge(case)) for case in cases if judge(case)[0]] == []
