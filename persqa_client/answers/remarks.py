@@ -121,7 +121,7 @@ def find_remark(text: str, language: str) -> str:
         found = found and MEMBERS.search(remove_marked(text))
     if found is None and ("\\" in text or "](" in text or "://" in text):
         found = None if is_about_code(text) else MARKDOWN.search(remove_quotations(text))
-    if found is None and ("B" in text or ")" in text or "b." in text or not text.isascii()) and has_options(text):
+    if found is None and ("B" in text or ")" in text or "）" in text or "b." in text) and has_options(text):
         found = OPTIONS.search(remove_quotations(text))
     if found is None and "#" in text:
         found = HASHTAGS.search(text)
