@@ -25,7 +25,7 @@ HINTS = {
     "es": (" no ", " No ", " sin ", "mismo tiempo", "n realidad", "la vez"),
     "pt": (" não ", " Não ", " sem ", "mesmo tempo", "a verdade"),
     "ru": (" не ", " без ", "дновременно", "самом деле", "же время"),
-    "zh": ("没", "沒", "不戴", "不是", "全身都", "在室内", "同时", "同時", "实际上"),
+    "zh": ("没", "沒", "不戴", "不是", "不在", "全身都", "在室内", "同时", "同時", "实际上"),
     "ja": ("同時", "実際", "ません", "おらず", "ないで", "なくて"),
     "ko": ("않", "없", "실제로", "동시에"),
     "ar": ("الوقت", "الواقع", "ليس", " غير ", " لا ", " ولا ", " لم ", " ولم "),
@@ -102,6 +102,9 @@ NOT_REAL = compile_lazily(
     r"\b(?:toy|fake|water|paper|stuffed|plush|imaginary|painted|jouet|factice|eau|juguete|agua|mentira|brinquedo|água"
     r"|pelúcia|peluche|sol|soleil|игрушечн\w+|водян\w+|ненастоящ\w+|plastik\w*|spielzeug\w*)\b",
     re.IGNORECASE,
+)
+COLOR_BEHIND = compile_lazily(
+    r"(?:roug|bleu|noir|blan|vert|jaun|gris|marr|ros|violet|beig|roj|azul|negr|verd|amar|vermelh|pret|branc|cinz|rox)\w{0,6}"
 )
 # In a second sentence, for the tag of the first one. Spanish and Portuguese leave it out.
 PRONOUNS = {
@@ -267,7 +270,7 @@ def denies_object(first: str, said: list[str], later: list[str], language: str) 
         behind = words[words.index(nouns[0]) + 1 :][:1]
         if (
             are_forms(content[0], verb, language)
-            and all(word in FUNCTION_WORDS for word in behind)
+            and all(word in FUNCTION_WORDS or COLOR_BEHIND.fullmatch(word) for word in behind)
             and is_same_thing(clause, nouns[0], language)
         ):
             return True

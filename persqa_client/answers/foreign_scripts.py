@@ -125,7 +125,8 @@ NOUN_PLACES = {
         r"|purple|gr[ae]y|dark|light|bright|big|small|large|little|tiny|huge|long|short|tall|old|new|thick|thin|soft"
         r"|round|flat"
         r"|canvas|leather|cotton|plastic|metal|stone|paper|brick|glass)",
-        r" (?:[a-z]+(?:ing|ed|ly)|on|in|at|with|and|to|from|of|by|under|over|behind|beside|near|next|around|while|as"
+        r" (?:[a-z]+(?:ing|ed|ly)|on|in|at|with|and|to|from|of|by|under|over|behind|beside|near|next|around|through"
+        r"|into|onto|along|while|as"
         r"|that|which"
         r"|who|is|are|for|for|above|across|against|between|or|hanging|but)\b",
     ),

@@ -18,9 +18,10 @@ MEMBERS = compile_lazily(
     r"(?<![\w=])[^\W\d]\w*=[\w.]+[;,]? [^\W\d]\w*=\w|\b(?:confidence|score|prob) ?[:=] ?[01]\.\d"
     r"|\btime ?= {0,8}\d[\d.]* ?ms\b|(?<=\d )tok(?:ens?|s)?(?: per second|/s)\b"
 )
+# No "and" stands before the third one, as in a list of things or of names with initials.
 OPTION = (
     r"(?<!\w)[(（]?{0}\s?[)）.．:：、](?!\w\.)[^\n]{{1,80}}?\n?(?<!\w)[(（]?{1}\s?[)）.．:：、][^\n]{{1,80}}?\n?"
-    r"(?<!\w)[(（]?{2}\s?[)）.．:：、]"
+    r"(?<!\w)(?<!and )(?<!und )(?<! et )(?<! [yeи&] )[(（]?{2}\s?[)）.．:：、]"
 )
 ALPHABETS = ("abc", "абв", "абц", "أبج", "ابج", "أبت", "가나다", "アイウ")
 OPTIONS = compile_lazily("|".join(OPTION.format(*letters) for letters in ALPHABETS), re.IGNORECASE)
@@ -121,8 +122,6 @@ def find_remark(text: str, language: str) -> str:
         found = found and MEMBERS.search(remove_marked(text))
     if found is None and ("\\" in text or "](" in text or "://" in text):
         found = None if is_about_code(text) else MARKDOWN.search(remove_quotations(text))
-    if found is None and ("B" in text or ")" in text or "）" in text or "b." in text) and has_options(text):
-        found = OPTIONS.search(remove_quotations(text))
     if found is None and "#" in text:
         found = HASHTAGS.search(text)
     if found and is_on_display(found[0], text, language):
@@ -134,8 +133,12 @@ def find_remark(text: str, language: str) -> str:
     return found[0] if found else ""
 
 
-def has_options(text: str) -> bool:
-    if OPTION_MARK.search(text) is None:
-        return False
-    options = OPTIONS.search(text)
-    return options is not None and EXAMS.search(text, 0, options.start()) is None
+def find_options(text: str, language: str) -> str:
+    """The first options of a multiple-choice test, unless something in the picture has them."""
+    may_have = "B" in text or ")" in text or "）" in text or "b." in text
+    if not may_have or OPTION_MARK.search(text) is None or (options := OPTIONS.search(text)) is None:
+        return ""
+    found = OPTIONS.search(remove_quotations(text))
+    if found is None or EXAMS.search(text, 0, options.start()) or is_on_display(found[0], text, language):
+        return ""
+    return found[0]

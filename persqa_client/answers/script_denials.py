@@ -30,6 +30,12 @@ CHINESE_HAS_NOT = compile_lazily(
     r"^<>(?:并|其实|完全|根本)?没有(?:任何)?(?P<noun>[一-龯]{1,4})[，。；](?:<>|[他她它])?(?:有着?|长着|留着)"
     r"(?![^，。]*(?:玩具|假|纸|毛绒|塑料|画))一?[^，。；没不一]{0,10}(?P=noun)[。！]?$"
 )
+# The same predicate with and without "not".
+CHINESE_SAME = compile_lazily(
+    r"^<>(?:并?不(?P<is>是|在)(?P<what>[^，。；]{1,10})[，。；](?:但是?|而且)?<>(?P=is)(?P=what)"
+    r"|(?P<was>是|在)(?P<thing>[^，。；]{1,10})[，。；](?:但是?|而且|又|也)?(?:<>)?并?不(?P=was)(?P=thing)"
+    r"|没有?在(?P<act>[一-龯]{2,4})[，。；]<>正?在[^，。；没不]{0,8}(?P=act))[。！]?$"
+)
 STRONG = compile_lazily(r"并且|而且|同时|又没|且没|完全没|根本没|一点[也都]没|丝毫没|压根没")
 CHINESE_DOUBT = compile_lazily(
     r"像|似|想|要|忍|准备|差点|看起来|看上去|假装|昨|刚才|之前|其实|但|却|不过|虽|另|别人|只"
@@ -135,7 +141,12 @@ def denies_in_arabic(text: str) -> bool:
 
 
 def denies_in_chinese(text: str) -> bool:
-    if CHINESE_OBJECT.search(text) or CHINESE_OBJECT_DENIED.search(text) or CHINESE_HAS_NOT.search(text):
+    if (
+        CHINESE_OBJECT.search(text)
+        or CHINESE_OBJECT_DENIED.search(text)
+        or CHINESE_HAS_NOT.search(text)
+        or CHINESE_SAME.search(text)
+    ):
         return True
     has = CHINESE_HAS.search(text)
     if has is not None and has["noun"].endswith(has["denied"]):
