@@ -10,6 +10,7 @@ from pathlib import Path
 
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.language import UNSPACED, is_chinese
+from persqa_client.suggestions import explain_read_error
 
 # Only characters without a meaning in regular expressions and chat templates.
 MAX_TAG_LENGTH = 40
@@ -124,7 +125,7 @@ def read_real_names(path: Path) -> tuple[str, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise SettingsError(f"--names: {path} can't be read ({error.strerror or error}).") from error
+        raise SettingsError(f"--names: {path} {explain_read_error(path, error)}.") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"--names: {path} is not UTF-8 text; save it as UTF-8, one name on a line.") from error
     names: dict[str, None] = {}
