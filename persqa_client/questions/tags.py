@@ -49,7 +49,9 @@ def parse_tag(name: str) -> str:
 
 
 def strip_brackets(name: str) -> str:
-    return name.strip().removeprefix("<").removesuffix(">")
+    """One bracket alone stays, so that it is refused."""
+    bare = name.strip()
+    return bare[1:-1] if bare.startswith("<") and bare.endswith(">") else bare
 
 
 def find_tag_risks(name: str) -> tuple[str, ...]:
