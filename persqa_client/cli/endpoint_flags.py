@@ -31,7 +31,14 @@ def read_endpoints(flags: Mapping[str, Any]) -> tuple[Endpoint, ...]:
         raise SettingsError(
             f"--base-url: name an endpoint, set {variable}{meant}, or start a server with --serve MODEL."
         )
-    endpoints = make_endpoints(flags["base_url"], flags["model"] or UNKNOWN_MODEL, read_credentials(flags), os.environ)
+    try:
+        endpoints = make_endpoints(
+            flags["base_url"], flags["model"] or UNKNOWN_MODEL, read_credentials(flags), os.environ
+        )
+    except SettingsError as error:
+        if flags["base_url"] != os.environ.get(VARIABLES["base_url"], "").split():
+            raise
+        raise SettingsError(str(error).replace("--base-url", VARIABLES["base_url"])) from error.__cause__
     return keep_local(endpoints) if flags["local_only"] else endpoints
 
 

@@ -62,7 +62,10 @@ class Command(TyperCommand):
         except UsageError as error:
             if isinstance(error, MissingParameter) and error.param.param_type_name == "option":
                 shown = describe_flags(error.param).strip()
-                raise UsageError(f"The option {shown} is missing{describe_choices(error.param)}.", ctx) from None
+                instead = f"; the variable {error.param.envvar} may have it, too" if error.param.envvar else ""
+                raise UsageError(
+                    f"The option {shown} is missing{describe_choices(error.param)}{instead}.", ctx
+                ) from None
             if isinstance(error, typer.BadParameter):
                 self.explain_value(ctx, error)
             elif hasattr(error, "possibilities"):
