@@ -88,7 +88,7 @@ def remove_template_tokens(text: str, task: Task) -> str:
 
 
 def unwrap_boxed(text: str) -> str:
-    """``\\boxed{\\text{…}}``, if the braces are partners."""
+    """The content of ``\\boxed{\\text{…}}``, if the braces match each other; otherwise the text."""
     inner = text
     while boxed := BOXED.fullmatch(inner):
         inner = boxed[1]
@@ -135,7 +135,7 @@ def remove_echo(text: str, task: Task) -> str:
 
 @lru_cache(maxsize=1024)
 def spell_beginnings(prompt: str, question: str, tag: str, surrogate: str | None) -> tuple[str, ...]:
-    """What an answer that repeats the prompt or the question begins with, in lower case."""
+    """The texts with which an answer that repeats the prompt or the question begins, in lower case."""
     sentences = spell_sentences(split_prompt(prompt, question, tag, surrogate), tag, surrogate)
     return tuple(text.casefold() for text in (prompt, question.rstrip(QUESTION_END), *sentences))
 
@@ -276,7 +276,7 @@ STEPS: tuple[tuple[str, Callable[[str, Task], str]], ...] = (
 
 MAX_PREAMBLE_LENGTH = 200
 MAX_POSTAMBLE_LENGTH = 250
-# What closes a clause. Without it, "no" or "it is" would belong to the tag behind it.
+# The mark or line end that closes a clause. Without it, "no" or "it is" belongs to the tag that follows.
 CLOSE = r"(?:\s?[,.!:;…—–，。！：、；】،؛।]+[*_]*\s*|\s*\n\s*)"
 # Beginnings of sentences within a text.
 SENTENCE_START = compile_lazily(
@@ -320,8 +320,9 @@ def is_preamble(text: str, end: int) -> bool:
 
 
 def is_preamble_to_tag(text: str, start: int, end: int) -> bool:
-    """``start`` and ``end`` of the tag. Also allows an article, if the tag is not a part of a longer noun. What the
-    subject says is no preamble: "Hello there, <mam> seems to say".
+    """Whether only a preamble, or an article, stands before the tag at ``start`` to ``end``. An article counts only if
+    the tag is not a part of a longer noun. Words that the subject says are no preamble: "Hello there, <mam> seems to
+    say".
     """
     if speech_pattern().match(text, end):
         return False
@@ -332,7 +333,9 @@ def is_preamble_to_tag(text: str, start: int, end: int) -> bool:
 
 
 def find_postamble(text: str) -> int:
-    """Where the postamble begins; the text's length without one. A sentence that the picture quotes is none."""
+    """Where the postamble begins; the text's length if there is none. A sentence quoted from the picture does not
+    count.
+    """
     end = len(text)
     starts = [found.end() for found in SENTENCE_START.finditer(text, max(1, end - MAX_POSTAMBLE_LENGTH))]
     for start in reversed(starts):

@@ -22,7 +22,7 @@ from persqa_client.run.edited_answer import EditChecker
 from persqa_client.storage.decisions import Decision, DecisionKind, DecisionsFile, current_time
 from persqa_client.storage.run_files import RunFiles
 
-# In a notebook.
+# Number of pictures of a result that a notebook shows.
 SHOWN_PICTURES = 4
 
 
@@ -30,9 +30,9 @@ SHOWN_PICTURES = 4
 class Result:
     """A question of a run, answered or failed.
 
-    ``row`` is the number of the input row, or None if no file says it. ``images`` are as in the output, ``pictures``
-    the files that they name, as far as these exist. ``answer`` is None if the question failed; ``code`` and ``message``
-    then say why, and ``raw`` is the last text of the model, if it gave any.
+    ``row`` is the number of the input row, or None if no file has it. ``images`` has the references of the output,
+    ``pictures`` the paths of the existing files among them. ``answer`` is None if the question failed; ``code`` and
+    ``message`` then have the reason, and ``raw`` is the last text of the model, if it gave any.
     """
 
     row: int | None
@@ -62,10 +62,10 @@ class Result:
         return self.decision.final_text
 
     def accept(self, comment: str | None = None) -> Result:
-        """Returns the result with the decision, which is on the disk, in a file beside the output; as do the others.
+        """Stores the decision beside the output, and returns the updated result, as the methods below do.
 
-        ``comment`` None leaves the comment of the decision before it. Raises StorageError, and SettingsError if the
-        question has no text that can be accepted.
+        If ``comment`` is None, the comment of the earlier decision is kept. Raises StorageError, and SettingsError if
+        the question has no text that can be accepted.
         """
         self._check_text("accept")
         return self._decide("accept", None, comment)
@@ -75,10 +75,10 @@ class Result:
         return self._decide("reject", None, comment)
 
     def edit(self, text: str, comment: str | None = None, *, check: bool = True) -> Result:
-        """An export has ``text`` in place of the answer, also of the last one that a failed question got.
+        """An export contains ``text`` instead of the answer or, for a failed question, of the last rejected answer.
 
         Raises RowError with the code of a problem that the checks of the run find in it, unless ``check`` is false, and
-        SettingsError for what is no text, and if the question has no text of the model that could be edited.
+        SettingsError if ``text`` is not a string or is empty, or if the model gave no text for the question.
         """
         self._check_text("edit")
         text = read_text("text", text)
@@ -89,7 +89,7 @@ class Result:
         return self._decide("edit", text, comment)
 
     def withdraw(self, comment: str | None = None) -> Result:
-        """As if nothing had been decided; a comment stays."""
+        """Withdraws the decision. Its comment stays."""
         return self._decide("none", None, comment)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
@@ -103,7 +103,7 @@ class Result:
         return f'<div style="display: flex; gap: 12px">{pictures}<div dir="auto">{lines}</div></div>'
 
     def _check_text(self, verb: str) -> None:
-        """Since an export has answers of the model, and edited ones, but no others."""
+        """Raises SettingsError if the model gave no text: an export only has answers of the model and edits."""
         if not self._row.decided_text.strip():
             raise SettingsError(f"there is no text of the model to {verb}: run the question again.")
 
@@ -172,11 +172,11 @@ def read_results(output: str | Path) -> list[Result]:
 
     output: the output of a run, finished or not.
 
-    Raises SettingsError if it is none, or has no rows.
+    Raises SettingsError if the file is not the output of a run, or has no rows.
     """
     run = read_run(read_output_path(output))
     decided = DecidedRun(run)
-    # Of rows that only the journal has, the pictures are not known.
+    # The pictures of rows that only the journal has are not known.
     return [make_result(row, decided, run.roots) for row in run.rows if not row.is_waiting]
 
 

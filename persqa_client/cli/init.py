@@ -22,8 +22,9 @@ from persqa_client.keys import mask_keys
 DEFAULT_FILE = Path("persqa.toml")
 # Flags for one call of the command.
 ONE_CALL = frozenset({"input", "preview", "dry_run", "no_uuid"})
-# Values of flags without a default. Those in the file are for the server of scripts/serve_vllm.sh.
+# Values that are written as settings, for flags without a default. They suit the server of scripts/serve_vllm.sh.
 GIVEN = {"output": "qa.jsonl", "base_url": "http://127.0.0.1:8000/v1"}
+# Values that are written as comments, for flags without a default.
 EXAMPLES: dict[str, object] = {
     "model": "Qwen/Qwen2.5-VL-3B-Instruct",
     "serve": "Qwen/Qwen2.5-VL-3B-Instruct",
@@ -53,7 +54,7 @@ EXAMPLES: dict[str, object] = {
     "max_cost": 5.0,
     "max_wall": "8h",
 }
-# For the other flags, by what their value is called.
+# Example values of all other flags, by their metavar.
 VALUES: dict[str, object] = {"N": 1000, "X": 1.5, "SECONDS": 60, "DIR": ".", "I/N": "1/16"}
 MARK = "# "
 
@@ -105,7 +106,7 @@ def describe_config(options: list[Any], name: str) -> str:
 
 
 def describe_panels(panels: dict[str, list[Any]], *, as_comments: bool) -> Iterator[str]:
-    """Of the options that have no default, an example is a comment."""
+    """For options without a default, the example is a comment."""
     for panel, own in panels.items():
         yield from ("", f"# ---- {panel} ----")
         for option in own:
@@ -114,7 +115,7 @@ def describe_panels(panels: dict[str, list[Any]], *, as_comments: bool) -> Itera
             yield from ("", *(f"{MARK}{each}" for each in wrap(explain_option(option), 118)))
             masked = mask_keys(line)
             if masked != line:
-                # Others may read the file. The run still has the value, by the variable.
+                # Other users may read the file. The run still reads the value from the environment variable.
                 line, is_set = masked, False
                 yield f"{MARK}{option.envvar} may have a key in it, which is not written here; keep the variable."
             yield line if is_set and not as_comments else f"{MARK}{line}"

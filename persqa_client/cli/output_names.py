@@ -1,4 +1,4 @@
-"""What the name of a file says of its content: a command refuses one that says something else than what it writes."""
+"""Checks the names of output files: a command refuses a name whose suffix is that of another format."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ KNOWN_SUFFIXES = frozenset((*ROWS, *PAGE, *SETTINGS, *TABLES, *TEXTS, *ARCHIVES,
 
 
 def output_file(content: str, suffixes: tuple[str, ...], *, goes_on: bool = False) -> Callable[[str], Path]:
-    """A parser of an option for a file that is written. The name of a folder is refused, and an ending of another kind
-    of file. ``content``: what it will have.
+    """A parser of an option for a file that is written. It refuses the name of a folder, and the suffix of another kind
+    of file. ``content``: name of the format, for the message.
 
     ``goes_on``: an earlier version may have begun to write it, so a file that exists may have any name.
     """

@@ -12,7 +12,7 @@ BYTE_ORDER_MARK = "\ufeff".encode()
 
 
 def load_json(body: bytes) -> Any:
-    """The JSON in a body, with or without a byte order mark; None without.
+    """The JSON value of a body, which may have a byte order mark. None if the body is not JSON.
 
     Accepts what other clients accept and orjson refuses: NaN and infinite numbers, which become null; line breaks and
     the like in strings. Bytes that are not UTF-8, and halves of surrogate pairs, become U+FFFD.

@@ -43,7 +43,7 @@ class RejectedAnswer(NamedTuple):
 class BadAnswers:
     """Holds failures of the answer checks with any code, until an answer passes the checks.
 
-    ``limit``: failures in a row, without an answer that passes, after which the model counts as bad; 0 for none.
+    ``limit``: number of consecutive failures after which the model counts as bad; 0: there is no check.
     """
 
     def __init__(self, limit: int) -> None:
@@ -180,9 +180,9 @@ class ModelCheck:
 
 
 class CheckedJobs(Iterator[Job | None]):
-    """The jobs of the rows, with those of model checks in between and after the last row.
+    """Yields the jobs of the rows and of model checks.
 
-    It may go on after it has ended, if a check is started by then.
+    After StopIteration it yields again if a check was started since, so callers may call ``next`` again.
     """
 
     def __init__(self, rows: Iterator[Job | None], check: ModelCheck) -> None:

@@ -16,7 +16,7 @@ STOP_TIMEOUT = 30.0
 # Upper bound of jobs that prepare images while others wait for answers. Prepared images use memory, and one is enough
 # for each free permit.
 MAX_PREPARED = 64
-# Upper bound of jobs that run in place of those that wait before a retry.
+# Maximum number of additional jobs that run while others wait before a retry.
 MAX_BACKING_OFF = 4096
 POLL_INTERVAL = 0.1
 
@@ -30,7 +30,7 @@ def task_limit(permits: int, backing_off: int = 0) -> int:
 
 
 class LocalEngine:
-    """At least one job may always run, even beyond ``max_bytes``.
+    """Runs jobs concurrently within the permits and ``max_bytes``. One job may always run, even beyond ``max_bytes``.
 
     ``answer`` calls ``set_weight`` with the job's real size; if it is smaller than the estimate, more jobs can start.
     """
@@ -117,7 +117,7 @@ class LocalEngine:
             raise self._stop_error
 
     def _poll(self) -> None:
-        """Wakes the loop, because permits can be added and jobs can wait for a retry while no job finishes."""
+        """Wakes the loop: jobs may start when permits are added or a job waits for a retry, even if no job finishes."""
         if not self.stopping and not self.all_started:
             self._finished.put_nowait(None)
             self._timer = asyncio.get_running_loop().call_later(POLL_INTERVAL, self._poll)

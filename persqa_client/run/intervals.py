@@ -2,11 +2,11 @@
 
 Numbers of tokens have heavy tails: a few answers are many times longer than the others. The mean of the sample is the
 estimate, since it has no bias whatever the distribution; with 20 numbers of a log-normal distribution, a winsorised or
-a log-normal mean is not nearer. Its interval is the hull of three: Student's t, which covers symmetric numbers, Cox's
-interval of the mean of a log-normal distribution (Olsson 2005, with t in place of z), which is asymmetric and covers
-skewed ones, and Cox's interval above an offset, as a model's thoughts have beside the text of the answer. A bootstrap
-of 20 skewed numbers is too narrow: it can't know of a tail that the sample has not shown. No interval knows of values
-so rare that the sample has none of their kind.
+a log-normal mean is not nearer. Its interval is the smallest one that contains three others. Student's t covers
+symmetric numbers. Cox's interval of the mean of a log-normal distribution (Olsson 2005, with t in place of z) is
+asymmetric and covers skewed numbers. Cox's interval above an offset covers numbers with a fixed part, such as the text
+of an answer beside reasoning of varying length. A bootstrap of 20 skewed numbers is too narrow: it does not cover a
+tail that is missing from the sample. No interval covers rare values that do not occur in the sample.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple
 CONFIDENCE = 0.95
 # Two-sided 95 % quantiles of Student's t for the first degrees of freedom, where the series is not exact.
 FIRST_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447)
-# Numbers from which the offset of a distribution can be told.
+# Minimum size of a sample for an estimate of the offset.
 OFFSET_COUNT = 10
 
 
@@ -33,7 +33,7 @@ class Estimate(NamedTuple):
         return Estimate(factor * self.value, factor * self.low, factor * self.high)
 
     def plus(self, other: Estimate) -> Estimate:
-        """With the bounds of both, as if they were reached together."""
+        """The sum of two estimates. The bounds are added, as if both were reached together."""
         return Estimate(self.value + other.value, self.low + other.low, self.high + other.high)
 
     def to_json(self) -> dict[str, float | None]:
@@ -47,7 +47,7 @@ class Estimate(NamedTuple):
 def estimate_total(sample: Sequence[float], population: int, highest: float = math.inf) -> Estimate:
     """The sum of ``population`` numbers that are not negative, of which the sample is known.
 
-    ``highest``: the largest possible number; the sample may show that it is larger.
+    ``highest``: an upper bound of the numbers. If the sample has a larger number, that one is used.
     """
     count, known, highest = len(sample), sum(sample), max(highest, *sample)
     if count >= population:
@@ -91,7 +91,8 @@ def log_normal_interval(sample: Sequence[float], correction: float) -> tuple[flo
 
 
 def find_offset(ascending: Sequence[float]) -> float:
-    """Which makes the logarithms of the extremes equally far from that of the median; 0 if no positive one does.
+    """The offset for which the logarithms of the extremes are equally far from that of the median; 0 if none is
+    positive.
 
     By Aitchison and Brown's method of quantiles for the log-normal distribution with three parameters; a few numbers
     are not enough for it.
@@ -108,9 +109,9 @@ def find_offset(ascending: Sequence[float]) -> float:
 
 
 def estimate_by_ratio(sample: Sequence[tuple[float, float]], total: float, share: float) -> Estimate:
-    """The sum of numbers that are about proportional to others, whose sum is ``total``.
+    """Estimates the sum of y, where y is about proportional to x, and the sum of x is ``total``.
 
-    ``sample``: pairs of the other number and the number. ``share``: that of the population which is in the sample.
+    ``sample``: pairs (x, y). ``share``: size of the sample divided by that of the population.
     """
     ratio = sum(number for _, number in sample) / sum(other for other, _ in sample)
     count = len(sample)

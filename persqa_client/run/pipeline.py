@@ -45,8 +45,9 @@ class Cost:
     attempts: int = 0
     usage: Usage = field(default_factory=Usage)
     asks: int = 0
-    # Code of the first problem; text of the last rejected answer.
+    # Code of the problem of the first answer, if it was rejected.
     refused: str | None = None
+    # Text of the last rejected answer.
     raw: str = ""
     # Doubts about the accepted answer, and its verification.
     doubts: tuple[str, ...] = ()
@@ -64,7 +65,7 @@ def ignore_question(question: str) -> None:
     """Default for callers that show no warnings."""
 
 
-# Number of the row, reference and file of an image that is sent.
+# Called with the row, the reference and the file stamp of each image that is sent.
 NoteImage = Callable[[Row, str, FileStamp | None], None]
 
 
@@ -83,7 +84,9 @@ def ignore_weight(weight: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Answers the tasks of a run. ``load`` loads an image reference with its mark, or raises RowError."""
+    """Answers the tasks of a run. ``load`` loads the image of a reference, with its box if it has one. It raises
+    RowError.
+    """
 
     completer: Completer
     load: LoadImage
