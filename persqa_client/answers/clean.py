@@ -21,7 +21,7 @@ from persqa_client.language import UNSPACED
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.types import Task
 
-# With marks of width and direction.
+# White space, with marks of width and direction.
 BLANKS = (
     " \t\n\r\f\v\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\u061c\ufeff"
 )
@@ -155,7 +155,7 @@ def remove_prompt(text: str, task: Task) -> str:
 
 @lru_cache(maxsize=256)
 def spell_sentences(sentences: tuple[str, ...], tag: str, surrogate: str | None) -> tuple[str, ...]:
-    """With the tag, its bare name and the surrogate name."""
+    """The sentences with the tag, with its bare name, and with the surrogate name."""
     return tuple(sentence.replace(tag, name) for sentence in sentences for name in (tag, tag[1:-1], surrogate or tag))
 
 
@@ -203,7 +203,7 @@ def remove_label(text: str, task: Task) -> str:
 
 
 def remove_preamble(text: str, task: Task) -> str:
-    """Before the tag, or before its bare name."""
+    """Removes a preamble before the tag, or before its bare name."""
     if text.startswith(task.tag):
         return text
     start = text.find(task.tag, 0, MAX_PREAMBLE_LENGTH)

@@ -54,8 +54,8 @@ class Result:
 
     @property
     def final_answer(self) -> str | None:
-        """What an export has: the answer, or the text that a decision accepts or gives. None for a rejected answer, and
-        for a failed question that no decision answers.
+        """The text in an export: the answer, or the text that a decision accepts or gives. None for a rejected answer,
+        and for a failed question without a decision.
         """
         if self.decision is None or self.decision.kind == "none":
             return self.answer
@@ -118,7 +118,7 @@ class Result:
 
 
 def list_shown(result: Result) -> Iterator[tuple[str, str]]:
-    """What people look at, without characters that a terminal obeys."""
+    """The lines to display, each with its label, without characters that control a terminal."""
     shown: list[tuple[str, str | None]] = [
         ("row", "?" if result.row is None else str(result.row)),
         ("pictures", ", ".join(map(describe_reference, result.images))),
@@ -139,7 +139,7 @@ def show_picture(path: Path) -> str:
 
 
 class DecidedRun:
-    """What the results of an output share: the file with the decisions, and the checks of edited answers."""
+    """State that the results of an output share: the file with the decisions, and the checks of edited answers."""
 
     def __init__(self, run: ReportedRun) -> None:
         self._identity = run.identity

@@ -208,7 +208,7 @@ def list_estimate(found: RunEstimate, pilot: Pilot, price: KnownPrice | None) ->
 
 
 def cost_bounds(found: RunEstimate, price: KnownPrice) -> tuple[float, float]:
-    """As if both numbers of tokens were at their bounds together."""
+    """Bounds of the cost, as if both numbers of tokens reached their bounds together."""
     prompt, completion = found.prompt_tokens, found.completion_tokens
     return price.cost(prompt.low, completion.low), price.cost(prompt.high, completion.high)
 

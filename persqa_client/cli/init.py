@@ -140,7 +140,7 @@ def choose_value(option: Any) -> tuple[object, bool]:
 
 
 def write_value(value: object) -> str:
-    """In TOML, whose texts, lists, numbers and switches are written as in JSON."""
+    """The value in TOML, whose texts, lists, numbers and switches are written as in JSON."""
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{key} = {write_value(each)}' for key, each in value.items())} }}"
     return format_default(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)

@@ -61,7 +61,7 @@ def run_with_server(flags: dict[str, Any], mode: Mode) -> None:
 
 
 def choose_writer(status: Status | None) -> Callable[[str], None]:
-    """On a terminal, ``status`` shows what the other lines would say."""
+    """The function that shows progress: on a terminal a status line, elsewhere lines."""
     return print_message if status is None else log_message
 
 
