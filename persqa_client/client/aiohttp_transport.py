@@ -166,7 +166,7 @@ def make_response(response: aiohttp.ClientResponse, *, is_decoded: bool = False,
 
 
 async def make_received(response: aiohttp.ClientResponse) -> httpx2.Response:
-    """With its body, unless that is a stream of events."""
+    """The received response with its body, unless the body is a stream of events."""
     if is_event_stream(response.headers) and not is_encoded(response):
         return make_response(response, stream=ResponseStream(response))
     content = await receive_body(response)

@@ -32,7 +32,7 @@ def _load_tolerantly(body: bytes) -> Any:
         return None
     try:
         value = DECODER.decode(body.decode("utf-8", "replace"))
-        # Written and read again, so that strings and numbers are those of orjson.
+        # The value is written and read again, so that strings and numbers are those of orjson.
         text = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
         return orjson.loads(text.decode("utf-16-le", "replace"))
     except (ValueError, RecursionError):

@@ -56,7 +56,7 @@ class RunProgress:
     earlier: int = 0
     failed: int = 0
     earlier_failed: int = 0
-    # Of this process: failures by code, and ``accepted``.
+    # Counts of this process: failures by code, and ``accepted``.
     outcomes: Counter[str] = field(default_factory=Counter)
     # Whether failed rows are asked again.
     is_retry: bool = False
