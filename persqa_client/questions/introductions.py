@@ -49,7 +49,7 @@ WORDINGS: Mapping[str, IntroductionWording] = {
 
 
 def choose_introduction(question: str) -> IntroductionWording:
-    """In the language of the question, like the other texts of the prompt."""
+    """The introduction in the language of the question, like the other texts of the prompt."""
     return WORDINGS[prompt_language(question)]
 
 

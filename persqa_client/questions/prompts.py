@@ -20,7 +20,7 @@ from persqa_client.questions.introductions import join_sentences
 from persqa_client.questions.tags import SURROGATE_NAMES
 from persqa_client.types import AnswerStyle, Problem, QuestionLanguage, Task, Turn
 
-# Of what was found in an answer, a re-ask quotes no more characters.
+# Maximum number of characters of an answer that a re-ask quotes.
 LONGEST_FOUND = 200
 
 

@@ -110,7 +110,7 @@ class FollowedRun:
                 if len(rows) == STEP_ROWS:
                     break
         finally:
-            # Those before a line that can't be read are shown, too.
+            # Rows before a line that can't be read are shown, too.
             if rows:
                 self._index.add_rows(rows, self.open.identity)
         return bool(rows) or has_new_decisions or has_new_details
