@@ -115,7 +115,7 @@ def execute_blocking(run: Run, *monitors: Monitor) -> Summary:
 
 
 def call_blocking(coroutine: Coroutine[Any, Any, Value]) -> Value:
-    """What the coroutine returns on the background event loop. Ctrl-C cancels it."""
+    """Returns the result of the coroutine on the background event loop. Ctrl-C cancels it."""
     future = get_background_loop().submit(coroutine)
     try:
         return wait_for_result(future)

@@ -1,4 +1,4 @@
-"""What the user's rate limits allow: how many probes, and how many requests."""
+"""Derives from the user's rate limits how many probes and requests can be sent."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Pace:
 
 
 def slowest_pace(limits: Limits, tokens: int) -> Pace | None:
-    """For requests that count these tokens. None without a rate limit."""
+    """The slowest pace for requests with these tokens. None if there is no rate limit."""
     paces = []
     if limits.rps is not None:
         paces.append(Pace(1 / limits.rps, f"--rps {limits.rps:g}"))

@@ -101,7 +101,7 @@ class Pipeline:
     shared_reference: str | None = None
     # Whether each image is sent once for all its questions.
     share_images: bool = False
-    # Which accepted answers the model is asked about again.
+    # Which accepted answers the model verifies.
     verify: VerifyChoice = "off"
     # Called with each question before it is sent.
     note_question: Callable[[str], None] = ignore_question

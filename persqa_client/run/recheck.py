@@ -273,7 +273,7 @@ def accept_answer(
     else:
         doubts = find_doubts(text, task, chosen.steps, raws[0].problem if number > 0 else None)
         is_re_asked = number > 0 or before.asks > len(raws)
-        # The model was asked about another text, or not at all.
+        # The model verified another text, or none.
         if needs_verification(verify, doubts):
             doubts += DOUBTS["failed"]
     return Record(

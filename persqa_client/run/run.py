@@ -59,7 +59,7 @@ STANDARD_OUTPUT = 1
 
 
 class Run:
-    """To be executed once. ``progress`` and ``pool`` show its state. Raises SettingsError.
+    """A run, which can be executed once. ``progress`` and ``pool`` show its state. Raises SettingsError.
 
     ``pool`` overrides the settings' endpoints; ``warn`` gets warnings for users; ``wrap_answer`` changes the pipeline.
     """
@@ -100,7 +100,7 @@ class Run:
         self._clock, self._wrap_answer = clock, wrap_answer
         self._started_at: float | None = None
         self._timeline = Timeline(self._elapsed, warn)
-        # None until there are files or rows to tell of.
+        # None until there are files or rows to report.
         self.summary: Summary | None = None
 
     def _make_path_writers(self, folders: Json) -> PathWriters:
@@ -112,7 +112,7 @@ class Run:
         return self.composition.pool
 
     def describe_resuming(self) -> str:
-        """What to do once it has stopped."""
+        """Advice on how to continue the run after a stop."""
         return describe_resuming(
             self.settings,
             has_outcomes=self.progress.done > 0,
@@ -149,7 +149,7 @@ class Run:
                 self._ledger = None
 
     def use_endpoint(self, endpoint: Endpoint, *further: Endpoint) -> None:
-        """In place of those of the settings, before ``execute``. Raises SettingsError if a price is not known."""
+        """Replaces the endpoints of the settings, before ``execute``. Raises SettingsError if a price is not known."""
         self.settings = self.settings.model_copy(update={"endpoint": endpoint, "further_endpoints": further})
         self.plan = self.plan.with_settings(self.settings)
         self.composition = Composition(self.plan, warn=self._warn, note_image=self._watch.note)

@@ -41,7 +41,7 @@ def open_store(url: str) -> Any:
 
 
 def open_object(url: str) -> BinaryIO:
-    """For reading in any order. Raises what the store raises."""
+    """Opens a file for reading in any order. Raises the errors of the store."""
     return io.BufferedReader(open_unbuffered(url), BLOCK_BYTES)
 
 
@@ -68,7 +68,7 @@ def read_object(url: str, max_bytes: int) -> bytes | int:
     size = int(store.info(url).get("size") or 0)
     if size > max_bytes:
         return size
-    # With an end, s3fs does not ask for the size again.
+    # If the end is given, s3fs does not request the size again.
     return bytes(store.cat_file(url, start=0, end=size)) if size else b""
 
 

@@ -78,7 +78,7 @@ class ObjectPath(PosixPath):
         return self.exists() and self.status.is_folder
 
     def open(self, mode: str = "rb", buffering: int = -1, *_: object, **__: object) -> Any:
-        """For reading bytes only."""
+        """Opens the file for reading bytes."""
         try:
             reader = ObjectReader(open_unbuffered(str(self)), self)
         except SettingsError:

@@ -122,7 +122,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
 
     @property
     def base_url(self) -> str:
-        """With ``/v1``. Raises RuntimeError before the start, unless ``port`` was given."""
+        """The URL with ``/v1``. Raises RuntimeError before the start, unless ``port`` was given."""
         if self.port is None:
             raise RuntimeError("A server has no address before it is started.")
         return f"http://{HOST}:{self.port}/v1"
