@@ -94,12 +94,12 @@ class Result:
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """IPython shows it in place of all fields."""
-        printer.text("\n".join(f"{label:<9} {text}" for label, text in list_shown(self)))
+        printer.text("\n".join(f"{label:<9} {text}" for label, text in list_display_lines(self)))
 
     def _repr_html_(self) -> str:
         """Notebooks show it at the end of a cell. All texts are untrusted."""
         pictures = "".join(map(show_picture, self.pictures[:SHOWN_PICTURES]))
-        lines = "".join(f"<div><b>{escape(label)}</b> {escape(text)}</div>" for label, text in list_shown(self))
+        lines = "".join(f"<div><b>{escape(label)}</b> {escape(text)}</div>" for label, text in list_display_lines(self))
         return f'<div style="display: flex; gap: 12px">{pictures}<div dir="auto">{lines}</div></div>'
 
     def _check_text(self, verb: str) -> None:
@@ -117,7 +117,7 @@ class Result:
         return replace(self, decision=None if decision.is_empty else decision)
 
 
-def list_shown(result: Result) -> Iterator[tuple[str, str]]:
+def list_display_lines(result: Result) -> Iterator[tuple[str, str]]:
     """The lines to display, each with its label, without characters that control a terminal."""
     shown: list[tuple[str, str | None]] = [
         ("row", "?" if result.row is None else str(result.row)),

@@ -21,9 +21,9 @@ from persqa_client.keys import mask_keys
 
 DEFAULT_FILE = Path("persqa.toml")
 # Flags for one call of the command.
-ONE_CALL = frozenset({"input", "preview", "dry_run", "no_uuid"})
+EXCLUDED_FLAGS = frozenset({"input", "preview", "dry_run", "no_uuid"})
 # Values that are written as settings, for flags without a default. They suit the server of scripts/serve_vllm.sh.
-GIVEN = {"output": "qa.jsonl", "base_url": "http://127.0.0.1:8000/v1"}
+WRITTEN_VALUES = {"output": "qa.jsonl", "base_url": "http://127.0.0.1:8000/v1"}
 # Values that are written as comments, for flags without a default.
 EXAMPLES: dict[str, object] = {
     "model": "Qwen/Qwen2.5-VL-3B-Instruct",
@@ -55,7 +55,7 @@ EXAMPLES: dict[str, object] = {
     "max_wall": "8h",
 }
 # Example values of all other flags, by their metavar.
-VALUES: dict[str, object] = {"N": 1000, "X": 1.5, "SECONDS": 60, "DIR": ".", "I/N": "1/16"}
+EXAMPLES_BY_METAVAR: dict[str, object] = {"N": 1000, "X": 1.5, "SECONDS": 60, "DIR": ".", "I/N": "1/16"}
 MARK = "# "
 
 
@@ -86,7 +86,7 @@ def make_config(
 
 
 def describe_config(options: list[Any], name: str) -> str:
-    listed = [each for each in options if each.name not in OTHER_FLAGS | ONE_CALL and not each.hidden]
+    listed = [each for each in options if each.name not in OTHER_FLAGS | EXCLUDED_FLAGS and not each.hidden]
     everyday = [each for each in listed if is_everyday(each)]
     others = [each for each in listed if not is_everyday(each)]
     order = [each.rich_help_panel for each in listed]
@@ -134,9 +134,9 @@ def choose_value(option: Any) -> tuple[object, bool]:
         return (variable if option.multiple and len(variable) > 1 else variable[0]), True
     if option.default is not None:
         return option.default, True
-    if option.name in GIVEN:
-        return GIVEN[option.name], True
-    return EXAMPLES.get(option.name, VALUES.get(name_value(option), "text")), False
+    if option.name in WRITTEN_VALUES:
+        return WRITTEN_VALUES[option.name], True
+    return EXAMPLES.get(option.name, EXAMPLES_BY_METAVAR.get(name_value(option), "text")), False
 
 
 def write_value(value: object) -> str:

@@ -58,7 +58,7 @@ class BadAnswers:
         return 0 < self._limit <= self._in_a_row
 
     @property
-    def is_streak(self) -> bool:
+    def has_enough_for_check(self) -> bool:
         return bool(self._limit) and self._in_a_row >= min(MIN_STREAK, self._limit)
 
     def admit(self, outcome: Outcome, *, began: int, ended: int) -> list[Outcome]:
@@ -158,11 +158,11 @@ class ModelCheck:
         """The job of the check, once nothing else is in flight. ``at_end``: whether all rows were read."""
         if self._engine.running:
             return None
-        if at_end and self.job is None and self._bad_answers.is_streak:
+        if at_end and self.job is None and self._bad_answers.has_enough_for_check:
             self._start()
         return self.job
 
-    def judge(self, outcome: Outcome) -> list[Outcome]:
+    def handle_result(self, outcome: Outcome) -> list[Outcome]:
         """Decides by the outcome of the check. Returns the held failures that may be stored now."""
         self.job = None
         if isinstance(outcome, Record):

@@ -137,13 +137,13 @@ class LocalEngine:
                 max_jobs = self._max_jobs()
                 continue
             job.began, job.began_at = self.ended, loop_time()
-            task = asyncio.create_task(self._answer(job.row, job.task_id, partial(self._reduce_weight, job)))
+            task = asyncio.create_task(self._answer(job.row, job.task_id, partial(self._handle_loaded, job)))
             self._jobs[task] = job
             self.held_bytes += job.weight
             task.add_done_callback(self._finished.put_nowait)
         return bool(self._jobs)
 
-    def _reduce_weight(self, job: Job, weight: int) -> None:
+    def _handle_loaded(self, job: Job, weight: int) -> None:
         """Only lowers the weight; a finished job has weight 0."""
         self.has_loaded = True
         freed = job.weight - weight

@@ -71,7 +71,7 @@ def plan_probes(settings: RunSettings, wanted: ProbeDepth) -> tuple[ProbeDepth, 
     )
 
 
-def name_probes(depth: ProbeDepth, settings: RunSettings) -> str:
+def describe_probe_phase(depth: ProbeDepth, settings: RunSettings) -> str:
     """The phase in which the probes run."""
     if depth == "identity":
         return "Asking for the server's models"

@@ -31,8 +31,8 @@ from persqa_client.run.image_roots import (
     describe_folders,
     make_path_writers,
 )
-from persqa_client.run.pacing import announce_pace, name_probes, plan_probes
-from persqa_client.run.pipeline import keep_answer
+from persqa_client.run.pacing import announce_pace, describe_probe_phase, plan_probes
+from persqa_client.run.pipeline import leave_unwrapped
 from persqa_client.run.run_input import (
     PictureSurvey,
     connect_listing,
@@ -72,7 +72,7 @@ class Run:
         pool: Pool | None = None,
         warn: Callable[[str], None] = ignore_warning,
         clock: Callable[[], float] = monotonic,
-        wrap_answer: Callable[[AnswerFunction], AnswerFunction] = keep_answer,
+        wrap_answer: Callable[[AnswerFunction], AnswerFunction] = leave_unwrapped,
     ) -> None:
         self.settings = settings
         self.source = source
@@ -299,7 +299,7 @@ class Run:
     async def _probe(self) -> bool:
         wanted: ProbeDepth = "all" if self.settings.probes else "identity"
         depth, warning = plan_probes(self.settings, wanted)
-        self.progress.phase = name_probes(depth, self.settings)
+        self.progress.phase = describe_probe_phase(depth, self.settings)
         if warning is not None:
             self._warn(warning)
         uuid = self.settings.uuid != "off" and depth == wanted

@@ -222,7 +222,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
                 last_progress = now
                 self.on_progress(format_progress(self.model_name_or_path, now - began, log))
             time.sleep(POLL_INTERVAL)
-        self._ready = not is_shared_port(self.port, self._process.find_pids())
+        self._ready = not is_port_used_by_others(self.port, self._process.find_pids())
         return self._ready
 
     def _lost_port(self) -> bool:
@@ -278,7 +278,7 @@ def is_healthy(port: int) -> bool:
         connection.close()
 
 
-def is_shared_port(port: int, own_pids: Collection[int]) -> bool:
+def is_port_used_by_others(port: int, own_pids: Collection[int]) -> bool:
     """Whether a process other than ``own_pids`` listens on the port: with SO_REUSEPORT, two servers can share one."""
     try:
         connections = psutil.net_connections("tcp")
