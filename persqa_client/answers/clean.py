@@ -321,8 +321,7 @@ def is_preamble(text: str, end: int) -> bool:
 
 def is_preamble_to_tag(text: str, start: int, end: int) -> bool:
     """Whether only a preamble, or an article, stands before the tag at ``start`` to ``end``. An article counts only if
-    the tag is not a part of a longer noun. Words that the subject says are no preamble: "Hello there, <mam> seems to
-    say".
+    the tag is not a part of a longer noun. Words of the subject are no preamble: "Hello there, <mam> seems to say".
     """
     if speech_pattern().match(text, end):
         return False
@@ -333,9 +332,7 @@ def is_preamble_to_tag(text: str, start: int, end: int) -> bool:
 
 
 def find_postamble(text: str) -> int:
-    """Where the postamble begins; the text's length if there is none. A sentence quoted from the picture does not
-    count.
-    """
+    """Where the postamble begins, else the text's length. A sentence quoted from the picture does not count."""
     end = len(text)
     starts = [found.end() for found in SENTENCE_START.finditer(text, max(1, end - MAX_POSTAMBLE_LENGTH))]
     for start in reversed(starts):
