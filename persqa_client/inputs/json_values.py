@@ -192,8 +192,8 @@ class ValueSplitter:
         self._start = end
 
     def _describe_next(self) -> re.Pattern[bytes] | None:
-        """The place where a line begins like that of the current value or, after text outside of values, like that of
-        any value.
+        """Pattern of the beginning of a line like that of the current value or, after text outside of values, of any
+        value.
         """
         if not self._open:
             return ANY_ELEMENT

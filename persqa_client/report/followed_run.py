@@ -67,8 +67,9 @@ class RowsProgress:
 
 class ReadRow(NamedTuple):
     indexed: IndexedRow
-    # Offset in the file after this row, and the latest task of an answer up to this row.
+    # Offset in the file after this row.
     end: int
+    # Task of the answer in the details; None if they have none.
     accepted: TaskId | None
 
 
