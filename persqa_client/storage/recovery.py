@@ -320,7 +320,7 @@ def is_same_tag(name: str, before: object, now: object) -> bool:
 
 
 def find_difference(before: object, now: object) -> int:
-    """Where two long texts begin to differ, or a little before it; 0 for other values."""
+    """The place where two long texts begin to differ, or a little before it; 0 for other values."""
     if not isinstance(before, str) or not isinstance(now, str):
         return 0
     pairs = enumerate(zip(before, now, strict=False))
