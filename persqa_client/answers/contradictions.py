@@ -92,11 +92,10 @@ IRREGULAR = {"has": "have"}
 NOUN_FORMS = {"ru": re.compile(r"|[аяуюыиеёо]|[оеё][вйм]|а[мх]|ами"), "de": re.compile(r"|e?s|e?n|e")}
 # Attributes that leave a thing what it is. "Toy", "water" and "bow" don't.
 PLAIN_ATTRIBUTES = (
-    "black white red green yellow blue brown orange pink purple grey gray golden silver beige navy dark light"
-    " bright pale big small large little tiny huge long short tall thick thin wide narrow round square old new young"
-    " fluffy bushy curly straight shiny furry woolen woollen knitted striped checkered plaid colorful colourful"
-    " transparent leather cotton wool silk denim metal straw soft warm bike bicycle motorcycle safety baseball pair"
-    " has have"
+    "black white red green yellow blue brown orange pink purple grey gray golden silver beige navy dark light bright"
+    " has pale big small large little tiny huge long short tall thick thin wide narrow round square old new young"
+    " fluffy have bushy curly straight shiny furry woolen knitted striped checkered plaid colorful colourful leather"
+    " cotton wool silk denim metal straw soft warm bike bicycle motorcycle safety baseball pair"
 )
 PLAIN_WORDS = FUNCTION_WORDS.union(PLAIN_ATTRIBUTES.split(), NEGATIONS)
 NOT_REAL = compile_lazily(
@@ -109,13 +108,9 @@ COLOR_BEHIND = compile_lazily(
 )
 # In a second sentence, for the tag of the first one. Spanish and Portuguese leave it out.
 PRONOUNS = {
-    "en": "(?:he|she|it) ",
-    "de": "(?:er|sie|es) ",
-    "fr": "(?:il|elle) ",
-    "es": "(?:él |ella )?(?=no )",
-    "pt": "(?:ele |ela )?(?=não )",
-    "ru": "(?:он|она|оно) ",
-}
+    "en": "(?:he|she|it) ", "de": "(?:er|sie|es) ", "fr": "(?:il|elle) ", "ru": "(?:он|она|оно) ",
+    "es": "(?:él |ella )?(?=no )", "pt": "(?:ele |ela )?(?=não )",
+}  # fmt: skip
 MOST_WORDS_WITH_PRONOUN = 4
 # Of a sentence about the tag that says neither when nor where.
 BEGINNING = compile_lazily(

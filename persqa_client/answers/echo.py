@@ -39,6 +39,10 @@ SHORT_LABELS = compile_lazily(
     r"[.!?。！？؟)）\n]\s*[*_]*(?:[QFPВDП]|س|[문질]|[问問])\s?\d?[*_]* ?[:：][^\n]{2,200}[?？؟][*_]*\s*"
     r"[*_]*(?:[ARО]|ج|답|答)\s?\d?[*_]* ?[:：]"
 )
+# A form that asks for a user.
+LOGIN = compile_lazily(
+    r"\b(?:log-?in|sign-?in|password|contraseña|mot de passe|passwort|senha)\b|登录|密码|ログイン|로그인|пароль"
+)
 LABEL = "■"  # In place of the speaker, which may be a word for writing.
 # A speaker right behind the tag, or two of them in one line.
 USERS = (
@@ -86,6 +90,10 @@ ENDING_PARTICLES = " 呢吗嗎吧么啊か"
 # Words that begin alike are forms of one word. Shorter ones do not count.
 STEM_LENGTH, MIN_WORDS = 4, 2
 MIN_PARTS = 2
+# In Spanish, the mark shows where a question begins that a sign asks.
+SAID_QUESTION = compile_lazily(
+    r"\b(?:dice|diga|pone|reza|lee|pregunta\w*|frase|texto|lema|título|letrero|cartel) ¿[^?\n]*\?"
+)
 LAST_QUESTION = compile_lazily(r"[^.!?。！？؟\n]*[?？؟]")
 
 
@@ -154,7 +162,9 @@ def has_another_turn(text: str, tag: str) -> bool:
     if ":" not in text and "：" not in text:
         return False
     own = remove_marked(text)
-    if any(LABEL in remove_quotations(own[: found.start() + 1] + LABEL) for found in SPEAKS.finditer(own)):
+    if not LOGIN.search(own) and any(
+        LABEL in remove_quotations(own[: found.start() + 1] + LABEL) for found in SPEAKS.finditer(own)
+    ):
         return True
     if SHORT_LABELS.search(own) and SHORT_LABELS.search(remove_quotations(text)):
         return True
@@ -241,7 +251,8 @@ def check_adds_words(text: str, task: Task) -> Problem | None:
 
 
 def adds_nothing(text: str, task: Task) -> bool:
-    """Whether the answer has all words of a question but the question word, or both of two choices ("happy/sad").
+    """Whether the answer has all words of a question but the question word, or both of two choices ("happy/sad"),
+    unless the question writes them so ("AC/DC").
 
     A question about who may be answered so.
     """
@@ -251,7 +262,7 @@ def adds_nothing(text: str, task: Task) -> bool:
     asked = task.question.replace(task.tag, " ").casefold()
     said = text.replace(task.tag, " ").casefold()
     split = list if language in UNSPACED_LANGUAGES else str.split
-    if CHOICE.search(said):
+    if (choice := CHOICE.search(said)) and choice[0] not in asked:
         return set(split(NO_LETTER.sub(" ", said))) <= set(split(NO_LETTER.sub(" ", asked)))
     rest, count = phrase_pattern(language, "question", "words").subn(" ", asked)
     return count > 0 and split_letters(rest, split) == split_letters(said, split)
@@ -300,7 +311,8 @@ def asks_back(text: str, task: Task) -> bool:
     if language is None:
         return False
     asks, addresses = phrase_pattern(language, "question", "asks"), phrase_pattern(language, "question", "addresses")
-    questions = LAST_QUESTION.findall(remove_quotations(text).replace(task.tag, ""))
+    own = SAID_QUESTION.sub(" ", remove_quotations(text))
+    questions = LAST_QUESTION.findall(own.replace(task.tag, ""))
     if any(asks.search(question) or addresses.search(question) for question in questions):
         return True
     return bool(questions) and text.rstrip().endswith(QUESTION_MARKS) and only_repeats(questions[-1], task, language)

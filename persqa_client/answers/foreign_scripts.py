@@ -45,6 +45,12 @@ NOT_JAPANESE = (
     "手机|手機|开心|高兴|裤子|褲子|裙子|鞋子|围巾|圍巾|雨伞|墨镜|衬衫|沙发|杯子|瓶子|头发|男孩|女孩|小狗|小猫"
 )
 CHINESE_NOT_JAPANESE = compile_lazily(NOT_JAPANESE)
+# What stands on a sign or a card, or is translated.
+ON_SIGN = compile_lazily(
+    rf"[{HAN}]+(?= (?:signs?|signboard|cards?|flash ?cards?|letters|characters?|logo|labels?|stickers?|posters?"
+    r"|banners?|buttons?|stands?|stalls?|shop|store|app)\b|,? (?:which means|meaning)\b)"
+    rf"|\b(?:cards?|characters?|words?|signs?) (?:for|with|of) [{HAN}]+"
+)
 CHINESE_DESCRIPTIVE_WORDS = frozenset(CHINESE_DESCRIPTION.split())
 # Latin words in a row within another script, with the letters on both sides.
 LATIN_PART = compile_lazily(
@@ -210,7 +216,8 @@ def has_chinese_noun(text: str, asked: str) -> bool:
     runs = HAN_RUN.findall(text)
     if not runs:
         return False
-    if not CHINESE_DESCRIPTIVE_WORDS.isdisjoint(runs) or has_chinese_thing(text, asked):
+    text = ON_SIGN.sub(" ", text)
+    if not CHINESE_DESCRIPTIVE_WORDS.isdisjoint(HAN_RUN.findall(text)) or has_chinese_thing(text, asked):
         return True
     return asked in HAN_NOUNS and HAN_NOUNS[asked].search(text) is not None
 

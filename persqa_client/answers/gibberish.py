@@ -16,7 +16,7 @@ from persqa_client.word_search import WordSearch, split_at_blanks, split_in_lowe
 # Doubled marks between spaces, words without a vowel, and particles that never follow each other.
 DOUBLED_MARK = compile_lazily(r"([\])},;~#=|^\\])(?<!\S.)\1+(?!\S)")
 ABBREVIATIONS = (
-    "html|css|jpg|png|php|xml|sql|mph|kph|rpm|bpm|tbsp|tsp|pdf|npm|bmp|gps|ssh|str|cmd|btw|lbs|yrs|hrs|mrs|nth|www|https?"
+    "html|css|jpg|png|php|xml|sql|mph|kph|rpm|bpm|tbsp|tsp|pdf|npm|bmp|gps|ssh|str|cmd|btw|lbs|yrs|hrs|mrs|nth|cds?|dvds?|vhs|tvs|pcs|pvc|djs|mcs|lcd|usb|bbqs?|www|https?"
     "|h?m+|sh+|br+|psst|pff?t|gr+|z+"
 )
 CONSONANTS = compile_lazily(
@@ -40,6 +40,12 @@ MIN_GIBBERISH = 2
 # Single Han characters between spaces, and Russian words that begin with ъ, ь or ы or have no vowel.
 LONE_CHARACTER = compile_lazily(r"[\u4e00-\u9fff](?<!\S.)(?!\S)")
 MIN_LONE_CHARACTERS = 5
+# Letters that stand apart on a banner or a bracelet.
+SET_APART = compile_lazily(r"[字横橫联聯牌匾墙牆幅]")
+SPELLING = compile_lazily(r"\b(?:spell\w*|letters?|beads|blocks|buchstab\w*|letras?|lettres?)\b", re.IGNORECASE)
+HAN_LETTER = compile_lazily("[\u4e00-\u9fff]")
+# Doubled words that are one word.
+BABY_TALK = frozenset(("bye", "night", "choo", "num", "so", "very", "no", "knock", "tut", "woof"))
 CYRILLIC_NOISE = compile_lazily(
     r"(?<![\w.\-])(?!(?:млн|млрд|трлн|стр|тсс|х?м+|бр+|ш+|с+|р+|пст|тчк)(?!\w))"
     r"(?:[ъьы]\w+|[бвгджзйклмнпрстфхцчш]*[щъь][бвгджзйклмнпрстфхцчшщъь]+|[бвгджзйклмнпрстфхцчш]+[щъь]"
@@ -129,7 +135,9 @@ def find_gibberish(text: str) -> str:
         return broken
     if len(parts) < MIN_GIBBERISH and any(map(eq, words, words[1:])):
         words = (*words[:-1], words[-1].rstrip(".!?。！？؟…"))
-        doubled = sorted({word for word, following in pairwise(words) if word == following and word.isalpha()})
+        doubled = sorted(
+            {word for word, following in pairwise(words) if word == following and word.isalpha()} - BABY_TALK
+        )
         if len(doubled) >= MIN_DOUBLED_WORDS:
             return f"{doubled[0]} {doubled[0]}"
         parts = [found[0] for found in REPEATED_WORD.finditer(text)]
@@ -150,7 +158,8 @@ def find_gibberish(text: str) -> str:
         if len(parts) == 1 and CHINESE_DISORDER.search(text):
             parts = parts * MIN_GIBBERISH
     if len(parts) < MIN_GIBBERISH and not text.isascii():
-        lone = LONE_CHARACTER.findall(text) if len(words) > MIN_LONE_CHARACTERS else []
+        may_be_salad = len(words) > MIN_LONE_CHARACTERS and not SET_APART.search(text)
+        lone = LONE_CHARACTER.findall(text) if may_be_salad else []
         parts = lone if len(lone) >= MIN_LONE_CHARACTERS else []
     return str(parts[0]) if len(parts) >= MIN_GIBBERISH else ""
 
@@ -158,7 +167,9 @@ def find_gibberish(text: str) -> str:
 def find_letters_apart(text: str) -> str:
     for found in LETTERS_APART.finditer(text):
         letters = found[0].split()
-        is_written = letters == sorted(letters) or found[0].isupper()  # The alphabet; a sign.
+        # The alphabet; a sign; a word that is spelled.
+        is_written = letters == sorted(letters) or found[0].isupper() or SPELLING.search(text, 0, found.start())
+        is_written = is_written or (HAN_LETTER.search(found[0]) and SET_APART.search(text))
         is_korean = "\uac00" <= letters[0] <= "\ud7a3"
         if not is_written and (not is_korean or HANGUL_ENDING.search(found[0])):
             return found[0].strip()

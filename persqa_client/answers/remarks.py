@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 from persqa_client.answers.answer_language import drop_written_text
+from persqa_client.answers.phrases import phrase_pattern
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
 
@@ -57,6 +58,20 @@ GRADE = compile_lazily(
     r"|[AB][+-]?(?!\w)|excellent\b|accurate\b|correct\b)",
     re.IGNORECASE,
 )
+# Who is graded, and what shows it.
+GRADED = compile_lazily(
+    r"\b(?:tests?|exams?|quiz|homework|report card|judges?|jury|contest|competition|cards?|page|site|screen|laptop"
+    r"|phone|score ?board|examen|prueba|juez|cartel|copie|contrôle|juge|concours|prüfung|klassenarbeit"
+    r"|diktat|wertung\w*|zeugnis|prova|boletim"
+    r"|concurso|jurad[oa])\b|дневник|контрольн|экзамен|судь|试卷|考试|裁判|比赛|成绩|牌子|テスト|答案|審査|시험|점수판|심판"
+    r"|اختبار|امتحان",
+    re.IGNORECASE,
+)
+UNKNOWN = compile_lazily(r"(?<![A-Za-z])[A-Za-z] ?= ?-?\d+(?:\.\d+)?,? [A-Za-z] ?= ?-?\d")
+MATHS = compile_lazily(
+    r"\b(?:(?:black|white)?boards?|equations?|maths?|paper|chalk|formula|notebook|worksheet|graph|grid)\b|黑板|白板|纸|数学|方程|题",
+    re.IGNORECASE,
+)
 # What stands alone behind the last sentence: a role, a mark of the end or of a fence, a score, a choice, a signature.
 LAST_LINE = compile_lazily(
     r"[.!?。！？](?:assistant|user|human|model|system)\W*\Z"
@@ -97,6 +112,8 @@ def find_last_line(text: str, language: str) -> str:
     found = None if text.endswith(END_MARKS) and ":" not in text else LAST_LINE.search(text)
     if found is None or (FENCE in found[0] and text.count(FENCE) % 2 == 0):
         return ""
+    if phrase_pattern(language or "en", "about_the_task", "shown").search(text, 0, found.start()):
+        return ""
     if SIGN_END.fullmatch(found[0]) and is_on_sign(text, found.start() + 1, language):
         return ""
     return found[0][1:].strip()
@@ -120,6 +137,8 @@ def find_remark(text: str, language: str) -> str:
     if "=" in text or "0." in text or "1." in text or "tok" in text:
         found = MEMBERS.search(text) if not is_about_code(MEMBERS.sub(" ", text)) else None
         found = found and MEMBERS.search(remove_marked(text))
+        if found and UNKNOWN.search(text) and MATHS.search(text):
+            found = None
     if found is None and ("\\" in text or "](" in text or "://" in text):
         found = None if is_about_code(text) else MARKDOWN.search(remove_quotations(text))
     if found is None and "#" in text:
@@ -129,7 +148,7 @@ def find_remark(text: str, language: str) -> str:
     if found is None and ("<0x" in text or not text.isascii()):
         found = TOKENS.search(text) or EMOJI_FLOOD.search(text)
     if found is None and (":" in text or "：" in text):
-        found = COUNTED.search(text) or (GRADE.search(text) and GRADE.search(remove_quotations(text)))
+        found = find_count_or_grade(text)
     return found[0] if found else ""
 
 
@@ -142,3 +161,13 @@ def find_options(text: str, language: str) -> str:
     if found is None or EXAMS.search(text, 0, options.start()) or is_on_display(found[0], text, language):
         return ""
     return found[0]
+
+
+def find_count_or_grade(text: str) -> re.Match[str] | None:
+    """What the picture shows is no remark: the words that an editor counts, the points of a test."""
+    if (count := COUNTED.search(text)) and (count := COUNTED.search(remove_marked(text))):
+        before = count.string[: count.start()]
+        return None if is_about_code(before) or before.rstrip("：: ").endswith(("显示", "顯示")) else count
+    if GRADE.search(text) and (grade := GRADE.search(remove_quotations(text))):
+        return None if GRADED.search(grade.string, 0, grade.start()) else grade
+    return None

@@ -14,7 +14,7 @@ from persqa_client.answers.gibberish import find_disorder
 from persqa_client.answers.phrases import choose_language, longest_word, lower_pattern, phrase_pattern
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.protocols import find_protocol_residue
-from persqa_client.answers.remarks import find_last_line, find_options, find_remark, is_on_display
+from persqa_client.answers.remarks import MATHS, find_last_line, find_options, find_remark, is_on_display
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
@@ -50,6 +50,7 @@ BOX = compile_lazily(
     r"|\[\[ ?\d+(?:\.\d+)?, ?\d|\[ ?\{|\{ ?\w+ ?: ?[\[{\"'\d]"
     r"|[\[(]{1,2}\d{1,4}(?:\.\d+)?(?:, ?\d{1,4}(?:\.\d+)?){3}[\])]{1,2}|\(\d{1,4}, ?\d{1,4}\) ?, ?\(\d{1,4}, ?\d{1,4}\)"
 )
+POINTS = compile_lazily(r"\(\d, ?\d\) ?, ?\(\d, ?\d\)")
 # Exceptions, values of interfaces, messages of clients, lines of code, filler text. A sentence about a picture has them
 # only if the picture shows a screen, code or a page. Each alternative begins with a literal or a class of characters,
 # and is bounded.
@@ -214,7 +215,8 @@ def find_marks(text: str, language: str) -> str:
     if has_hint and (box := BOX.search(CODE.sub(" ", text))):
         before = text[: text.index(box[0])] if box[0] in text else ""
         # "One line reads {…}", with the word for writing right before it.
-        if not is_on_display(box[0], before[-SHORTEST_FRAME:] + box[0], language, min_words=0):
+        is_point = POINTS.fullmatch(box[0]) and MATHS.search(text)
+        if not is_point and not is_on_display(box[0], before[-SHORTEST_FRAME:] + box[0], language, min_words=0):
             return box[0]
     return find_remark(text, language)
 

@@ -59,7 +59,9 @@ STILL_WRONG_23 = (
     "to keep AI accessible for everyone.",
     "<mam>正在和一位戴着安全帽的工人说话,两个人都",
 )
-KNOWN = (*STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23)
+# Of ``near_rules``: English words in small letters, which may be a brand.
+STILL_DROPPED = ("<mam> lleva una gorra con el dibujo de los angry birds.",)
+KNOWN = (*STILL_DROPPED, *STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23)
 
 
 @each_case(
@@ -68,6 +70,7 @@ KNOWN = (*STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23)
         "hard",
         "kinds",
         "near_phrases",
+        "near_rules",
         *(f"blind_{number}" for number in range(4, 25)),
         "adversary",
         *map("adversary_{}".format, range(2, 9)),
@@ -101,19 +104,3 @@ def test_a_text_with_a_phrase_of_a_table_has_a_hint() -> None:
             if kinds and not (may_have_hint(case.raw, language) and has_hint(statement.text, language)):
                 lacking.append((language, case.raw, kinds))
     assert lacking == []
-
-
-# Kinds of ``near_rules``.
-MENDED = (
-    "messages of gateways and screens",
-    "mirrors, before and after",
-    "somebody else in the same sentence",
-    "things denied and described",
-)
-
-
-@each_case("kind", MENDED)
-def test_an_honest_answer_near_a_rule_is_kept(kind: str) -> None:
-    cases = [case for case in read_table(TABLES / "near_rules.jsonl") if case.kind == kind]
-    assert cases
-    assert [(case.raw, *judge(case)) for case in cases if judge(case)[0]] == []
