@@ -96,6 +96,7 @@ HINTED = (
     (("\\",), ESCAPE),
     (TRACE_HINTS, TRACE),
 )
+ASCII_LETTER = compile_lazily(r"[A-Za-z\d]")
 # In lower case.
 GATEWAY_WORDS = compile_lazily("|".join(GATEWAY_HINTS))
 HINTED_WORDS = compile_lazily("|".join(longest_word(hint) for hints, _ in HINTED for hint in hints))
@@ -183,7 +184,7 @@ def find_residue(text: str, task: Task, language: str) -> str:
         return found
     if found := find_last_line(text, language) or find_options(text, language):
         return found
-    if find_text(text, language):
+    if may_have_message(text, task.tag, language) and find_text(text, language):
         if trace := TRACE.search(remove_marked(text)):
             if not (is_shown(TRACE, text, task.question) or is_on_display(trace[0], text, language)):
                 return trace[0]
@@ -219,6 +220,13 @@ def find_marks(text: str, language: str) -> str:
         if not is_point and not is_on_display(box[0], before[-SHORTEST_FRAME:] + box[0], language, min_words=0):
             return box[0]
     return find_remark(text, language)
+
+
+def may_have_message(text: str, tag: str, language: str) -> bool:
+    """Cheap, for ordinary Chinese answers: without ASCII letters and digits, only the words of the table count."""
+    if language != "zh" or not is_plain(text, tag) or ASCII_LETTER.search(text, len(tag)):
+        return True
+    return lower_pattern("zh", "residue", "words").search(text, len(tag)) is not None
 
 
 def find_text(text: str, language: str) -> str:
