@@ -170,8 +170,10 @@ async def test_such_urls_are_not_asked_for(
     assert server.requests == []
 
 
-async def test_a_host_without_a_name_server_entry_is_asked_for_once(fetcher: PictureFetcher) -> None:
-    assert (await fail(fetcher, "http://no-such-host.invalid/a.png")).code == "fetch_failed"
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..example", f"{'a' * 64}.example"])
+async def test_a_host_without_a_name_server_entry_is_asked_for_once(host: str, fetcher: PictureFetcher) -> None:
+    error = await fail(fetcher, f"http://{host}/a.png")
+    assert (error.code, "can't be resolved" in error.message) == ("fetch_failed", True)
 
 
 class ChangingResolver(AbstractResolver):
