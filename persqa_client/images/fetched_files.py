@@ -62,7 +62,9 @@ def find_fetched(url: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] 
     if is_fetchable(url):
         for candidate in list_fetched_candidates(url, roots):
             with suppress(OSError):
-                return os.path.abspath(candidate), os.stat(candidate)
+                # An empty one is what a power failure left: nothing empty is kept.
+                if (status := os.stat(candidate)).st_size:
+                    return os.path.abspath(candidate), status
     return None
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from persqa_client.errors import RowError, StorageError
 from persqa_client.fetching.downloads import CheckedResolver, Downloader, open_session
-from persqa_client.fetching.fetcher import PictureFetcher, choose_wait
+from persqa_client.fetching.fetcher import PARTS, PictureFetcher, choose_wait
 from persqa_client.fetching.policy import AllowedHosts, FetchLimits, RefusedAddress
 from persqa_client.images.fetched_files import FETCHED_FOLDER
 from persqa_client.images.references import estimate_reference_size, read_reference
@@ -121,6 +123,17 @@ async def test_a_picture_is_stored_and_found(
     assert estimate_reference_size(url, [tmp_path]) == len(PNG)
     await fetcher.fetch(url)
     assert len(server.requests) == count
+
+
+async def test_an_empty_file_of_a_power_failure_is_downloaded_again(
+    fetcher: PictureFetcher, server: HostileServer, tmp_path: Path
+) -> None:
+    url = server.url("a.png")
+    await fetcher.fetch(url)
+    (stored,) = list_files(tmp_path)
+    stored.write_bytes(b"")
+    await fetcher.fetch(url)
+    assert stored.read_bytes() == PNG
 
 
 async def test_neither_cookies_nor_referers_are_sent_on(fetcher: PictureFetcher, server: HostileServer) -> None:
@@ -236,6 +249,18 @@ async def test_a_fetcher_that_is_closed_leaves_no_part_behind(
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert list_files(tmp_path) == []
+
+
+async def test_what_a_killed_run_has_left_is_removed(
+    fetcher: PictureFetcher, server: HostileServer, tmp_path: Path
+) -> None:
+    parts = tmp_path / FETCHED_FOLDER / PARTS
+    parts.mkdir(parents=True)
+    for name, age in (("old", 3700), ("of a run that goes on", 0)):
+        (parts / name).write_bytes(b"half a picture")
+        os.utime(parts / name, (time.time() - age,) * 2)
+    await fetcher.fetch(server.url("a.png"))
+    assert os.listdir(parts) == ["of a run that goes on"]
 
 
 def test_the_wait_grows_and_a_server_may_name_it() -> None:
