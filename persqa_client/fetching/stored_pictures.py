@@ -15,7 +15,13 @@ from persqa_client.fetching.downloads import FailedAttempt, too_large_error
 from persqa_client.fetching.policy import FetchLimits
 from persqa_client.images.fetched_files import name_digest
 from persqa_client.images.members import Member, load_member, parse_member
-from persqa_client.stores.access import describe_store_reason, read_object, read_status
+from persqa_client.stores.access import (
+    PASSWORD_GIVEN,
+    describe_store_reason,
+    has_password,
+    read_object,
+    read_status,
+)
 from persqa_client.stores.paths import ObjectPath, name_store
 
 # Beside the pictures of a file of many rows: the version of the file that they are from.
@@ -39,6 +45,8 @@ class AllowedStores:
 
     def check(self, url: str) -> None:
         """Raises RowError."""
+        if has_password(url):
+            raise RowError("fetch_refused", f"{PASSWORD_GIVEN}.")
         if self.places is not None and not any(is_below(url, place) for place in self.places):
             raise RowError("image_outside", "lies outside of the folders to which images are confined; move it there.")
         if not self.includes(url):
@@ -68,7 +76,9 @@ def drop_old_members(folder: Path, url: str) -> str:
         return ""
     marker = folder / VERSION
     try:
-        if folder.exists() and (not marker.exists() or marker.read_text(encoding="utf-8") != version):
+        if folder.exists():
+            if marker.exists() and marker.read_text(encoding="utf-8") == version:
+                return version
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         marker.write_text(version, encoding="utf-8")
