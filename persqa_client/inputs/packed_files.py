@@ -26,7 +26,7 @@ from persqa_client.errors import SettingsError
 from persqa_client.extras import import_extra
 from persqa_client.images.members import make_cell_reference, parse_member
 from persqa_client.inputs.files import FileSource
-from persqa_client.inputs.sources import extend_digest
+from persqa_client.inputs.sources import BrokenLine, extend_digest
 from persqa_client.jsonl import dump_spaced
 from persqa_client.stores.paths import ObjectPath
 from persqa_client.types import Position
@@ -165,14 +165,34 @@ def write_batch(batch: Any, pictures: Sequence[str], file: str, before: int, ski
 
     names = batch.schema.names
     columns = {
-        name: count_cell_pictures(batch.column(place)) if name in pictures else batch.column(place).to_pylist()
+        name: count_cell_pictures(batch.column(place)) if name in pictures else read_values(batch.column(place))
         for place, name in enumerate(names)
     }
     for place in range(max(0, skip - before), batch.num_rows):
         row = {name: values[place] for name, values in columns.items()}
+        unread = {name: value for name, value in row.items() if isinstance(value, Exception)}
+        row |= dict.fromkeys(unread)
         for name in pictures:
             row[name] = fill_cell(row[name], file, name, before + place + 1)
-        yield write_plain(row), before + place + 1
+        line = write_plain(row)
+        for name, error in unread.items():
+            line = BrokenLine.make(line, f"its column {name!r} has a value that can't be read ({error})")
+        yield line, before + place + 1
+
+
+def read_values(column: Any) -> list[Any]:
+    """Those that Python can't represent, such as a date before the year 1, are exceptions."""
+    try:
+        return list(column.to_pylist())
+    except (ArithmeticError, ValueError):
+        return [read_value(each) for each in column]
+
+
+def read_value(scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except (ArithmeticError, ValueError) as error:
+        return error
 
 
 def fill_cell(count: int | bool | None, file: str, column: str, row: int) -> Any:
