@@ -19,8 +19,9 @@ from persqa_client.images.members import parse_member
 from persqa_client.stores.paths import SCHEMES, ObjectPath
 
 FETCHED_FOLDER = "persqa-fetched"
-WEB_URL = re.compile("https?://", re.IGNORECASE)
-FETCHABLE_URL = re.compile(f"(?:https?|{'|'.join(SCHEMES)})://", re.IGNORECASE)
+# With the blanks around it that a cell of a table may have.
+WEB_URL = re.compile(r"\s*https?://", re.IGNORECASE)
+FETCHABLE_URL = re.compile(rf"\s*https?://|(?:{'|'.join(SCHEMES)})://", re.IGNORECASE)
 
 
 def is_fetchable(reference: str) -> bool:

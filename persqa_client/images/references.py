@@ -39,7 +39,7 @@ BARE_BASE64 = re.compile(r"(?P<header>[\w/;:+.-]{0,60}base64,)?(?P<body>[A-Za-z0
 # A longer text without a dot, but with capitals, lower-case letters and digits, is not a path.
 MIXED_TEXT = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9]).{200}", re.DOTALL)
 FILE_URL = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>/.*)", re.IGNORECASE | re.DOTALL)
-ANY_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+ANY_URL = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 USER_INFO = re.compile(r"(?<=://)[^/?#@]*@")
 # Control characters, also those of the direction, line separators, and surrogates for bytes of names that are no UTF-8.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -123,7 +123,8 @@ def explain_store_error(error: BaseException) -> str:
 
 
 def describe_store_reason(error: BaseException) -> str:
-    """The first line; of a heading, with the line below it."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    """The first line, without the number of an error of the system; of a heading, with the line below it."""
+    text = str(getattr(error, "strerror", None) or error)
+    lines = text.strip().splitlines() or [type(error).__name__]
     reason = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return reason[:SHOWN_REASON].rstrip(".")

@@ -20,7 +20,7 @@ from persqa_client.fetching.downloads import CheckedResolver, Downloader, open_s
 from persqa_client.fetching.fetcher import PARTS, PictureFetcher, choose_wait
 from persqa_client.fetching.policy import AllowedHosts, FetchLimits, RefusedAddress
 from persqa_client.images.fetched_files import FETCHED_FOLDER
-from persqa_client.images.references import estimate_reference_size, read_reference
+from persqa_client.images.references import describe_reference, estimate_reference_size, read_reference
 from tests.fetching.hostile_server import PNG, HostileServer, run_hostile_server
 
 SMALL = FetchLimits(
@@ -134,6 +134,15 @@ async def test_an_empty_file_of_a_power_failure_is_downloaded_again(
     stored.write_bytes(b"")
     await fetcher.fetch(url)
     assert stored.read_bytes() == PNG
+
+
+async def test_blanks_around_a_url_are_no_part_of_it(
+    fetcher: PictureFetcher, server: HostileServer, tmp_path: Path
+) -> None:
+    url = f" \t{server.url('a.png')} "
+    await fetcher.fetch(url)
+    assert read_reference(url, [tmp_path]) == PNG
+    assert describe_reference(" http://me:secret@a.example/a.png?key=secret") == " http://…@a.example/a.png?…"
 
 
 async def test_neither_cookies_nor_referers_are_sent_on(fetcher: PictureFetcher, server: HostileServer) -> None:

@@ -25,6 +25,7 @@ from persqa_client.fetching.stored_pictures import AllowedStores
 from persqa_client.images.fetched_files import FETCHED_FOLDER
 from persqa_client.images.references import read_reference
 from persqa_client.inputs.opening import open_inputs
+from persqa_client.stores.access import describe_store_reason
 from persqa_client.types import START_POSITION
 from tests.stores.conftest import draw_png
 
@@ -168,6 +169,23 @@ async def test_a_password_in_the_url_of_a_picture_is_not_shown(tmp_path: Path) -
             await fetcher.aclose()
         assert "secret" not in caught.value.message
         assert "has a password" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(22, "Bad Request"), "Bad Request"),
+        (
+            ValueError("Parameter validation failed:\nInvalid bucket name.\nMore"),
+            "Parameter validation failed: Invalid",
+        ),
+        (PermissionError("Forbidden."), "Forbidden"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_the_reason_of_a_store_is_one_line(error: Exception, reason: str) -> None:
+    assert describe_store_reason(error).startswith(reason)
+    assert "\n" not in describe_store_reason(error)
 
 
 def test_other_flags_and_arguments_take_no_urls(tmp_path: Path) -> None:
