@@ -161,7 +161,7 @@ class PictureFetcher:
 
     def _open_stores(self) -> StoredPictureReader:
         if self._stored is None:
-            self._stored = StoredPictureReader(self._limits, self._folder)
+            self._stored = StoredPictureReader(self._limits, self._folder, self._stores)
         return self._stored
 
     async def aclose(self) -> None:

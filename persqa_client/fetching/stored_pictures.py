@@ -90,9 +90,10 @@ def drop_old_members(folder: Path, url: str) -> str:
 class StoredPictureReader:
     """Reads whole pictures in threads of its own."""
 
-    def __init__(self, limits: FetchLimits, folder: Path) -> None:
-        """``folder``: that of all downloaded pictures."""
+    def __init__(self, limits: FetchLimits, folder: Path, stores: AllowedStores) -> None:
+        """``folder``: that of all downloaded pictures. ``stores``: what a Parquet file may name in place of bytes."""
         self._limits = limits
+        self._stores = stores
         self._folder = folder
         # Of files of many rows, each of which is asked for once.
         self._versions: dict[str, asyncio.Future[str]] = {}
@@ -121,7 +122,7 @@ class StoredPictureReader:
         limits, version = self._limits, await self.find_version(reference)
         async with self._free:
             reading = asyncio.get_running_loop().run_in_executor(
-                self._threads, read_stored_picture, reference, version, limits.max_bytes
+                self._threads, read_stored_picture, reference, version, limits.max_bytes, self._stores
             )
             try:
                 async with asyncio.timeout(limits.timeout):
@@ -137,14 +138,14 @@ class StoredPictureReader:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def read_stored_picture(url: str, version: str, max_bytes: int) -> bytes:
+def read_stored_picture(url: str, version: str, max_bytes: int, stores: AllowedStores) -> bytes:
     """A file, or a picture in a Parquet file or an archive of this version. Blocks.
 
     Raises RowError and FailedAttempt.
     """
     member = parse_member(url)
     try:
-        data = read_object(url, max_bytes) if member is None else read_stored_member(member, version, max_bytes)
+        data = read_object(url, max_bytes) if member is None else read_stored_member(member, version, max_bytes, stores)
     except RowError:
         raise
     except SettingsError as error:
@@ -156,14 +157,16 @@ def read_stored_picture(url: str, version: str, max_bytes: int) -> bytes:
     return data
 
 
-def read_stored_member(member: Member, version: str, max_bytes: int) -> bytes | int:
+def read_stored_member(member: Member, version: str, max_bytes: int, stores: AllowedStores) -> bytes | int:
     """The picture, or its size if that is larger than the limit. Raises RowError, and what the store raises."""
     picture = load_member(member.file, version, member)
     if picture.data is None and picture.path:
         # Its file only names another one, of the same bucket.
         folder = ObjectPath(member.file).parent
         assert isinstance(folder, ObjectPath)
-        return read_object(folder.join_reference(picture.path), max_bytes)
+        other = folder.join_reference(picture.path)
+        stores.check(other)
+        return read_object(other, max_bytes)
     data = picture.data or b""
     return data if len(data) <= max_bytes else len(data)
 
