@@ -246,10 +246,14 @@ def read_member_file(path: str, roots: Sequence[Path]) -> bytes:
         # Its file only names another one. That is read once: the path of a path would be read without end.
         folder = Path(os.path.dirname(found[0]))
         searched = roots.after(folder) if isinstance(roots, ConfinedRoots) else (folder, *roots)
-        other = find_path(picture.path, searched)
-        if other is None:
-            raise missing_file_error(picture.path, roots)
-        return read_found_file(*other)
+        try:
+            other = find_path(picture.path, searched)
+            if other is None:
+                raise missing_file_error(picture.path, roots)
+            return read_found_file(*other)
+        except RowError as error:
+            named = f"names {describe_reference(picture.path)!r} in place of its bytes, which {error.message}"
+            raise RowError(error.code, named) from error
     return picture.data or b""
 
 

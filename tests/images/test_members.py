@@ -48,6 +48,7 @@ def test_a_path_in_a_parquet_file_is_that_of_a_regular_file(tmp_path: Path) -> N
         with pytest.raises(RowError) as caught:
             read_reference(f"a.parquet#image/{number}/1", [tmp_path])
         assert caught.value.code == code
+        assert f"names '{names[number - 1]}' in place of its bytes, which " in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.tar", "a.tar.gz"])
