@@ -185,10 +185,10 @@ def read_values(column: Any) -> list[Any]:
     try:
         return list(column.to_pylist())
     except (ArithmeticError, ValueError):
-        return [read_value(each) for each in column]
+        return [read_scalar(each) for each in column]
 
 
-def read_value(scalar: Any) -> Any:
+def read_scalar(scalar: Any) -> Any:
     try:
         return scalar.as_py()
     except (ArithmeticError, ValueError) as error:
