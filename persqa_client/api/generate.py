@@ -208,6 +208,7 @@ def generate(
     given = locals()
     check_callback(on_progress)
     flags = {name: value for name, value in given.items() if name not in ENDPOINT_FLAGS | NO_SETTINGS}
+    read_path_of("bank", bank, "a category or the path of a file")
     flags["bank"] = str(bank)
     flags["extra_body"] = {} if extra_body is None else extra_body
     inputs = find_inputs(rows)
