@@ -17,6 +17,7 @@ import json
 import os
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -108,9 +109,9 @@ class ParquetSource(PackedSource):
             self.raise_broken(error)
 
     def _read(self, file: Any, skip: int) -> Iterator[tuple[bytes, int]]:
-        from persqa_client.images.arrow_pictures import find_picture_columns, list_plain_leaves
+        from persqa_client.images.arrow_pictures import find_picture_columns, iterate_parquet_cells, list_plain_leaves
 
-        pictures = find_picture_columns(file.schema_arrow)
+        pictures = find_picture_columns(file.schema_arrow, partial(iterate_parquet_cells, file))
         leaves = list_plain_leaves(file, pictures)
         number = 0
         for group in range(file.metadata.num_row_groups):
@@ -144,12 +145,18 @@ class ArrowSource(PackedSource):
             self.raise_broken(error)
 
     def rows(self, skip: int) -> Iterator[tuple[bytes, int]]:
-        from persqa_client.images.arrow_pictures import ARROW_ERRORS, find_picture_columns, open_arrow_batches
+        from persqa_client.images.arrow_pictures import (
+            ARROW_ERRORS,
+            find_picture_columns,
+            iterate_arrow_cells,
+            open_arrow_batches,
+        )
 
-        number = 0
+        number, pictures = 0, None
         try:
             for batch in open_arrow_batches(str(self.path)):
-                pictures = find_picture_columns(batch.schema)
+                if pictures is None:
+                    pictures = find_picture_columns(batch.schema, partial(iterate_arrow_cells, str(self.path)))
                 for start in range(0, batch.num_rows, BATCH_ROWS):
                     part = batch.slice(start, BATCH_ROWS)
                     if number + part.num_rows > skip:
@@ -183,9 +190,16 @@ def write_batch(batch: Any, pictures: Sequence[str], file: str, before: int, ski
 def read_values(column: Any) -> list[Any]:
     """Those that Python can't represent, such as a date before the year 1, are exceptions."""
     try:
-        return list(column.to_pylist())
+        return [read_text(value) if isinstance(value, bytes) else value for value in column.to_pylist()]
     except (ArithmeticError, ValueError):
         return [read_scalar(each) for each in column]
+
+
+def read_text(value: bytes) -> str | bytes:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value
 
 
 def read_scalar(scalar: Any) -> Any:

@@ -90,6 +90,19 @@ def test_a_value_that_python_lacks_breaks_its_row_only(name: str, tmp_path: Path
     assert json.loads(third)["exif"] == {"taken": None}
 
 
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_bytes_are_a_text_if_the_first_value_is_one(name: str, tmp_path: Path) -> None:
+    texts = arrow.array([None, "Où est <bo> ?".encode(), b"\xff"], arrow.binary())
+    pictures = arrow.array([None, make_png(1), b"<svg/>"], arrow.binary())
+    table = arrow.table({"question": texts, "image": pictures, "nothing": arrow.nulls(3, arrow.binary())})
+    source = open_one((write_parquet if name == "a.parquet" else write_arrow)(tmp_path / name, table))
+    assert rows_of(source) == [
+        {"question": None, "image": None, "nothing": None},
+        {"question": "Où est <bo> ?", "image": f"{name}#image/2/1", "nothing": None},
+        {"question": "/w==", "image": f"{name}#image/3/1", "nothing": None},
+    ]
+
+
 def test_the_shape_of_a_cell_is_that_of_the_column(tmp_path: Path) -> None:
     two = [make_picture(1), make_picture(2)]
     columns = {
