@@ -190,12 +190,12 @@ def write_batch(batch: Any, pictures: Sequence[str], file: str, before: int, ski
 def read_values(column: Any) -> list[Any]:
     """Those that Python can't represent, such as a date before the year 1, are exceptions."""
     try:
-        return [read_text(value) if isinstance(value, bytes) else value for value in column.to_pylist()]
+        return [decode_text(value) if isinstance(value, bytes) else value for value in column.to_pylist()]
     except (ArithmeticError, ValueError):
         return [read_scalar(each) for each in column]
 
 
-def read_text(value: bytes) -> str | bytes:
+def decode_text(value: bytes) -> str | bytes:
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
