@@ -78,7 +78,7 @@ async function storeDecision(row, card, change) {
     const line = card.querySelector(".trouble") ?? make("p", "message trouble");
     line.setAttribute("role", "alert");
     line.textContent = error.status === 409 ? say("changed") : say("not_stored", nameTrouble(error));
-    card.querySelector(".body").append(line);
+    card.append(line);
     return false;
   }
 }
@@ -121,7 +121,7 @@ function openEditor(row, card, action) {
   buttons.append(save, cancel, make("span", "facts keys", say("editor_keys")));
   if (action === "edit") form.append(labelled("new_answer", answer), verdict);
   form.append(labelled("comment", comment), buttons);
-  card.querySelector(".body").append(form);
+  card.append(form);
   form.addEventListener("input", () => drafts.set(key, { answer: answer.value, comment: comment.value }));
   const close = () => {
     drafts.delete(key);

@@ -214,7 +214,7 @@ function drawColumns(ranges, title, filterOf) {
   for (const [at, value, anchor] of [
     [0, ranges[0].from, "start"],
     [width / 2, ranges[Math.floor(ranges.length / 2)].from, "middle"],
-    [width, ranges[ranges.length - 1].to, "end"],
+    [width, nameLast(ranges), "end"],
   ]) {
     const text = makeSvg("text", { x: at, y: height + 16, "text-anchor": anchor });
     text.textContent = formatValue(value);
@@ -224,6 +224,12 @@ function drawColumns(ranges, title, filterOf) {
   top.textContent = formatValue(most);
   svg.append(top);
   return svg;
+}
+
+// The last column may have values far beyond the others.
+function nameLast(ranges) {
+  const { from, to } = ranges.at(-1);
+  return to - from > ranges[0].to - ranges[0].from ? `${formatValue(from)}–${formatValue(to)}` : to;
 }
 
 function makeSvg(name, attributes) {

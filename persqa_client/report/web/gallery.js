@@ -16,7 +16,7 @@ const MOST_PICTURES = 4;
 const PLAIN_STEPS = new Set(["constraint", "prefill", "re-ask"]);
 const SHOWN_LENGTH = 160;
 // Characters of a question or an answer; of longer ones the beginning is shown first.
-const [MOST_AT_ONCE, BEGINNING] = [1500, 1000];
+const [MOST_AT_ONCE, BEGINNING] = [900, 600];
 
 function increase(map, key, by = 1) {
   map.set(key, (map.get(key) ?? 0) + by);
@@ -104,8 +104,9 @@ function makeCard(row) {
   if (facts !== null) body.append(facts);
   const tools = make("div", "tools");
   tools.append(makeRawToggle(row, card), ...makeDecisionTools(row, card));
-  body.append(tools);
   card.append(makePictures(row), body);
+  // Buttons for decisions need the whole width.
+  (source.editable ? card : body).append(tools);
   return card;
 }
 
@@ -265,8 +266,13 @@ function makeRawToggle(row, card) {
   button.addEventListener("click", () => {
     const open = card.querySelector(".raws");
     button.setAttribute("aria-expanded", String(open === null));
-    if (open !== null) open.remove();
-    else card.querySelector(".tools").after(makeRaws(row));
+    if (open !== null) {
+      open.remove();
+      return;
+    }
+    const raws = makeRaws(row);
+    card.querySelector(".tools").after(raws);
+    raws.scrollIntoView({ block: "nearest" });
   });
   return button;
 }
