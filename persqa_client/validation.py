@@ -73,7 +73,7 @@ def name_fields(message: str, kind: type[Settings]) -> str:
 
 
 def find_owners(kind: type[Settings]) -> dict[str, str]:
-    """Where the settings of the other classes in the module of ``kind`` are."""
+    """The owners of the settings of the other classes in the module of ``kind``."""
     others = [each for each in Settings.__subclasses__() if each.__module__ == kind.__module__ and each is not kind]
     return {name: f"it is a setting of {each.__name__}" for each in others for name in each.model_fields}
 
@@ -81,7 +81,9 @@ def find_owners(kind: type[Settings]) -> dict[str, str]:
 def describe_unknown_argument(
     function: str, name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None
 ) -> str:
-    """As Python says it, with the argument that was probably meant. ``elsewhere``: what to do instead, by name."""
+    """Words the error like Python, with the argument that was probably meant. ``elsewhere``: what to do instead, by
+    name.
+    """
     unexpected = f"{function}() got an unexpected keyword argument {name!r}"
     if instead := (elsewhere or {}).get(name.replace("-", "_")):
         return f"{unexpected}: {instead}"

@@ -45,7 +45,7 @@ IN_MEMORY = (
     (IMAGES_WANTED, "a picture or a list of pictures, each a path, the bytes of a file, or a PIL image"),
 )
 
-# Of ``persqa run``, what ``generate`` does not have, and where it is in Python.
+# Flags of ``persqa run`` that ``generate`` does not have, and where they are in Python.
 NO_ARGUMENTS = {
     **{
         kind.__name__.lower(): f"generate takes each of its settings as an argument, such as {example}"

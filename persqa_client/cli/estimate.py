@@ -14,8 +14,8 @@ from persqa_client.cli.exits import logged_command
 from persqa_client.cli.output_names import rows_file
 from persqa_client.cli.run import run
 
-# Flags of ``persqa run`` that change nothing that an estimate tells: of a server of its own, of the files that a run
-# writes and continues, of the end of a run, and of what is done instead of one.
+# Flags of ``persqa run`` that do not affect an estimate: of a server of its own, of the files that a run writes and
+# continues, of the end of a run, and of what is done instead of one.
 ONLY_OF_RUNS = frozenset(
     {"serve", "serve_args", "serve_timeout", "device", "vllm_command", "no_uuid", "metrics_port"}
     | {"output_style", "paths", "details", "failed", "fresh", "retry_failed", "recheck_pictures", "report"}
@@ -24,7 +24,7 @@ ONLY_OF_RUNS = frozenset(
     | {"fetch", "fetch_allow", "fetch_timeout", "fetch_max_mb", "fetch_per_host"}
     | {"engine", "shards", "ray_address", "ray_workers", "merge"}
 )
-# Of these, the values that a run has without them.
+# Values of these flags in a run that does not have them.
 FIXED_FLAGS = {"serve_args": None, "device": "auto", "vllm_command": None}
 # Taken flags that are no settings of the run.
 NOT_SETTINGS = frozenset({"config", "help_all"})

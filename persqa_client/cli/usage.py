@@ -66,7 +66,7 @@ class Command(TyperCommand):
             if isinstance(error, typer.BadParameter):
                 self.explain_value(ctx, error)
             elif hasattr(error, "possibilities"):
-                # Those of click are often far from what was given.
+                # The suggestions of click are often far from the given word.
                 known = [name for each in self.params for name in (*each.opts, *each.secondary_opts) if name[0] == "-"]
                 similar = find_similar_name(error.option_name, [name for name in known if name.startswith("--")])
                 error.possibilities = None
@@ -97,7 +97,7 @@ def needs_value(option: Any, error: Any) -> bool:
 
 
 def describe_choices(option: Any) -> str:
-    """Of an option whose value has a name of its own, which stands for them in the help."""
+    """The choices of an option whose value has a name in the help instead of them."""
     described = option.type_descriptor
     return f"; choose from {', '.join(map(str, described.choices))}" if described.is_choice and option.metavar else ""
 
@@ -119,7 +119,7 @@ def path(text: str) -> Path:
 
 
 def place(text: str) -> Path:
-    """As ``path``, also of a file or folder in an object store."""
+    """Parses a path, also of a file or folder in an object store."""
     from persqa_client.stores.paths import restore_object_path
 
     if not str(text).strip():

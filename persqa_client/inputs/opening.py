@@ -47,7 +47,7 @@ from persqa_client.urls import expand_home
 STANDARD_INPUT = "-"
 # Kinds of files with rows.
 FILE_KINDS = ("lines", "values", "table", "paths", "gzip", "zstd", "parquet", "arrow", "tar")
-# Those whose rows are objects of their own.
+# Kinds whose rows are objects of their own.
 LAYOUT_KINDS = ("lines", "values", "gzip", "zstd")
 
 
@@ -64,7 +64,7 @@ def open_inputs(
 ) -> Source:
     """One source for all inputs. ``standard_input`` is what the name ``-`` reads. ``leave_out``: which matches of a
     pattern are no inputs, and which files of a folder are not reported as skipped, such as the files of the run.
-    ``lists_images``: whether the run has a listing, so that other matches of its pattern are skipped. ``row_layout``:
+    ``lists_images``: whether the run has a listing. Other matches of its pattern are then skipped. ``row_layout``:
     whether rows in the layout of another program are made into rows of a run. ``fetches``: whether rows may name their
     pictures by URL. ``local_only``: whether inputs in object stores are refused.
 
@@ -105,7 +105,7 @@ def name_local(name: str) -> str:
 
 
 def expand_existing(name: str | Path) -> str | Path:
-    """For an input, which may be a pattern; patterns are expanded where they are matched."""
+    """Expands ``~`` in an existing input. Patterns are expanded where they are matched."""
     expanded = expand_home(name)
     return str(expanded) if str(name).startswith("~") and expanded.exists() else name
 

@@ -191,7 +191,7 @@ def parse_flag(name: str, text: str | None) -> Template | None:
 
 
 class _Fields:
-    """What a template may name: the task's own values, then the fields of the row."""
+    """The values that a template may name: those of the task, then the fields of the row."""
 
     def __init__(self, values: dict[str, str], line: bytes | None) -> None:
         self._values = values

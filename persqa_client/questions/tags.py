@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from persqa_client.errors import RowError, SettingsError
-from persqa_client.language import UNSPACED, is_chinese
+from persqa_client.language import UNSPACED, prompt_language
 
 # Only characters without a meaning in regular expressions and chat templates.
 MAX_TAG_LENGTH = 40
@@ -110,7 +110,7 @@ def load_known_words() -> dict[str, frozenset[str]]:
 def choose_surrogate(question: str, tag: str, real_names: Iterable[str]) -> str:
     """The first name that is not in the question and not a real name. Raises RowError (``no_surrogate``)."""
     taken = f"{question} {tag} {' '.join(real_names)}".casefold()
-    for name in SURROGATE_NAMES["zh" if is_chinese(question) else "en"]:
+    for name in SURROGATE_NAMES[prompt_language(question)]:
         if name.casefold() not in taken:
             return name
     raise RowError(

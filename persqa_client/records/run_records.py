@@ -33,7 +33,7 @@ from persqa_client.types import Json
 
 
 class OutputExtent(NamedTuple):
-    """Which file the output was when the run was opened, and the number of its rows and of those that failed."""
+    """Identity of the output file when the run was opened, and the numbers of its rows and of failed rows."""
 
     file: tuple[int, ...]
     rows: int
@@ -136,7 +136,7 @@ def choose_run_name(name: str, taken: list[str]) -> str:
 
 
 def make_rejected_record(failed: WrittenRow, failure: Failure, run: RecordedRun, settings: str) -> DataRecord:
-    """With the line that the output would have if the answer had been accepted."""
+    """Makes the record of a rejected answer, with the line that the output would have if it had been accepted."""
     record = accept_rejected(failure)
     identity = run.identity
     line = render_record(

@@ -58,7 +58,7 @@ def read_run(output: Path) -> ReportedRun:
 
 
 def leave_out_advice(error: SettingsError) -> SettingsError:
-    """Without the advice of the storage, which is for a run."""
+    """The message without the advice of the storage, which applies to a run."""
     problem, colon, advice = str(error).rpartition(": ")
     return SettingsError(problem if colon and advice.endswith("choose another -o") else str(error))
 
@@ -96,7 +96,7 @@ class ReadPaths:
 
 
 def choose_files(files: RunFiles) -> tuple[ReadPaths, RunState]:
-    """Those of the finished run while it is retried, else those that grow."""
+    """Chooses the files of the finished run while it is retried, else those that grow."""
     if files.output.is_dir():
         raise SettingsError(
             f"{files.output} is a folder: name the output of a run, such as {files.output / 'qa.jsonl'}"
@@ -122,7 +122,7 @@ def read_identity(files: RunFiles) -> Json | None:
 
 
 def add_waiting(rows: list[ReportRow], files: RunFiles) -> list[ReportRow]:
-    """With the outcomes that are only in the journal, each in its place if the places of all are known."""
+    """Adds the outcomes that are only in the journal, each in its place if the places of all are known."""
     checkpoint = read_checkpoint(files)
     if checkpoint is None:
         return rows

@@ -30,7 +30,7 @@ class KeptQuestion:
     task_id: TaskId
     line: bytes
     failed: bool
-    # Its lines in the details file, the oldest first.
+    # The lines of the question in the details file, the oldest first.
     details: tuple[Json, ...]
 
 

@@ -311,7 +311,7 @@ def find_changed_setting(old: Json, new: Json) -> tuple[str, str, str] | None:
 
 
 def find_difference(before: object, now: object) -> int:
-    """Where two long texts begin to differ, or a little before it; 0 for other values."""
+    """The place where two long texts begin to differ, or a little before it; 0 for other values."""
     if not isinstance(before, str) or not isinstance(now, str):
         return 0
     pairs = enumerate(zip(before, now, strict=False))

@@ -14,7 +14,7 @@ from persqa_client.errors import SettingsError
 from persqa_client.storage.durable import temporary_path
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
-# Of the names of a run's files beside its output.
+# Parts of the names of a run's files beside its output.
 COMPANIONS = frozenset({"failed", "details", "listing", "decisions", "timeline"})
 
 
