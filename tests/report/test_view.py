@@ -231,9 +231,11 @@ def test_an_answer_that_changed_is_not_decided_on(browser: Browser, tmp_path: Pa
     assert find_lines(tmp_path) == [(1, "edit", "<mam> holds a mug.", "")]
 
 
+@pytest.mark.slow
 def test_rows_that_leave_the_filters_hide_no_others(browser: Browser, tmp_path: Path) -> None:
     """Which have moved to the page that is shown."""
-    output = WrittenRun(tmp_path).finish([make_record(number) for number in range(1, 123)])
+    lines: dict[int, dict[str, Any]] = {number: {"image": []} for number in range(1, 123)}
+    output = WrittenRun(tmp_path).finish([make_record(number) for number in lines], lines)
     with view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _), open_page(browser, f"{url}#row=31") as page:
         page.locator("#decision").select_option("undecided")
         expect_rows(page, [str(number) for number in range(1, 61)])
