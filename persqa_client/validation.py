@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -138,6 +139,8 @@ def read_path(value: object) -> object:
     """An empty one, perhaps from a variable that is not set, would be the working directory."""
     if isinstance(value, str) and not value.strip():
         raise ValueError("must not be empty; name a file, or a folder (. for the working directory)")
+    if value is not None and not isinstance(value, str | os.PathLike):
+        raise ValueError(f"must be a path, and not of the type {type(value).__name__}")
     if not isinstance(value, str | Path):
         return value
     path = expand_home(value)

@@ -32,6 +32,7 @@ from persqa_client.inputs.patterns import (
     PatternSource,
     describe_exports,
     find_matches,
+    find_root,
     is_image_file,
     is_pattern,
 )
@@ -41,6 +42,7 @@ from persqa_client.inputs.stored import open_stored
 from persqa_client.inputs.tables import TableSource
 from persqa_client.inputs.tar_samples import TarSource
 from persqa_client.stores.paths import is_object_url
+from persqa_client.suggestions import suggest_path
 from persqa_client.types import Json, Position, RowLayoutChoice
 from persqa_client.urls import expand_home
 
@@ -129,7 +131,9 @@ def find_any_matches(pattern: str) -> Matches:
         return matches
     if matches.exports:
         raise SettingsError(f"{describe_exports(pattern, matches.exports)} It matches no other file.")
-    raise SettingsError(f"The pattern {pattern} matches no file; check it, or the working directory.")
+    folder = find_root(pattern)
+    reason = "" if folder.is_dir() else f": there is no folder {folder}{suggest_path(folder)}"
+    raise SettingsError(f"The pattern {pattern} matches no file{reason}; check it, or the working directory.")
 
 
 def open_listed_pattern(pattern: str, image_key: str, leave_out: Callable[[Path], bool]) -> Source:
@@ -191,7 +195,7 @@ def open_source(
         raise SettingsError(f"The input {path} is neither a file nor a folder; {SUPPORTED_INPUTS}.")
     if ANY_URL.match(name):
         raise SettingsError(f"The input {name} is a URL; download it, and give the file.")
-    raise SettingsError(f"The input {path} does not exist; {SUPPORTED_INPUTS}.")
+    raise SettingsError(f"The input {path} does not exist{suggest_path(path)}; {SUPPORTED_INPUTS}.")
 
 
 def open_rows_file(

@@ -23,6 +23,7 @@ from persqa_client.report.rows import (
     choose_files,
     iter_lines,
     read_identity,
+    refuse_repeated_outputs,
 )
 from persqa_client.run.image_roots import find_image_roots
 from persqa_client.storage.checkpoint import find_recorded_roots
@@ -110,11 +111,10 @@ def changed_output_error(output: Path) -> SettingsError:
 
 def open_recorded_runs(outputs: list[Path]) -> list[RecordedRun]:
     """Raises SettingsError if there is no such output, and if an output is given twice."""
+    refuse_repeated_outputs(outputs)
     runs: list[RecordedRun] = []
     for output in outputs:
         files = RunFiles.for_output(output)
-        if any(files.output.resolve() == run.output.resolve() for run in runs):
-            raise SettingsError(f"the output {output} is given twice: name it once")
         paths, state = choose_files(files)
         known = read_identity(files)
         if state == "finished" and known is None:

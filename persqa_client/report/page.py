@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from persqa_client.errors import SettingsError
 from persqa_client.report.data import ReportData, escape_json, name_outputs
-from persqa_client.report.rows import ReportedRun, read_run
+from persqa_client.report.rows import ReportedRun, read_run, refuse_repeated_outputs
 from persqa_client.storage.durable import temporary_path, write_error
 from persqa_client.storage.run_files import RunFiles
 
@@ -50,6 +50,7 @@ def write_report(
     takes most of the time. ``flag``: the one that names the page, for messages.
     """
     check_page_path(page, outputs, force=force, flag=flag)
+    refuse_repeated_outputs(outputs)
     runs = [read_run(output) for output in outputs]
     data = ReportData(runs)
     if on_read is not None:

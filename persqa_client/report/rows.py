@@ -5,6 +5,7 @@ The files are neither locked nor changed. Those of an unfinished run are read as
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from persqa_client.storage.decisions import read_decisions
 from persqa_client.storage.details import DetailsIndex, is_answered_line, open_file, parse_place
 from persqa_client.storage.journal import read_journal
 from persqa_client.storage.run_files import RunFiles
+from persqa_client.suggestions import suggest_path
 from persqa_client.types import Json, TaskId
 
 RunState = Literal["finished", "unfinished", "unknown"]
@@ -113,7 +115,17 @@ def choose_files(files: RunFiles) -> tuple[ReadPaths, RunState]:
             )
             return ReadPaths(files.partial, failed, details), "unfinished"
         return ReadPaths(files.partial, files.failed_partial, files.details_partial), "unfinished"
-    raise SettingsError(f"there is no output {files.output}: name the output of a run")
+    raise SettingsError(f"there is no output {files.output}{suggest_path(files.output)}: name the output of a run")
+
+
+def refuse_repeated_outputs(outputs: Sequence[Path]) -> None:
+    """Raises SettingsError for an output that is given twice, however it is written."""
+    known = set[str]()
+    for output in outputs:
+        real = os.path.realpath(RunFiles.for_output(output).output)
+        if real in known:
+            raise SettingsError(f"the output {output} is given twice: name it once")
+        known.add(real)
 
 
 def read_identity(files: RunFiles) -> Json | None:

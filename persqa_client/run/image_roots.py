@@ -23,6 +23,7 @@ from persqa_client.inputs.written_paths import PathChoice, PathStyle, PathWriter
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.checkpoint import find_recorded_roots
 from persqa_client.stores.paths import ObjectPath, is_object_url, name_store, restore_object_path
+from persqa_client.suggestions import suggest_path
 from persqa_client.types import Json
 
 
@@ -31,7 +32,7 @@ def check_image_root(image_root: Path | None) -> None:
     if isinstance(image_root, ObjectPath):
         image_root = ObjectPath(name_store(str(image_root)))
     if image_root is not None and not image_root.is_dir():
-        problem = "is not a folder" if image_root.exists() else "does not exist"
+        problem = "is not a folder" if image_root.exists() else f"does not exist{suggest_path(image_root)}"
         raise SettingsError(
             f"--image-root: {describe_reference(str(image_root))} {problem}; name the folder where the "
             "rows' image paths start."

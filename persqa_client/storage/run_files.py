@@ -94,6 +94,7 @@ class RunFiles:
 
     def refuse_input(self, path: Path) -> None:
         if self.includes(path):
+            _check_output_path(self.output)
             raise SettingsError(f"the input {path} is one of the files of the output {self.output}: choose another -o")
 
     def prepare(self) -> None:
