@@ -10,7 +10,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from persqa_client.client.aiohttp_transport import MAX_BODY
+from persqa_client.client.response_body import MAX_BODY
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits
 from persqa_client.endpoints.breaker import plain_request
@@ -73,6 +73,9 @@ def chunk(data: bytes) -> bytes:
         # https://github.com/decolua/9router/issues/3492
         pytest.param(make_reply("200 OK", ANSWER + LAST_EVENT, STREAM), id="JSON with a last event"),
         pytest.param(make_reply("200 OK", ANSWER + LAST_EVENT, JSON), id="JSON with a last event, declared as JSON"),
+        # https://github.com/earendil-works/pi/issues/7954
+        pytest.param(RawReply(make_head("200 OK", STREAM, CHUNKED) + chunk(EVENTS)), id="event stream without an end"),
+        pytest.param(RawReply(make_head("200 OK", CHUNKED) + chunk(EVENTS[:-3]) + chunk(b"]\n\n")), id="as a text"),
     ],
 )
 async def test_an_answer_is_read_however_it_is_sent(reply: RawReply) -> None:
