@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -49,7 +48,7 @@ async def receive_body(response: aiohttp.ClientResponse) -> bytes:
             return b"".join([piece async for piece in limit_size(decoded)])
         if length is not None:
             return await response.read()
-        return b"".join([piece async for piece in limit_size(read_to_end(response.content))])
+        return b"".join([piece async for piece in limit_size(read_to_end(response))])
     except BaseException:
         response.close()
         raise
@@ -60,19 +59,21 @@ def is_encoded(response: aiohttp.ClientResponse) -> bool:
 
 
 def is_whole_answer(response: aiohttp.ClientResponse) -> bool:
-    return response.status == 200 and (is_encoded(response) or not is_event_stream(response.headers))
+    return response.status == 200 and not is_event_stream(response.headers)
 
 
-async def read_to_end(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+async def read_to_end(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """The pieces of a body. Some servers send the last event of a stream, but not the end of the body."""
     end = b""
-    async for piece in content.iter_any():
+    async for piece in response.content.iter_any():
         yield piece
         end = (end + piece)[-32:]
         if STREAM_END.search(end):
-            with suppress(TimeoutError, aiohttp.ClientError):
+            try:
                 async with asyncio.timeout(MAX_END_SECONDS):
-                    await content.wait_eof()
+                    await response.content.wait_eof()
+            except (TimeoutError, aiohttp.ClientError):
+                response.close()
             return
 
 
@@ -93,7 +94,7 @@ class ResponseStream(httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for piece in limit_size(read_to_end(self._response.content)):
+            async for piece in limit_size(read_to_end(self._response)):
                 for start in range(0, len(piece), PIECE):
                     yield piece[start : start + PIECE]
         except aiohttp.ClientPayloadError:
