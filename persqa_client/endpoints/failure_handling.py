@@ -127,7 +127,8 @@ class FailureHandler:
         retry_after, refusals = decision.retry_after, state.load_refusals
         self._concurrency_limit.record_refusal(permit, retry_after, decision.message)
         self._count_load_refusal(decision, state)
-        if refusals.in_vain >= MIN_IN_VAIN and self._outage.out_of_patience and retry_after is None:
+        is_alone = refusals.in_vain >= MIN_IN_VAIN and self._outage.out_of_patience and retry_after is None
+        if is_alone or self._outage.seconds_unavailable > self._limits.max_outage / 2:
             # A trial shows whether others are answered. If it is answered, this is not an outage.
             self._breaker.start_trials(REFUSED_ALONE, state.failover)
         else:

@@ -167,6 +167,24 @@ async def test_random_waits_beyond_max_outage_stop_nothing_and_cost_no_attempt(
     assert [reply.attempts for reply in replies] == [1, 1]
 
 
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "0.01"}])
+async def test_rows_that_are_always_refused_together_do_not_stop_the_run(
+    respx_mock: respx.MockRouter, headers: dict[str, str]
+) -> None:
+    """Such as large ones: a trial shows that the endpoint is there, before the run stops."""
+    fail_unlucky(respx_mock, error_response(429, headers=headers))
+    async with make_session(max_outage=1.0) as session:
+        await session.complete(REQUEST)
+        rows = [asyncio.ensure_future(session.complete(UNLUCKY)) for _ in range(20)]
+        async with asyncio.timeout(TEST_TIMEOUT):
+            while not session.traffic.trials and not any(row.done() for row in rows):
+                await asyncio.sleep(0.01)
+        ends = [row.exception() for row in rows if row.done()]
+        session.drain()
+        await asyncio.gather(*rows, return_exceptions=True)
+    assert (session.traffic.trials, ends) == (1, [])
+
+
 async def test_a_row_that_alone_is_asked_to_wait_for_days_fails_in_the_end(respx_mock: respx.MockRouter) -> None:
     route = fail_unlucky(respx_mock, LONG_WAIT)
     async with make_session(max_outage=0.05) as session:
