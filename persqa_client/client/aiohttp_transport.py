@@ -66,7 +66,7 @@ def find_proxy(url: str) -> httpx2.Proxy | None:
 
 
 def make_tls_context(endpoint: Endpoint) -> ssl.SSLContext | None:
-    """None if nothing needs it. Raises SettingsError for a missing or invalid file."""
+    """None if the endpoint needs no TLS. Raises SettingsError for a missing or invalid file."""
     if not (endpoint.base_url.startswith("https:") or endpoint.ca_cert or endpoint.client_cert):
         return None
     if endpoint.ca_cert is not None:

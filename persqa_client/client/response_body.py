@@ -13,7 +13,7 @@ import httpx2
 from persqa_client.client.response import is_event_stream
 
 MAX_BODY = 32 * 2**20  # bytes
-PIECE = 16 * 2**10  # bytes; compressed, up to a thousand times as many
+PIECE = 16 * 2**10  # bytes of a read; decoded, up to a thousand times as many
 # The end of a stream, and the seconds that its connection gets to end as well.
 STREAM_END, MAX_END_SECONDS = re.compile(rb"[\r\n]data:[ \t]*\[DONE\]\s*\Z"), 0.25
 TOO_LONG = f"the response has more than {MAX_BODY // 2**20} MiB"
@@ -29,7 +29,7 @@ def make_response(response: aiohttp.ClientResponse, *, is_decoded: bool = False,
 
 
 async def make_received(response: aiohttp.ClientResponse) -> httpx2.Response:
-    """With its body, unless that is a stream of events."""
+    """The received response with its body, unless the body is a stream of events."""
     if is_event_stream(response.headers) and not is_encoded(response):
         return make_response(response, stream=ResponseStream(response))
     content = await receive_body(response)
@@ -37,7 +37,7 @@ async def make_received(response: aiohttp.ClientResponse) -> httpx2.Response:
 
 
 async def receive_body(response: aiohttp.ClientResponse) -> bytes:
-    """The decoded body. Raises ClientPayloadError for one that no answer has: it could use up the memory."""
+    """The decoded body. Raises ClientPayloadError if it is longer than ``MAX_BODY``."""
     length = response.content_length
     try:
         if length is not None and length > MAX_BODY:
