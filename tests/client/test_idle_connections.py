@@ -221,3 +221,11 @@ async def test_bytes_that_the_event_loop_has_not_seen_yet_are_found() -> None:
         assert not protocol.is_spoilt, "a greeting, before the first request"
         protocol.uses = 1
         assert protocol.is_spoilt
+
+
+async def test_a_closed_client_opens_no_connection() -> None:
+    async with running([]) as (server, client):
+        await client.aclose()
+        with pytest.raises(RuntimeError, match="after the HTTP client was closed"):
+            await client.send(BODY)
+    assert server.connections == 0
