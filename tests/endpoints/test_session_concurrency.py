@@ -148,9 +148,9 @@ async def test_single_answers_without_rate_limit_headers_change_nothing(respx_mo
     """As from a gateway to several servers, some of which have no limit."""
     headers = {"x-ratelimit-remaining-requests": "5"}
     pair = [httpx.Response(200, json=completion_json(), headers=each) for each in (headers, {})]
-    queue_responses(respx_mock, *pair * ANSWERS_WITHOUT_HEADERS)
+    queue_responses(respx_mock, *pair * (ANSWERS_WITHOUT_HEADERS + 1))
     async with make_session() as session:
-        for _ in range(2 * ANSWERS_WITHOUT_HEADERS):
+        for _ in range(2 * ANSWERS_WITHOUT_HEADERS + 2):
             await session.complete(REQUEST)
         assert session.rate_limit.expects_headers
 
