@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from yarl import URL
 
 from persqa_client.client.idle_connections import CONNECTION, IdleConnector, IdleProtocol
 from persqa_client.client.request import Body
-from persqa_client.client.response import is_event_stream
+from persqa_client.client.response_body import is_whole_answer, make_received, receive_body
 from persqa_client.config import Endpoint
 from persqa_client.errors import SettingsError
 from persqa_client.urls import is_loopback
@@ -35,9 +35,6 @@ KEEP_ALIVE = 4.0
 Send = Callable[[aiohttp.ClientSession], Awaitable[aiohttp.ClientResponse]]
 # Gateways add headers of some kilobytes; aiohttp's own limit is 8,190 bytes.
 MAX_HEADER_SIZE = 65_536
-MAX_BODY = 32 * 2**20  # bytes
-PIECE = 16 * 2**10  # bytes of a read; decoded, up to a thousand times as many
-TOO_LONG = f"the response has more than {MAX_BODY // 2**20} MiB"
 PROXY_SCHEMES = frozenset(("http", "https"))
 
 
@@ -156,23 +153,6 @@ class ReceivedResponse(httpx2.Response):
         return self
 
 
-def make_response(response: aiohttp.ClientResponse, *, is_decoded: bool = False, **body: Any) -> httpx2.Response:
-    # The first of duplicate headers counts.
-    first_headers = {name.lower(): value for name, value in reversed(response.raw_headers)}
-    for name in (b"set-cookie", *([b"content-encoding"] if is_decoded else [])):
-        first_headers.pop(name, None)
-    extensions = {"reason_phrase": (response.reason or "").encode("latin-1", "replace")}
-    return httpx2.Response(response.status, headers=list(first_headers.items()), extensions=extensions, **body)
-
-
-async def make_received(response: aiohttp.ClientResponse) -> httpx2.Response:
-    """The received response with its body, unless the body is a stream of events."""
-    if is_event_stream(response.headers) and not is_encoded(response):
-        return make_response(response, stream=ResponseStream(response))
-    content = await receive_body(response)
-    return make_response(response, is_decoded=True, content=content)
-
-
 class AiohttpTransport(httpx2.AsyncBaseTransport):
     """Sends httpx2's requests through aiohttp, without redirects. Raises aiohttp's exceptions.
 
@@ -203,31 +183,40 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         self._latest_headers: httpx2.Headers | None = None
         self._settings: dict[str, Any] = {}  # aiohttp's, for this URL and these headers
         self._is_closed = False
+        self._replies_differ = True  # until different requests get equal replies
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         is_empty = isinstance(request.stream, httpx2.ByteStream) and not request.content
-        response = await self._send_request(request, None if is_empty else request.stream)
+        response, _ = await self._send_twice_if_stale(self._prepare(request, None if is_empty else request.stream))
         return await make_received(response)
 
     async def send_chat(self, request: ChatRequest) -> httpx2.Response:
         """Sends a chat request without httpx2's request pipeline, which takes a tenth of the CPU time."""
-        response = await self._send_request(request, request.stream)
-        if response.status == 200 and (is_encoded(response) or not is_event_stream(response.headers)):
-            return ReceivedResponse(request, response.headers, await receive_body(response))
+        send = self._prepare(request, request.stream)
+        response, protocol = await self._send_twice_if_stale(send)
+        if is_whole_answer(response):
+            body = await receive_body(response)
+            if not (isinstance(protocol, IdleProtocol) and protocol.is_repetition(body) and self._replies_differ):
+                return ReceivedResponse(request, response.headers, body)
+            protocol.close()
+            response = await self._send_alone(send)
+            if is_whole_answer(response):
+                own = await receive_body(response)
+                # A server that gives equal replies to different requests does so here as well.
+                self._replies_differ = own != body
+                return ReceivedResponse(request, response.headers, own)
         reply = await make_received(response)
         reply.request = request
         return reply
 
-    async def _send_request(self, request: httpx2.Request, data: object) -> aiohttp.ClientResponse:
+    def _prepare(self, request: httpx2.Request, data: object) -> Send:
         if self._is_closed:
             raise RuntimeError("a request after the HTTP client was closed")
         # Chat requests share their URL and headers.
         if request.url is not self._latest_url or request.headers is not self._latest_headers:
             self._latest_url, self._latest_headers = request.url, request.headers
             self._settings = self._make_settings(request)
-        return await self._send_twice_if_stale(
-            partial(aiohttp.ClientSession.request, method=request.method, data=data, **self._settings)
-        )
+        return partial(aiohttp.ClientSession.request, method=request.method, data=data, **self._settings)
 
     def _make_settings(self, request: httpx2.Request) -> dict[str, Any]:
         is_https = request.url.scheme == "https"
@@ -244,11 +233,12 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             "proxy_headers": self._proxy_headers if is_https else None,
         }
 
-    async def _send_twice_if_stale(self, send: Send) -> aiohttp.ClientResponse:
+    async def _send_twice_if_stale(self, send: Send) -> tuple[aiohttp.ClientResponse, object]:
+        """The response and its connection."""
         if self._session is None:
             self._session = self._open_session(keepalive_timeout=KEEP_ALIVE)
         try:
-            return await send(self._session)
+            return await send(self._session), CONNECTION.get()
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             protocol = CONNECTION.get()
             if not (isinstance(protocol, IdleProtocol) and protocol.was_stale):
@@ -257,15 +247,19 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         finally:
             CONNECTION.set(None)
         # Other idle connections may be stale, too.
-        if self._fresh_session is None:
-            self._fresh_session = self._open_session(force_close=True)
         with suppress(aiohttp.ClientError, OSError):
-            return await send(self._fresh_session)
+            return await self._send_alone(send), None
         # The first failure counts, because a server that crashed on the first request refuses the second one.
         try:
             raise failure
         finally:
             del failure  # its traceback has this frame and the request's images: a reference cycle
+
+    async def _send_alone(self, send: Send) -> aiohttp.ClientResponse:
+        """Sends on a connection that had no other request."""
+        if self._fresh_session is None:
+            self._fresh_session = self._open_session(force_close=True)
+        return await send(self._fresh_session)
 
     def _open_session(self, **settings: Any) -> aiohttp.ClientSession:
         tls = True if self._tls is None else self._tls
@@ -283,54 +277,3 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         for session in (self._session, self._fresh_session):
             if session is not None:
                 await session.close()
-
-
-async def receive_body(response: aiohttp.ClientResponse) -> bytes:
-    """The decoded body. Raises ClientPayloadError if it is longer than ``MAX_BODY``."""
-    length = response.content_length
-    try:
-        if length is not None and length > MAX_BODY:
-            raise aiohttp.ClientPayloadError(TOO_LONG)
-        if is_encoded(response):
-            # A compressed body can be a thousand times longer than its length says.
-            decoded = make_response(response, stream=ResponseStream(response)).aiter_bytes()
-            return b"".join([piece async for piece in limit_size(decoded)])
-        if length is not None:
-            return await response.read()
-        return b"".join([piece async for piece in limit_size(response.content.iter_any())])
-    except BaseException:
-        response.close()
-        raise
-
-
-def is_encoded(response: aiohttp.ClientResponse) -> bool:
-    return "Content-Encoding" in response.headers
-
-
-async def limit_size(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    size = 0
-    async for piece in pieces:
-        size += len(piece)
-        if size > MAX_BODY:
-            raise aiohttp.ClientPayloadError(TOO_LONG)
-        yield piece
-
-
-class ResponseStream(httpx2.AsyncByteStream):
-    """The body as it was sent, in pieces that are small enough to be decoded one after the other."""
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for piece in limit_size(self._response.content.iter_any()):
-                for start in range(0, len(piece), PIECE):
-                    yield piece[start : start + PIECE]
-        except aiohttp.ClientPayloadError:
-            self._response.close()
-            raise
-
-    async def aclose(self) -> None:
-        self._response.release()
-        await self._response.wait_for_close()

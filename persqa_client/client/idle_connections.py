@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import select
+from collections import deque
 from contextvars import ContextVar
 from functools import partial
 from math import inf
@@ -12,6 +14,9 @@ from typing import Any
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
+CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
+# Replies that are kept to be compared with later ones, and the bytes of the longest.
+KEPT_REPLIES, MAX_KEPT = 8, 8192
 # Seconds until the failure of a request on a closed connection arrives: about a round trip.
 MAX_STALE_SECONDS = 1.0
 
@@ -23,9 +28,33 @@ class IdleProtocol(ResponseHandler):
     has_received = False
     began = -inf  # start of the latest request, by the loop's clock
 
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._replies = deque[bytes](maxlen=KEPT_REPLIES)
+
     def data_received(self, data: bytes) -> None:
-        self.has_received = True
+        if not self.has_received:
+            self.has_received = True
+            data = self._cut_surplus(data)
         super().data_received(data)
+
+    def _cut_surplus(self, data: bytes) -> bytes:
+        """The beginning of a reply without bytes after its end, for which aiohttp would refuse the reply as well."""
+        head = data.find(b"\r\n\r\n") + 2
+        length = CONTENT_LENGTH.search(data, 0, head)
+        end = len(data) if length is None else head + 2 + int(length[1])
+        if len(data) > end:
+            self.force_close()
+        return data[:end]
+
+    def is_repetition(self, reply: bytes) -> bool:
+        """Whether a reply is an earlier one on this connection, with its id: probably sent twice. Remembers it."""
+        if len(reply) > MAX_KEPT:
+            return False
+        if reply in self._replies:
+            return b'"id"' in reply
+        self._replies.append(reply)
+        return False
 
     @property
     def is_spoilt(self) -> bool:

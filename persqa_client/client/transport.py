@@ -288,7 +288,7 @@ class Client(AbstractAsyncContextManager["Client"]):
             return classify_response(status, headers, content, self.context, now=now)
         if self._observe_headers is not None:
             self._observe_headers(headers)
-        are_events = status == 200 and (is_event_stream(headers) or looks_like_events(content))
+        are_events = is_event_stream(headers) or looks_like_events(content)
         completion = (read_stream if are_events else read_completion)(content, self.context, now=now)
         if isinstance(completion, ErrorDecision) and completion.code == "invalid_json":
             return self._name_encoding(completion, headers.get("Content-Encoding", "identity"))

@@ -29,6 +29,9 @@ from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request
 # Refused trials in a row after which an endpoint counts as refusing every request. They take 3.5 s. A single refusal
 # may be random: a truncated answer, or one bad replica.
 MIN_REFUSED_TRIALS = 4
+# The code of a wait that is longer than --max-outage. A gateway may ask for it at random, while one of its accounts is
+# used up, so more trials are needed. They take about a minute.
+LONG_WAIT, MIN_LONG_WAITS = "rate_limited", 10
 # Requests that failed alike in a row, without an answer in between, after which a trial is sent. If fewer requests are
 # in flight, that number of transient failures is enough, but at least MIN_STREAK.
 MAX_STREAK, MIN_STREAK = 20, 3
@@ -174,7 +177,7 @@ class Breaker:
         streak = self._streaks[failure_kind(decision)]
         streak[state.number] = self._history.sent
         enough = MAX_STREAK
-        if decision.action is RetryAction.STOP:
+        if decision.action is RetryAction.STOP and decision.code != LONG_WAIT:
             # Most of these concern the account. Gateways may return one at random, so a single refusal is only held.
             enough = MIN_STREAK
         elif decision.action is RetryAction.RETRY:
@@ -313,7 +316,8 @@ class TrialRequests:
         self._failures += 1
         self._refusals = self._refusals + 1 if self._is_refusal(error) else 0
         lasts = loop_time() - self._began >= max(self._cause.grace, error.grace)
-        if self._refusals >= MIN_REFUSED_TRIALS and lasts:
+        enough = MIN_LONG_WAITS if error.code == LONG_WAIT else MIN_REFUSED_TRIALS
+        if self._refusals >= enough and lasts:
             stop = self._refusal(error)
             if self._failover is None or not self._failover.can_outlast_outage:
                 self._breaker.reject_held(stop)

@@ -9,7 +9,7 @@ from persqa_client.client.dialect import Dialect
 from persqa_client.client.transport import Client
 from persqa_client.client.transport_errors import NO_FILES
 from persqa_client.config import Limits
-from persqa_client.endpoints.breaker import Breaker
+from persqa_client.endpoints.breaker import LONG_WAIT, Breaker
 from persqa_client.endpoints.outage import OutageGate
 from persqa_client.endpoints.profile import Reply
 from persqa_client.endpoints.request_state import Failover, RequestState
@@ -83,18 +83,29 @@ class FailureHandler:
                     self._record_failure(decision, state)
                 self._outage.close(decision.message, state.failover)
             case RetryAction.STOP:
-                if not (self._client.context.has_answered or decision.grace):
-                    raise RunStopped(decision.code, decision.message)
-                # Given back if the endpoint refuses the trial as well.
-                state.attempts.add(self._outage.history, state.latest_number)
-                if not is_verification:
-                    self._breaker.record_failure(decision, state)
+                self._react_to_refusal(decision, state, is_verification=is_verification)
             case RetryAction.FAIL:
                 self._outage.record_answer(state.latest_number)
                 if is_row:
                     self._breaker.record_failure(decision, state)
             case RetryAction.RESEND:
                 self._outage.record_answer(state.latest_number)
+
+    def _react_to_refusal(self, decision: ErrorDecision, state: RequestState, *, is_verification: bool) -> None:
+        is_long_wait = decision.code == LONG_WAIT
+        if not (self._client.context.has_answered or decision.grace or is_long_wait):
+            raise RunStopped(decision.code, decision.message)
+        if is_verification:
+            state.attempts.add(self._outage.history, state.latest_number)
+            return
+        if not is_long_wait:
+            # Given back if the endpoint refuses the trial as well.
+            state.attempts.add(self._outage.history, state.latest_number)
+        self._breaker.record_failure(decision, state)
+        if is_long_wait:
+            self._count_load_refusal(decision, state)
+            if state.failover is not None and state.failover.is_ready:
+                raise FailedOver
 
     def _record_failure(self, decision: ErrorDecision, state: RequestState) -> None:
         answers, sent = self._first_failure
@@ -113,19 +124,11 @@ class FailureHandler:
             )
 
     def _react_to_load(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
-        retry_after, max_outage = decision.retry_after, self._limits.max_outage
+        retry_after, refusals = decision.retry_after, state.load_refusals
         self._concurrency_limit.record_refusal(permit, retry_after, decision.message)
-        refusals = state.load_refusals
-        refusals.add(loop_time(), retry_after, answers=self._outage.answers, outages=self._outage.outages)
-        if refusals.seconds > max_outage and refusals.count >= MIN_LOAD_REFUSALS and refusals.others_answered:
-            raise RowError(
-                "busy",
-                f"Refused {refusals.count} times in {refusals.seconds:.0f} s while other requests were answered: "
-                f"{decision.message}",
-                raw=decision.raw,
-                attempts=state.attempts_used,
-            )
-        if refusals.in_vain >= MIN_IN_VAIN and self._outage.out_of_patience and retry_after is None:
+        self._count_load_refusal(decision, state)
+        is_alone = refusals.in_vain >= MIN_IN_VAIN and self._outage.out_of_patience and retry_after is None
+        if is_alone or self._outage.seconds_unavailable > self._limits.max_outage / 2:
             # A trial shows whether others are answered. If it is answered, this is not an outage.
             self._breaker.start_trials(REFUSED_ALONE, state.failover)
         else:
@@ -134,6 +137,19 @@ class FailureHandler:
             if self._concurrency_limit.paused:
                 self._concurrency_limit.reject_waiting(FailedOver())
             raise FailedOver
+
+    def _count_load_refusal(self, decision: ErrorDecision, state: RequestState) -> None:
+        refusals, outage = state.load_refusals, self._outage
+        refusals.add(loop_time(), decision.retry_after, answers=outage.answers, outages=outage.outages)
+        is_long = refusals.seconds > self._limits.max_outage and refusals.count >= MIN_LOAD_REFUSALS
+        if is_long and refusals.others_answered:
+            raise RowError(
+                "busy",
+                f"Refused {refusals.count} times in {refusals.seconds:.0f} s while other requests were answered: "
+                f"{decision.message}",
+                raw=decision.raw,
+                attempts=state.attempts_used,
+            )
 
     def needs_trial(self, state: RequestState) -> bool:
         """Whether a request is repeatedly refused because of load, although nothing else is in flight.
@@ -222,12 +238,15 @@ class FailureHandler:
 
 
 def refuse_long_wait(decision: ErrorDecision, max_outage: float) -> ErrorDecision:
-    """A wait that is too long is a refusal by the endpoint. It counts only if the endpoint does not answer others."""
+    """A wait that is too long is a refusal by the endpoint. It counts only if the endpoint does not answer others.
+
+    Gateways with several accounts ask for it at random while one of these is used up for a day or a week.
+    """
     if decision.action is not RetryAction.WAIT or (decision.retry_after or 0.0) <= max_outage:
         return decision
     asked = f"The server asks to wait {decision.retry_after:.0f} s, more than --max-outage {max_outage:g}"
     message = f"{asked}: {decision.message}"
-    return replace(decision, action=RetryAction.STOP, code="rate_limited", message=message, retry_after=None)
+    return replace(decision, action=RetryAction.STOP, code=LONG_WAIT, message=message, retry_after=None)
 
 
 def adapt_dialect(dialect: Dialect, decision: ErrorDecision, state: RequestState) -> Dialect:

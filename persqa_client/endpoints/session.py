@@ -154,7 +154,9 @@ class Session(AbstractAsyncContextManager["Session"]):
                     raise make_row_error(error.decision, state) from error
                 if error.decision.action is RetryAction.STOP:
                     # An account refusal, although another request was answered.
-                    await self.concurrency_limit.sleep(self.backoff.max_wait(state.attempts_used) * self.rng.random())
+                    await self.concurrency_limit.sleep(
+                        self.backoff.max_wait(state.next_wait_number()) * self.rng.random()
+                    )
             else:
                 if reply is not None and (not is_row or await self.failures.wait_for_cause_of_answer(reply, state)):
                     return reply

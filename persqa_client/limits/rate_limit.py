@@ -52,11 +52,16 @@ class RateLimiter:
         self._waiting: dict[object, tuple[float, Throttle]] = {}
         self._answers = 0
         self._tokens = 0
-        self.expects_headers = True  # until many answers had none
+        self._without_headers = 0  # answers since the latest one with rate limit headers
 
     def use_throttles(self, throttles: Sequence[Throttle]) -> None:
         """Replaces the throttles for the user's limits, before the first request."""
         self._throttles = list(throttles)
+
+    @property
+    def expects_headers(self) -> bool:
+        """Until many answers had none."""
+        return self._without_headers <= ANSWERS_WITHOUT_HEADERS
 
     def start(self) -> None:
         """Call it before a request. Raises the error that has ended the sharing of the limits."""
@@ -106,8 +111,9 @@ class RateLimiter:
         if not self.expects_headers:
             return
         if "x-ratelimit-remaining-requests" not in headers and "x-ratelimit-remaining-tokens" not in headers:
-            self.expects_headers = self._answers < ANSWERS_WITHOUT_HEADERS
+            self._without_headers += 1
             return
+        self._without_headers = 0
         mean = self._tokens // max(1, self._answers)
         if seconds := seconds_until_available(headers, time.time(), max(1, mean)):
             self._concurrency_limit.pause(min(seconds, self._limits.max_outage))
@@ -284,9 +290,10 @@ def _seconds_until_available(
     headers: Mapping[str, str], kind: Literal["requests", "tokens"], needed: int, now: float
 ) -> float:
     remaining = _parse_number(headers.get(f"x-ratelimit-remaining-{kind}"))
-    limit = _parse_number(headers.get(f"x-ratelimit-limit-{kind}"))
-    # Some gateways give a limit of 0 where there is none.
-    if remaining is None or remaining >= needed or limit == 0:
+    stated = headers.get(f"x-ratelimit-limit-{kind}")
+    limit = _parse_number(stated)
+    # Some gateways give a limit of 0, of -1 or no number where there is no limit.
+    if remaining is None or remaining >= needed or (stated is not None and not limit):
         return 0.0
     reset = parse_reset(headers.get(f"x-ratelimit-reset-{kind}"), now)
     if reset is None:

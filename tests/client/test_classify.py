@@ -68,6 +68,7 @@ def test_server_errors_are_retried(status: int, context: AttemptContext) -> None
         pytest.param(400, {"error": "The model has crashed without additional information."}, id="LM Studio: a crash"),
         pytest.param(400, {"error": "Model unloaded."}, id="QwenLM/qwen-code#3802"),
         pytest.param(400, error("No models loaded. Please load a model."), id="LM Studio: nothing loaded"),
+        *(pytest.param(status, error("Internal server error"), id=f"as {status}") for status in (403, 404, 422)),
         pytest.param(400, error("dial tcp 10.0.0.3:8000: connect: connection refused"), id="maximhq/bifrost#3929"),
     ],
 )

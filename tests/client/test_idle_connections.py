@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Literal
 import orjson
 import pytest
 
-from persqa_client.client.idle_connections import MAX_STALE_SECONDS
+from persqa_client.client.idle_connections import MAX_STALE_SECONDS, IdleProtocol
 from persqa_client.client.request import Body
 from persqa_client.client.transport import Client
 from persqa_client.types import EncodedImage
@@ -91,9 +92,9 @@ async def test_a_request_on_a_stale_connection_is_sent_again_on_a_new_one(fate: 
 
 async def test_other_idle_connections_are_not_used_for_it() -> None:
     async with running([], closes_idle=True) as (server, client):
-        for _ in range(2):
-            await asyncio.gather(*(client.send(BODY) for _ in range(4)))
-    assert server.bodies == [BODY] * 8
+        await asyncio.gather(*(client.send(BODY) for _ in range(4)))
+        await client.send(BODY)
+    assert server.bodies == [BODY] * 5
 
 
 @pytest.mark.parametrize(
@@ -130,8 +131,13 @@ async def test_a_get_is_sent_again_too() -> None:
     assert status == 200
 
 
+def number_reply(text: str) -> bytes:
+    return make_reply("200 OK", orjson.dumps({"id": f"chatcmpl-{text}", **completion_json(text)})).data
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02])
 @pytest.mark.parametrize("surplus", [ANSWER, b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"0\r\n\r\n"])
-async def test_bytes_that_no_request_asked_for_are_no_reply(surplus: bytes) -> None:
+async def test_bytes_that_no_request_asked_for_are_no_reply(surplus: bytes, seconds: float) -> None:
     """https://github.com/aio-libs/aiohttp/issues/13656, https://github.com/projectdiscovery/nuclei/pull/7671"""
     connections = 0
 
@@ -143,10 +149,12 @@ async def test_bytes_that_no_request_asked_for_are_no_reply(surplus: bytes) -> N
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = re.search(rb"(?i)content-length: (\d+)", head)
                 text = (await reader.readexactly(int(length[1]) if length else 0)).decode()
-                writer.write(make_reply("200 OK", orjson.dumps(completion_json(text))).data)
-                await writer.drain()
-                await asyncio.sleep(0.02)
-                writer.write(surplus)
+                if seconds:
+                    writer.write(number_reply(text))
+                    await asyncio.sleep(seconds)
+                    writer.write(surplus)
+                else:
+                    writer.write(number_reply(text) + surplus)
         writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
@@ -157,3 +165,71 @@ async def test_bytes_that_no_request_asked_for_are_no_reply(surplus: bytes) -> N
             await asyncio.sleep(0.06)
     assert texts == ["0", "1", "2"]
     assert connections == 3
+
+
+async def test_a_reply_that_is_sent_again_during_the_next_request_is_no_reply_to_it() -> None:
+    received = list[str]()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        latest = b""
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = re.search(rb"(?i)content-length: (\d+)", head)
+                received.append((await reader.readexactly(int(length[1]) if length else 0)).decode())
+                writer.write(latest)
+                await asyncio.sleep(0.05 if latest else 0)
+                latest = number_reply(received[-1])
+                writer.write(latest)
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server, client_of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1") as client:
+        texts = [(await client.send(b"%d" % number)).text for number in range(4)]
+        await asyncio.sleep(0.1)  # until the server has noticed the closed connections
+    assert texts == ["0", "1", "2", "3"]
+    assert received == ["0", "1", "1", "2", "3", "3"], "1 and 3 got the reply to the request before"
+
+
+@pytest.mark.parametrize(("fields", "requests"), [({"id": "x"}, 6), ({}, 5)])
+async def test_a_server_whose_replies_are_all_equal_gets_one_request_twice(
+    fields: dict[str, str], requests: int
+) -> None:
+    reply = make_reply("200 OK", orjson.dumps(fields | completion_json()))
+    sent = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(1)
+                sent += 1
+                writer.write(reply.data)
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server, client_of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1") as client:
+        for _ in range(5):
+            await client.send(b"1")
+    assert sent == requests
+
+
+async def test_bytes_that_the_event_loop_has_not_seen_yet_are_found() -> None:
+    own, other = socket.socketpair()
+    own.setblocking(False)
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.create_connection(lambda: IdleProtocol(loop=loop), sock=own)
+    with contextlib.closing(transport), other:
+        other.send(b"HTTP/1.1 408 Request Timeout")
+        assert not protocol.is_spoilt, "a greeting, before the first request"
+        protocol.uses = 1
+        assert protocol.is_spoilt
+
+
+async def test_a_closed_client_opens_no_connection() -> None:
+    async with running([]) as (server, client):
+        await client.aclose()
+        with pytest.raises(RuntimeError, match="after the HTTP client was closed"):
+            await client.send(BODY)
+    assert server.connections == 0

@@ -111,3 +111,8 @@ def test_the_command_says_it_in_one_sentence(tmp_path: Path) -> None:
     assert result.stderr.count("\n") == 1
     assert "--local-only: the endpoint 8.8.8.8 is not in a private network. Nothing was sent to it." in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_the_resolver_is_made_where_no_event_loop_runs() -> None:
+    """As for each run of the command."""
+    assert LocalResolver() is not None

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from persqa_client.client.aiohttp_transport import MAX_BODY
+from persqa_client.client.response_body import MAX_BODY
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits
 from persqa_client.endpoints.breaker import plain_request
@@ -32,6 +32,7 @@ EVENTS = (
     b"data: [DONE]\n\n"
 )
 LAST_EVENT = b"\n\ndata: [DONE]\n\n"
+ENDLESS_EVENTS = EVENTS.removesuffix(LAST_EVENT.lstrip())
 HTML = b"<html><body>Bad gateway</body></html>"
 
 
@@ -69,10 +70,17 @@ def chunk(data: bytes) -> bytes:
         pytest.param(make_reply("200 OK", ANSWER[:-1] + b',"cost":NaN}', JSON), id="NaN"),
         # https://github.com/openclaw/openclaw/pull/97454
         pytest.param(make_reply("200 OK", EVENTS, JSON), id="event stream declared as JSON"),
-        pytest.param(make_reply("200 OK", b": ping\n\n" + EVENTS, "Content-Type: text/plain"), id="as a text"),
+        pytest.param(
+            make_reply("200 OK", b": ping\n\n" + ENDLESS_EVENTS, "Content-Type: text/plain"), id="a comment as a text"
+        ),
+        pytest.param(make_reply("200 OK", b"\xef\xbb\xbf" + ENDLESS_EVENTS, JSON), id="events after a byte order mark"),
+        pytest.param(make_reply("201 Created", ENDLESS_EVENTS, STREAM), id="event stream with a 201"),
         # https://github.com/decolua/9router/issues/3492
         pytest.param(make_reply("200 OK", ANSWER + LAST_EVENT, STREAM), id="JSON with a last event"),
         pytest.param(make_reply("200 OK", ANSWER + LAST_EVENT, JSON), id="JSON with a last event, declared as JSON"),
+        # https://github.com/earendil-works/pi/issues/7954
+        pytest.param(RawReply(make_head("200 OK", STREAM, CHUNKED) + chunk(EVENTS)), id="event stream without an end"),
+        pytest.param(RawReply(make_head("200 OK", CHUNKED) + chunk(EVENTS[:-3]) + chunk(b"]\n\n")), id="as a text"),
     ],
 )
 async def test_an_answer_is_read_however_it_is_sent(reply: RawReply) -> None:
@@ -127,6 +135,9 @@ NOT_JSON = (RetryAction.RETRY, "invalid_json", None)
         ),
         pytest.param(make_reply("400 Bad", ERROR), RetryAction.FAIL, "rejected", None, id="400"),
         pytest.param(make_reply("400 Bad", ERROR, STREAM), RetryAction.FAIL, "rejected", None, id="400 as a stream"),
+        pytest.param(
+            make_reply("400 Bad", gzip.compress(ERROR), GZIP), RetryAction.FAIL, "rejected", None, id="400 with gzip"
+        ),
         pytest.param(make_reply("401 No", ERROR), RetryAction.STOP, "wrong_key", None, id="401"),
         pytest.param(make_reply("404 No", ERROR), RetryAction.STOP, "not_available", None, id="404"),
         pytest.param(make_reply("404 No", HTML), RetryAction.STOP, "wrong_url", None, id="404 of a gateway"),
@@ -175,6 +186,13 @@ async def test_an_encoding_that_cannot_be_decoded_is_named() -> None:
         decision = await failure(client)
     assert "cannot be decoded (Content-Encoding: x-own)" in decision.message
     assert (decision.code, decision.raw) == ("invalid_json", "")
+
+
+async def test_a_body_that_is_not_encoded_is_quoted() -> None:
+    reply = make_reply("200 OK", b"so it is", "Content-Encoding: identity")
+    async with serve_raw_reply(reply) as url, client_of(url) as client:
+        decision = await failure(client)
+    assert (decision.code, decision.raw) == ("invalid_json", "so it is")
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

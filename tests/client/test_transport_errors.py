@@ -30,6 +30,7 @@ async def test_a_response_that_is_not_http_is_quoted_in_one_line(data: bytes, sa
     assert says in decision.message
     assert "\n" not in decision.message
     assert "  " not in decision.message
+    assert "^" not in decision.message
     assert len(decision.message) < 400
 
 

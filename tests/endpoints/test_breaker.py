@@ -189,6 +189,20 @@ async def test_a_gateway_with_one_wrong_key_of_several_fails_no_row() -> None:
     assert (count(ends, RowError), count(ends, Reply)) == (0, 60)
 
 
+async def test_three_long_waits_in_a_row_need_no_trial() -> None:
+    """A trial would repeat a row that was answered."""
+    asked_to_wait = {10, 11, 12}
+
+    def answer(row: int | None) -> web.Response:
+        is_first = row in asked_to_wait and server.seen.count(row) == 1
+        return web.json_response({}, status=429, headers={"Retry-After": "86400"}) if is_first else good()
+
+    server = Server(answer)
+    ends = await complete_rows(server, range(100))
+    assert count(ends, Reply) == 100
+    assert {row for row in server.seen if server.seen.count(row) > 1} == asked_to_wait
+
+
 @pytest.mark.parametrize("status", [500, 502, 520])
 async def test_server_errors_for_a_while_fail_no_row(status: int) -> None:
     server = Server(lambda row: good() if not 30 < len(server.seen) <= 90 else refused(status, "No."))

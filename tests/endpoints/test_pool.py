@@ -317,10 +317,21 @@ async def test_an_endpoint_that_rejects_everything_is_left_out_with_one_warning(
     assert one.seen <= 4
 
 
+async def test_a_request_that_is_asked_to_wait_beyond_max_outage_moves_at_once() -> None:
+    busy = lambda body: web.json_response({}, status=429, headers={"Retry-After": "7200"})  # noqa: E731
+    async with make_pool(FakeServer(busy), FakeServer()) as pool:
+        reply = await pool.complete(request_for(pool, 0))
+        assert reply.source is pool.members[1]
+        assert pool.members[0].session.traffic.sent == 1
+
+
 async def test_an_endpoint_with_a_retry_after_beyond_max_outage_is_left_out() -> None:
     busy = lambda body: web.json_response({}, status=429, headers={"Retry-After": "7200"})  # noqa: E731
     async with make_pool(FakeServer(busy), FakeServer()) as pool:
-        await asyncio.gather(*(pool.complete(make_request(number)) for number in range(10)))
+        async with asyncio.timeout(TEST_TIMEOUT):
+            while not pool.warnings:
+                replies = await asyncio.gather(*(pool.complete(make_request(number)) for number in range(50)))
+                assert {reply.attempts for reply in replies} == {1}
         assert "7200 s" in pool.warnings[0]
 
 

@@ -11,6 +11,7 @@ import pytest
 import respx
 
 from persqa_client.client.retry import Backoff
+from persqa_client.endpoints.failure_handling import MIN_LOAD_REFUSALS
 from persqa_client.endpoints.profile import Reply
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import Interrupted, RowError, RunStopped
@@ -138,21 +139,59 @@ async def test_retry_after_in_the_past_is_no_wait(session: Session, respx_mock: 
 
 async def test_retry_after_beyond_max_outage_stops_the_run(session: Session, respx_mock: respx.MockRouter) -> None:
     """The stop shows that the date was read."""
-    queue_responses(respx_mock, error_response(429, headers={"Retry-After": formatdate(4e9, usegmt=True)}))
+    respx_mock.get("http://gpu.example/health")
+    long = error_response(429, headers={"Retry-After": formatdate(4e9, usegmt=True)})
+    respx_mock.post(CHAT_URL).mock(return_value=long)
     stop = await outcome_of(session)
     assert isinstance(stop, RunStopped)
     assert stop.code == "rate_limited"
     assert "more than --max-outage 600" in stop.message
 
 
-async def test_a_single_retry_after_beyond_max_outage_stops_nothing(respx_mock: respx.MockRouter) -> None:
-    """A gateway may return one for a single request, and answer all others."""
-    async with make_session() as session:
+LONG_WAIT = error_response(429, headers={"Retry-After": "86400"})
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_random_waits_beyond_max_outage_stop_nothing_and_cost_no_attempt(
+    respx_mock: respx.MockRouter, is_first: bool
+) -> None:
+    """https://github.com/lidge-jun/opencodex/issues/4024: every other request goes to a key that is used up."""
+    async with make_session(max_attempts=2) as session:
         respx_mock.get("http://gpu.example/health")
-        long = error_response(429, headers={"Retry-After": "86400"})
-        queue_responses(respx_mock, ok_response(), long, *[ok_response()] * 5)
-        replies = [await session.complete(REQUEST) for _ in range(3)]
-    assert [reply.attempts for reply in replies] == [1, 2, 1]
+        if not is_first:
+            queue_responses(respx_mock, ok_response())
+            await session.complete(REQUEST)
+        # For the row, for trials, and at last one answer for each.
+        queue_responses(respx_mock, *[*[LONG_WAIT] * 7, ok_response(), ok_response()] * 2)
+        replies = [await session.complete(REQUEST) for _ in range(2)]
+    assert [reply.attempts for reply in replies] == [1, 1]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "0.01"}])
+async def test_rows_that_are_always_refused_together_do_not_stop_the_run(
+    respx_mock: respx.MockRouter, headers: dict[str, str]
+) -> None:
+    """Such as large ones: a trial shows that the endpoint is there, before the run stops."""
+    fail_unlucky(respx_mock, error_response(429, headers=headers))
+    async with make_session(max_outage=1.0) as session:
+        await session.complete(REQUEST)
+        rows = [asyncio.ensure_future(session.complete(UNLUCKY)) for _ in range(20)]
+        async with asyncio.timeout(TEST_TIMEOUT):
+            while not session.traffic.trials and not any(row.done() for row in rows):
+                await asyncio.sleep(0.01)
+        ends = [row.exception() for row in rows if row.done()]
+        session.drain()
+        await asyncio.gather(*rows, return_exceptions=True)
+    assert (session.traffic.trials, ends) == (1, [])
+
+
+async def test_a_row_that_alone_is_asked_to_wait_for_days_fails_in_the_end(respx_mock: respx.MockRouter) -> None:
+    route = fail_unlucky(respx_mock, LONG_WAIT)
+    async with make_session(max_outage=0.05) as session:
+        error = await outcome_of(session, UNLUCKY)
+    assert isinstance(error, RowError)
+    assert error.code == "busy"
+    assert route.call_count >= MIN_LOAD_REFUSALS
 
 
 async def test_a_retry_after_beyond_max_outage_stops_the_run_if_it_lasts(respx_mock: respx.MockRouter) -> None:
@@ -160,7 +199,7 @@ async def test_a_retry_after_beyond_max_outage_stops_the_run_if_it_lasts(respx_m
         queue_responses(respx_mock, ok_response())
         await session.complete(REQUEST)
         respx_mock.get("http://gpu.example/health")
-        respx_mock.post(CHAT_URL).mock(return_value=error_response(429, headers={"Retry-After": "86400"}))
+        respx_mock.post(CHAT_URL).mock(return_value=LONG_WAIT)
         stop = await outcome_of(session)
     assert isinstance(stop, RunStopped)
     assert stop.code == "rate_limited"

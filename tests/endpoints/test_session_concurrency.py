@@ -144,6 +144,17 @@ async def test_missing_rate_limit_headers_are_no_longer_expected(respx_mock: res
         assert not session.rate_limit.expects_headers
 
 
+async def test_single_answers_without_rate_limit_headers_change_nothing(respx_mock: respx.MockRouter) -> None:
+    """As from a gateway to several servers, some of which have no limit."""
+    headers = {"x-ratelimit-remaining-requests": "5"}
+    pair = [httpx.Response(200, json=completion_json(), headers=each) for each in (headers, {})]
+    queue_responses(respx_mock, *pair * (ANSWERS_WITHOUT_HEADERS + 1))
+    async with make_session() as session:
+        for _ in range(2 * ANSWERS_WITHOUT_HEADERS + 2):
+            await session.complete(REQUEST)
+        assert session.rate_limit.expects_headers
+
+
 async def test_a_429_waits_until_the_reset_of_the_rate_limit(
     respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,8 @@ def remaining_headers(kind: str, remaining: str, reset: str, limit: str | None =
         pytest.param({"x-ratelimit-remaining-requests": "0"}, 0.0, id="no reset"),
         pytest.param(remaining_headers("requests", "0", "60s", "0"), 0.0, id="0 where there is no limit"),
         pytest.param(remaining_headers("tokens", "-1", "60s", "-1"), 0.0, id="-1 where there is no limit"),
+        pytest.param(remaining_headers("requests", "0", "60s", "-1"), 0.0, id="a limit of -1 alone"),
+        pytest.param(remaining_headers("tokens", "0", "60s", "unlimited"), 0.0, id="a limit in words"),
     ],
 )
 def test_requests_wait_until_there_is_capacity_for_one(headers: dict[str, str], seconds: float) -> None:

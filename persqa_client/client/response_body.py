@@ -1,0 +1,106 @@
+"""Bodies of responses: received up to a length, decoded, as pieces or as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import httpx2
+
+from persqa_client.client.response import is_event_stream
+
+MAX_BODY = 32 * 2**20  # bytes
+PIECE = 16 * 2**10  # bytes of a read; decoded, up to a thousand times as many
+# The end of a stream, and the seconds that its connection gets to end as well.
+STREAM_END, MAX_END_SECONDS = re.compile(rb"[\r\n]data:[ \t]*\[DONE\]\s*\Z"), 0.25
+TOO_LONG = f"the response has more than {MAX_BODY // 2**20} MiB"
+
+
+def make_response(response: aiohttp.ClientResponse, *, is_decoded: bool = False, **body: Any) -> httpx2.Response:
+    # The first of duplicate headers counts.
+    first_headers = {name.lower(): value for name, value in reversed(response.raw_headers)}
+    for name in (b"set-cookie", *([b"content-encoding"] if is_decoded else [])):
+        first_headers.pop(name, None)
+    extensions = {"reason_phrase": (response.reason or "").encode("latin-1", "replace")}
+    return httpx2.Response(response.status, headers=list(first_headers.items()), extensions=extensions, **body)
+
+
+async def make_received(response: aiohttp.ClientResponse) -> httpx2.Response:
+    """The received response with its body, unless the body is a stream of events."""
+    if is_event_stream(response.headers) and not is_encoded(response):
+        return make_response(response, stream=ResponseStream(response))
+    content = await receive_body(response)
+    return make_response(response, is_decoded=True, content=content)
+
+
+async def receive_body(response: aiohttp.ClientResponse) -> bytes:
+    """The decoded body. Raises ClientPayloadError if it is longer than ``MAX_BODY``."""
+    length = response.content_length
+    try:
+        if length is not None and length > MAX_BODY:
+            raise aiohttp.ClientPayloadError(TOO_LONG)
+        if is_encoded(response):
+            # A compressed body can be a thousand times longer than its length says.
+            decoded = make_response(response, stream=ResponseStream(response)).aiter_bytes()
+            return b"".join([piece async for piece in limit_size(decoded)])
+        if length is not None:
+            return await response.read()
+        return b"".join([piece async for piece in limit_size(read_to_end(response))])
+    except BaseException:
+        response.close()
+        raise
+
+
+def is_encoded(response: aiohttp.ClientResponse) -> bool:
+    return "Content-Encoding" in response.headers
+
+
+def is_whole_answer(response: aiohttp.ClientResponse) -> bool:
+    return response.status == 200 and not is_event_stream(response.headers)
+
+
+async def read_to_end(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The pieces of a body. Some servers send the last event of a stream, but not the end of the body."""
+    end = b""
+    async for piece in response.content.iter_any():
+        yield piece
+        end = (end + piece)[-32:]
+        if STREAM_END.search(end):
+            try:
+                async with asyncio.timeout(MAX_END_SECONDS):
+                    await response.content.wait_eof()
+            except (TimeoutError, aiohttp.ClientError):
+                response.close()
+            return
+
+
+async def limit_size(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    size = 0
+    async for piece in pieces:
+        size += len(piece)
+        if size > MAX_BODY:
+            raise aiohttp.ClientPayloadError(TOO_LONG)
+        yield piece
+
+
+class ResponseStream(httpx2.AsyncByteStream):
+    """The body as it was sent, in pieces that are small enough to be decoded one after the other."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in limit_size(read_to_end(self._response)):
+                for start in range(0, len(piece), PIECE):
+                    yield piece[start : start + PIECE]
+        except aiohttp.ClientPayloadError:
+            self._response.close()
+            raise
+
+    async def aclose(self) -> None:
+        self._response.release()
+        await self._response.wait_for_close()
