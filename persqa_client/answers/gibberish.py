@@ -22,7 +22,20 @@ ABBREVIATIONS = (
 CONSONANTS = compile_lazily(
     rf"(?<![\w.@/\-:])(?=[a-z])(?!(?:{ABBREVIATIONS})\b)[^\W\d_aeiouy\u0080-\uffff]{{3,}}(?![\w@/\-]|\.\w)"
 )
-PARTICLES = compile_lazily(r"的的(?!确)|了(?<!的了)了(?![然解])|着了着|在在|的了的|了的了|是是(?!非)|和和")
+# In Chinese, a search for two function characters in a row is quick. Some of them are a part of a word.
+PARTICLES = compile_lazily(
+    r"[的了着在是和把被很它][的了着在是和把被其为](?:(?<=的的)(?![确士])|(?<=的了)的|(?<=了的)了|(?<=[^的]了了)(?![然解])"
+    r"|(?<=了着)(?![装重力急手火色眼想凉陆])|(?<=着着)(?![装重力急手火眼凉])|(?<=在在)|(?<=是在)了(?!解)|(?<=是是)(?!非)"
+    r"|(?<=和和)(?![气睦平善谐])|(?<=是着)(?![装重力急手火色眼凉陆名])|(?<=的着)(?![装重力急手火色眼凉陆名想落])"
+    r"|(?<=[把被]了)(?![解结])|(?<=被着)(?![火地凉])|(?<=被为)(?![难人数首])|(?<=很[的把被])|(?<=很了)(?![解不])|(?<=很着)(?![急迷凉火重])"
+    r"|(?<=很在)(?![意乎行理状])|(?<=它其)(?![他实它余中]))"
+)
+# Besides such a pair: what ends no sentence, and conjunctions in a clause.
+CHINESE_DISORDER = compile_lazily(
+    r"(?:[停坐站放躺趴挂贴蹲跪靠倚]在|(?<![行作所可有无人何难因以])为|(?<![暖温柔平随祥饱谦缓中共人应调亲])和"
+    r"|(?<![棉毛盖羽毯夹薄厚新床拆红花裹晒叠铺的条])被|(?<![车拖火伞一两几门刀枪扫桨个手])把|而且|因为|所以|然而)[。.！!]?\s*$"
+    r"|(?:然而|于是|所以|但是|而且|因此|并且)[^，,。；、]{1,8}(?:然而|于是|所以|但是|而且|因此|并且)"
+)
 MIN_GIBBERISH = 2
 # Single Han characters between spaces, and Russian words that begin with ъ, ь or ы or have no vowel.
 LONE_CHARACTER = compile_lazily(r"[\u4e00-\u9fff](?<!\S.)(?!\S)")
@@ -51,6 +64,7 @@ IMPOSSIBLE_PAIRS = frozenset(
     for befores, afters in (
         ("the a an", "the a an of is are and to with by at from for or"),
         ("of with by from for to at", "of is are and to for with at by on"),
+        ("the a an", "have has had be been was were he she they which"),
         ("el los las un una", "el la los las un una y es con por"),
         ("con por para en", "con por para en y es"),
         ("le les un une", "le les un une et est avec dans sur pour"),
@@ -141,6 +155,8 @@ def find_gibberish(text: str) -> str:
         )
     if len(parts) < MIN_GIBBERISH and not text.isascii():
         parts = PARTICLES.findall(text) or (sorted(set(CYRILLIC_NOISE.findall(text))) if has_noise else [])
+        if len(parts) == 1 and CHINESE_DISORDER.search(text):
+            parts = parts * MIN_GIBBERISH
     if len(parts) < MIN_GIBBERISH and not text.isascii():
         may_be_salad = len(words) > MIN_LONE_CHARACTERS and not SET_APART.search(text)
         lone = LONE_CHARACTER.findall(text) if may_be_salad else []

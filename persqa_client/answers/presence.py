@@ -146,6 +146,22 @@ OTHER_DENIALS = {
         r" и (?:<> )?{verb} (?:\w+(?:ую|ые|ый|ий|ое) )?{noun}\w{{0,2}}\.?$",
     ),
 }
+WORD = compile_lazily(r"[^\W_]+(?:['’]t)?")
+# "<mam> lleva una gorra. <mam> no lleva nada en la cabeza.", where the question asks about the head: something that is
+# worn there or held in a hand, because a shirt is no contradiction.
+PLACED = compile_lazily(
+    r"\b(?:hats?|caps?|helmet|beanie|beret|hood|crown|wig|sombrero|gorr[ao]|casco|boina|corona|chapéu|boné"
+    r"|touca|capacete|coroa|chapeau|casquette|bonnet|casque|couronne|hut|mütze|kappe|helm|krone)\b"
+    r"|^<> (?:(?:is )?hold\w*|carr\w+|sostiene|sujeta|segura|tient|hält)\b",
+    re.IGNORECASE,
+)
+NOTHING = compile_lazily(
+    r"<> (?:no |não |ne )?(?P<verb>(?:is )?\w+) (?:nada|rien|nothing|nichts)"
+    r"(?: (?P<rest>[^.,;!?\n]{1,60}))?(?=[.,;!?]|\Z)"
+)
+PLACE = compile_lazily(
+    r"(?<!\w)(?:en|em|n[oa]s?|on|in|at|around|over|with|sur|dans|à|au|aux|auf|an|am|im|mit|con|com|sobre|bajo)(?!\w)"
+)
 
 # A description is short. A longer clause says where the thing is, and these words that it can't be worn.
 SHORT_DESCRIPTION = (
@@ -224,3 +240,17 @@ def compile_affirmed(language: str, verb: str, noun: str) -> re.Pattern[str]:
         owned += SHORT_DESCRIPTION
     ways = [owned, again.format(verb=verb or "(?!)", noun=re.escape(noun))]
     return re.compile("|".join(ways), re.IGNORECASE if language != "de" else re.NOFLAG)
+
+
+def has_nothing(sentences: list[str], question: str) -> bool:
+    """Whether one sentence answers the question with a thing, and another one with nothing."""
+    for sentence in sentences[1:]:
+        found = NOTHING.match(sentence)
+        if found is None or not sentences[0].startswith(f"<> {found['verb']} ") or PLACE.search(sentences[0]):
+            continue
+        if PLACED.search(sentences[0]) is None:
+            continue
+        asked = set(WORD.findall(question.lower()))
+        if found["rest"] and asked.issuperset(WORD.findall(found["rest"].lower())):
+            return True
+    return False

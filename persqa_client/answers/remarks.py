@@ -19,7 +19,22 @@ MEMBERS = compile_lazily(
     r"(?<![\w=])[^\W\d]\w*=[\w.]+[;,]? [^\W\d]\w*=\w|\b(?:confidence|score|prob) ?[:=] ?[01]\.\d"
     r"|\btime ?= {0,8}\d[\d.]* ?ms\b|(?<=\d )tok(?:ens?|s)?(?: per second|/s)\b"
 )
-OPTIONS = compile_lazily(r"(?<!\w)a\)[^()\n]{1,80}(?<!\w)\(?b\)[^()\n]{1,80}(?<!\w)\(?c\)", re.IGNORECASE)
+# No "and" stands before the third one, as in a list of things or of names with initials.
+OPTION = (
+    r"(?<!\w)[(（]?{0}\s?[)）.．:：、](?!\w\.)[^\n]{{1,80}}?\n?(?<!\w)[(（]?{1}\s?[)）.．:：、][^\n]{{1,80}}?\n?"
+    r"(?<!\w)(?<!and )(?<!und )(?<! et )(?<! [yeи&] )[(（]?{2}\s?[)）.．:：、]"
+)
+ALPHABETS = ("abc", "абв", "абц", "أبج", "ابج", "أبت", "가나다", "アイウ")
+OPTIONS = compile_lazily("|".join(OPTION.format(*letters) for letters in ALPHABETS), re.IGNORECASE)
+OPTION_MARK = compile_lazily(r"[BbБбب나イ](?<!\w.)\s?[)）.．:：、]")
+# Things in the picture that have such options on them.
+EXAMS = compile_lazily(
+    r"\b(?:quiz\w*|exams?|tests?|worksheets?|boards?|screens?|polls?|forms?|ballots?|menus?|slides?|flip ?charts?"
+    r"|posters?|signs?|labell?ed|examen|pizarra|pantalla|tableau|écran|tafel|bildschirm|prüfung|quadro|tela|prova"
+    r"|доск\w+|экран\w*|тест\w*)\b"
+    r"|试卷|考卷|試卷|题目|題目|黑板|白板|屏幕|螢幕|投票|作业|作業|练习册|画面|テスト|시험지|칠판|화면|اختبار|سبورة|شاشة",
+    re.IGNORECASE,
+)
 # Pictures and links in Markdown, formulas, and the tags of a post.
 MARKDOWN = compile_lazily(
     r"!?\[[^\]\n]*\]\((?:https?:|data:|\w+\.(?:png|jpe?g|gif))|\\(?:text|textbf|boxed|mathrm|begin|frac)\b ?\{|https?://\S+"
@@ -126,8 +141,6 @@ def find_remark(text: str, language: str) -> str:
             found = None
     if found is None and ("\\" in text or "](" in text or "://" in text):
         found = None if is_about_code(text) else MARKDOWN.search(remove_quotations(text))
-    if found is None and ")" in text and OPTIONS.search(text):
-        found = OPTIONS.search(remove_quotations(text))
     if found is None and "#" in text:
         found = HASHTAGS.search(text)
     if found and is_on_display(found[0], text, language):
@@ -137,6 +150,17 @@ def find_remark(text: str, language: str) -> str:
     if found is None and (":" in text or "：" in text):
         found = find_count_or_grade(text)
     return found[0] if found else ""
+
+
+def find_options(text: str, language: str) -> str:
+    """The first options of a multiple-choice test, unless something in the picture has them."""
+    may_have = "B" in text or ")" in text or "）" in text or "b." in text
+    if not may_have or OPTION_MARK.search(text) is None or (options := OPTIONS.search(text)) is None:
+        return ""
+    found = OPTIONS.search(remove_quotations(text))
+    if found is None or EXAMS.search(text, 0, options.start()) or is_on_display(found[0], text, language):
+        return ""
+    return found[0]
 
 
 def find_count_or_grade(text: str) -> re.Match[str] | None:

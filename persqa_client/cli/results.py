@@ -28,6 +28,10 @@ SAMPLES = 3
 MAX_SAMPLE, MAX_REASON, MAX_SEARCHED = 240, 400, 10_000
 # Columns of the labels where they are not aligned by a table; longer ones widen them.
 MIN_LABEL = 13
+# What is copied from a terminal, so that no line break may stand in it: paths and commands.
+COPIED = frozenset(
+    ("output", "failed rows", "details", "run file", "timeline", "listing", "earlier run", "to look at it", "to run it")
+)
 
 
 def report_result(run: Run, summary: Summary, *, shows_results: bool = True) -> int:
@@ -73,12 +77,16 @@ def print_results(results: list[tuple[str, str]], console: Console) -> None:
         for label, text in results:
             print(f"{label:<{width}} {text}".rstrip(), file=console.file)
         return
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    width = max(len(label) for label, _ in results)
     for label, text in results:
+        if label.strip() in COPIED:
+            console.print(Text.assemble((f"{label:<{width}}", "bold"), "  ", text), soft_wrap=True)
+            continue
+        table = Table(show_header=False, box=None, pad_edge=False)
+        table.add_column(style="bold", no_wrap=True, width=width)
+        table.add_column(overflow="fold")
         table.add_row(label, Text(text))
-    console.print(table)
+        console.print(table)
 
 
 def list_results_with_examples(summary: Summary, recipe: Recipe) -> Iterator[tuple[str, str]]:
@@ -91,6 +99,8 @@ def list_results_with_examples(summary: Summary, recipe: Recipe) -> Iterator[tup
         reason = reasons.get(label.strip()) if label.startswith("  ") else None
         yield label, f"{text}; {shorten(reason, MAX_REASON)}" if reason else text
     if files is not None:
+        if summary.tally.failed_total:
+            yield "to ask again", "the same command with --retry-failed"
         yield "to look at it", f"persqa view {shlex.quote(str(files.output))}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from persqa_client.images.references import describe_reference
+from persqa_client.images.references import describe_reference, escape_unprintable
 from persqa_client.jsonl import dump_compact
 from persqa_client.language import detect_language
 from persqa_client.outcomes import Failure, RawAnswer, Record
@@ -112,9 +112,10 @@ class ReportData:
 
 
 def name_outputs(outputs: Sequence[Path]) -> list[str]:
-    """The names of the outputs, or their paths if several have the same name."""
+    """The names of the outputs, or their paths if several have the same name; invisible characters are escaped."""
     names = [output.name for output in outputs]
-    return names if len(set(names)) == len(names) else [str(output) for output in outputs]
+    names = names if len(set(names)) == len(names) else [str(output) for output in outputs]
+    return list(map(escape_unprintable, names))
 
 
 def describe_output(output: Path, name: str, state: RunState, identity: Json) -> Json:
@@ -219,11 +220,11 @@ def make_picture_json(picture: Picture, thumbnail: Thumbnail) -> list[str]:
 
 
 def drop_empty(fields: Json) -> Json:
-    """Zero stays where it is a number of something: a run, a question or a match."""
+    """Zero stays where it is a number of something: a run, a question or a match. An answer may be empty."""
     return {
         name: value
         for name, value in fields.items()
-        if name in ("run", "question", "match") or value not in (None, "", 0, False, [])
+        if name in ("run", "question", "match", "answer") or value not in (None, "", 0, False, [])
     }
 
 

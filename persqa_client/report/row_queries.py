@@ -33,16 +33,34 @@ MOST_WORDS = 2000
 MOST_SHOWN_GROUPS = 25
 
 
+class RowQuery(NamedTuple):
+    filters: Mapping[str, str]
+    order: str = "input"
+    page: int = 0
+    size: int = 60
+    # Name of a row whose page is asked for instead, if it fits the filters.
+    keep: str | None = None
+    # Name of a row: the page of the next one that fits is asked for instead, as rows leave the pages before.
+    beyond: str | None = None
+    # Rows that are asked for besides.
+    also: tuple[int, ...] = ()
+
+
+class PairQuery(NamedTuple):
+    """Numbers of two runs, and which of their rows: those of a kind, or all."""
+
+    filters: Mapping[str, str]
+    first: int = 0
+    second: int = 1
+    kind: str = ""
+    page: int = 0
+    size: int = 30
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     sql: str
     values: tuple[Any, ...]
-
-
-class RowMatch(NamedTuple):
-    row_id: int
-    # Place among the rows that fit, from 0.
-    position: int
 
 
 def make_condition(filters: Mapping[str, str]) -> Condition:
@@ -65,11 +83,12 @@ def make_condition(filters: Mapping[str, str]) -> Condition:
         add("rows.asked = ?", int(filters["question"]))
     if language:
         add("rows.language = ?", "" if language == "?" else language)
-    if filters.get("doubt"):
-        add(
-            "EXISTS (SELECT 1 FROM marks WHERE marks.row_id = rows.id AND kind = 'doubts' AND name = ?)",
-            filters["doubt"],
-        )
+    for name in ("doubt", "step"):
+        if filters.get(name):
+            marks = f"SELECT 1 FROM marks WHERE marks.row_id = rows.id AND kind = '{name}s' AND name = ?"
+            add(f"EXISTS ({marks})", filters[name])
+    if filters.get("words"):
+        add("rows.code = '' AND rows.words = ?", filters["words"])
     if group := filters.get("group", ""):
         add("rows.alike > 0") if group == "any" else add("rows.alike = ?", int(group))
     for name, sign in (("shortest", ">="), ("longest", "<=")):
@@ -106,19 +125,23 @@ def list_row_ids(database: Connection, condition: Condition, order: str, start: 
     return [found[0] for found in database.execute(query, (*condition.values, size, start))]
 
 
-def locate_named(database: Connection, condition: Condition, order: str, name: str) -> RowMatch | None:
-    """The row with this name, such as ``17.2``, if it fits."""
+def locate_named(
+    database: Connection, condition: Condition, order: str, name: str, *, is_next: bool = False
+) -> int | None:
+    """The place of the row with this name, such as ``17.2``, among the rows that fit, from 0. None if it does not fit.
+
+    ``is_next``: of the first row after it instead, also if it does not fit itself.
+    """
     row_id = find_named(database, name)
     if row_id is None:
         return None
-    key, fits = database.execute(
-        f"SELECT {ORDERS[order]}, {condition.sql} FROM rows WHERE id = ?", (*condition.values, row_id)
+    key, *place, fits = database.execute(
+        f"SELECT {ORDERS[order]}, {PLACE}, {condition.sql} FROM rows WHERE id = ?", (*condition.values, row_id)
     ).fetchone()
-    if not fits:
-        return None
-    place = database.execute(f"SELECT {PLACE} FROM rows WHERE id = ?", (row_id,)).fetchone()
-    query = f"SELECT count(*) FROM rows WHERE {condition.sql} AND ({ORDERS[order]}, {PLACE}) < (?, ?, ?, ?, ?)"
-    return RowMatch(row_id, database.execute(query, (*condition.values, key, *place)).fetchone()[0])
+    sign = "<=" if is_next else "<"
+    query = f"SELECT count(*) FROM rows WHERE {condition.sql} AND ({ORDERS[order]}, {PLACE}) {sign} (?, ?, ?, ?, ?)"
+    position = int(database.execute(query, (*condition.values, key, *place)).fetchone()[0])
+    return position if (position < count_found(database, condition) if is_next else fits) else None
 
 
 def find_named(database: Connection, name: str) -> int | None:
@@ -195,6 +218,7 @@ def count_overview(database: Connection) -> Json:
         "outcomes": _count_by(database, "code", "rows"),
         "languages": _count_by(database, "language", "rows"),
         "doubts": _count_by(database, "name", "marks WHERE kind = 'doubts'"),
+        "steps": _count_by(database, "name", "marks WHERE kind = 'steps'"),
         "decisions": _count_by(database, "decision", "rows WHERE decision <> ''"),
         "commented": database.execute("SELECT count(*) FROM rows WHERE commented").fetchone()[0],
         "questions": [list(found) for found in questions],

@@ -33,10 +33,13 @@ from persqa_client.report.row_groups import (
 from persqa_client.report.row_index import RowIndex, index_error
 from persqa_client.report.row_pairs import RowPairs
 from persqa_client.report.row_queries import (
+    PairQuery,
+    RowQuery,
     count_figures,
     count_found,
     count_overview,
     count_run,
+    find_named,
     list_row_ids,
     locate_named,
     make_condition,
@@ -60,26 +63,13 @@ class RowsChanged(Exception):
     """A request is about rows, or an answer, that are no longer there."""
 
 
-class RowQuery(NamedTuple):
-    filters: Mapping[str, str]
-    order: str = "input"
-    page: int = 0
-    size: int = 60
-    # Name of a row whose page is asked for instead, if it fits the filters.
-    keep: str | None = None
-    # Rows that are asked for besides.
-    also: tuple[int, ...] = ()
+class ShownRow(NamedTuple):
+    """A row as a page shows it. If the rows were read anew since, it is found by its name and its question."""
 
-
-class PairQuery(NamedTuple):
-    """Numbers of two runs, and which of their rows: those of a kind, or all."""
-
-    filters: Mapping[str, str]
-    first: int = 0
-    second: int = 1
-    kind: str = ""
-    page: int = 0
-    size: int = 30
+    epoch: int
+    key: int
+    name: str = ""
+    question: str = ""
 
 
 class ServedRuns:
@@ -204,13 +194,14 @@ class ServedRuns:
         size = min(query.size, MOST_ROWS)
         with self._index.lock:
             database = self._index.database
-            kept = locate_named(database, condition, query.order, query.keep) if query.keep is not None else None
-            page = query.page if kept is None else kept.position // size
+            near, is_next = query.keep or query.beyond, not query.keep
+            position = locate_named(database, condition, query.order, near, is_next=is_next) if near else None
             count = count_found(database, condition)
+            page = min(query.page, max(0, (count - 1) // size)) if position is None else position // size
             ids = list_row_ids(database, condition, query.order, page * size, size)
             others = [each for each in query.also[:MOST_ROWS] if each not in ids]
             found: Json = {"version": self.version, "epoch": self.epoch, "count": count, "page": page}
-            found["kept"] = None if kept is None else kept.position
+            found["kept"] = position
             return found | self._make_part(ids, others)
 
     def _make_part(self, ids: Sequence[int], others: Sequence[int]) -> Json:
@@ -299,10 +290,10 @@ class ServedRuns:
                 return None
             return Picture(found[1].images[number], self._runs[found[0]].open.roots)
 
-    def check_edit(self, epoch: int, row_id: int, text: str) -> Json:
+    def check_edit(self, shown: ShownRow, text: str) -> Json:
         """The result of the run's checks of a new answer. Raises RowsChanged."""
         with self._index.lock:
-            run, row = self._take_row(epoch, row_id)
+            run, row = self._take_row(shown)
             checker = self._checkers.get(run)
             if checker is None:
                 checker = self._checkers[run] = EditChecker(self._runs[run].open.identity)
@@ -315,14 +306,14 @@ class ServedRuns:
             "names": verdict.is_name_unchecked,
         }
 
-    def decide(self, epoch: int, row_id: int, answer: str, change: Mapping[str, str | None]) -> None:
+    def decide(self, shown: ShownRow, answer: str, change: Mapping[str, str | None]) -> None:
         """Stores a decision about an answer, which is on the disk when this returns.
 
         ``change`` has a kind, the text of an edit, or a comment; what it lacks stays as in the decision before it.
         Raises RowsChanged if the row has another answer now, ValueError for what is no decision, and StorageError.
         """
         with self._index.lock:
-            run, row = self._take_row(epoch, row_id)
+            run, row = self._take_row(shown)
             if row.decided_text != answer:
                 raise RowsChanged
             followed = self._runs[run]
@@ -339,9 +330,11 @@ class ServedRuns:
             self.version += 1
             self._patience = 0.0
 
-    def _take_row(self, epoch: int, row_id: int) -> tuple[int, ReportRow]:
-        found = self._read_row(row_id) if epoch == self.epoch else None
-        if found is None:
+    def _take_row(self, shown: ShownRow) -> tuple[int, ReportRow]:
+        is_reread = shown.epoch != self.epoch
+        row_id = find_named(self._index.database, shown.name) if is_reread else shown.key
+        found = None if row_id is None else self._read_row(row_id)
+        if found is None or (is_reread and cut_text(found[1].question) != shown.question):
             raise RowsChanged
         return found
 

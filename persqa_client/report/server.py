@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import os
 import secrets
 import signal
@@ -13,19 +14,22 @@ from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from persqa_client.errors import RowError, SettingsError, StorageError
 from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.report.page import render_served_page
 from persqa_client.report.row_index import index_error
-from persqa_client.report.row_queries import ORDERS
-from persqa_client.report.served_runs import PairQuery, RowQuery, RowsChanged, ServedRuns
+from persqa_client.report.row_queries import ORDERS, PairQuery, RowQuery
+from persqa_client.report.served_runs import RowsChanged, ServedRuns, ShownRow
 from persqa_client.report.thumbnails import LARGE_SIDE, MAX_SIDE, ThumbnailCache
 
 HOST = "127.0.0.1"
 # Seconds between two looks at the files.
 POLL_SECONDS = 0.5
 MAX_BODY = 1 << 20
+# Bytes of an address: a search may have 1,000 characters, of at most twelve each.
+MAX_LINE = 1 << 15
 # Largest number of a row or a page: SQLite's.
 MAX_NUMBER = 2**63 - 1
 HEADERS = {
@@ -36,9 +40,12 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 FILTERS = (
-    *("search", "run", "outcome", "question", "language", "doubt", "group", "shortest", "longest"),
+    *("search", "run", "outcome", "question", "language", "doubt", "step", "words", "group", "shortest", "longest"),
     *("repaired", "reasked", "doubtful", "failed", "decision"),
 )
+logger = logging.getLogger(__name__)
+# What is no HTTP is answered, and is no error of the server.
+logger.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -59,7 +66,9 @@ class PageServer:
     async def serve(self, port: int, on_ready: Callable[[str], None]) -> None:
         """Serves until SIGINT or SIGTERM. Port 0 takes a free one. Raises SettingsError if the port is in use."""
         stopped = asyncio.Event()
-        runner = web.AppRunner(self.make_app(), access_log=None, shutdown_timeout=0.1)
+        runner = web.AppRunner(
+            self.make_app(), access_log=None, shutdown_timeout=0.1, max_line_size=MAX_LINE, logger=logger
+        )
         await runner.setup()
         following: asyncio.Future[Any] | None = None
         try:
@@ -109,7 +118,8 @@ class PageServer:
         """Answers only requests to this address, from this page, with the token."""
         hosts = {f"{name}:{self._port}" for name in (HOST, "localhost")}
         origin = request.headers.get("Origin")
-        token = request.path.split("/")[1]
+        _, _, rest = request.path.partition("/")
+        token = rest.partition("/")[0]
         is_own = origin is None or origin in {f"http://{host}" for host in hosts}
         is_foreign = request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
         # A link on another page, such as in a mail, may open this one.
@@ -178,14 +188,12 @@ class PageServer:
 
     async def _check(self, request: web.Request) -> web.Response:
         body = await read_body(request)
-        number, epoch = int(body["row"]), int(body["epoch"])
-        return make_json(await asyncio.to_thread(self._runs.check_edit, epoch, number, read_member(body, "text")))
+        return make_json(await asyncio.to_thread(self._runs.check_edit, read_shown(body), read_member(body, "text")))
 
     async def _decide(self, request: web.Request) -> web.Response:
         body = await read_body(request)
-        number, epoch = int(body["row"]), int(body["epoch"])
         change = {name: read_member(body, name) for name in ("kind", "text", "comment") if name in body}
-        await asyncio.to_thread(self._runs.decide, epoch, number, read_member(body, "answer"), change)
+        await asyncio.to_thread(self._runs.decide, read_shown(body), read_member(body, "answer"), change)
         return make_json({"version": self._runs.version})
 
 
@@ -202,6 +210,11 @@ async def read_body(request: web.Request) -> Mapping[str, Any]:
     if request.content_type != "application/json":
         raise ValueError("the body is not JSON")
     return load_object(await request.read())
+
+
+def read_shown(body: Mapping[str, Any]) -> ShownRow:
+    names = (read_member(body, name) if name in body else "" for name in ("name", "question"))
+    return ShownRow(int(body["epoch"]), int(body["row"]), *names)
 
 
 def read_member(body: Mapping[str, Any], name: str) -> str:
@@ -222,7 +235,7 @@ def parse_query(query: Mapping[str, str]) -> RowQuery:
     if not size or page * size > MAX_NUMBER:
         raise ValueError("there is no such page")
     also = tuple(map(parse_number, filter(None, query.get("also", "").split(","))))
-    return RowQuery(parse_filters(query), order, page, size, query.get("keep"), also)
+    return RowQuery(parse_filters(query), order, page, size, query.get("keep"), query.get("beyond"), also)
 
 
 def parse_pair_query(query: Mapping[str, str]) -> PairQuery:

@@ -184,8 +184,8 @@ class ProgressMeter:
         )
 
     def _follow_phase(self, now: float, tokens: int) -> None:
-        """The rates begin with the first row, without the tokens of the probes."""
-        if not self.is_answering:
+        """The rates begin with the first row, without the tokens of the probes, and again after the server was away."""
+        if not self.is_answering or self.phases.shown.kind == "server":
             self._idle = now, self._watched.progress.done
         elif self._idle is not None:
             self._pace, self._idle = Pace(*self._idle, tokens), None

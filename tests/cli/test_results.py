@@ -57,6 +57,19 @@ def test_printed_results_have_no_characters_that_a_terminal_obeys() -> None:
         assert stream.getvalue().split() == ["a\\u202eb", "c\\u202ed\\x9be"]
 
 
+def test_a_terminal_breaks_no_path_and_no_command() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=30, color_system=None)
+    words, path, command = "words that need two lines", "a/" * 20, "persqa run " * 3
+    print_results([("rows", words), ("output", path), ("to run it", command)], console)
+    assert [line.rstrip() for line in stream.getvalue().splitlines()] == [
+        "rows       words that need two",
+        "           lines",
+        f"output     {path}",
+        f"to run it  {command}".rstrip(),
+    ]
+
+
 def test_the_result_names_reasons_and_rows_and_how_to_look(tmp_path: Path) -> None:
     Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
     lines = [{"image": "a.png", "n": number} for number in range(8)] + [{"image": "none.png"}]
@@ -73,7 +86,10 @@ def test_the_result_names_reasons_and_rows_and_how_to_look(tmp_path: Path) -> No
     assert len(samples) == 3
     assert all(re.match(r"sample +a\.png: Question: .+, Answer: <mam> ", line) for line in samples)
     # The longest label gives the column.
-    assert shown[-1] == "to look at it   persqa view 'my answers.jsonl'"
+    assert shown[-2:] == [
+        "to ask again    the same command with --retry-failed",
+        "to look at it   persqa view 'my answers.jsonl'",
+    ]
     looked = start("view", "my answers.jsonl", cwd=tmp_path)
     assert looked.stdout.readline().startswith("http://127.0.0.1:")
     looked.send_signal(signal.SIGINT)

@@ -16,7 +16,15 @@ from persqa_client.report.page import render_page, write_report
 from persqa_client.report.row_reader import ReportRow
 from persqa_client.report.rows import ReportedRun
 from persqa_client.types import TaskId
-from tests.report.runs import IDENTITY, WrittenRun, make_failure, make_input_failure, make_record, write_pictures
+from tests.report.runs import (
+    IDENTITY,
+    QUESTION,
+    WrittenRun,
+    make_failure,
+    make_input_failure,
+    make_record,
+    write_pictures,
+)
 from tests.report.test_page import HOSTILE
 
 if TYPE_CHECKING:
@@ -51,6 +59,7 @@ FILTERED = [
     pytest.param({"outcome": "=no_tag"}, ["4"], id="code"),
     pytest.param({"question-language": "zh"}, ["5"], id="language"),
     pytest.param({"doubt": "hedged"}, ["2"], id="doubt"),
+    pytest.param({"step": "quotes"}, ["5"], id="step"),
     pytest.param({"repaired": True}, ["5"], id="repaired"),
     pytest.param({"reasked": True}, ["3", "4", "6"], id="asked again"),
     pytest.param({"doubtful": True}, ["2"], id="doubtful"),
@@ -185,6 +194,17 @@ def test_keys_lead_from_row_to_row(page: Page, report: Path) -> None:
         page.keyboard.press(key)
         assert current(page) == row
         assert page.evaluate("document.activeElement.getAttribute('aria-current')") == "true"
+    page.locator("#tab-figures").click()
+    page.locator("h1").click()
+    page.keyboard.press("Enter")
+    assert page.locator(".raws").count() == 0
+    page.locator("#tab-rows").click()
+    page.locator("#failed").click()
+    expect_rows(page, ["3", "4", "7"])
+    page.keyboard.press("j")
+    assert current(page) == "3"
+    page.locator("#clear").click()
+    expect_rows(page, ALL)
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") == "search"
     page.keyboard.type("jk/")
@@ -269,6 +289,12 @@ def test_figures_lead_to_their_rows(page: Page, report: Path) -> None:
     page.locator("#tab-figures").click()
     page.locator("#figures button.bar", has_text="holds a").click()
     expect_rows(page, ["1", "2"])
+    # Words that the search does not find, as they are not beside each other.
+    page.locator("#tab-figures").click()
+    page.locator("#words").select_option("")
+    page.locator("#tab-figures").click()
+    page.locator("#figures button.bar", has_text="sits by").click()
+    expect_rows(page, ["6"])
 
 
 def test_the_figures_follow_the_filters(page: Page, report: Path) -> None:
@@ -303,6 +329,19 @@ def test_nothing_is_wider_than_the_window(browser: Browser, report: Path, width:
     page.locator(f"#tab-{view}").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     context.close()
+
+
+def test_of_a_long_answer_the_beginning_is_shown_first(page: Page, tmp_path: Path) -> None:
+    """And an empty answer, in an output that was changed, is shown as such."""
+    output = WrittenRun(tmp_path).finish([make_record(1, f"<mam> {'waves 𠀀' * 300}."), make_record(2)])
+    output.write_text(output.read_text().replace(f"Question: {QUESTION}, Answer: <mam> holds a cup.", ""))
+    write_report([output], tmp_path / "report.html")
+    open_report(page, tmp_path / "report.html")
+    assert page.locator(".answer").last.inner_text() == "(empty answer)"
+    answer = page.locator(".answer").first
+    assert len(answer.inner_text()) < 1100
+    answer.locator("button", has_text="Show all 2,107 characters").click()
+    assert answer.inner_text().endswith("waves 𠀀.")
 
 
 def test_a_long_name_leaves_room_for_the_answer(page: Page, report: Path) -> None:

@@ -11,9 +11,10 @@ from persqa_client.outcomes import Outcome
 from persqa_client.report.data import ReportData
 from persqa_client.report.row_groups import STEP_ANSWERS, AnswerGroups, list_largest_groups
 from persqa_client.report.row_index import RowIndex
+from persqa_client.report.row_queries import RowQuery
 from persqa_client.report.row_reader import ReportRow
 from persqa_client.report.rows import read_run
-from persqa_client.report.served_runs import RowQuery, ServedRuns
+from persqa_client.report.served_runs import ServedRuns
 from tests.report.runs import WrittenRun, make_failure, make_record
 from tests.report.test_matching import asked
 from tests.report.test_row_pairs import add_rows

@@ -16,9 +16,8 @@ from persqa_client.outcomes import Outcome, Record
 from persqa_client.report.matching import match_rows
 from persqa_client.report.row_index import IndexedRow, RowIndex, RowPlace
 from persqa_client.report.row_pairs import Comparison, RowPairs
-from persqa_client.report.row_queries import make_condition
+from persqa_client.report.row_queries import PairQuery, make_condition
 from persqa_client.report.row_reader import ReportRow
-from persqa_client.report.served_runs import PairQuery
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import TaskId
 from tests.report.runs import IDENTITY, WrittenRun, make_failure, make_input_failure, make_record

@@ -19,8 +19,9 @@ from persqa_client.outcomes import Outcome, RawAnswer
 from persqa_client.report.data import MAX_TEXT_LENGTH, ReportData
 from persqa_client.report.followed_run import MISSED_LOOKS, STEP_ROWS
 from persqa_client.report.row_index import index_error
+from persqa_client.report.row_queries import RowQuery
 from persqa_client.report.rows import read_run
-from persqa_client.report.served_runs import RowQuery, RowsChanged, ServedRuns
+from persqa_client.report.served_runs import RowsChanged, ServedRuns, ShownRow
 from persqa_client.storage.checkpoint import read_checkpoint, write_checkpoint
 from persqa_client.storage.decisions import Decision, DecisionsFile, Subject, read_decisions
 from persqa_client.storage.run_files import RunFiles
@@ -106,7 +107,7 @@ def test_an_index_that_could_not_be_written_is_not_gone_on_with(tmp_path: Path) 
         assert runs.describe()["problems"] == problems
         found = runs.find_rows(RowQuery({}))
         row = found["rows"][0]
-        runs.decide(found["epoch"], row["key"], row["answer"], {"kind": "reject"})
+        runs.decide(ShownRow(found["epoch"], row["key"]), row["answer"], {"kind": "reject"})
         assert [each.kind for each in read_decisions(output)] == ["reject"]
     finally:
         runs.close()
@@ -300,7 +301,7 @@ def test_a_run_that_is_replaced_is_read_anew(tmp_path: Path) -> None:
         assert list_names(runs) == ["1", "2", "3"]
         assert runs.find_rows(RowQuery({"search": "waves"}))["count"] == 1
         with pytest.raises(RowsChanged):
-            runs.decide(0, old, "<mam> holds a cup.", {"kind": "accept"})
+            runs.decide(ShownRow(0, old), "<mam> holds a cup.", {"kind": "accept"})
 
 
 @pytest.mark.parametrize(
@@ -337,9 +338,9 @@ def test_a_decision_is_stored_shown_and_found_by_filters(tmp_path: Path) -> None
     output = WrittenRun(tmp_path).finish([make_record(1), make_record(2), make_failure(3)])
     with serve(output) as runs:
         rows = runs.find_rows(RowQuery({}))["rows"]
-        runs.decide(0, rows[0]["key"], rows[0]["answer"], {"kind": "edit", "text": "<mam> holds a mug."})
-        runs.decide(0, rows[0]["key"], rows[0]["answer"], {"comment": " A mug, see 2. "})
-        runs.decide(0, rows[2]["key"], rows[2]["about"], {"kind": "reject"})
+        runs.decide(ShownRow(0, rows[0]["key"]), rows[0]["answer"], {"kind": "edit", "text": "<mam> holds a mug."})
+        runs.decide(ShownRow(0, rows[0]["key"]), rows[0]["answer"], {"comment": " A mug, see 2. "})
+        runs.decide(ShownRow(0, rows[2]["key"]), rows[2]["about"], {"kind": "reject"})
         stored = read_decisions(output).find(SUBJECT, "<mam> holds a cup.")
         assert stored is not None
         assert (stored.kind, stored.text, stored.comment) == ("edit", "<mam> holds a mug.", "A mug, see 2.")
@@ -348,11 +349,44 @@ def test_a_decision_is_stored_shown_and_found_by_filters(tmp_path: Path) -> None
         assert found == {"edit": ["1"], "reject": ["3"], "any": ["1", "3"], "undecided": ["2"]}
         assert list_names(runs, {"decision": "commented"}) == ["1"]
         assert runs.describe()["decisions"] == [["edit", 1], ["reject", 1]]
-        runs.decide(0, rows[0]["key"], rows[0]["answer"], {"kind": "none", "comment": ""})
+        runs.decide(ShownRow(0, rows[0]["key"]), rows[0]["answer"], {"kind": "none", "comment": ""})
         assert list_names(runs, {"decision": "any"}) == ["3"]
         assert "decision" not in runs.find_rows(RowQuery({}))["rows"][0]
     report = ReportData([read_run(output)], max_thumbnails=0)
     assert [row.get("decision", {}).get("kind") for row in next(report.iter_parts())["rows"]] == [None, None, "reject"]
+
+
+def test_the_next_page_begins_after_a_row_that_fits_no_more(tmp_path: Path) -> None:
+    output = WrittenRun(tmp_path).finish([make_record(number) for number in range(1, 6)])
+    with serve(output) as runs:
+        for row in runs.find_rows(RowQuery({}, size=2))["rows"]:
+            runs.decide(ShownRow(0, row["key"]), row["answer"], {"kind": "accept"})
+        undecided = {"decision": "undecided"}
+        for beyond, expected in (
+            ("2", (0, 0, ["3", "4"])),
+            ("3", (1, 0, ["3", "4"])),
+            ("4", (2, 1, ["5"])),
+            ("5", (None, 1, ["5"])),
+            ("none", (None, 1, ["5"])),
+        ):
+            found = runs.find_rows(RowQuery(undecided, page=7, size=2, beyond=beyond))
+            assert (found["kept"], found["page"], [row["id"] for row in found["rows"]]) == expected
+
+
+def test_a_row_that_was_read_anew_is_found_by_its_name(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path)
+    with serve(run.finish([make_record(1), make_record(2)])) as runs:
+        key = runs.find_rows(RowQuery({}))["rows"][0]["key"]
+        run.finish([make_record(1), make_record(2, asked="Where is <mam>?")])
+        read_all(runs)
+        assert runs.epoch == 1
+        answer, change = "<mam> holds a cup.", {"kind": "reject"}
+        for shown in (ShownRow(0, key), ShownRow(0, key, "2", QUESTION), ShownRow(0, key, "3", QUESTION)):
+            with pytest.raises(RowsChanged):
+                runs.decide(shown, answer, change)
+        assert runs.check_edit(ShownRow(0, key, "1", QUESTION), answer)["code"] is None
+        runs.decide(ShownRow(0, key, "1", QUESTION), answer, change)
+        assert list_names(runs, {"decision": "reject"}) == ["1"]
 
 
 def test_decisions_of_another_program_appear(tmp_path: Path) -> None:
@@ -365,7 +399,7 @@ def test_decisions_of_another_program_appear(tmp_path: Path) -> None:
         assert runs.version > version
         assert list_names(runs, {"decision": "reject"}) == ["1"]
         key = runs.find_rows(RowQuery({}))["rows"][0]["key"]
-        runs.decide(0, key, "<mam> holds a cup.", {"kind": "accept"})
+        runs.decide(ShownRow(0, key), "<mam> holds a cup.", {"kind": "accept"})
         decision = read_decisions(output).find(SUBJECT, "<mam> holds a cup.")
         assert decision is not None
         assert (decision.kind, decision.comment) == ("accept", "blurred")
@@ -379,7 +413,7 @@ def test_a_decision_about_another_answer_is_stale_and_not_applied(tmp_path: Path
     output = run.finish([make_record(1)])
     with serve(output) as runs:
         key = runs.find_rows(RowQuery({}))["rows"][0]["key"]
-        runs.decide(0, key, "<mam> holds a cup.", {"kind": "accept"})
+        runs.decide(ShownRow(0, key), "<mam> holds a cup.", {"kind": "accept"})
     run.finish([make_record(1, "<mam> waves.")])
     with serve(output) as runs:
         row = runs.find_rows(RowQuery({}))["rows"][0]
@@ -390,7 +424,7 @@ def test_a_decision_about_another_answer_is_stale_and_not_applied(tmp_path: Path
         )
         assert list_names(runs, {"decision": "stale"}) == list_names(runs, {"decision": "undecided"}) == ["1"]
         with pytest.raises(RowsChanged):
-            runs.decide(0, row["key"], "<mam> holds a cup.", {"kind": "reject"})
+            runs.decide(ShownRow(0, row["key"]), "<mam> holds a cup.", {"kind": "reject"})
 
 
 @pytest.mark.parametrize(
@@ -401,7 +435,7 @@ def test_what_is_no_decision_is_not_stored(tmp_path: Path, change: dict[str, str
     with serve(output) as runs:
         key = runs.find_rows(RowQuery({}))["rows"][0]["key"]
         with pytest.raises(ValueError, match=r"decision|comment"):
-            runs.decide(0, key, "<mam> holds a cup.", change)
+            runs.decide(ShownRow(0, key), "<mam> holds a cup.", change)
     assert not RunFiles.for_output(output).decisions.exists()
 
 
@@ -417,8 +451,8 @@ def test_what_is_no_decision_is_not_stored(tmp_path: Path, change: dict[str, str
 def test_an_edit_is_checked_as_the_answers_of_the_run_were(tmp_path: Path, text: str, code: str | None) -> None:
     with serve(WrittenRun(tmp_path).finish([make_record(1), make_input_failure(2)])) as runs:
         key = runs.find_rows(RowQuery({}))["rows"][0]["key"]
-        assert runs.check_edit(0, key, text)["code"] == code
-        assert runs.check_edit(0, key + 1, "<mam> waves.")["code"] is None
+        assert runs.check_edit(ShownRow(0, key), text)["code"] == code
+        assert runs.check_edit(ShownRow(0, key + 1), "<mam> waves.")["code"] is None
 
 
 def test_a_text_that_is_cut_cannot_be_decided_on(tmp_path: Path) -> None:

@@ -111,6 +111,23 @@ def test_rates_are_those_of_the_last_minute() -> None:
     assert pace.update(200.0, 160, 5600) == (1.0, 10.0)
 
 
+async def test_rates_begin_again_after_an_outage(picture: Path) -> None:
+    """Otherwise the time left would be that of a server that is often away."""
+    run = make_run("http://127.0.0.1:9/v1", picture, 100)
+    run.progress.phase, run.progress.done = ANSWERING, 20
+    meter = ProgressMeter(run, 0.0)
+    assert meter.take(10.0).rows_per_second == 2.0
+    outage = run.pool.sessions[0].outage
+    for now in (11.0, 14.0, 50.0):
+        outage.reason = "connection refused."
+        assert meter.take(now).rows_per_second < 2.0
+    outage.reason = None
+    meter.take(51.0)
+    run.progress.done = 24
+    assert meter.take(53.0).rows_per_second == 2.0
+    await run.pool.aclose()
+
+
 @pytest.mark.parametrize(("text", "rows"), [("", 0), ("{}\n{}\n", 2), ("{}\n{}", 2), ("{}" * 9 + "\n", 1)])
 def test_lines_of_a_file_are_counted(tmp_path: Path, text: str, rows: int) -> None:
     (tmp_path / "in.jsonl").write_text(text)

@@ -15,8 +15,9 @@ async function showComparison() {
     comparison = await source.compare({
       filters: { ...state.filters, run: "" }, first, second, kind, page, size: COMPARED_PER_PAGE,
     });
+    endTrouble("compare");
   } catch (error) {
-    showTrouble(error);
+    showTrouble("compare", error);
   }
   // Another question was asked since, or nothing has changed.
   if (comparison === null || turn !== compared.turn) return;
@@ -136,7 +137,7 @@ function makePair({ one, other, kind }) {
   const item = make("li", "card pair");
   const body = make("div", "body");
   const head = make("p", "badges");
-  head.append(make("span", `badge ${{ lost: "bad", gained: "good", changed: "doubt" }[kind] ?? ""}`, sayKind(kind)));
+  head.append(makeBadge({ lost: "bad", gained: "good", changed: "doubt" }[kind] ?? "", sayKind(kind)));
   body.append(head, makeQuestion(one ?? other));
   const sides = make("div", "sides");
   const words = kind === "changed" ? compareWords(one.answer, other.answer) : null;

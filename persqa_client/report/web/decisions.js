@@ -25,13 +25,13 @@ function makeRemarks(row) {
     const line = make("p", "was");
     line.dir = "auto";
     const now = decision.kind === "edit" ? ` → ${decision.text}` : "";
-    line.append(showText(`${say(`was_${decision.kind}`, decision.about)}${now}`, { tag: tagOf(row) }));
+    line.append(showLong(`${say(`was_${decision.kind}`, decision.about)}${now}`, { tag: tagOf(row) }));
     lines.push(line);
   }
   if (decision.comment) {
     const line = make("p", "comment");
     line.dir = "auto";
-    line.append(showText(say("comment_is", decision.comment)));
+    line.append(showLong(say("comment_is", decision.comment)));
     lines.push(line);
   }
   return lines;
@@ -78,7 +78,7 @@ async function storeDecision(row, card, change) {
     const line = card.querySelector(".trouble") ?? make("p", "message trouble");
     line.setAttribute("role", "alert");
     line.textContent = error.status === 409 ? say("changed") : say("not_stored", nameTrouble(error));
-    card.querySelector(".body").append(line);
+    card.append(line);
     return false;
   }
 }
@@ -88,6 +88,9 @@ function nameTrouble(error) {
   if (error.status === undefined) return say("lost");
   return error.status === 409 ? say("changed") : error.message;
 }
+
+// What was written in editors that are open, or were when their page was left, by row and answer.
+const drafts = new Map();
 
 function openEditor(row, card, action) {
   const open = card.querySelector(".editor");
@@ -99,12 +102,15 @@ function openEditor(row, card, action) {
   const answer = make("textarea");
   answer.dir = "auto";
   answer.rows = 4;
-  answer.value = decisionOf(row) === "edit" ? row.decision.text : textOf(row);
+  const key = JSON.stringify([row.id, textOf(row)]);
+  const draft = drafts.get(key);
+  answer.value = draft?.answer ?? (decisionOf(row) === "edit" ? row.decision.text : textOf(row));
   const comment = make("input");
   comment.type = "text";
   comment.dir = "auto";
   comment.maxLength = 10000;
-  comment.value = row.decision?.stale ? "" : (row.decision?.comment ?? "");
+  const commented = row.decision?.stale ? "" : (row.decision?.comment ?? "");
+  comment.value = draft?.comment ?? commented;
   const verdict = make("p", "verdict");
   verdict.setAttribute("role", "status");
   const save = make("button", "", say("save"));
@@ -115,10 +121,13 @@ function openEditor(row, card, action) {
   buttons.append(save, cancel, make("span", "facts keys", say("editor_keys")));
   if (action === "edit") form.append(labelled("new_answer", answer), verdict);
   form.append(labelled("comment", comment), buttons);
-  card.querySelector(".body").append(form);
+  card.append(form);
+  form.addEventListener("input", () => drafts.set(key, { answer: answer.value, comment: comment.value }));
   const close = () => {
+    drafts.delete(key);
     form.remove();
     document.getElementById(card.id)?.focus({ preventScroll: true });
+    if (isRereadDue) showNew();
   };
   const checker = action === "edit" ? watchEditor(row, answer, verdict, save) : null;
   cancel.addEventListener("click", close);
@@ -131,12 +140,17 @@ function openEditor(row, card, action) {
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const change = { comment: comment.value };
+    // A comment that was not changed here may have been changed elsewhere.
+    const change = comment.value === commented ? {} : { comment: comment.value };
     if (checker !== null) {
       if (!answer.value.trim() || !(await checker.isShown())) return;
       // An answer that was not changed is accepted.
       const text = answer.value.trim();
       Object.assign(change, text === textOf(row) ? { kind: "accept" } : { kind: "edit", text });
+    }
+    if (Object.keys(change).length === 0) {
+      close();
+      return;
     }
     save.disabled = true;
     form.classList.add("done");
@@ -202,5 +216,7 @@ async function decideByKey(key) {
   if (!button || button.disabled) return;
   const at = state.at;
   const isStored = await startDecision(selected, card, action);
-  if (isStored && (action === "accept" || action === "reject") && state.at === at) selectAt(at + 1);
+  if (isStored && (action === "accept" || action === "reject") && state.at === at) await selectNext(1);
+  // What was typed ahead was meant for another row, or for the editor.
+  if (!isStored || card.querySelector(".editor") !== null) keyTurn++;
 }

@@ -24,11 +24,11 @@ function drawFigures(figures, isFiltered, total) {
       shortest: from, longest: to,
     }))),
     makeFigure("words_figure", makeBars(byCount(figures.words).map(([words, count]) => ({
-      label: words, count, filter: { search: `"${words.replaceAll('"', " ")}"` },
+      label: words, count, filter: words && { words },
     })))),
     makeFigure("tokens_figure", makeTokens(figures)),
     makeFigure("repairs_figure", makeBars(byCount(figures.steps).map(([step, count]) => ({
-      label: step, count, filter: { search: step },
+      label: step, count, filter: { step },
     })))),
     makeFigure("doubts_figure", makeBars(byCount(figures.doubts).map(([doubt, count]) => ({
       label: doubt, count, kind: "doubt", filter: { doubt },
@@ -95,7 +95,7 @@ function makeBar(bar, most) {
   line.append(label, track, make("span", "number", bar.text ?? formatValue(bar.count)));
   if (bar.filter) {
     line.type = "button";
-    line.title = `${bar.label}\n${say("show_rows")}`;
+    line.title = `${label.textContent}\n${say("show_rows")}`;
     line.addEventListener("click", () => showFiltered(bar.filter, bar.name ?? bar.label));
   }
   item.append(line);
@@ -214,7 +214,7 @@ function drawColumns(ranges, title, filterOf) {
   for (const [at, value, anchor] of [
     [0, ranges[0].from, "start"],
     [width / 2, ranges[Math.floor(ranges.length / 2)].from, "middle"],
-    [width, ranges[ranges.length - 1].to, "end"],
+    [width, nameLast(ranges), "end"],
   ]) {
     const text = makeSvg("text", { x: at, y: height + 16, "text-anchor": anchor });
     text.textContent = formatValue(value);
@@ -224,6 +224,12 @@ function drawColumns(ranges, title, filterOf) {
   top.textContent = formatValue(most);
   svg.append(top);
   return svg;
+}
+
+// The last column may have values far beyond the others.
+function nameLast(ranges) {
+  const { from, to } = ranges.at(-1);
+  return to - from > ranges[0].to - ranges[0].from ? `${formatValue(from)}–${formatValue(to)}` : to;
 }
 
 function makeSvg(name, attributes) {

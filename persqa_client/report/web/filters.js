@@ -7,6 +7,8 @@ const NO_FILTERS = {
   question: "",
   language: "",
   doubt: "",
+  step: "",
+  words: "",
   group: "",
   shortest: null,
   longest: null,
@@ -29,6 +31,8 @@ function readFilters() {
     question: field("question").value,
     language: field("question-language").value,
     doubt: field("doubt").value,
+    step: field("step").value,
+    words: field("words").value,
     group: field("group").value,
     shortest: number("shortest"),
     longest: number("longest"),
@@ -39,6 +43,8 @@ function readFilters() {
     decision: field("decision").value,
   };
   state.order = field("sort").value;
+  // Chosen in the figures.
+  field("words-field").hidden = state.filters.words === "";
 }
 
 // From a figure: its rows among those that the other filters leave.
@@ -53,12 +59,12 @@ function showFiltered(filter, label) {
   }
   readFilters();
   showView("rows");
-  applyFilters();
-  field("cards").focus();
+  applyFilters().then(() => field("rows").scrollIntoView());
+  field("cards").focus({ preventScroll: true });
 }
 
 function fillSelects() {
-  const { runs, outcomes, questions, languages, doubts, decisions, commented } = source.overview;
+  const { runs, outcomes, questions, languages, doubts, steps, decisions, commented } = source.overview;
   const { group_count: groupCount, groups: largest } = source.overview;
   const counted = (text, count) => `${text} (${formatValue(count)})`;
   const sorted = (pairs) => byCount(new Map(pairs));
@@ -72,6 +78,8 @@ function fillSelects() {
     .map(([number, text, , count]) => [String(number), counted(text || say("no_question"), count)]));
   fillSelect("question-language", sorted(languages).map(([code, count]) => [code || "?", counted(code || say("unclear"), count)]));
   fillSelect("doubt", sorted(doubts).map(([doubt, count]) => [doubt, counted(doubt, count)]));
+  fillSelect("step", sorted(steps).map(([step, count]) => [step, counted(step, count)]));
+  fillSelect("words", []);
   fillSelect("decision", [
     ["any", say("all_decided")],
     ["undecided", say("undecided")],
@@ -87,6 +95,7 @@ function fillSelects() {
   fillSelect("sort", ORDERS.filter((order) => order !== "group" || groupCount).map((order) => [order, say(`order_${order}`)]), false);
   field("run-field").hidden = runs.length < 2;
   field("group-field").hidden = !groupCount;
+  field("step-field").hidden = steps.length === 0;
   field("decision-field").hidden = !source.editable && decisions.length === 0 && !commented;
 }
 

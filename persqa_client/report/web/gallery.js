@@ -15,6 +15,8 @@ const MOST_PICTURES = 4;
 // Steps that are no repairs, and are shown with the raw text only.
 const PLAIN_STEPS = new Set(["constraint", "prefill", "re-ask"]);
 const SHOWN_LENGTH = 160;
+// Characters of a question or an answer; of longer ones the beginning is shown first.
+const [MOST_AT_ONCE, BEGINNING] = [900, 600];
 
 function increase(map, key, by = 1) {
   map.set(key, (map.get(key) ?? 0) + by);
@@ -69,6 +71,29 @@ function appendMarked(fragment, text, tag) {
   });
 }
 
+// The whole text, or its beginning with a button for the rest.
+function showLong(text, options) {
+  if (text.length <= MOST_AT_ONCE) return showText(text, options);
+  const beginning = document.createDocumentFragment();
+  // A pair of surrogates is not cut.
+  beginning.append(showText(`${text.slice(0, BEGINNING).replace(/[\ud800-\udbff]$/, "")}…`, options));
+  const button = make("button", "quiet whole", say("whole", countCharacters(text)));
+  button.type = "button";
+  button.addEventListener("click", () => button.parentElement.replaceChildren(showText(text, options)));
+  beginning.append(" ", button);
+  return beginning;
+}
+
+// As people count: a letter that takes two units in UTF-16 is one.
+function countCharacters(text) {
+  let count = 0;
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    if (unit < 0xdc00 || unit > 0xdfff) count++;
+  }
+  return count;
+}
+
 function makeCard(row) {
   const card = make("li", isFailed(row) ? "card bad" : "card");
   card.id = `row-${row.key}`;
@@ -79,8 +104,9 @@ function makeCard(row) {
   if (facts !== null) body.append(facts);
   const tools = make("div", "tools");
   tools.append(makeRawToggle(row, card), ...makeDecisionTools(row, card));
-  body.append(tools);
   card.append(makePictures(row), body);
+  // Buttons for decisions need the whole width.
+  (source.editable ? card : body).append(tools);
   return card;
 }
 
@@ -91,7 +117,7 @@ function makeHead(row) {
   link.setAttribute("aria-label", say("link", row.id));
   head.append(link);
   const { runs } = source.overview;
-  if (runs.length > 1) head.append(make("span", "badge", runs[row.run].name));
+  if (runs.length > 1) head.append(makeBadge("", runs[row.run].name));
   head.append(isFailed(row) ? makeBadge("bad", row.code) : makeBadge("good", say("accepted")));
   if (row.repaired) head.append(makeBadge("", say("repaired")));
   if (row.asks > 1) head.append(makeBadge("", say("reasked")));
@@ -120,7 +146,7 @@ function makeQuestion(row) {
   const text = row.asked;
   const line = make("p", "question");
   line.dir = "auto";
-  line.append(text ? showText(text, { tag: tagOf(row) }) : say("no_question"));
+  line.append(text ? showLong(text, { tag: tagOf(row) }) : say("no_question"));
   return line;
 }
 
@@ -134,10 +160,10 @@ function makeAnswer(row) {
     line.append(content);
     lines.push(line);
   };
-  if (isFailed(row)) addLine("message", showText(row.message ?? row.code));
-  if (edited !== null) addLine("answer", showText(edited, { tag: tagOf(row) }));
-  else if (!isFailed(row)) addLine(decisionOf(row) === "reject" ? "answer struck" : "answer", showText(row.answer, { tag: tagOf(row) }));
-  if (edited !== null && !isFailed(row)) addLine("was", showText(say("was", row.answer), { tag: tagOf(row) }));
+  if (isFailed(row)) addLine("message", showLong(row.message ?? row.code));
+  if (edited !== null) addLine("answer", showLong(edited, { tag: tagOf(row) }));
+  else if (!isFailed(row)) addLine(decisionOf(row) === "reject" ? "answer struck" : "answer", row.answer ? showLong(row.answer, { tag: tagOf(row) }) : say("no_answer"));
+  if (edited !== null && !isFailed(row)) addLine("was", showLong(say("was", row.answer), { tag: tagOf(row) }));
   return lines;
 }
 
@@ -195,12 +221,22 @@ function makeImage(name, uri, figure) {
   button.setAttribute("aria-label", say("larger", showText(baseName(name)).textContent));
   button.append(image);
   button.addEventListener("click", () => showLarge(name, uri));
-  image.addEventListener("load", () => button.classList.add("loaded"));
+  image.addEventListener("load", () => {
+    button.classList.add("loaded");
+    loadNextPicture();
+  });
   image.addEventListener("error", async () => {
     button.replaceWith(make("div", "missing", say("unreadable")));
+    loadNextPicture();
     figure.title = `${showText(name).textContent}\n${await source.reason(uri)}`;
   });
   return button;
+}
+
+// Those that were not scrolled to follow one by one, so that a printed page has them all.
+function loadNextPicture() {
+  const image = document.querySelector("#cards .zoom:not(.loaded) img[loading=lazy]");
+  if (image !== null) image.loading = "eager";
 }
 
 function showLarge(name, uri) {
@@ -230,8 +266,13 @@ function makeRawToggle(row, card) {
   button.addEventListener("click", () => {
     const open = card.querySelector(".raws");
     button.setAttribute("aria-expanded", String(open === null));
-    if (open !== null) open.remove();
-    else card.querySelector(".tools").after(makeRaws(row));
+    if (open !== null) {
+      open.remove();
+      return;
+    }
+    const raws = makeRaws(row);
+    card.querySelector(".tools").after(raws);
+    raws.scrollIntoView({ block: "nearest" });
   });
   return button;
 }

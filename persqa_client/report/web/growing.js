@@ -4,6 +4,8 @@
 let isLinkOpen = true;
 // Changes when all rows were read anew.
 let epoch;
+// Whether they were while an editor was open, so that they are shown when it is closed.
+let isRereadDue = false;
 
 // What is new appears at its place, and what is looked at stays where it is.
 async function showNew() {
@@ -11,9 +13,10 @@ async function showNew() {
   describeReport();
   if (isLinkOpen && (await followLink())) isLinkOpen = false;
   const isSorted = !source.isServed && source.isComplete && state.order !== "input";
-  const isReread = isSorted || epoch !== source.overview.epoch;
+  const isReread = isSorted || isRereadDue || epoch !== source.overview.epoch;
   epoch = source.overview.epoch;
-  if (isReread && hasNoEditor()) {
+  isRereadDue = isReread && !hasNoEditor();
+  if (isReread && !isRereadDue) {
     await applyFilters({ keep: state.selected ?? state.shown[0] ?? null, page: state.page, isWanted: hasNoEditor });
     return;
   }
@@ -29,7 +32,8 @@ function mergeFound(found) {
   const fresh = new Map([...found.rows, ...found.also].map((row) => [row.key, row]));
   state.shown = state.shown.map((row) => refreshCard(row, fresh.get(row.key) ?? row));
   const known = new Set(state.shown.map((row) => row.key));
-  const added = found.rows.filter((row) => !known.has(row.key)).slice(0, PAGE_SIZE - state.shown.length);
+  const room = found.page === state.page ? PAGE_SIZE - state.shown.length : 0;
+  const added = found.rows.filter((row) => !known.has(row.key)).slice(0, room);
   if (added.length > 0) {
     field("cards").querySelector(".nothing")?.remove();
     field("cards").append(...added.map(makeCard));

@@ -1,4 +1,4 @@
-// Pages, keys and links of the report.
+// Pages and links of the report.
 
 const PAGE_SIZE = 60;
 const SEARCH_DELAY = 150;
@@ -10,7 +10,8 @@ const state = {
 };
 const field = (id) => document.getElementById(id);
 const isFiltered = () => Object.keys(NO_FILTERS).some((name) => state.filters[name] !== NO_FILTERS[name]);
-const pageCount = () => Math.max(1, Math.ceil(state.count / PAGE_SIZE));
+// The page that is shown stays one of them when its rows have left the filters.
+const pageCount = () => Math.max(state.page + 1, Math.ceil(state.count / PAGE_SIZE));
 // Of the latest question for rows, and for figures; only their answers are shown.
 let turn = 0;
 // How many answers somebody waits for, and whether there were new rows meanwhile.
@@ -30,9 +31,10 @@ async function load(query = {}, { isNews = false } = {}) {
   if (!isNews) asking++;
   try {
     const found = await source.find({ filters, order, page, size: PAGE_SIZE, ...query });
+    endTrouble("rows");
     return own === turn ? found : null;
   } catch (error) {
-    showTrouble(error);
+    showTrouble("rows", error);
     return null;
   } finally {
     if (!isNews) asking--;
@@ -43,9 +45,19 @@ async function load(query = {}, { isNews = false } = {}) {
   }
 }
 
-function showTrouble(error) {
-  if (source.isServed && error.status === undefined) source.isLost = true;
+// Why the server did not answer the latest question of a view.
+const troubles = new Map();
+
+// A request that got no answer has no status.
+function showTrouble(view, error) {
+  if (error.status !== undefined) troubles.set(view, error.message);
+  else if (source.isServed) source.isLost = true;
+  else console.error(error);
   describeReport();
+}
+
+function endTrouble(view) {
+  if (troubles.delete(view)) describeReport();
 }
 
 // keep: a row whose page is shown if it fits. isWanted: whether the cards may still be replaced when the rows are there.
@@ -53,8 +65,12 @@ async function applyFilters({ keep = null, page = 0, isWanted = () => true } = {
   await showOther();
   const found = await load({ page, keep: keep?.id });
   if (found === null) return;
-  if (isWanted()) showFound(found);
-  else if (found.page === state.page) mergeFound({ ...found, also: [] });
+  if (isWanted()) {
+    showFound(found);
+    return;
+  }
+  isRereadDue = true;
+  if (found.page === state.page) mergeFound({ ...found, also: [] });
 }
 
 // What the view shows in place of the rows.
@@ -67,16 +83,16 @@ async function showFigures() {
   const own = ++figuresTurn;
   try {
     const figures = await source.figures(state.filters);
+    endTrouble("figures");
     if (figures !== null && own === figuresTurn) drawFigures(figures, isFiltered(), source.overview.loaded ?? source.overview.rows);
   } catch (error) {
-    showTrouble(error);
+    showTrouble("figures", error);
   }
 }
 
 function showFound(found) {
   Object.assign(state, { page: found.page, count: found.count, shown: found.rows, at: found.kept ?? -1 });
   state.selected = found.kept === null ? null : found.rows[found.kept % PAGE_SIZE];
-  if (state.page >= pageCount()) state.page = pageCount() - 1;
   drawPage();
   showCount();
 }
@@ -132,12 +148,19 @@ function fillPager(pager) {
   if (focused >= 0) pager.children[focused].focus();
 }
 
+// The next page begins after the last row that is shown: rows that were decided on may have left the pages before.
+function loadPage(page) {
+  return load({ page, beyond: page === state.page + 1 ? state.shown.at(-1)?.id : undefined });
+}
+
 async function turnTo(page) {
   if (page < 0 || page >= pageCount() || state.view !== "rows") return;
-  const found = await load({ page });
+  const found = await loadPage(page);
   if (found === null) return;
-  showFound(found);
-  field("rows").scrollIntoView();
+  const isAmongOthers = found.kept !== null && found.kept % PAGE_SIZE > 0;
+  showFound(isAmongOthers ? found : { ...found, kept: null });
+  if (isAmongOthers) select(state.selected);
+  else field("rows").scrollIntoView();
 }
 
 function select(row, { focus = true } = {}) {
@@ -151,25 +174,21 @@ function select(row, { focus = true } = {}) {
   history.replaceState(null, "", `#row=${encodeURIComponent(row.id)}`);
 }
 
-async function selectAt(at) {
-  const page = Math.floor(at / PAGE_SIZE);
-  if (page !== state.page) {
-    const found = await load({ page });
-    if (found === null) return;
-    showFound(found);
-  }
-  if (state.shown.length > 0) select(state.shown[Math.min(at - page * PAGE_SIZE, state.shown.length - 1)]);
-}
-
 function markSelected() {
   for (const card of document.querySelectorAll(".card[aria-current]")) card.removeAttribute("aria-current");
   if (state.selected !== null) field(`row-${state.selected.key}`)?.setAttribute("aria-current", "true");
 }
 
 async function selectNext(step) {
-  if (state.count === 0) return;
-  const next = state.at < 0 ? state.page * PAGE_SIZE : Math.min(Math.max(state.at + step, 0), state.count - 1);
-  await selectAt(next);
+  const place = state.at < 0 ? 0 : state.at + step - state.page * PAGE_SIZE;
+  if (place >= 0 && place < state.shown.length) {
+    select(state.shown[place]);
+  } else if (place >= 0 || state.page > 0) {
+    const found = await loadPage(state.page + step);
+    if (found === null || found.rows.length === 0 || (step > 0 && found.kept === null)) return;
+    showFound(found);
+    select(state.selected ?? state.shown.at(-1));
+  }
 }
 
 // A link leads to its row also if the filters hide it. Returns whether there is nothing to wait for.
@@ -217,6 +236,7 @@ function describeReport() {
   const failed = outcomes.reduce((sum, [, count]) => sum + count, 0) - accepted;
   field("summary").textContent = say("summary", say("n_questions", total), say("n_pictures", pictures), accepted, failed);
   const notes = source.isLost ? [say("lost")] : [...problems];
+  notes.unshift(...new Set([...troubles.values()].map((trouble) => say("trouble", trouble))));
   for (const run of runs) {
     if (run.model) notes.push(say("note_model", run.file, run.model));
     if (run.state !== "finished") notes.push(say(source.isServed && run.state === "unfinished" ? "note_following" : `note_${run.state}`, run.file));
@@ -232,30 +252,7 @@ function describeReport() {
     item.append(showText(note));
     return item;
   }));
-  field("notes").classList.toggle("lost", source.isLost === true);
-}
-
-function handleKey(event) {
-  const target = event.target;
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-  if (target.matches("input, select, textarea")) {
-    if (event.key === "Escape") target.blur();
-    return;
-  }
-  if (target.getAttribute("role") === "tab" && event.key.startsWith("Arrow")) return;
-  const actions = {
-    j: () => selectNext(1), ArrowRight: () => selectNext(1), k: () => selectNext(-1), ArrowLeft: () => selectNext(-1),
-    "/": () => field("search").focus(), "[": () => turnTo(state.page - 1), "]": () => turnTo(state.page + 1),
-  };
-  const isOnRow = target === document.body || target.closest(".card, #cards") !== null;
-  const isOnCard = target === document.body || target.classList.contains("card");
-  if (field("large").open) return;
-  if (source.editable && state.view === "rows" && isOnRow && event.key in DECISION_KEYS) decideByKey(event.key);
-  else if (event.key === "o" && isOnRow) document.querySelector(".card[aria-current] .zoom")?.click();
-  else if (event.key === "Enter" && isOnCard) document.querySelector(".card[aria-current] button.raw")?.click();
-  else if (event.key in actions && (state.view === "rows" || event.key === "/")) actions[event.key]();
-  else return;
-  event.preventDefault();
+  field("notes").classList.toggle("lost", source.isLost === true || troubles.size > 0);
 }
 
 function listen() {
@@ -298,6 +295,11 @@ function listen() {
     language = language === "zh" ? "en" : "zh";
     showAll();
   });
+  // The address does not change by a link to the row that it names.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a.number");
+    if (link && link.hash === location.hash && !(event.ctrlKey || event.metaKey || event.shiftKey)) followLink();
+  });
   document.addEventListener("keydown", handleKey);
   addEventListener("hashchange", () => followLink());
 }
@@ -307,14 +309,12 @@ function showAll() {
   showKeys();
   fillSelects();
   describeReport();
-  drawPage();
+  // What is written in an editor stays; its page is drawn when it is closed.
+  isRereadDue = !hasNoEditor();
+  if (!isRereadDue) drawPage();
+  showPagers();
   showCount();
   showOther();
-}
-
-function showKeys() {
-  const more = source.editable ? "edit_keys" : source.isServed ? "view_keys" : null;
-  field("keys").textContent = more === null ? say("keys") : `${say("keys")}, ${say(more)}`;
 }
 
 async function begin() {

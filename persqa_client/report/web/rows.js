@@ -7,7 +7,7 @@ const rows = [];
 const questions = []; // [text, language]
 const pictures = []; // [name, data URI of the thumbnail, problem]
 const positions = new Map(); // of the rows, by their id
-const counts = { outcomes: new Map(), questions: new Map(), languages: new Map(), doubts: new Map(), decisions: new Map() };
+const counts = { outcomes: new Map(), questions: new Map(), languages: new Map(), doubts: new Map(), steps: new Map(), decisions: new Map() };
 let commented = 0;
 // Milliseconds of work after which the page may react to its user.
 const SLICE = 40;
@@ -41,6 +41,7 @@ function addRow(row) {
   increase(counts.questions, row.question);
   increase(counts.languages, languageOf(row));
   for (const doubt of row.doubts ?? []) increase(counts.doubts, doubt);
+  for (const step of row.steps ?? []) increase(counts.steps, step);
   if (decisionOf(row)) increase(counts.decisions, decisionOf(row));
   if (row.decision?.comment) commented++;
   if (row.group && !groups.has(row.group)) groups.set(row.group, { first: row.answer, size: shared.group_sizes[row.group - 1] });
@@ -58,16 +59,6 @@ function languageOf(row) {
   return questions[row.question][1];
 }
 
-// As people count: a letter that takes two units in UTF-16 is one.
-function countCharacters(text) {
-  let count = 0;
-  for (let at = 0; at < text.length; at++) {
-    const unit = text.charCodeAt(at);
-    if (unit < 0xdc00 || unit > 0xdfff) count++;
-  }
-  return count;
-}
-
 // Each word must be somewhere in the row; words in quotation marks stay together.
 function splitSearch(search) {
   return [...search.toLowerCase().matchAll(/"([^"]+)"|(\S+)/g)].map((found) => found[1] ?? found[2]);
@@ -83,6 +74,8 @@ function makeTest(filters) {
   if (filters.question !== "") tests.push((row) => row.question === Number(filters.question));
   if (filters.language !== "") tests.push((row) => (languageOf(row) || "?") === filters.language);
   if (filters.doubt !== "") tests.push((row) => (row.doubts ?? []).includes(filters.doubt));
+  if (filters.step !== "") tests.push((row) => (row.steps ?? []).includes(filters.step));
+  if (filters.words !== "") tests.push((row) => !isFailed(row) && firstWords(row) === filters.words);
   if (filters.group === "any") tests.push((row) => row.group !== undefined);
   else if (filters.group !== "") tests.push((row) => row.group === Number(filters.group));
   if (filters.shortest !== null) tests.push((row) => !isFailed(row) && row.length >= filters.shortest);
@@ -229,6 +222,7 @@ function makeOverview() {
     outcomes: [...counts.outcomes],
     languages: [...counts.languages],
     doubts: [...counts.doubts],
+    steps: [...counts.steps],
     decisions: [...counts.decisions],
     commented,
     group_count: shared.group_sizes.length,
@@ -257,13 +251,14 @@ const source = {
     return overview;
   },
   async prepare() {},
-  // keep: the id of a row whose page is wanted, if it fits.
-  async find({ filters, order, page, size, keep = null }) {
+  // keep: the id of a row whose page is wanted, if it fits. beyond: of one before the row whose page is wanted.
+  async find({ filters, order, page, size, keep = null, beyond = null }) {
     const list = await findAll(filters, order);
     if (list === null) return null;
-    const position = keep === null ? undefined : positions.get(keep);
-    const kept = position === undefined ? -1 : list.indexOf(rows[position]);
-    const at = kept < 0 ? page : Math.floor(kept / size);
+    const position = positions.get(keep ?? beyond);
+    let kept = position === undefined ? -1 : list.indexOf(rows[position]);
+    if (keep === null && kept >= 0) kept = kept + 1 < list.length ? kept + 1 : -1;
+    const at = Math.min(kept < 0 ? page : Math.floor(kept / size), Math.max(0, Math.ceil(list.length / size) - 1));
     return { count: list.length, page: at, kept: kept < 0 ? null : kept, rows: list.slice(at * size, (at + 1) * size), also: [] };
   },
   async figures(filters) {

@@ -29,10 +29,15 @@ function takeRows(part) {
     row.shown = (row.pictures ?? []).map((number) => part.pictures[number]);
     // Equal for equal rows; the numbers are those of this part.
     const size = groups.get(row.group)?.size;
-    row.stamp = JSON.stringify({ ...row, question: 0, pictures: 0, shown: row.shown.map(([name]) => name), size });
     row.epoch = part.epoch;
+    row.stamp = JSON.stringify({ ...row, question: 0, pictures: 0, shown: row.shown.map(([name]) => name), size });
   }
   return part;
+}
+
+// The name and the question find the row if all rows were read anew since.
+function nameShown(row) {
+  return { row: row.key, epoch: row.epoch, name: row.id, question: row.asked };
 }
 
 const source = {
@@ -42,11 +47,11 @@ const source = {
   editable: shared.editable,
   groups,
   overview: {
-    rows: 0, pictures: 0, runs: [], outcomes: [], languages: [], doubts: [], decisions: [], questions: [], problems: [],
+    rows: 0, pictures: 0, runs: [], outcomes: [], languages: [], doubts: [], steps: [], decisions: [], questions: [], problems: [],
     commented: 0, group_count: 0, groups: [], version: -1, epoch: 0,
   },
-  async find({ filters, order, page, size, keep = null, also = [] }) {
-    return takeRows(await ask("rows", { ...filters, order, page, size, keep, also: also.join(",") }));
+  async find({ filters, order, page, size, keep = null, beyond = null, also = [] }) {
+    return takeRows(await ask("rows", { ...filters, order, page, size, keep, beyond, also: also.join(",") }));
   },
   async figures(filters) {
     const { timelines, compared, group_names: names, ...figures } = await ask("figures", filters);
@@ -61,9 +66,9 @@ const source = {
       .filter(({ one, other }) => one ?? other);
     return { pairs: shown, counts: new Map(counts), sides, found, page };
   },
-  check: (row, text) => ask("check", {}, { row: row.key, epoch: row.epoch, text }),
+  check: (row, text) => ask("check", {}, { ...nameShown(row), text }),
   async decide(row, change) {
-    await ask("decide", {}, { row: row.key, epoch: row.epoch, answer: textOf(row), ...change });
+    await ask("decide", {}, { ...nameShown(row), answer: textOf(row), ...change });
     await source.poll();
   },
   // Why a picture can't be shown.
