@@ -59,8 +59,14 @@ STILL_WRONG_23 = (
     "to keep AI accessible for everyone.",
     "<mam>正在和一位戴着安全帽的工人说话,两个人都",
 )
-# Of ``near_rules``: English words in small letters, which may be a brand.
-STILL_DROPPED = ("<mam> lleva una gorra con el dibujo de los angry birds.",)
+# Of ``near_rules`` and ``near_rules_2``: English words that may be a brand, and words of a refusal or a notice.
+STILL_DROPPED = (
+    "<mam> lleva una gorra con el dibujo de los angry birds.",
+    "<mam> lleva una sudadera con un smile amarillo.",
+    "<mam> is looking up at a glowing 红色 button labelled in Chinese.",
+    "<mam> стоит у кассы, запрос отклонён, и кассир качает головой.",
+    "<mam> يرفع بطاقة، الرد مرفوض كما تظهر اللوحة الحمراء.",
+)
 KNOWN = (*STILL_DROPPED, *STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23)
 
 
@@ -71,6 +77,7 @@ KNOWN = (*STILL_DROPPED, *STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_
         "kinds",
         "near_phrases",
         "near_rules",
+        "near_rules_2",
         *(f"blind_{number}" for number in range(4, 25)),
         "adversary",
         *map("adversary_{}".format, range(2, 9)),
