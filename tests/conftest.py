@@ -22,9 +22,9 @@ from tests.vllm_server.processes import find_marked
 
 def pytest_configure() -> None:
     """A shell that starts the tests in its background has Ctrl-C ignored, and what a test starts would inherit that."""
-    # A busy machine is no defect.
-    settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    settings.load_profile("untimed")
+    # A busy machine is no defect. Half as many examples as by default, since each run draws others.
+    settings.register_profile("brief", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("brief")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
