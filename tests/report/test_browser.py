@@ -121,7 +121,7 @@ def wait_until(page: Page, condition: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not page.evaluate(condition):
         assert time.monotonic() < deadline, condition
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def shown(page: Page) -> list[str]:
@@ -133,7 +133,7 @@ def expect_rows(page: Page, rows: list[str]) -> None:
     """Waits for a search, which starts after a pause."""
     deadline = time.monotonic() + 5
     while shown(page) != rows and time.monotonic() < deadline:
-        time.sleep(0.02)
+        time.sleep(0.05)
     assert shown(page) == rows
 
 
