@@ -20,7 +20,6 @@ from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.support.endpoints import make_session
 from tests.vllm_server.processes import find_marked
 
-
 MEMORY = Path("/dev/shm")
 
 
