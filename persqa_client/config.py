@@ -59,7 +59,7 @@ class Endpoint(Settings):
     """
 
     base_url: str
-    # Without it, the endpoint is asked for the only model that it serves, before the first question.
+    # If it is missing, the only model in the endpoint's list is used. The list is read before the first question.
     model: Annotated[str, Field(min_length=1)] = UNKNOWN_MODEL
     api_key: HeaderSecret | None = None
     # Command whose output is the key, for keys that expire.
@@ -111,12 +111,12 @@ class Endpoint(Settings):
 
     @property
     def root_url(self) -> str:
-        """For vLLM's /health, /version and /metrics."""
+        """The URL below which vLLM has /health, /version and /metrics."""
         return self.base_url.removesuffix("/v1")
 
     @property
     def full_url(self) -> str:
-        """As given, with the query."""
+        """The URL as given, with the query."""
         return add_query(self.base_url, self.query)
 
 
@@ -143,7 +143,7 @@ def check_concurrency(value: object) -> object:
 
 
 class Price(NamedTuple):
-    """Of a million tokens each."""
+    """Price of a million tokens of each kind."""
 
     prompt: float
     completion: float
@@ -168,7 +168,7 @@ class Limits(Settings):
     # Rows in a row whose answers fail the checks, after which the run stops unless an answered row is answered again.
     # 0: such rows fail.
     max_bad_answers: Annotated[int, Field(ge=0)] = 20
-    # Rows at the beginning, none of which can be asked about, after which the run stops. 0: such rows fail.
+    # Number of unusable rows at the beginning after which the run stops. 0: such rows fail.
     max_bad_rows: Annotated[int, Field(ge=0)] = 200
     # The budget: reaching it stops the run, which can be resumed. Tokens and cost are those of the whole run, failures
     # and time those of one process.
@@ -254,7 +254,7 @@ class Recipe(Settings):
     # How the rows' image paths are written. None: as given in rows of the user's own; others resolve from the output.
     paths: Literal["as-given", "absolute", "relative"] | None = None
     details: bool = False
-    # Which accepted answers the model is asked about again, with the picture: those with a doubt, all, or none.
+    # Which accepted answers the model verifies, with the picture: those with a doubt, all, or none.
     verify: VerifyChoice = "off"
     # Field of a row's own tag. Where the tag of a row without one comes from; None: from ``tag``.
     tag_key: FieldName = "tag"

@@ -109,7 +109,7 @@ class ServerFailed(RunStopped):
 
 
 class UnusableInput(RunStopped):
-    """None of the first rows could be asked about. ``code`` is that of the first one."""
+    """None of the first rows is usable. ``code`` is that of the first one."""
 
 
 class Interrupted(PersQAError):

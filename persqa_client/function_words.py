@@ -72,7 +72,7 @@ FUNCTION_WORDS: dict[str, frozenset[str]] = {
     }.items()
 }
 
-# Of languages with the same number of words, these are the likely ones.
+# If languages have the same number of words, these are the likely ones.
 COMMON_LANGUAGES = ("en", "es", "fr", "de", "pt")
 
 # Letters that occur in one of the languages only.

@@ -118,7 +118,8 @@ def replace_value(line: bytes, path: Sequence[str | int], value: object) -> byte
 
 
 def replace_texts(line: bytes, key: str, old: Sequence[str], new: Sequence[str]) -> bytes:
-    """For an object whose ``key`` is the string or the array of strings ``old``: replaces those that differ in ``new``.
+    """Replaces the strings that differ in ``new``, in an object whose ``key`` is the string or the array of strings
+    ``old``.
 
     Of duplicate keys the last one is meant. Raises ValueError if the line is not JSON.
     """

@@ -59,7 +59,7 @@ def _find_unwritable(value: object, place: str = "") -> str | None:
 
 
 def strip_marks(line: bytes) -> bytes:
-    """Without byte order marks at its start, which files that were put together have in any line."""
+    """The line without byte order marks at its start. Concatenated files may have them in any line."""
     while line.startswith(BYTE_ORDER_MARK):
         line = line.removeprefix(BYTE_ORDER_MARK)
     return line
@@ -109,7 +109,7 @@ def is_too_deep(line: bytes) -> bool:
 
 
 def count_up_to(line: bytes, text: bytes, limit: int) -> int:
-    """At least ``limit`` + 1 if there are more."""
+    """How often ``text`` occurs; if that is more than ``limit``, at least ``limit`` + 1."""
     if len(line) < LONG_LINE:
         return line.count(text)
     found, at = 0, line.find(text)

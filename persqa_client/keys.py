@@ -1,4 +1,4 @@
-"""Recognizes what may be an API key, by its form, so that no message and no file repeats it.
+"""Recognizes what may be an API key by its form. No message and no file repeats such a text.
 
 There is one measure, the randomness of a text: in bits, how much likelier it is as random characters than as a name.
 Names have vowels between consonants, words in one case, and digits beside each other; a random text changes between all
@@ -39,7 +39,7 @@ RUN = re.compile(r"[A-Za-z0-9]+")
 
 
 class Alphabet(NamedTuple):
-    # Of the kinds, in a random text.
+    # Shares of the kinds of characters in a random text.
     shares: tuple[tuple[str, float], ...]
     is_hexadecimal: bool = False
 
@@ -47,13 +47,13 @@ class Alphabet(NamedTuple):
 ALPHABETS = (
     Alphabet((("v", 6 / 64), ("c", 20 / 64), ("V", 6 / 64), ("C", 20 / 64), ("d", 10 / 64), ("s", 1 / 64))),
     Alphabet((("v", 6 / 36), ("c", 20 / 36), ("d", 10 / 36))),
-    # With the hyphens of a UUID.
+    # Hexadecimal digits, with the hyphens of a UUID.
     Alphabet((("v", 2 / 16), ("c", 4 / 16), ("d", 10 / 16), ("s", 1 / 32)), is_hexadecimal=True),
 )
 
 
 def measure_randomness(text: str, least: int = 1) -> float:
-    """In bits, of that stretch of at least ``least`` characters that has most of them."""
+    """The randomness, in bits, of the most random stretch of at least ``least`` characters."""
     tokens = TOKEN.findall(RUN.sub(_lower_capitals, text))
     return max((bits for token in tokens for bits in _measure_token(token, least)), default=0.0)
 
@@ -135,7 +135,9 @@ def is_doubtful(text: str) -> bool:
 
 
 def begins_like_key(name: str) -> bool:
-    """Not for the name of a file with an ending, and not if ordinary words follow, as in ``hf_photos``."""
+    """Whether the word begins like a key. A file name with an ending, and a prefix before ordinary words
+    (``hf_photos``), do not.
+    """
     found = HINT.match(name)
     return found is not None and not FILE_ENDING.search(name) and is_doubtful(name[found.end() :])
 
@@ -160,7 +162,7 @@ def contains_key(text: str) -> bool:
 
 
 def mask_keys(message: str, shown: str = "") -> str:
-    """Without what may be a key. What is ``shown`` stays, and so do files and folders that exist."""
+    """Masks what may be a key. Texts in ``shown``, and files and folders that exist, stay."""
     if shown and shown in message:
         before, _, after = message.partition(shown)
         return f"{mask_keys(before)}{shown}{mask_keys(after)}"
@@ -192,7 +194,7 @@ def _is_hinted(words: Sequence[re.Match[str]], number: int) -> bool:
 
 
 def find_keys(path: str) -> tuple[int, int] | None:
-    """Where keys are in a word, which may be a path. A key may have slashes in it, so all in between belongs to it."""
+    """The places of keys in a word, which may be a path. A key may have slashes, so all in between belongs to it."""
     names = [found for found in NAME.finditer(path) if not FILE_ENDING.search(found[0])]
     keys = [name for name in names if begins_like_key(name[0])]
     if has_random_token("/".join(name[0] for name in names)):
@@ -215,7 +217,7 @@ def find_known_part(message: str, words: Sequence[re.Match[str]], number: int) -
 
 
 def find_existing_length(path: str, least: int) -> int:
-    """Of the longest part of the path that exists, file or folder, and is longer; 0 if none is."""
+    """Length of the longest part of the path that exists, file or folder, if it is more than ``least``; else 0."""
     ends = [len(path), *(found.start() for found in reversed(list(FOLDER_END.finditer(path))))]
     return next((end for end in ends if end > least and os.path.lexists(path[:end])), 0)
 
@@ -233,17 +235,17 @@ Secret = str | int | float
 
 
 def hide_secrets(value: Any) -> Any:
-    """With digests of secrets, which stay if it is done again."""
+    """Replaces secrets by their digests. Digests do not change if this is repeated."""
     return _replace_secrets(value, _digest_secret)
 
 
 def mask_secrets(value: Any) -> Any:
-    """With the mask in place of secrets and of their digests."""
+    """Replaces secrets and their digests by the mask."""
     return _replace_secrets(value, lambda secret: MASK)
 
 
 def list_secrets(value: Any) -> list[str]:
-    """Without those that may be ordinary words."""
+    """Lists the secrets, without those that may be ordinary words."""
     found: list[str] = []
 
     def note(secret: Secret) -> str:

@@ -119,6 +119,11 @@ def is_chinese(text: str) -> bool:
     return main_script(text) == "han" and detect_language(text) == "zh"
 
 
+def prompt_language(question: str) -> QuestionLanguage:
+    """The language of the texts around a question: of the prompt, of what asks again, of a surrogate name."""
+    return "zh" if is_chinese(question) else "en"
+
+
 def find_script(text: str) -> str | None:
     """The script, other than Latin, that most letters of the text belong to; a Japanese text has ``kana``."""
     if text.isascii():

@@ -1,4 +1,4 @@
-"""What becomes of a task: a record or a failure, with what was sent and received for it."""
+"""Outcomes of a task: a record or a failure, with the requests and answers for it."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ class RawAnswer(NamedTuple):
     refusal: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    # Of the request.
+    # The limit of tokens of the request.
     max_tokens: int | None = None
     seed: int | None = None
     model: str | None = None
 
 
 class AskedTask(NamedTuple):
-    """What a failed task asked; the fields are those of Task."""
+    """The question of a failed task; the fields are those of Task."""
 
     kind: str
     tag: str

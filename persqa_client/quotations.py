@@ -1,5 +1,5 @@
-"""Which part of an answer is the picture's words: signs, books, screens, speech and code. They prove nothing about the
-answer itself.
+"""Finds the parts of an answer that are text of the picture: signs, books, screens, speech and code. They are no
+evidence about the answer itself.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
@@ -13,6 +14,7 @@ LETTERS_PER_SLIP = 3
 # A folder with more entries is not searched: its names would be read for each missing file.
 MAX_ENTRIES = 20_000
 KNOWN_FOLDERS = 32
+NUMBER = re.compile(r"\d+")
 
 
 def find_similar_name(text: str, names: Iterable[str]) -> str | None:
@@ -65,6 +67,61 @@ def _find_similar_entry(folder: str, name: str) -> str | None:
     except (OSError, ValueError):
         return None
     return os.path.join(folder, names[0]) if len(names) == 1 else None
+
+
+def explain_read_error(path: str | os.PathLike[str], error: OSError) -> str:
+    """``does not exist``, perhaps with the path that was meant, or ``can't be read`` with the reason."""
+    if isinstance(error, FileNotFoundError):
+        return f"does not exist{suggest_path(path)}"
+    return f"can't be read ({error.strerror or error})"
+
+
+def suggest_path(path: str | os.PathLike[str]) -> str:
+    """For a message about a path that does not exist: `` (did you mean photos/?)``, or an empty text.
+
+    The existing path is one of ``find_similar_path``, or differs by few slips in one of its names.
+    """
+    similar = find_similar_path(os.fspath(path)) or find_mistyped_path(os.fspath(path))
+    if similar is None or os.path.lexists(path):
+        return ""
+    return f" (did you mean {os.path.join(similar, '') if os.path.isdir(similar) else similar}?)"
+
+
+def find_mistyped_path(path: str) -> str | None:
+    """The existing path with few slips in one of its names; None if there is none."""
+    found, has_slips = "/" if path.startswith("/") else "", False
+    for name in filter(None, path.split("/")):
+        entry = _find_similar_entry(found, name)
+        if entry is None and not has_slips:
+            entry, has_slips = _find_mistyped_entry(found, name), True
+        if entry is None:
+            return None
+        found = entry
+    return found if os.path.exists(found) else None
+
+
+def _find_mistyped_entry(folder: str, name: str) -> str | None:
+    try:
+        modified = os.stat(folder or ".").st_mtime_ns
+        known = list_folded_names(os.path.abspath(folder), modified)
+    except (OSError, ValueError):
+        return None
+    others = [names[0] for names in known.values() if len(names) == 1 and not names[0].startswith(".")]
+    same = [other for other in others if _fold_stem(other) == _fold_stem(name)]
+    similar = find_similar_name(name, same or (other for other in others if _has_similar_stem(name, other)))
+    return None if similar is None else os.path.join(folder, similar)
+
+
+def _fold_stem(name: str) -> str:
+    return _fold_name(os.path.splitext(name)[0])
+
+
+def _has_similar_stem(name: str, other: str) -> bool:
+    """The same ending does not make names similar. Another number is no slip: ``qa-1.jsonl`` is not ``qa-2.jsonl``."""
+    stem, other_stem = _fold_stem(name), _fold_stem(other)
+    if NUMBER.findall(stem) != NUMBER.findall(other_stem):
+        return False
+    return len(stem) > 2 and find_similar_name(stem, [other_stem]) is not None
 
 
 @lru_cache(KNOWN_FOLDERS)

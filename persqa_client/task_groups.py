@@ -43,8 +43,8 @@ async def wait_first(*coroutines: Coroutine[Any, Any, object]) -> None:
 
 
 class SharedResult(Generic[Value]):
-    """What a coroutine returns, made once for all callers. After an error or a cancellation the next caller makes it
-    again.
+    """The result of a coroutine, which runs once for all callers. After an error or a cancellation the next caller
+    makes it again.
     """
 
     def __init__(self, make: Callable[[], Coroutine[Any, Any, Value]]) -> None:

@@ -63,7 +63,7 @@ class Row(NamedTuple):
     given: bytes | None = None
     # An image that shows the main character; it is sent first.
     reference: str | None = None
-    # Of each of ``images``; empty for none.
+    # The box of each of ``images``; empty for none.
     marks: tuple[BoxMark | None, ...] = ()
     # What ``number`` counts in the input, for messages: lines, or rows of another kind of file.
     counted_as: str = "line"
@@ -106,7 +106,7 @@ class EncodedImage:
 
 
 class FileStamp(NamedTuple):
-    """What a later run compares to find out whether an image file has changed."""
+    """The values that a later run compares to find out whether an image file has changed."""
 
     file_bytes: int
     modified_ns: int
@@ -144,7 +144,7 @@ class Completion:
     refusal: str | None = None
     # As sent, if it was put into OpenAI's words.
     sent_finish_reason: str | None = None
-    # Of the completion's tokens, those that are not in the text.
+    # The tokens of the completion that are not in the text.
     reasoning_tokens: int = 0
 
 
@@ -211,7 +211,7 @@ Strategy = Literal["direct", "constrain", "prefill", "surrogate"]
 class Task:
     task_id: TaskId
     kind: str
-    # With brackets: <mam>.
+    # The tag with brackets: <mam>.
     tag: str
     # As written to the output, with the tag.
     question: str
@@ -288,7 +288,7 @@ class Request:
 
 
 class RetryAction(Enum):
-    # Overload: retry later with lower concurrency. Costs no attempt.
+    # Overload: retry later with lower concurrency. Does not count as an attempt.
     WAIT = "wait"
     # Transient error: retry, up to max_attempts.
     RETRY = "retry"
@@ -298,7 +298,7 @@ class RetryAction(Enum):
     STOP = "stop"
     # The server is unavailable: send nothing until it recovers.
     AWAIT_RECOVERY = "await_recovery"
-    # The server does not have an image that was sent as uuid: send it again. Costs no attempt.
+    # The server does not have an image that was sent as uuid: send it again. Does not count as an attempt.
     RESEND = "resend"
     # The server rejects a parameter: rename or drop it for the rest of the run.
     ADAPT = "adapt"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -73,7 +74,7 @@ def name_fields(message: str, kind: type[Settings]) -> str:
 
 
 def find_owners(kind: type[Settings]) -> dict[str, str]:
-    """Where the settings of the other classes in the module of ``kind`` are."""
+    """The owners of the settings of the other classes in the module of ``kind``."""
     others = [each for each in Settings.__subclasses__() if each.__module__ == kind.__module__ and each is not kind]
     return {name: f"it is a setting of {each.__name__}" for each in others for name in each.model_fields}
 
@@ -81,7 +82,9 @@ def find_owners(kind: type[Settings]) -> dict[str, str]:
 def describe_unknown_argument(
     function: str, name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None
 ) -> str:
-    """As Python says it, with the argument that was probably meant. ``elsewhere``: what to do instead, by name."""
+    """Words the error like Python, with the argument that was probably meant. ``elsewhere``: what to do instead, by
+    name.
+    """
     unexpected = f"{function}() got an unexpected keyword argument {name!r}"
     if instead := (elsewhere or {}).get(name.replace("-", "_")):
         return f"{unexpected}: {instead}"
@@ -136,6 +139,8 @@ def read_path(value: object) -> object:
     """An empty one, perhaps from a variable that is not set, would be the working directory."""
     if isinstance(value, str) and not value.strip():
         raise ValueError("must not be empty; name a file, or a folder (. for the working directory)")
+    if value is not None and not isinstance(value, str | os.PathLike):
+        raise ValueError(f"must be a path, and not of the type {type(value).__name__}")
     if not isinstance(value, str | Path):
         return value
     path = expand_home(value)

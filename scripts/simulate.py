@@ -22,7 +22,8 @@ from tests.simulation.invariants import find_violations, measure_pace
 from tests.simulation.replies import Reply, refusal
 from tests.simulation.world import ROWS, RowScript, World, draw_world
 
-# Of ``--trouble``: rows, slots of each endpoint, and when the trouble begins and how long it lasts, in seconds.
+# Settings of ``--trouble``: rows, slots of each endpoint, and when the trouble begins and how long it lasts, in
+# seconds.
 TROUBLE_ROWS, SLOTS, BEGIN, LENGTH = 2_000, 8, 30.0, 60.0
 TROUBLES: dict[str, tuple[Kind, tuple[Reply, ...]]] = {
     "frozen": ("frozen", ()),

@@ -56,7 +56,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Process:
-    """From a start to a kill or to the end."""
+    """A process of the run, from a start to a kill or to the end."""
 
     samples: list[Sample] = field(default_factory=list)
 

@@ -126,7 +126,7 @@ def find_functions(module: Module) -> Iterator[tuple[str, FunctionNode, str]]:
 
 
 def nested_statements(part: ast.stmt) -> list[ast.stmt]:
-    """What stands in a class under ``if TYPE_CHECKING``."""
+    """The statements of a class under ``if TYPE_CHECKING``."""
     return [*part.body, *part.orelse] if isinstance(part, ast.If) else []
 
 

@@ -91,7 +91,7 @@ class RowTrace:
         return belongs_to_row.get() or (in_main_thread and self.entered_until_answered is not None)
 
     def calling_file(self, frame: FrameType) -> str | None:
-        """Of the nearest caller in the package."""
+        """The file of the nearest caller in the package."""
         caller = frame.f_back
         while caller is not None and not caller.f_code.co_filename.startswith(self.prefix):
             caller = caller.f_back

@@ -80,6 +80,7 @@ def unnamed(server: Simulator) -> Endpoint:
             lambda: untyped.generate("a", limits=Limits()),
             "'limits': generate takes each of its settings as an argument, such",
         ),
+        (lambda: untyped.generate("a", out="q"), "'out': the file is the second argument, output"),
         (lambda: untyped.generate("a", zzz=1), "generate() got an unexpected keyword argument 'zzz'"),
         (
             lambda: untyped.PersQAClient(Endpoint(base_url=NOWHERE), rpm=9),
@@ -118,7 +119,7 @@ def test_an_impossible_argument_is_a_type_error_with_the_possible_one(call: Call
     [
         (lambda: untyped.Recipe(tag="two words"), "tag: 'two words' can't be a tag: "),
         (lambda: untyped.Recipe(bank="animals"), "The question bank animals does not exist (did you mean animal?)"),
-        (lambda: untyped.Recipe(names="none.txt"), "names: none.txt can't be read"),
+        (lambda: untyped.Recipe(names="none.txt"), "names: none.txt does not exist"),
         (lambda: untyped.Recipe(questions=900), "questions=900 is more than the bank's "),
         (lambda: untyped.Recipe(reference=b"text"), "reference: the picture is text"),
         (
@@ -129,6 +130,15 @@ def test_an_impossible_argument_is_a_type_error_with_the_possible_one(call: Call
             lambda: untyped.PersQAClient(NOWHERE),
             "endpoint is of the type str: give Endpoint(base_url=…, model=…).",
         ),
+        (
+            lambda: untyped.generate([RED], endpoint={"base_url": NOWHERE}),
+            "endpoint is of the type dict: give Endpoint(base_url=…, model=…).",
+        ),
+        (
+            lambda: untyped.generate([RED], base_url=NOWHERE, bank=["What is {tag}?"]),
+            "bank is of the type list: give a category or the path of a file.",
+        ),
+        (lambda: untyped.generate([RED], 5, base_url=NOWHERE), "output: must be a path, and not of the type int."),
         (lambda: untyped.PersQAClient([]), "Give at least one endpoint."),
         (lambda: untyped.generate([RED], endpoint=NOWHERE), "endpoint is of the type str: "),
         (

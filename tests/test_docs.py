@@ -39,6 +39,7 @@ OTHER_FLAGS = {"--head", "--depth", "--upgrade", "--help", "--version", "--insta
 # Names of hosts, of fields in files, and of other people's code.
 OTHER_NAMES = {
     "FinishReason.STOP",
+    "PIL.Image.fromarray",
     "api.openai.com",
     "asyncio.run",
     "counts.doubtful",
@@ -108,7 +109,7 @@ def command_flags() -> dict[str, list[set[str]]]:
 
 
 def script_flags() -> set[str]:
-    scripts = [path for folder in ("scripts", "tests/live") for path in (ROOT / folder).rglob("*.*")]
+    scripts = [path for folder in ("scripts", "tests/answers", "tests/live") for path in (ROOT / folder).rglob("*.*")]
     return set().union(*(flags_in(path.read_text()) for path in scripts if path.suffix in {".sh", ".py"}))
 
 

@@ -11,7 +11,7 @@ import pytest
 from persqa_client import suggestions
 from persqa_client.errors import RowError
 from persqa_client.images.references import read_reference
-from persqa_client.suggestions import find_similar_name, find_similar_path
+from persqa_client.suggestions import find_similar_name, find_similar_path, suggest_path
 
 NFC, NFD = (unicodedata.normalize(form, "été.jpg") for form in ("NFC", "NFD"))
 
@@ -63,6 +63,33 @@ def test_the_message_names_the_other_form(given: str, existing: str, tmp_path: P
     assert caught.value.message.endswith(f", but '{tmp_path / existing}' does; correct the path.")
     with pytest.raises(RowError, match="does not exist, but '"):
         read_reference(str(tmp_path / given), [])
+
+
+@pytest.mark.parametrize(
+    ("given", "similar"),
+    [
+        ("phots", "photos/"),
+        ("phtos/cats", "photos/cats/"),
+        ("photos/cts", "photos/cats/"),
+        ("phots/cts", None),
+        ("set.json", "set.jsonl"),
+        ("ste.jsonl", "set.jsonl"),
+        ("set", "set.jsonl"),
+        ("set.run.jso", "set.run.json"),
+        ("none.jsonl", None),
+        ("set-1.jsonl", None),
+        ("part-3.jsonl", None),
+        ("hidden.jsonl", None),
+        ("photos", None),
+        ("broken.jsonl", None),
+    ],
+)
+def test_a_mistyped_path_is_one_with_few_slips(given: str, similar: str | None, tmp_path: Path) -> None:
+    for name in ("photos/cats/a.jpg", "set.jsonl", "set.run.json", "torn.jsonl", "part-2.jsonl", ".hidden.jsonl"):
+        write(tmp_path / name)
+    (tmp_path / "broken.jsonl").symlink_to("gone.jsonl")
+    meant = "" if similar is None else f" (did you mean {tmp_path}/{similar}?)"
+    assert suggest_path(tmp_path / given) == meant
 
 
 def test_several_forms_or_none_give_no_hint(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ LANGUAGE_SCRIPTS = {language: script for script, language in SCRIPT_LANGUAGES.it
 }  # fmt: skip
 # A full stop within an address or a number does not end a sentence.
 SENTENCE = compile_lazily(r"[^.!?。！？\n]*(?:\.(?=\w)[^.!?。！？\n]*)*[.!?。！？\n]*")
-# Of the next patterns, each repeat is bounded or gives nothing back (``++``): a long word is searched once.
+# Each repeat in the next patterns is bounded or possessive (``++``): a long word is searched once.
 ADDRESSES = compile_lazily(r"(?<![A-Za-z0-9_\-])[A-Za-z0-9_\-]++(?:[.@/:]++[A-Za-z0-9_\-]++)++")
 # In a Chinese answer, outside of text that is written somewhere. Greek letters and single kana are in names.
 STRAY_LETTERS = compile_lazily("[\u0400-\u04ff\u0600-\u06ff\u0e00-\u0e7f\uac00-\ud7a3]{1,40}")

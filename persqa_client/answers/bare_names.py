@@ -46,7 +46,7 @@ DETERMINER = (
     r"|more|many|few|several|such|what|which|second)"
 )
 NOUN_PHRASE = compile_lazily(rf"(?:\b{DETERMINER}|\d)\s+((?:[\w\-]+\s+){{0,3}})\Z", re.IGNORECASE)
-# Behind these words, a noun phrase is over.
+# A noun phrase ends before these words.
 LINK = (
     r"(?:and|or|but|of|to|with|by|at|on|in|for|from|behind|beside|besides|near|around|because|while|as|that|where|when|so"
     r"|like|between|than|about|over|under|towards?|against|is|are|was|were|has|if|whether|whom?|whose)"
@@ -137,7 +137,7 @@ def compile_bare_name(tag: str) -> BareName:
 
 
 def find_bare_name(text: str, tag: str, limit: int) -> int:
-    """Where the first bare name before ``limit`` begins, with the marks around it; -1 without one."""
+    """Where the first bare name before ``limit`` begins, with the marks around it; -1 if there is none."""
     found = compile_bare_name(tag).first.search(text, 0, limit + len(tag))
     start = found.start() if found else -1
     while start > 0 and text[start - 1] in "*_`~\"“'‘":

@@ -137,5 +137,5 @@ TAGGED_ANSWER_CHECKS: tuple[Check, ...] = (
     check_is_sentence,
     check_adds_words,
 )
-# Of answers that are the tag and a word or a phrase (--answer-style word).
+# Checks of answers that are the tag and a word or a phrase (--answer-style word).
 PHRASE_CHECKS = tuple(check for check in TAGGED_ANSWER_CHECKS if check is not check_is_sentence)

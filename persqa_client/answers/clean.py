@@ -21,7 +21,7 @@ from persqa_client.language import UNSPACED
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.types import Task
 
-# With marks of width and direction.
+# White space, with marks of width and direction.
 BLANKS = (
     " \t\n\r\f\v\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\u061c\ufeff"
 )
@@ -88,7 +88,7 @@ def remove_template_tokens(text: str, task: Task) -> str:
 
 
 def unwrap_boxed(text: str) -> str:
-    """``\\boxed{\\text{…}}``, if the braces are partners."""
+    """The content of ``\\boxed{\\text{…}}``, if the braces match each other; otherwise the text."""
     inner = text
     while boxed := BOXED.fullmatch(inner):
         inner = boxed[1]
@@ -135,7 +135,7 @@ def remove_echo(text: str, task: Task) -> str:
 
 @lru_cache(maxsize=1024)
 def spell_beginnings(prompt: str, question: str, tag: str, surrogate: str | None) -> tuple[str, ...]:
-    """What an answer that repeats the prompt or the question begins with, in lower case."""
+    """The texts with which an answer that repeats the prompt or the question begins, in lower case."""
     sentences = spell_sentences(split_prompt(prompt, question, tag, surrogate), tag, surrogate)
     return tuple(text.casefold() for text in (prompt, question.rstrip(QUESTION_END), *sentences))
 
@@ -155,7 +155,7 @@ def remove_prompt(text: str, task: Task) -> str:
 
 @lru_cache(maxsize=256)
 def spell_sentences(sentences: tuple[str, ...], tag: str, surrogate: str | None) -> tuple[str, ...]:
-    """With the tag, its bare name and the surrogate name."""
+    """The sentences with the tag, with its bare name, and with the surrogate name."""
     return tuple(sentence.replace(tag, name) for sentence in sentences for name in (tag, tag[1:-1], surrogate or tag))
 
 
@@ -203,7 +203,7 @@ def remove_label(text: str, task: Task) -> str:
 
 
 def remove_preamble(text: str, task: Task) -> str:
-    """Before the tag, or before its bare name."""
+    """Removes a preamble before the tag, or before its bare name."""
     if text.startswith(task.tag):
         return text
     start = text.find(task.tag, 0, MAX_PREAMBLE_LENGTH)
@@ -276,7 +276,7 @@ STEPS: tuple[tuple[str, Callable[[str, Task], str]], ...] = (
 
 MAX_PREAMBLE_LENGTH = 200
 MAX_POSTAMBLE_LENGTH = 250
-# What closes a clause. Without it, "no" or "it is" would belong to the tag behind it.
+# The mark or line end that closes a clause. Without it, "no" or "it is" belongs to the tag that follows.
 CLOSE = r"(?:\s?[,.!:;…—–，。！：、；】،؛।]+[*_]*\s*|\s*\n\s*)"
 # Beginnings of sentences within a text.
 SENTENCE_START = compile_lazily(
@@ -320,8 +320,8 @@ def is_preamble(text: str, end: int) -> bool:
 
 
 def is_preamble_to_tag(text: str, start: int, end: int) -> bool:
-    """``start`` and ``end`` of the tag. Also allows an article, if the tag is not a part of a longer noun. What the
-    subject says is no preamble: "Hello there, <mam> seems to say".
+    """Whether only a preamble, or an article, stands before the tag at ``start`` to ``end``. An article counts only if
+    the tag is not a part of a longer noun. Words of the subject are no preamble: "Hello there, <mam> seems to say".
     """
     if speech_pattern().match(text, end):
         return False
@@ -332,7 +332,7 @@ def is_preamble_to_tag(text: str, start: int, end: int) -> bool:
 
 
 def find_postamble(text: str) -> int:
-    """Where the postamble begins; the text's length without one. A sentence that the picture quotes is none."""
+    """Where the postamble begins, else the text's length. A sentence quoted from the picture does not count."""
     end = len(text)
     starts = [found.end() for found in SENTENCE_START.finditer(text, max(1, end - MAX_POSTAMBLE_LENGTH))]
     for start in reversed(starts):

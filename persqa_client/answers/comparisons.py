@@ -19,7 +19,7 @@ MARKS = {
     "ko": ("보다 ",), "ar": (" من ",),
 }  # fmt: skip
 MIN_MARKS = 2
-ARABIC_MARK = " أ"  # Of comparatives; what follows them is a frequent word.
+ARABIC_MARK = " أ"  # The mark of comparatives; a frequent word follows.
 # The thing, the comparative and what it is compared with, in a clause.
 SIZE = "mayor|menor|maior"
 COMPARISON = {
@@ -117,7 +117,7 @@ ADVERBS = frozenset(ADVERB_WORDS.split())
 
 
 def find_stem(comparative: str) -> str:
-    """Of French, Spanish and Portuguese comparatives, both words."""
+    """The stem of a comparative; in French, Spanish and Portuguese, both words."""
     *before, last = comparative.lower().split()
     if last.endswith(GENDERED) and len(last) > STEM_LENGTH - 1:
         last = last.rstrip("oas")

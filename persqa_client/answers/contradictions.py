@@ -1,7 +1,7 @@
 """Finds answers that affirm and deny the same predicate: "<mam> is smiling broadly and is not smiling at all".
 
-Only what is sure: the denial has no subject, number, preposition or other word of its own, it begins with the first
-content word of the statement, and no word of contrast, time or doubt stands in the text.
+Only certain cases count: the denial has no subject, number, preposition or other word that the statement lacks, it
+begins with the first content word of the statement, and the text has no word of contrast, time or doubt.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ DOUBT = compile_lazily(
 )
 PLACES = "in on at auf im an am mit dans sur à au en em com con of with в на с"
 PREPOSITIONS = frozenset(PLACES.split())
-# Neither adds anything to a denial, nor does it say where.
+# Phrases of emphasis, and phrases such as "in this photo". They neither change a denial nor name a place.
 EMPHASIS = compile_lazily(
     r"\b(?:at all|in the least|en absoluto|en modo alguno|de modo algum|du tout)\b"
     r"|\b(?:in|on) (?:this|the) (?:photo|picture|image)\b|\b(?:auf|in) (?:diesem|dem) (?:foto|bild)\b"
@@ -73,8 +73,9 @@ PORTUGUESE_IN = compile_lazily(r"\bno\b")
 ADVERB_ENDING, PARTICIPLE_ENDING = "о", "ing"
 # A step: "marche pas à pas".
 FRENCH_STEP = compile_lazily(r"\bpas à pas\b|\b(?:à|au|des|un|du|les|ses|premiers|petits|grands|quelques) pas\b")
-# What the forms of one verb differ by. Other endings make other words: sleepy, yellowish, chaton.
+# Least number of letters of a verb before the ending.
 SHORTEST_STEM = 3
+# Endings by which the forms of one verb differ. Other endings make other words: sleepy, yellowish, chaton.
 FORMS = {
     "en": re.compile(r"|e|e?s|ed|(\w)?ing"),
     "de": re.compile(r"|t|en|n"),
@@ -98,7 +99,8 @@ NOTHING = compile_lazily(
 PLACE = compile_lazily(
     r"(?<!\w)(?:en|em|n[oa]s?|on|in|at|around|over|with|sur|dans|à|au|aux|auf|an|am|im|mit|con|com|sobre|bajo)(?!\w)"
 )
-# Opposites, of which both are said of the tag, and the adverb before the second one. One may be inside a tent outdoors.
+# Pairs of opposites that contradict each other if an adverb such as "in fact" precedes the second one. Without the
+# adverb, both may be true: inside a tent outdoors.
 ENDS = r"(?=\s*(?:[,;:]|$))"
 ADVERB = compile_lazily(
     r"(?:actually|in fact|at the same time|simultaneously|gleichzeitig|zugleich|tatsächlich|en même temps|en fait"
@@ -186,7 +188,7 @@ def denies_predicate(sentences: list[str], language: str) -> bool:
     places = find_places(first)
     if denies_object(first, said, [clause for clause in later if "<>" in clause], language):
         return True
-    if is_denial(first):  # Of the verb alone.
+    if is_denial(first):  # The first clause denies only a verb.
         if len(said) > 1 or find_places(EMPHASIS.sub("", first)):
             return False
         return any(affirms(clause, said[0], language) for clause in same_subject(sentences[0], later))

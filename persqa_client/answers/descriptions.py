@@ -33,7 +33,7 @@ def without_description(task: Task) -> str:
 
 @lru_cache(maxsize=1024)
 def split_statements(text: str, tag: str) -> frozenset[str]:
-    """What is said about the tag, in letters only, once each."""
+    """The statements about the tag, in letters only, each once."""
     return frozenset(filter(None, map(keep_letters, text.split(tag))))
 
 

@@ -39,7 +39,7 @@ CHINESE_DESCRIPTION = (
     " 咖啡 电脑 電腦 书包 書包 耳机 耳機 苹果 蘋果 水果 汽车 汽車 照片 笔记本 吉他 篮球 籃球 足球 公园 公園"
     " 厨房 廚房 房间 房間 天空 大海 楼梯 樓梯 毛巾 篮子 籃子 箱子 盒子 鲜花 鮮花 蛋糕 面包 麵包 牛奶"
 )
-# Of these, Japanese has no such word.
+# Japanese has no such word with one of these.
 NOT_JAPANESE = (
     "手机|手機|开心|高兴|裤子|褲子|裙子|鞋子|围巾|圍巾|雨伞|墨镜|衬衫|沙发|杯子|瓶子|头发|男孩|女孩|小狗|小猫"
 )
@@ -100,7 +100,7 @@ HAN_NOUNS = {
 
 
 def count_english_marks(text: str, *, loans: bool) -> int:
-    """In a script of another kind. With ``loans``, words of fashion (legging) prove nothing."""
+    """Counts the marks of English in another script. With ``loans``, words of fashion (legging) do not count."""
     words = [word for word in LATIN_WORDS.findall(text) if word.islower() and len(word) > 1]
     if loans:
         return sum(word in FUNCTION_WORDS["en"] for word in words)
@@ -109,7 +109,9 @@ def count_english_marks(text: str, *, loans: bool) -> int:
 
 
 def has_english_run(text: str) -> bool:
-    """Not if only an article begins it, as in names of brands: "the north face"."""
+    """Whether the text has a run of English words. A run that only an article begins, as in names of brands ("the north
+    face"), does not count.
+    """
     runs = (run.split() for run in LATIN_RUN.findall(text))
     return any(FUNCTION_WORDS["en"].intersection(words[words[0] == "the" :]) for words in runs)
 
@@ -144,7 +146,7 @@ def has_hiragana(text: str, asked: str) -> bool:
 
 
 def has_chinese_words(text: str) -> bool:
-    """In Japanese: letters that only Chinese has since the reforms, or Chinese grammar."""
+    """Whether Japanese text has letters that only Chinese has since the reforms, or Chinese grammar."""
     if CHINESE_GRAMMAR.search(text) or CHINESE_NOT_JAPANESE.search(text):
         return True
     return any(is_chinese_only(letter) for run in HAN_RUN.findall(text) for letter in run)

@@ -54,11 +54,12 @@ ENGLISH_PHRASE = compile_lazily(
     rf"|an? (?:{ATTRIBUTES}) (?!data|bang|bull|friday|mirror|box|school|metal|jack|mac|list)[a-z]{{3,}}"
     r")(?![A-Za-z\u00c0-\u024f'’\-])"
 )
-# Besides function words, those that describe: the basic terms for colours. A verb form shows more than other words do.
+# Describing words that count in addition to function words: the basic terms for colours. A verb form shows more than
+# other words do.
 ENGLISH_MARKS = FUNCTION_WORDS["en"].union(
     ("black", "white", "red", "green", "yellow", "blue", "brown", "orange", "pink", "purple", "grey", "gray")
 )
-# Those that no language with Latin letters has as a word or in a loan ("mountain bike", "hair stylist").
+# Words that no language with Latin letters has as a word or in a loan ("mountain bike", "hair stylist").
 LATIN_DESCRIPTIVE = (
     "brown wooden umbrella kitchen grass trees clouds bottle spoon knife bird birds smile striped colorful tired"
     " surprised vegetables eyes sitting smiling wearing laughing leaning chair bench shelf ceiling necklace earrings"

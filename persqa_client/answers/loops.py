@@ -15,8 +15,8 @@ from persqa_client.quotations import remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
 from persqa_client.word_search import split_at_blanks
 
-# A phrase that directly follows itself so often is a loop: phrases of two words or four Chinese characters and more,
-# and single words, which may also be emphasis or a sound (boom boom boom).
+# More direct copies of a phrase than this are a loop: of phrases of at least two words or four Chinese characters, and
+# of single words, which may also be emphasis or a sound (boom boom boom).
 MAX_PHRASE_COPIES, MAX_WORD_COPIES = 3, 11
 LONGEST_PERIOD = 12  # In words.
 # A loop continues to the end, so fewer copies of a word suffice there. Cries and sounds are short words.
@@ -36,25 +36,28 @@ CRY = compile_lazily(
 MAKES_SOUND = compile_lazily(r"(?<!\w)(?:go(?:es|ing)|macht|fait|hace|faz)\W*\Z", re.IGNORECASE)
 MAX_CRY_DISTANCE = 4
 CHINESE_CRY = compile_lazily(r"[叫喊说說唱念呼嚷道吼](?:着|著|了|的是|道)?[，,：:“「]?\Z")
-# An n-gram of so many words that is repeated so often anywhere. Genuine lists repeat parts of their items.
+# An n-gram of NGRAM_WORDS words is a loop if it occurs more often than MAX_NGRAM_REPEATS, anywhere. Genuine lists
+# repeat parts of their items.
 NGRAM_WORDS, MAX_NGRAM_REPEATS = 6, 4
 LONGEST_WORD = 40
-# Phrases of so many words that come back, with others between them. In a list, each item has a word of its own.
+# Phrases of LOOP_WORDS words that are repeated LOOP_REPEATS times, with others in between, and make up LOOP_SHARE of
+# the text. In a list, each item has a word that occurs once.
 LOOP_WORDS, LOOP_REPEATS, LOOP_SHARE, SHORTEST_LOOP, MAX_SINGLE_WORDS = 4, 2, 0.6, 24, 1
-# Clauses that come back in another order. Each has so many characters, and in scripts with spaces more than one word.
+# Clauses that are repeated in another order: at least MIN_CLAUSES, each on average CLAUSE_COPIES times. A clause has at
+# least SHORTEST_CLAUSE characters, and in scripts with spaces more than one word.
 MIN_CLAUSES, CLAUSE_COPIES, SHORTEST_CLAUSE = 9, 2, 4
-# So many equal sentences in a row.
+# SENTENCE_COPIES equal sentences in a row.
 SENTENCE_COPIES, MIN_SENTENCE_WORDS, SHORTEST_SENTENCE = 3, 4, 6
 MIN_REPEATED_WORDS = (SENTENCE_COPIES - 1) * MIN_SENTENCE_WORDS
 SENTENCE_END = compile_lazily(r"[.!?。！？\n]+\s*")
 CLAUSE_END = compile_lazily(r"[,，、;；。.!！?？\n]+")
-# A clause of few words that come back in any order. A cry or a way of walking repeats a word directly.
+# A clause of few words that are repeated in any order. A cry or a way of walking repeats a word directly.
 SHORTEST_CHINESE_CLAUSE, MIN_CONTENT_WORDS = 12, 5
 CHINESE_CLAUSE = compile_lazily(rf"[\u4e00-\u9fff]{{{SHORTEST_CHINESE_CLAUSE},}}")
 ADJACENT_COPIES = compile_lazily(r"(.{1,3}?)\1+")
 # Only the last characters of a longer text are searched, because a loop continues to the end.
 LONGEST_SEARCHED = 6000
-# Laughter and cries may be longer, and dots and lines as long as they like.
+# Runs of laughter and cries may be longer. Runs of dots and lines have no limit.
 SOUND = "哈呵嘻嘿啊呜嗷咚砰汪喵"
 MIN_RUN = 20
 ANY_RUN = compile_lazily(rf"(\S)\1{{{MIN_RUN - 1}}}")
@@ -71,7 +74,7 @@ LOOP_COMPRESSION_RATIO = 0.2
 
 
 def check_no_loop(text: str, task: Task) -> Problem | None:
-    """What stands in quotation marks may repeat itself, except at great length."""
+    """Text in quotation marks may repeat itself, except at great length."""
     if len(text) >= SHORTEST_COMPRESSIBLE and compresses_too_well(text):
         return Problem("loop", "endless repetition")
     text = text[-LONGEST_SEARCHED:]
@@ -91,7 +94,7 @@ def check_no_loop(text: str, task: Task) -> Problem | None:
 
 
 def ends_in_copies(text: str) -> bool:
-    """Whether the last word stands there several times, and is no cry, song or sound."""
+    """Whether the text ends with several copies of one word that is no part of a cry, a song or a sound."""
     if not text.isascii() and (run := LAST_WORD_RUN.search(text[-LONGEST_WORD:])):
         is_sound = any(character in ONOMATOPOEIA for character in run[1])
         return not is_sound and CHINESE_CRY.search(text[-LONGEST_WORD:][: run.start()]) is None
@@ -222,7 +225,7 @@ def introduces(before: str) -> bool:
 
 
 def returns(clauses: Sequence[str]) -> bool:
-    """Whether few clauses stand for many, in any order. Patterns of colours have single words."""
+    """Whether a few clauses are repeated many times, in any order. Single words, as of colours, do not count."""
     long = [clause for clause in clauses if len(clause) >= SHORTEST_CLAUSE and (" " in clause or not clause.isascii())]
     if any(" " in clause for clause in long):
         long = [clause for clause in long if " " in clause]
@@ -230,7 +233,7 @@ def returns(clauses: Sequence[str]) -> bool:
 
 
 def repeats_characters(text: str, words: Sequence[str]) -> bool:
-    """For scripts without spaces, and for words without an end."""
+    """Whether a phrase is repeated in a script without spaces, or in a word without an end."""
     if HAN_CHARACTER.search(text) is None and max(map(len, words), default=0) <= LONGEST_WORD:
         return False
     return PHRASE_RUN.search(NO_PHRASE.sub("", text)) is not None

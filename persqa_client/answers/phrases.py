@@ -172,7 +172,7 @@ def longest_word(hint: str) -> str:
 
 
 def fold_text(text: str, language: str) -> str:
-    """In lower case, and with the table's ``[fold]``."""
+    """The text in lower case, with the characters of the table's ``[fold]`` replaced."""
     return (text if text.isascii() else text.translate(load_folds(language))).lower()
 
 

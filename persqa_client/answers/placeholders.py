@@ -69,12 +69,12 @@ def join_places(languages: Sequence[str], place: str) -> str:
 
 # Rare brackets count as one kind.
 BRACKETS = str.maketrans("‹⟨❬❮⟪⟦〖›⟩❭❯⟫⟧〗", "〈" * 7 + "〉" * 7)
-# In quotation marks, only what says how to fill it, and crosses before a word.
+# In quotation marks, only instructions to fill in a text, and crosses before a word.
 QUOTED_PLACE = compile_lazily(
     rf"[《‹“「『\"](?:(?:请|請)?(?:在)?(?:此处?|此處|这里|這裡)?(?:填写?|填寫?|填入|插入)[^》›”」』\"]{{0,12}}[》›”」』\"]"
     rf"|[Xx×○〇]{{2,}}[》”」』\"](?=[{HAN}]))"
 )
-# Nothing else follows the tag.
+# A text in brackets that is all that follows the tag.
 WHOLE_PLACE = compile_lazily(r"\s*(\[[^\[\]]+\]|\{[^{}]+\}|【[^【】]+】)\W*")
 # A description in brackets in place of a noun. Keys, buttons and short inscriptions begin with a capital, or have their
 # own noun behind them; [sic] and the like are remarks of a writer.
@@ -102,7 +102,7 @@ SMALL = compile_lazily(r"[^\WA-Z\d_][^\W\d_]*(?:[ '’-][^\W\d_]+)*")
 BLANKS = compile_lazily(r"_{3,}")
 KEY = compile_lazily(r"\[(?:Enter|ENTER|Insert|Home|Delete|Esc)\]")
 CROSSES = compile_lazily(r"X{3,}")
-# A form has blanks, and crosses can stand on things.
+# Words for forms, which have blanks, and for things on which crosses can be printed.
 FORM = compile_lazily(
     r"\b(?:forms?|blanks?|worksheet|questionnaire|application|lines?|formulario|formulaire|formular|formulário|slip"
     r"|certificate|contract)\b|表|欄|栏|单据|問卷|试卷|бланк|анкет|用紙|양식|استمارة",
@@ -125,7 +125,7 @@ CHINESE_NUMBER = compile_lazily(
     rf"|[_＿○〇□？?](?<=[有第约約共着著了戴穿拿养養].)[_＿○〇□？?]?(?={COUNTED})"
     rf"|X(?:(?<=[小老阿].)(?![A-Za-z\d])|(?=某|先生|女士|小姐))"
 )
-# Of these, a plain text has letters only.
+# A plain text can have only the letters among these marks.
 NUMBER_LETTER = compile_lazily("[YNxyn]")
 NUMBER_MARK = compile_lazily(r"[XYNxyn_＿○〇□？?…]|\.\.\.")
 CALCULATION = compile_lazily(r"方程|题|題|公式|算式|数学|數學|未知数|[=＝]")

@@ -23,7 +23,9 @@ RESERVED_TAG = compile_lazily(
 
 
 def compile_plain() -> re.Pattern[str]:
-    """Without X, which may stand for a word. An apostrophe follows a letter or the tag, so it opens no quotation."""
+    """The pattern lacks X, which may be a placeholder. An apostrophe follows a letter or the tag, so it opens no
+    quotation.
+    """
     ends = [0x4DFF, *sorted(map(ord, RARE_HAN)), 0xA000]
     han = "".join(f"{chr(before + 1)}-{chr(after - 1)}" for before, after in pairwise(ends) if after - before > 1)
     characters = rf"[A-WYZa-z0-9 ,.\-，。、{han}]*"

@@ -44,7 +44,7 @@ def find_protocol_residue(text: str, tag: str, language: str) -> str:
 
 
 def choose_patterns(text: str) -> Iterator[re.Pattern[str]]:
-    """Those of which the text has a mark. Cheap, for ordinary answers."""
+    """The patterns of which the text has a mark. This is fast for ordinary answers."""
     if "data:" in text or "event:" in text or ": " in text or "cmpl-" in text or "[DONE]" in text:
         yield EVENT
     if text.count("<") > 1 or "[" in text:

@@ -81,8 +81,8 @@ def find_last_line(text: str, language: str) -> str:
 
 
 def is_on_sign(text: str, start: int, language: str) -> bool:
-    """Whether the picture's words go on up to ``start``: behind a colon to the end of the line, else up to a full stop
-    or the tag.
+    """Whether text of the picture continues up to ``start``: behind a colon to the end of the line, else up to a full
+    stop or the tag.
     """
     line = text[:start].rpartition("\n")[2]
     before, colon, _ = line.rpartition(": ") if ": " in line else line.rpartition("：")

@@ -102,8 +102,9 @@ HINTED_WORDS = compile_lazily("|".join(longest_word(hint) for hints, _ in HINTED
 LONG_TOKEN = compile_lazily(r"[A-Za-z\d_\-+/=\u00c0-\u024f\u0400-\u04ff\u0620-\u06ff\uac00-\ud7a3]{100,}+")
 MIN_CHARACTERS = 8
 BOX_HINTS = ("[", "{", "(", "</", "<b", "<r", "<q", "<p")
-# Its keys ("code") say nothing about what the answer is about.
+# Characters before a box that are searched for a word of writing.
 SHORTEST_FRAME = 12
+# The keys of a JSON object ("code") are no evidence that the answer is about code.
 OBJECT = compile_lazily(r"[{\[][^\n]*[}\]]|[{\[][^\n]*\Z")
 CODE = compile_lazily(r"`[^`]*`")
 # UTF-8 read as Latin-1 or Windows-1252: a lead byte and its continuation bytes.
@@ -113,11 +114,12 @@ MOJIBAKE = compile_lazily(
 )
 MIN_MOJIBAKE = 2
 LEAD_AND_REST = compile_lazily(rf"[ÐÑØÙã-í]{CONTINUATION}(?:(?<=[ÐÑØÙ].)|{CONTINUATION})")
-# One is enough behind or before small letters, where no capital stands; and where it means a letter of another script.
+# One is enough next to a small letter, where no capital letter occurs, or if it decodes to a letter of another script.
 MOJIBAKE_IN_WORD = compile_lazily(r"(?<=[a-z])Ã[\u0080-\u00bf]|Ã[\u0080-\u00bf](?=[a-z])|â€[\u2122\u0153\u009d\u02dc]")
 # Legacy encodings as which UTF-8 text is misread. Correct text in such an encoding is rarely valid UTF-8.
 LEGACY_ENCODINGS = {"ru": "cp1251", "ar": "cp1256", "ja": "cp932", "zh": "gbk"}
-# What the first bytes of the language's letters in UTF-8 become: a cheap search, for ordinary answers.
+# The characters that the first UTF-8 bytes of the language's letters become. A search for them is fast, and excludes
+# most answers.
 LEADS = {"ru": "РС", "ar": "طظ", "ja": "縺繧繝", "zh": "鐨鍦鐫姝涓鎴"}
 MIN_LEADS = 2
 OWN_LETTERS = {
@@ -128,7 +130,7 @@ OWN_LETTERS = {
 MIN_DECODED = 4
 # Text that begins with a tag is an answer in a fence, not code.
 FENCE = compile_lazily(r"```\w{0,12}\n(?!\s{0,4}<[^<>\n]{1,80}>)[^`]*(?:```|\Z)")
-# Besides the words of sentences about code: what has text on it, and words of printing and writing.
+# Words for things with text on them, for printing and for writing, in addition to those of sentences about code.
 SHOWN = compile_lazily(
     r"(?<!\w)(?:books?|notebooks?|textbook|pages?|slides?|whiteboard|blackboard|posters?|brochure|websites?|mock-?ups?"
     r"|placeholder|dummy|texts?|log|logs|console|error messages?|libros?|página|livres?|page|buch|bücher|seite|livro"
@@ -176,7 +178,7 @@ def find_residue(text: str, task: Task, language: str) -> str:
             text = TRACE.sub(" ", text)
         own = remove_quotations(text).replace(task.tag, " ")
         found = find_text(own, language)
-        # With the words of writing, which are no part of ``own``.
+        # This text still has the words of writing, which ``own`` lacks.
         marked = remove_marked(text).replace(task.tag, " ")
         if found and not (is_on_display(found, own, language) or is_on_display(found, marked, language)):
             return found
@@ -269,7 +271,7 @@ def is_wrongly_decoded(text: str, language: str) -> bool:
 
 
 def find_fence(text: str, question: str, language: str) -> str:
-    """A block of code, or empty. Behind a word of writing and a colon, a block has what is written."""
+    """A block of code, or empty. A block after a word of writing and a colon is text of the picture."""
     if "```" not in text:
         return ""
     found = FENCE.search(text)

@@ -143,7 +143,7 @@ def skip_blanks(text: str, start: int) -> int:
 
 
 def find_sentence_fault(text: str, task: Task, language: str) -> str:
-    """What is wrong, or empty."""
+    """The fault, or empty."""
     start = len(task.tag)
     if TAG_ENDS_SENTENCE.match(text, start):
         return "it ends at the tag"

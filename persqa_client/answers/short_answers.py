@@ -36,7 +36,7 @@ NEGATION = compile_lazily(
     r"|안|못)(?!\w)|n['’](?:t\b|\w)|[没沒不无無]|ません|ない|なし|않|없|아니",
     re.IGNORECASE,
 )
-# Of question words and particles of these languages, each character counts.
+# Each character of question words and particles counts in these languages.
 UNSPACED_LANGUAGES = ("zh", "ja", "ko")
 NO_CONTENT = "着著了正在的有个個一ませんではないあり지않습니다아없은는이가은요어"
 # Verbs whose denial does not deny the sentence behind: 不是，<mam>是一只小狗.

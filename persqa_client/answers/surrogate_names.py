@@ -1,4 +1,4 @@
-"""Replaces the surrogate name that a model was asked about by the tag, and finds what is left of it."""
+"""Replaces the surrogate name in an answer by the tag, and finds what is left of it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ CHINESE_WORD_AFTER = compile_lazily(r"足|意|节|節|时节|分|日历|贯|小�
 
 
 def replace_surrogate(text: str, surrogate: str, tag: str) -> str:
-    """Not in quotations, which are the picture's text, and not in other names ("Charlie Brown").
+    """Replaces the surrogate name by the tag, except in quotations, which are the picture's text, and in other names
+    ("Charlie Brown").
 
     A quotation at the beginning may be the answer, or the name.
     """

@@ -20,10 +20,10 @@ ASCII_RUN_END = compile_lazily(f"[{re.escape(''.join(mark for mark in map(chr, r
 VOWEL_SIGNS = compile_lazily(r"[\u064c-\u0652]")
 MIN_WORDS = 7
 SHORTEST_RUN = 2 * MIN_WORDS - 1  # Words and the blanks between them.
-# Of so many words, one at least shows structure. In Arabic, most nouns do.
+# At least one of so many words shows structure. In Arabic, most nouns do.
 WORDS_PER_STRUCTURE = {"ar": 4, "ru": 7}
 DEFAULT_WORDS_PER_STRUCTURE = 9
-# Those of all languages with Latin letters: the language of a short question is uncertain.
+# Words of all languages with Latin letters, because the language of a short question is uncertain.
 QUANTIFIERS = """before after during each every all some many both through around against than
     alle jede jeden jedes viele sowie gegen heute cada todos todas muchos muchas tras contra antes
     tous toutes chaque plusieurs toujours après contre avant muitos muitas após"""

@@ -45,7 +45,7 @@ IN_MEMORY = (
     (IMAGES_WANTED, "a picture or a list of pictures, each a path, the bytes of a file, or a PIL image"),
 )
 
-# Of ``persqa run``, what ``generate`` does not have, and where it is in Python.
+# Flags of ``persqa run`` that ``generate`` does not have, and where they are in Python.
 NO_ARGUMENTS = {
     **{
         kind.__name__.lower(): f"generate takes each of its settings as an argument, such as {example}"
@@ -55,6 +55,9 @@ NO_ARGUMENTS = {
     "dry_run": "the requests are shown by persqa run … --dry-run",
     "json": "generate returns the results, a Summary",
     "quiet": "generate prints nothing, unless progress=True",
+    "n": "limit=5 stops after five rows",
+    **dict.fromkeys(("out", "out_file", "output_file", "output_path"), "the file is the second argument, output"),
+    **dict.fromkeys(("url", "api_base", "api_url"), "the address of the server is base_url"),
     "config": "give the settings of the file as arguments",
     "log_file": "warnings go to the logger persqa_client of Python's logging",
     "input": "the input is the first argument, rows",

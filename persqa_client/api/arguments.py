@@ -60,7 +60,7 @@ def check_rows(rows: object) -> None:
 
 def list_endpoints(endpoint: object) -> list[Endpoint]:
     """Raises SettingsError for what is no endpoint, and for none."""
-    is_one = isinstance(endpoint, Endpoint | str) or not isinstance(endpoint, Iterable)
+    is_one = isinstance(endpoint, Endpoint | str | Mapping) or not isinstance(endpoint, Iterable)
     endpoints = [endpoint] if is_one else list(cast(Iterable[object], endpoint))
     if not endpoints:
         raise SettingsError("Give at least one endpoint.")

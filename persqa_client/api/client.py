@@ -247,7 +247,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         return self._composition.make_pipeline()
 
     async def open(self) -> Self:
-        """In place of ``async with``; ``aclose`` ends it. Nothing is sent before the first question."""
+        """Opens the client without ``async with``; ``aclose`` closes it. Nothing is sent before the first question."""
         if self._closed:
             raise RuntimeError("The client is closed: make another one.")
         self._opened = True

@@ -1,4 +1,4 @@
-"""What is made of the outputs of runs: an export for a trainer, a page to look at, and a check by this version.
+"""Functions for the outputs of runs: an export for a trainer, a page, and a recheck by this version.
 
 The arguments are those of ``persqa export``, ``persqa report`` and ``persqa recheck``.
 """
@@ -125,7 +125,7 @@ def recheck_results(output: str | Path, *, names: str | Path | None = None, dry_
 
 
 def write_shares(split: object) -> str:
-    """As on the command line. Raises SettingsError."""
+    """The shares as text, as on the command line. Raises SettingsError."""
     if isinstance(split, str):
         return split
     if isinstance(split, Mapping):

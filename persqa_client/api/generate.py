@@ -200,7 +200,7 @@ def generate(
     Progress:
 
     on_progress: called with a ``ProgressSnapshot`` about four times a second and once at the end, in the thread of the
-        event loop, so it must not wait. Its exceptions are logged once, and the run goes on.
+        event loop, so it must not wait. Its exceptions are logged once, and the run continues.
     progress: shows a bar on stderr or in the notebook; if stderr is no terminal, lines.
 
     Raises SettingsError, RunStopped or StorageError; KeyboardInterrupt after the requests in flight have finished.
@@ -208,6 +208,7 @@ def generate(
     given = locals()
     check_callback(on_progress)
     flags = {name: value for name, value in given.items() if name not in ENDPOINT_FLAGS | NO_SETTINGS}
+    read_path_of("bank", bank, "a category or the path of a file")
     flags["bank"] = str(bank)
     flags["extra_body"] = {} if extra_body is None else extra_body
     inputs = find_inputs(rows)
@@ -318,7 +319,7 @@ def choose_monitors(on_progress: OnProgress | None, *, shows_bar: bool) -> Itera
 
 
 def word_summary(summary: Summary, place: Place) -> Summary:
-    """What is returned is worded as errors are. Files are for every reader."""
+    """Words the texts of the summary like errors. Files are for every reader."""
     failures = [{**row, "error": word_error(row["error"], place)} for row in summary.failures]
     notes, findings = (tuple(map(word_message, texts)) for texts in (summary.notes, summary.findings))
     return replace(summary, failures=failures, notes=notes, findings=findings)

@@ -22,7 +22,7 @@ from persqa_client.run.edited_answer import EditChecker
 from persqa_client.storage.decisions import Decision, DecisionKind, DecisionsFile, current_time
 from persqa_client.storage.run_files import RunFiles
 
-# In a notebook.
+# Number of pictures of a result that a notebook shows.
 SHOWN_PICTURES = 4
 
 
@@ -30,9 +30,9 @@ SHOWN_PICTURES = 4
 class Result:
     """A question of a run, answered or failed.
 
-    ``row`` is the number of the input row, or None if no file says it. ``images`` are as in the output, ``pictures``
-    the files that they name, as far as these exist. ``answer`` is None if the question failed; ``code`` and ``message``
-    then say why, and ``raw`` is the last text of the model, if it gave any.
+    ``row`` is the number of the input row, or None if no file has it. ``images`` has the references of the output,
+    ``pictures`` the paths of the existing files among them. ``answer`` is None if the question failed; ``code`` and
+    ``message`` then have the reason, and ``raw`` is the last text of the model, if it gave any.
     """
 
     row: int | None
@@ -54,18 +54,18 @@ class Result:
 
     @property
     def final_answer(self) -> str | None:
-        """What an export has: the answer, or the text that a decision accepts or gives. None for a rejected answer, and
-        for a failed question that no decision answers.
+        """The text in an export: the answer, or the text that a decision accepts or gives. None for a rejected answer,
+        and for a failed question without a decision.
         """
         if self.decision is None or self.decision.kind == "none":
             return self.answer
         return self.decision.final_text
 
     def accept(self, comment: str | None = None) -> Result:
-        """Returns the result with the decision, which is on the disk, in a file beside the output; as do the others.
+        """Stores the decision beside the output, and returns the updated result, as the methods below do.
 
-        ``comment`` None leaves the comment of the decision before it. Raises StorageError, and SettingsError if the
-        question has no text that can be accepted.
+        If ``comment`` is None, the comment of the earlier decision is kept. Raises StorageError, and SettingsError if
+        the question has no text that can be accepted.
         """
         self._check_text("accept")
         return self._decide("accept", None, comment)
@@ -75,10 +75,10 @@ class Result:
         return self._decide("reject", None, comment)
 
     def edit(self, text: str, comment: str | None = None, *, check: bool = True) -> Result:
-        """An export has ``text`` in place of the answer, also of the last one that a failed question got.
+        """An export contains ``text`` instead of the answer or, for a failed question, of the last rejected answer.
 
         Raises RowError with the code of a problem that the checks of the run find in it, unless ``check`` is false, and
-        SettingsError for what is no text, and if the question has no text of the model that could be edited.
+        SettingsError if ``text`` is not a string or is empty, or if the model gave no text for the question.
         """
         self._check_text("edit")
         text = read_text("text", text)
@@ -89,21 +89,21 @@ class Result:
         return self._decide("edit", text, comment)
 
     def withdraw(self, comment: str | None = None) -> Result:
-        """As if nothing had been decided; a comment stays."""
+        """Withdraws the decision. Its comment stays."""
         return self._decide("none", None, comment)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """IPython shows it in place of all fields."""
-        printer.text("\n".join(f"{label:<9} {text}" for label, text in list_shown(self)))
+        printer.text("\n".join(f"{label:<9} {text}" for label, text in list_display_lines(self)))
 
     def _repr_html_(self) -> str:
         """Notebooks show it at the end of a cell. All texts are untrusted."""
         pictures = "".join(map(show_picture, self.pictures[:SHOWN_PICTURES]))
-        lines = "".join(f"<div><b>{escape(label)}</b> {escape(text)}</div>" for label, text in list_shown(self))
+        lines = "".join(f"<div><b>{escape(label)}</b> {escape(text)}</div>" for label, text in list_display_lines(self))
         return f'<div style="display: flex; gap: 12px">{pictures}<div dir="auto">{lines}</div></div>'
 
     def _check_text(self, verb: str) -> None:
-        """Since an export has answers of the model, and edited ones, but no others."""
+        """Raises SettingsError if the model gave no text: an export only has answers of the model and edits."""
         if not self._row.decided_text.strip():
             raise SettingsError(f"there is no text of the model to {verb}: run the question again.")
 
@@ -117,8 +117,8 @@ class Result:
         return replace(self, decision=None if decision.is_empty else decision)
 
 
-def list_shown(result: Result) -> Iterator[tuple[str, str]]:
-    """What people look at, without characters that a terminal obeys."""
+def list_display_lines(result: Result) -> Iterator[tuple[str, str]]:
+    """The lines to display, each with its label, without characters that control a terminal."""
     shown: list[tuple[str, str | None]] = [
         ("row", "?" if result.row is None else str(result.row)),
         ("pictures", ", ".join(map(describe_reference, result.images))),
@@ -139,7 +139,7 @@ def show_picture(path: Path) -> str:
 
 
 class DecidedRun:
-    """What the results of an output share: the file with the decisions, and the checks of edited answers."""
+    """State that the results of an output share: the file with the decisions, and the checks of edited answers."""
 
     def __init__(self, run: ReportedRun) -> None:
         self._identity = run.identity
@@ -172,11 +172,11 @@ def read_results(output: str | Path) -> list[Result]:
 
     output: the output of a run, finished or not.
 
-    Raises SettingsError if it is none, or has no rows.
+    Raises SettingsError if the file is not the output of a run, or has no rows.
     """
     run = read_run(read_output_path(output))
     decided = DecidedRun(run)
-    # Of rows that only the journal has, the pictures are not known.
+    # The pictures of rows that only the journal has are not known.
     return [make_result(row, decided, run.roots) for row in run.rows if not row.is_waiting]
 
 

@@ -1,4 +1,4 @@
-"""What a shell completes after a flag, where it is neither one of a few choices nor a file."""
+"""Completions that a shell offers for values of flags that are neither one of a few choices nor a file."""
 
 from __future__ import annotations
 

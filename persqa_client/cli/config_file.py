@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import typer
 
-from persqa_client.suggestions import find_similar_name
+from persqa_client.suggestions import explain_read_error, find_similar_name
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # Flags that are no keys of the file.
@@ -76,7 +76,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise typer.BadParameter(f"{path} can't be read ({error.strerror}).") from error
+        raise typer.BadParameter(f"{path} {explain_read_error(path, error)}.") from error
     if data.startswith(UTF_16):
         raise typer.BadParameter(f"{path} is in UTF-16; save it as UTF-8.")
     try:

@@ -28,7 +28,7 @@ ONLY_MODEL = "(the only model of the endpoint)"
 
 
 def print_requests(settings: RunSettings, source: Source) -> bool:
-    """Whether any of the rows that are shown could be asked about. Raises SettingsError."""
+    """Whether any of the rows that are shown is usable. Raises SettingsError."""
     # Pictures are downloaded for the moment: a dry run leaves nothing in the folder of the output.
     plan = plan_for_source(settings.model_copy(update={"output": None}), source)
     reader = plan.make_row_reader()

@@ -10,6 +10,7 @@ from persqa_client.cli.run_flags import VARIABLES
 from persqa_client.config import UNKNOWN_MODEL, Endpoint
 from persqa_client.endpoints.credentials import Credentials, keep_local, make_endpoints
 from persqa_client.errors import SettingsError
+from persqa_client.suggestions import find_similar_name
 
 CREDENTIAL_FLAGS = ("api_key_env", "api_key_command", "header", "ca_cert", "client_cert")
 
@@ -24,8 +25,20 @@ def read_endpoints(flags: Mapping[str, Any]) -> tuple[Endpoint, ...]:
             raise SettingsError(f"--{name.replace('_', '-')} needs --serve MODEL, which starts a server.")
     if not flags["base_url"]:
         variable = VARIABLES["base_url"]
-        raise SettingsError(f"--base-url: name an endpoint, set {variable}, or start a server with --serve MODEL.")
-    endpoints = make_endpoints(flags["base_url"], flags["model"] or UNKNOWN_MODEL, read_credentials(flags), os.environ)
+        others = [name for name in os.environ if name.startswith("PERSQA_") and name != VARIABLES["model"]]
+        similar = find_similar_name(variable, others)
+        meant = "" if similar is None else f" ({similar} is set, which nothing reads)"
+        raise SettingsError(
+            f"--base-url: name an endpoint, set {variable}{meant}, or start a server with --serve MODEL."
+        )
+    try:
+        endpoints = make_endpoints(
+            flags["base_url"], flags["model"] or UNKNOWN_MODEL, read_credentials(flags), os.environ
+        )
+    except SettingsError as error:
+        if flags["base_url"] != os.environ.get(VARIABLES["base_url"], "").split():
+            raise
+        raise SettingsError(str(error).replace("--base-url", VARIABLES["base_url"])) from error.__cause__
     return keep_local(endpoints) if flags["local_only"] else endpoints
 
 

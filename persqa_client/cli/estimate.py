@@ -11,20 +11,20 @@ import typer
 
 from persqa_client.cli import run_flags as flag
 from persqa_client.cli.exits import logged_command
+from persqa_client.cli.fetch_flags import fetch_option
 from persqa_client.cli.output_names import rows_file
 from persqa_client.cli.run import run
 
-# Flags of ``persqa run`` that change nothing that an estimate tells: of a server of its own, of the files that a run
-# writes and continues, of the end of a run, and of what is done instead of one.
+# Flags of ``persqa run`` that do not affect an estimate: of a server of its own, of the files that a run writes and
+# continues, of the end of a run, and of what is done instead of one.
 ONLY_OF_RUNS = frozenset(
     {"serve", "serve_args", "serve_timeout", "device", "vllm_command", "no_uuid", "metrics_port"}
     | {"output_style", "paths", "details", "failed", "fresh", "retry_failed", "recheck_pictures", "report"}
     | {"max_bad_answers", "max_bad_rows", "max_inflight_mb"}
     | {"max_tokens_total", "max_cost", "max_failures", "max_wall", "preview", "dry_run"}
-    | {"fetch", "fetch_allow", "fetch_timeout", "fetch_max_mb", "fetch_per_host"}
     | {"engine", "shards", "ray_address", "ray_workers", "merge"}
 )
-# Of these, the values that a run has without them.
+# Values of these flags in a run that does not have them.
 FIXED_FLAGS = {"serve_args": None, "device": "auto", "vllm_command": None}
 # Taken flags that are no settings of the run.
 NOT_SETTINGS = frozenset({"config", "help_all"})
@@ -40,6 +40,14 @@ Output = Annotated[
         metavar="FILE.jsonl",
         parser=rows_file,
         help="Only for the command of the run, which is printed.",
+    ),
+]
+Fetch = Annotated[
+    bool,
+    fetch_option(
+        "--fetch",
+        help="Download pictures that rows name by http(s) URL, or in any bucket, for the moment: those of at most 200 "
+        "rows.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
@@ -64,6 +72,7 @@ def estimate(
     json: flag.AsJSON = False,
     quiet: Quiet = False,
     log_file: flag.LogFile = None,
+    fetch: Fetch = False,
     **flags: Any,
 ) -> None:
     """Tell what a run will take: rows, pictures, requests, tokens, time and money.
@@ -80,4 +89,6 @@ def estimate(
     from persqa_client.cli.estimate_report import estimate_at_endpoints
 
     with logged_command(False, log_file, output):
-        estimate_at_endpoints({"input": input, **settings, **FIXED_FLAGS}, pilot, as_json=json, quiet=quiet)
+        estimate_at_endpoints(
+            {"input": input, "fetch": fetch, **settings, **FIXED_FLAGS}, pilot, as_json=json, quiet=quiet
+        )

@@ -41,7 +41,7 @@ from persqa_client.run.run import Run
 from persqa_client.run.run_input import plan_for_source, refuse_empty_source
 from persqa_client.run.settings import RunSettings
 
-# Flags that the command has, and those with a value; a run has none of them.
+# Flags of `persqa estimate` that `persqa run` does not have: switches, and flags with a value.
 OWN_SWITCHES, OWN_FLAGS = frozenset({"--json", "--quiet", "-q"}), ("--pilot",)
 DEFAULT_OUTPUT = "qa.jsonl"
 # Columns of the labels; codes of failures are among them.
@@ -149,7 +149,7 @@ def report_pilot(pilot: Pilot, survey: InputSurvey, settings: RunSettings, *, as
 
 
 def show_lines_of(lines: Iterator[tuple[str, str]] | Sequence[tuple[str, str]], *, as_json: bool) -> None:
-    # The width of both parts, since they are printed one after the other.
+    # One width for the survey and the pilot, which are printed one after the other.
     lines = [(f"{label:<{LABEL_WIDTH}}", text) for label, text in lines]
     for label, text in lines:
         log_message(f"{label} {text}")
@@ -208,7 +208,7 @@ def list_estimate(found: RunEstimate, pilot: Pilot, price: KnownPrice | None) ->
 
 
 def cost_bounds(found: RunEstimate, price: KnownPrice) -> tuple[float, float]:
-    """As if both numbers of tokens were at their bounds together."""
+    """Bounds of the cost, as if both numbers of tokens reached their bounds together."""
     prompt, completion = found.prompt_tokens, found.completion_tokens
     return price.cost(prompt.low, completion.low), price.cost(prompt.high, completion.high)
 
@@ -266,7 +266,7 @@ def describe_survey(survey: InputSurvey, meter: RowMeter) -> dict[str, Any]:
 
 
 def describe_problems(survey: InputSurvey) -> dict[str, Any]:
-    """Of all rows. A row of a code may be unreadable itself, or have pictures that are."""
+    """Number of unusable rows by code, extrapolated to all rows. The row, or a picture of it, is unreadable."""
     examples = survey.picture_problems.examples | survey.problems.examples
     counts = Counter(survey.problems.counts)
     counts.update({code: round(survey.factor * count) for code, count in survey.picture_problems.counts.items()})
@@ -304,7 +304,7 @@ def describe_estimate(found: RunEstimate, pilot: Pilot, price: KnownPrice | None
 
 
 def make_run_command(words: Sequence[str]) -> str:
-    """The command of the run, by that of the estimate, without the secrets of ``--extra-body``.
+    """Makes the `persqa run` command from the words of `persqa estimate`, without the secrets of ``--extra-body``.
 
     >>> make_run_command(["estimate", "my photos", "--pilot", "5", "--json", "--model", "m"])
     "persqa run 'my photos' --model m -o qa.jsonl"
@@ -323,7 +323,7 @@ def make_run_command(words: Sequence[str]) -> str:
 
 
 def mask_body(word: str) -> str:
-    """A word of the command that is a JSON object, with a flag before it perhaps, without its secrets."""
+    """Masks the secrets of a word that is a JSON object, or ``--flag=`` followed by one."""
     flag, mark, text = word.partition("{")
     try:
         fields = json.loads(mark + text)

@@ -101,7 +101,7 @@ def use_model_of_endpoint(run: Run) -> None:
 
 
 async def ask_for_model(endpoints: Sequence[Endpoint], timeout: float) -> tuple[Endpoint, ...]:
-    """Like ``add_model``. Prints what it waits for if that takes longer than a moment."""
+    """Does the same as ``add_model``, and prints what it waits for if that takes longer than a moment."""
     wait = f"Waiting for {mask_keys(endpoints[0].base_url)} to list its models. --model names one without asking."
     message = asyncio.get_running_loop().call_later(MODEL_WAIT, print_message, wait)
     try:
@@ -112,7 +112,7 @@ async def ask_for_model(endpoints: Sequence[Endpoint], timeout: float) -> tuple[
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is printed of a run."""
+    """The texts that are printed about a run."""
 
     # After its end; returns the exit code.
     result: Callable[[Run, Summary], int] = report_result
@@ -235,7 +235,7 @@ def execute(run: Run, report: Report) -> int:
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, Value]) -> Value:
-    """Like ``asyncio.run``, but on uvloop if installed, which saves 5 % of CPU time."""
+    """Runs the coroutine like ``asyncio.run``, but on uvloop if installed, which saves 5 % of CPU time."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(coroutine)
 

@@ -56,7 +56,7 @@ def exit_with_error(error: object, code: int) -> NoReturn:
 
 @contextmanager
 def logged_command(quiet: bool, log_file: Path | None, output: Path | None = None) -> Iterator[None]:
-    """What --quiet and --log-file say holds inside. Exits if the log file can't be written, or is a file of the run."""
+    """Applies --quiet and --log-file inside. Exits if the log file can't be written, or is a file of the run."""
     # Imported here to keep --help fast (cli/run.py).
     from persqa_client import __version__
     from persqa_client.errors import SettingsError

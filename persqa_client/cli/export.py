@@ -145,7 +145,7 @@ def export_outputs(
 
 @contextmanager
 def show_steps(*, quiet: bool) -> Iterator[Callable[[Stage, int], None]]:
-    """On a terminal, how far the export is; nothing else."""
+    """Shows the progress of the export on a terminal; elsewhere, nothing."""
     from rich.console import Console
 
     console = Console(stderr=True)

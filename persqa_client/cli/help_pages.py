@@ -16,7 +16,7 @@ MIN_WIDTH, MAX_WIDTH = 50, 100
 MAX_NAME = 28
 # What a value is called whose flag gives it no name.
 VALUE_NAMES = {int: "N", float: "N", str: "TEXT"}
-# Of an option that is in no panel.
+# Panel of an option that has none.
 OTHER_PANEL = "Other options"
 # A space at which no line is broken.
 UNBROKEN = "\u00a0"
@@ -52,7 +52,7 @@ def make_page(
 
 
 def bold(heading: str) -> str:
-    """What is printed to a file has no styles; ``typer.echo`` removes them."""
+    """The text in bold. ``typer.echo`` removes the style if the output is a file."""
     return heading if os.environ.get("NO_COLOR") else typer.style(heading, bold=True)
 
 
@@ -109,7 +109,7 @@ def format_default(default: object) -> str:
 
 
 def find_column(names: Iterable[str]) -> int:
-    """Where the texts begin beside the names. Longer names have their text on the next line."""
+    """The column at which the texts begin. Longer names have their text on the next line."""
     return min(MAX_NAME, max(map(len, names), default=0)) + 4
 
 

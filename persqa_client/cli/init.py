@@ -21,9 +21,10 @@ from persqa_client.keys import mask_keys
 
 DEFAULT_FILE = Path("persqa.toml")
 # Flags for one call of the command.
-ONE_CALL = frozenset({"input", "preview", "dry_run", "no_uuid"})
-# Values of flags without a default. Those in the file are for the server of scripts/serve_vllm.sh.
-GIVEN = {"output": "qa.jsonl", "base_url": "http://127.0.0.1:8000/v1"}
+EXCLUDED_FLAGS = frozenset({"input", "preview", "dry_run", "no_uuid"})
+# Values that are written as settings, for flags without a default. They suit the server of scripts/serve_vllm.sh.
+WRITTEN_VALUES = {"output": "qa.jsonl", "base_url": "http://127.0.0.1:8000/v1"}
+# Values that are written as comments, for flags without a default.
 EXAMPLES: dict[str, object] = {
     "model": "Qwen/Qwen2.5-VL-3B-Instruct",
     "serve": "Qwen/Qwen2.5-VL-3B-Instruct",
@@ -53,8 +54,8 @@ EXAMPLES: dict[str, object] = {
     "max_cost": 5.0,
     "max_wall": "8h",
 }
-# For the other flags, by what their value is called.
-VALUES: dict[str, object] = {"N": 1000, "X": 1.5, "SECONDS": 60, "DIR": ".", "I/N": "1/16"}
+# Example values of all other flags, by their metavar.
+EXAMPLES_BY_METAVAR: dict[str, object] = {"N": 1000, "X": 1.5, "SECONDS": 60, "DIR": ".", "I/N": "1/16"}
 MARK = "# "
 
 
@@ -85,7 +86,7 @@ def make_config(
 
 
 def describe_config(options: list[Any], name: str) -> str:
-    listed = [each for each in options if each.name not in OTHER_FLAGS | ONE_CALL and not each.hidden]
+    listed = [each for each in options if each.name not in OTHER_FLAGS | EXCLUDED_FLAGS and not each.hidden]
     everyday = [each for each in listed if is_everyday(each)]
     others = [each for each in listed if not is_everyday(each)]
     order = [each.rich_help_panel for each in listed]
@@ -105,7 +106,7 @@ def describe_config(options: list[Any], name: str) -> str:
 
 
 def describe_panels(panels: dict[str, list[Any]], *, as_comments: bool) -> Iterator[str]:
-    """Of the options that have no default, an example is a comment."""
+    """For options without a default, the example is a comment."""
     for panel, own in panels.items():
         yield from ("", f"# ---- {panel} ----")
         for option in own:
@@ -114,7 +115,7 @@ def describe_panels(panels: dict[str, list[Any]], *, as_comments: bool) -> Itera
             yield from ("", *(f"{MARK}{each}" for each in wrap(explain_option(option), 118)))
             masked = mask_keys(line)
             if masked != line:
-                # Others may read the file. The run still has the value, by the variable.
+                # Other users may read the file. The run still reads the value from the environment variable.
                 line, is_set = masked, False
                 yield f"{MARK}{option.envvar} may have a key in it, which is not written here; keep the variable."
             yield line if is_set and not as_comments else f"{MARK}{line}"
@@ -133,13 +134,13 @@ def choose_value(option: Any) -> tuple[object, bool]:
         return (variable if option.multiple and len(variable) > 1 else variable[0]), True
     if option.default is not None:
         return option.default, True
-    if option.name in GIVEN:
-        return GIVEN[option.name], True
-    return EXAMPLES.get(option.name, VALUES.get(name_value(option), "text")), False
+    if option.name in WRITTEN_VALUES:
+        return WRITTEN_VALUES[option.name], True
+    return EXAMPLES.get(option.name, EXAMPLES_BY_METAVAR.get(name_value(option), "text")), False
 
 
 def write_value(value: object) -> str:
-    """In TOML, whose texts, lists, numbers and switches are written as in JSON."""
+    """The value in TOML, whose texts, lists, numbers and switches are written as in JSON."""
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{key} = {write_value(each)}' for key, each in value.items())} }}"
     return format_default(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)

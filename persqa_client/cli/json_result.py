@@ -29,7 +29,7 @@ INTERRUPTED = "Stopped by Ctrl-C or SIGTERM."
 
 @dataclass(slots=True)
 class RunResult:
-    """Of a command, for its JSON object. ``run`` is None until its settings and its input are known to be usable."""
+    """Result of a command, for its JSON object. ``run`` is None until the settings and the input were found usable."""
 
     run: Run | None = None
 
@@ -46,7 +46,7 @@ def print_run_as_json(result: RunResult) -> Iterator[None]:
 
 
 def print_as_json(value: object) -> None:
-    """In ASCII, since the terminal may lack letters, and the name of a file may be no text."""
+    """Prints in ASCII, since the terminal may lack letters, and the name of a file may be no text."""
     with tolerate_closed_stream(sys.stdout):
         print(json.dumps(value, indent=2))
 
@@ -83,7 +83,7 @@ def find_state(summary: Summary | None, error: object, exit_code: int) -> str:
 
 
 def is_budget(error: object) -> bool:
-    """Its message says how to go on."""
+    """The message has the advice on how to continue."""
     return isinstance(error, RunStopped) and error.code == BUDGET
 
 
@@ -124,7 +124,7 @@ def describe_cost(run: Run | None, summary: Summary | None) -> dict[str, object]
 
 
 def describe_speed(summary: Summary | None) -> dict[str, float | None]:
-    """Of all starts of the run together."""
+    """Time and rate of all starts of the run together."""
     if summary is None:
         return {"seconds": 0.0, "rows_per_second": None}
     rate = summary.tally.rows / summary.seconds if summary.seconds else None
@@ -132,7 +132,7 @@ def describe_speed(summary: Summary | None) -> dict[str, float | None]:
 
 
 def describe_files(run: Run | None) -> dict[str, str]:
-    """Those that exist at present: an unfinished run has others."""
+    """The files that exist at present: an unfinished run has others."""
     files = run.summary.files if run is not None and run.summary is not None else None
     if files is None:
         failed = run.settings.failed if run is not None else None

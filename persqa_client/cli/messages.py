@@ -102,7 +102,7 @@ def show_logged_warnings() -> None:
 
 
 def log_message(text: str) -> None:
-    """For the log file only."""
+    """Writes a message to the log file only."""
     logger.info("%s", text, extra={"is_for_file": True})
 
 

@@ -1,4 +1,4 @@
-"""What the name of a file says of its content: a command refuses one that says something else than what it writes."""
+"""Checks the names of output files: a command refuses a name whose suffix is that of another format."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", "
 KNOWN_SUFFIXES = frozenset((*ROWS, *PAGE, *SETTINGS, *TABLES, *TEXTS, *ARCHIVES, *PICTURES))
 
 
-def output_file(content: str, suffixes: tuple[str, ...], *, goes_on: bool = False) -> Callable[[str], Path]:
-    """A parser of an option for a file that is written. The name of a folder is refused, and an ending of another kind
-    of file. ``content``: what it will have.
+def output_file(content: str, suffixes: tuple[str, ...], *, may_continue: bool = False) -> Callable[[str], Path]:
+    """A parser of an option for a file that is written. It refuses the name of a folder, and the suffix of another kind
+    of file. ``content``: name of the format, for the message.
 
-    ``goes_on``: an earlier version may have begun to write it, so a file that exists may have any name.
+    ``may_continue``: an earlier version may have begun to write it, so a file that exists may have any name.
     """
 
     def parse(text: str) -> Path:
         file = path(text)
         example = f"qa{suffixes[0]}"
-        if str(text).endswith("/") or (not goes_on and file.is_dir()):
+        if str(text).endswith("/") or (not may_continue and file.is_dir()):
             raise typer.BadParameter(f"{text} is the name of a folder; name a file in it, such as {file / example}.")
         suffix = file.suffix.lower()
-        if suffix in KNOWN_SUFFIXES and suffix not in suffixes and not (goes_on and may_be_written_already(file)):
+        if suffix in KNOWN_SUFFIXES and suffix not in suffixes and not (may_continue and may_be_written_already(file)):
             while (other := file.with_suffix("")).suffix.lower() in KNOWN_SUFFIXES:
                 file = other
             other = file.with_suffix(suffixes[0])
@@ -46,6 +46,6 @@ def may_be_written_already(file: Path) -> bool:
     return any(file.with_name(f"{file.name}{ending}").exists() for ending in ("", ".partial", ".checkpoint"))
 
 
-rows_file = output_file("JSON Lines", ROWS, goes_on=True)
+rows_file = output_file("JSON Lines", ROWS, may_continue=True)
 page_file = output_file("HTML", PAGE)
 settings_file = output_file("TOML", SETTINGS)

@@ -30,7 +30,7 @@ from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
 from persqa_client.types import BadRow, Row
 
-# Cells of a picture.
+# Maximum size of a picture, in cells of the terminal.
 MAX_COLUMNS, MAX_ROWS = 40, 14
 # Columns of "reference", the longest label.
 MAX_LABEL = 9
@@ -52,7 +52,7 @@ def report_preview(run: Run, summary: Summary, preview: Preview) -> int:
 
 
 def print_kept_rows(run: Run, preview: Preview) -> None:
-    """Before the error that stopped the preview, if it has got any outcome."""
+    """Prints the rows that have an outcome, before the error that stopped the preview is reported."""
     if preview.outcomes:
         print_rows(run, preview)
 

@@ -150,7 +150,7 @@ def describe_lack(lack: Lack, count: int) -> str:
 
 
 def advise_recheck(message: str) -> str:
-    """Without the advice that is for a run."""
+    """The message without the advice that applies to a run."""
     problem, colon, advice = message.rpartition(": ")
     choices = re.split(r",? or |, ", advice.removesuffix("."))
     fitting = [choice for choice in choices if not OTHER_ADVICE.search(choice)]
@@ -170,7 +170,7 @@ def format_example(example: Example, counted_as: str) -> str:
 
 
 def quote(text: str) -> str:
-    """On one line, shortened, and without characters that control a terminal."""
+    """The text on one line, shortened, and without characters that control a terminal."""
     words = " ".join(text.split())
     shown = words if len(words) <= MAX_SHOWN_LENGTH else f"{words[:MAX_SHOWN_LENGTH]}…"
     return '"' + "".join(character if character.isprintable() else "�" for character in shown) + '"'

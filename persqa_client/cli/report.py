@@ -15,7 +15,7 @@ from persqa_client.cli.usage import path
 if TYPE_CHECKING:
     from persqa_client.report.data import ReportData
 
-# Their thumbnails take several seconds.
+# Number of pictures whose thumbnails take several seconds.
 MANY_THUMBNAILS = 200
 
 

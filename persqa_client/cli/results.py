@@ -52,7 +52,7 @@ def report_result(run: Run, summary: Summary, *, shows_results: bool = True) -> 
 
 
 def report_stop(run: Run, error: MaskedError) -> None:
-    """How to go on, unless the error says it."""
+    """Advice on how to continue, unless the error has it."""
     if run.progress.done and not (isinstance(error, RunStopped) and error.code == BUDGET):
         print_message(run.describe_resuming(), WARNING)
 

@@ -49,7 +49,7 @@ def complete_uuid_flag(args: list[str]) -> list[str]:
 
 
 class Mode(NamedTuple):
-    """What is done instead of a run, and what is shown of it."""
+    """Options of the command: what is done instead of a run, and what is shown."""
 
     dry_run: bool
     # Rows to show; None for a run.

@@ -11,7 +11,7 @@ import typer
 from persqa_client.cli.completion import complete_category, complete_need, complete_text
 from persqa_client.cli.config_file import load_config
 from persqa_client.cli.help_pages import make_page
-from persqa_client.cli.output_names import rows_file
+from persqa_client.cli.output_names import page_file, rows_file
 from persqa_client.cli.usage import path, place, text_or_file
 from persqa_client.types import AnswerStyle, BoxFormat, BoxMode, OutputStyle, QuestionLanguage, RowLayoutChoice
 
@@ -140,7 +140,7 @@ ReportPage = Annotated[
     files_option(
         "--report",
         metavar="FILE.html",
-        parser=path,
+        parser=page_file,
         help="Write a page with pictures, answers and figures at the end of the run, as persqa report does.",
     ),
 ]

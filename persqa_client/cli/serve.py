@@ -61,7 +61,7 @@ def run_with_server(flags: dict[str, Any], mode: Mode) -> None:
 
 
 def choose_writer(status: Status | None) -> Callable[[str], None]:
-    """On a terminal, ``status`` shows what the other lines would say."""
+    """The function that writes a line: only to the log if a status line shows the text on the terminal."""
     return print_message if status is None else log_message
 
 

@@ -20,7 +20,7 @@ CHUNK = 4096
 
 
 def choose_protocol(environ: Mapping[str, str], *, is_terminal: bool) -> Protocol | None:
-    """What the terminal can show; None without colours. Within tmux and screen, blocks alone pass through."""
+    """The protocol for pictures that the terminal supports; None without colours. Tmux and screen pass only blocks."""
     if not is_terminal or "NO_COLOR" in environ or environ.get("TERM", "dumb") == "dumb":
         return None
     if not ("TMUX" in environ or environ["TERM"].startswith(("screen", "tmux"))):
@@ -73,7 +73,7 @@ def render_blocks(image: Image.Image, *, true_colour: bool) -> str:
 
 
 def colour_code(pixel: object, true_colour: bool) -> str:
-    """Of an SGR sequence: 24 bits, or the nearest of the 6 x 6 x 6 colours of xterm."""
+    """The colour in an SGR sequence: 24 bits, or the nearest of the 6 x 6 x 6 colours of xterm."""
     assert isinstance(pixel, tuple)
     if true_colour:
         return "2;{};{};{}".format(*pixel)

@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from persqa_client.cli.config_file import CONFIG_KEY, is_from_config
 from persqa_client.cli.help_pages import describe_argument, describe_flags, make_page, name_value
 from persqa_client.keys import mask_keys
-from persqa_client.suggestions import find_similar_name
+from persqa_client.suggestions import explain_read_error, find_similar_name
 from persqa_client.urls import expand_home, explain_impossible_path
 
 NOT_A_CHOICE = re.compile(r"'(.*)' is not one of (.*)", re.DOTALL)
@@ -62,11 +62,14 @@ class Command(TyperCommand):
         except UsageError as error:
             if isinstance(error, MissingParameter) and error.param.param_type_name == "option":
                 shown = describe_flags(error.param).strip()
-                raise UsageError(f"The option {shown} is missing{describe_choices(error.param)}.", ctx) from None
+                instead = f"; the variable {error.param.envvar} may have it, too" if error.param.envvar else ""
+                raise UsageError(
+                    f"The option {shown} is missing{describe_choices(error.param)}{instead}.", ctx
+                ) from None
             if isinstance(error, typer.BadParameter):
                 self.explain_value(ctx, error)
             elif hasattr(error, "possibilities"):
-                # Those of click are often far from what was given.
+                # The suggestions of click are often far from the given word.
                 known = [name for each in self.params for name in (*each.opts, *each.secondary_opts) if name[0] == "-"]
                 similar = find_similar_name(error.option_name, [name for name in known if name.startswith("--")])
                 error.possibilities = None
@@ -97,7 +100,7 @@ def needs_value(option: Any, error: Any) -> bool:
 
 
 def describe_choices(option: Any) -> str:
-    """Of an option whose value has a name of its own, which stands for them in the help."""
+    """The choices of an option whose value has a name in the help instead of them."""
     described = option.type_descriptor
     return f"; choose from {', '.join(map(str, described.choices))}" if described.is_choice and option.metavar else ""
 
@@ -119,7 +122,7 @@ def path(text: str) -> Path:
 
 
 def place(text: str) -> Path:
-    """As ``path``, also of a file or folder in an object store."""
+    """Parses a path, also of a file or folder in an object store."""
     from persqa_client.stores.paths import restore_object_path
 
     if not str(text).strip():
@@ -138,7 +141,7 @@ def text_or_file(text: str) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise typer.BadParameter(f"the file {str(file)!r} can't be read: {error.strerror}.") from error
+        raise typer.BadParameter(f"the file {str(file)!r} {explain_read_error(file, error)}.") from error
     except UnicodeDecodeError as error:
         raise typer.BadParameter(f"the file {str(file)!r} is not UTF-8 text.") from error
 

@@ -33,6 +33,7 @@ def view_output(
     """
     # Imported here to keep --help fast (cli/run.py).
     from persqa_client.errors import SettingsError
+    from persqa_client.report.rows import refuse_repeated_outputs
     from persqa_client.report.served_runs import ServedRuns
     from persqa_client.report.server import PageServer
 
@@ -46,6 +47,7 @@ def view_output(
             threading.Thread(target=show_page, args=(url,), daemon=True).start()
 
     try:
+        refuse_repeated_outputs(outputs)
         runs = ServedRuns(outputs)
         try:
             runs.advance(strict=True)

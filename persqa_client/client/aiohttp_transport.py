@@ -36,7 +36,7 @@ Send = Callable[[aiohttp.ClientSession], Awaitable[aiohttp.ClientResponse]]
 # Gateways add headers of some kilobytes; aiohttp's own limit is 8,190 bytes.
 MAX_HEADER_SIZE = 65_536
 MAX_BODY = 32 * 2**20  # bytes
-PIECE = 16 * 2**10  # bytes; compressed, up to a thousand times as many
+PIECE = 16 * 2**10  # bytes of a read; decoded, up to a thousand times as many
 TOO_LONG = f"the response has more than {MAX_BODY // 2**20} MiB"
 PROXY_SCHEMES = frozenset(("http", "https"))
 
@@ -69,7 +69,7 @@ def find_proxy(url: str) -> httpx2.Proxy | None:
 
 
 def make_tls_context(endpoint: Endpoint) -> ssl.SSLContext | None:
-    """None if nothing needs it. Raises SettingsError for a missing or invalid file."""
+    """None if the endpoint needs no TLS. Raises SettingsError for a missing or invalid file."""
     if not (endpoint.base_url.startswith("https:") or endpoint.ca_cert or endpoint.client_cert):
         return None
     if endpoint.ca_cert is not None:
@@ -166,7 +166,7 @@ def make_response(response: aiohttp.ClientResponse, *, is_decoded: bool = False,
 
 
 async def make_received(response: aiohttp.ClientResponse) -> httpx2.Response:
-    """With its body, unless that is a stream of events."""
+    """The received response with its body, unless the body is a stream of events."""
     if is_event_stream(response.headers) and not is_encoded(response):
         return make_response(response, stream=ResponseStream(response))
     content = await receive_body(response)
@@ -286,7 +286,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
 
 async def receive_body(response: aiohttp.ClientResponse) -> bytes:
-    """The decoded body. Raises ClientPayloadError for one that no answer has: it could use up the memory."""
+    """The decoded body. Raises ClientPayloadError if it is longer than ``MAX_BODY``."""
     length = response.content_length
     try:
         if length is not None and length > MAX_BODY:

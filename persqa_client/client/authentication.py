@@ -81,7 +81,7 @@ def run_key_command(command: str, timeout: float = COMMAND_TIMEOUT) -> str:
 
 
 async def ask_for_key(command: str, timeout: float = COMMAND_TIMEOUT) -> str:
-    """Like ``run_key_command``, without blocking the event loop. The command ends with the calling task."""
+    """Runs ``run_key_command`` without blocking the event loop. The command ends with the calling task."""
     with start_command(command, timeout) as process:
         output = await asyncio.to_thread(read_until_exit, process, timeout)
     return read_key_output(command, process.returncode, output)

@@ -64,7 +64,7 @@ def classify_response(
 
 
 def classify_error_in_200(body: Json, context: AttemptContext, *, streamed: bool, now: float) -> ErrorDecision:
-    """Classified as the status that the error names. Without one, it is a failure of the server.
+    """Classifies the error as if its status were the one that it names. An error without a status is a server failure.
 
     Older vLLM versions report all streamed errors as 400, although bad requests fail before the stream.
     """
@@ -110,8 +110,9 @@ def _classify_by_status(reply: FailedReply) -> ErrorDecision | None:
 def _find_refusing_endpoint(reply: FailedReply) -> ErrorDecision | None:
     """The key, the account or the model is refused, so every row would be refused.
 
-    From an overloaded server the refusal must last: limits per minute are reported like used-up quotas, and gateways
-    without a free channel report an unknown model. A server that states a time to retry after is only overloaded.
+    A refusal with a status for overload stops the run only if it lasts: limits per minute are reported like used-up
+    quotas, and gateways without a free channel report an unknown model. A server that states a time to retry after is
+    only overloaded.
     """
     status, quote, context = reply.status, reply.quote, reply.context
     busy = status in BUSY_STATUSES

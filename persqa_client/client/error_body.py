@@ -199,7 +199,7 @@ def _decode_ends(body: bytes) -> str:
 
 
 def _shorten(text: str) -> str:
-    """At most MAX_BODY_CHARS, without base64. The reason may come before or after a repeated request."""
+    """Shortens the text to MAX_BODY_CHARS, without base64. The reason may come before or after a repeated request."""
     if len(text) > 2 * MAX_BODY_CHARS:
         text = f"{text[:MAX_BODY_CHARS]} … {text[-MAX_BODY_CHARS:]}"
     text = BASE64_RUN.sub("…", DATA_URL.sub("…", text))

@@ -197,7 +197,7 @@ class FailedReply:
 
     @property
     def says_when(self) -> bool:
-        """Whether the server asks to retry later, so that the refusal is not permanent."""
+        """Whether the reply says to retry later. The refusal is then not permanent."""
         wait = parse_retry_after(self.headers, self.now)
         return wait is not None or self.error.find_retry_after(self.now) is not None or self.shows_overload_words
 

@@ -28,7 +28,7 @@ JPEG, PNG, WEBP = FORMAT_NAMES
 # Refusals for other reasons than the form of the images.
 EXPLAINED_CODES = frozenset({"context_overflow", "too_many_images"}) | UNREACHABLE_CODES
 TOO_LARGE_STATUS = 413
-# With other statuses, a message must show that a body or an image has too many bytes.
+# If the status is another one, the message must show that a body or an image has too many bytes.
 TOO_LARGE = re.compile(
     r"(entity|payload|body|request|content|upload|file|image|media)s?[\W_]([^.]{0,80}[\W_])?"
     r"(too[\W_](large|big|long)|exceed|larger[\W_]than)"
@@ -93,7 +93,7 @@ class SizeLimit:
 
 
 class ImageDialect:
-    """What is known about one endpoint."""
+    """The image formats and sizes that one endpoint is known to accept or refuse."""
 
     def __init__(self, converter: ImageConverter) -> None:
         self.converter = converter

@@ -12,7 +12,7 @@ BYTE_ORDER_MARK = "\ufeff".encode()
 
 
 def load_json(body: bytes) -> Any:
-    """The JSON in a body, with or without a byte order mark; None without.
+    """The JSON value of a body, which may have a byte order mark. None if the body is not JSON.
 
     Accepts what other clients accept and orjson refuses: NaN and infinite numbers, which become null; line breaks and
     the like in strings. Bytes that are not UTF-8, and halves of surrogate pairs, become U+FFFD.
@@ -32,7 +32,7 @@ def _load_tolerantly(body: bytes) -> Any:
         return None
     try:
         value = DECODER.decode(body.decode("utf-8", "replace"))
-        # Written and read again, so that strings and numbers are those of orjson.
+        # The value is written and read again, so that strings and numbers are those of orjson.
         text = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
         return orjson.loads(text.decode("utf-16-le", "replace"))
     except (ValueError, RecursionError):

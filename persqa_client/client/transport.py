@@ -124,7 +124,7 @@ class ChatOpenAI(AsyncOpenAI):
         return await super()._send_request(request, stream=stream, **settings)
 
     async def _process_response(self, *, response: httpx2.Response, **settings: Any) -> Any:
-        """Nothing in a received response is left to be parsed by the SDK."""
+        """Returns a ``ReceivedResponse`` as it is: the SDK must not parse its body."""
         if isinstance(response, ReceivedResponse):
             return response
         return await super()._process_response(response=response, **settings)
@@ -251,7 +251,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         return self._redactor.clean_message(text)
 
     def _make_error(self, decision: ErrorDecision) -> AttemptError:
-        """Cleans the message. The server's part of it was already cleaned when it was read, before it was shortened."""
+        """Cleans the message. The quoted text of the server was already cleaned before it was shortened."""
         raw = decision.raw and self._redactor.clean_message(decision.raw)
         return AttemptError(replace(decision, message=self._redactor.clean_message(decision.message), raw=raw))
 
@@ -295,7 +295,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         return completion
 
     def _name_encoding(self, decision: ErrorDecision, encoding: str) -> ErrorDecision:
-        """Names the encoding of a body that may not be decoded, which is no text to quote."""
+        """Replaces the message if the body is encoded: it names the encoding, and quotes nothing."""
         if encoding.strip().lower() == "identity":
             return decision
         problem = f"The server answered 200 with a body that cannot be decoded (Content-Encoding: {encoding[:40]})."

@@ -99,11 +99,12 @@ def classify_transport_error(fault: TransportFault, detail: str, context: Attemp
         return ErrorDecision(RetryAction.WAIT, NO_FILES, message)
     if fault == "refused" and context.has_answered:
         return ErrorDecision(RetryAction.AWAIT_RECOVERY, "refused", f"{url} no longer accepts connections.")
+    proxy = "HTTPS_PROXY" if url.startswith("https:") else "HTTP_PROXY"
     tls_advice = "name the certificate's authority with --ca-cert, or use http instead of https"
     messages = {
         "refused": f"Nothing listens at {url}: start the server or correct --base-url",
         "dns": f"The host of {url} cannot be resolved: check --base-url and the network",
-        "proxy": f"The proxy for {url} accepts no connections ({detail}): correct HTTPS_PROXY or NO_PROXY",
+        "proxy": f"The proxy for {url} accepts no connections ({detail}): correct {proxy} or NO_PROXY",
         "tls": f"No secure connection to {url} ({detail}): {tls_advice}",
         "url": f"{url} is not a valid address ({detail})",
     }

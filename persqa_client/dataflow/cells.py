@@ -122,7 +122,7 @@ def make_data_uri(data: bytes) -> str:
 
 
 def value_to_text(value: Any) -> str:
-    """For JSON or CSV: an image becomes a data URI, other values their ``str()``."""
+    """The value as text for JSON or CSV: an image becomes a data URI, other values their ``str()``."""
     try:
         return make_data_uri(read_image_bytes(value))
     except RowError:

@@ -42,7 +42,7 @@ class Prompt:
 
 
 def build_text_prompt(text: Any, images: Any, system: str) -> Prompt:
-    """Without images, a text that is an image reference is the image, and ``system`` the question (DataFlow's
+    """If there are no images, a text that is an image reference is the image, and ``system`` the question (DataFlow's
     operators).
     """
     if not isinstance(text, str):
@@ -224,7 +224,7 @@ def close_at_exit(client: BlockingClient) -> None:
 
 
 def close_session_soon(session: Session, loop: asyncio.AbstractEventLoop) -> None:
-    """For a garbage-collected client, from any thread."""
+    """Closes the session of a garbage-collected client, from any thread."""
 
     def end() -> None:
         ending = loop.create_task(session.aclose())

@@ -74,7 +74,7 @@ class VLMServing(ServingBase):
         audio_inputs: Sequence[Any] | None = None,
         json_schema: dict[str, Any] | None = None,
     ) -> list[str | None]:
-        """Without ``image_inputs``, an input that is an image reference is the image, and ``system_prompt`` the
+        """If there are no ``image_inputs``, an input that is an image reference is the image, and ``system_prompt`` the
         question.
         """
         reject_media(video_inputs, audio_inputs)

@@ -81,7 +81,7 @@ def keep_local(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
 def make_key(
     url: str, key_env: str | None, command: str | None, headers: Mapping[str, SecretStr], environ: Mapping[str, str]
 ) -> SecretStr | None:
-    """From the variable or the command. A header with an authorization takes the place of OPENAI_API_KEY."""
+    """The key from the variable or the command. A header with an authorization replaces OPENAI_API_KEY."""
     base_url = read_base_url(url)
     own = [source for source in (key_env, command) if source not in (None, NONE)]
     if "authorization" in headers:
@@ -176,7 +176,7 @@ def _host(url: str) -> str:
 
 
 def find_api_key(base_url: str, key_env: str | None, environ: Mapping[str, str]) -> SecretStr | None:
-    """Without ``key_env``, returns OPENAI_API_KEY for OpenAI's host, else None. Raises SettingsError."""
+    """The key in ``key_env``; if that is missing, OPENAI_API_KEY for OpenAI's host, else None. Raises SettingsError."""
     host = urlsplit(read_base_url(base_url)).hostname
     if key_env is not None:
         is_set = bool(environ.get(key_env, "").strip())

@@ -59,7 +59,7 @@ class FailureHandler:
     ) -> None:
         """Records a failed attempt in the request's history, the limits, the outage gate and the breaker. Never waits.
 
-        Raises RunStopped if the run cannot go on, RowError (``busy``) if the endpoint refuses this row alone, and
+        Raises RunStopped if the run cannot continue, RowError (``busy``) if the endpoint refuses this row alone, and
         FailedOver if the request was refused because of load and another endpoint is healthy. Raises like
         ``OutageGate.close`` if the failure closes the gate.
         """
@@ -160,7 +160,7 @@ class FailureHandler:
     async def fail_over_if_needed(self, state: RequestState, failover: Failover) -> None:
         failure = state.latest_failure
         if state.has_failed_here and failure is not None and failure.code in UNREACHABLE_CODES:
-            # A lost connection may be the start of an outage, which costs no attempt.
+            # A lost connection may be the start of an outage. This does not count as an attempt.
             await self._outage.check(failure.message, failover)
         if self._outage.closed or (state.has_failed_here and failover.is_ready):
             raise FailedOver
@@ -185,7 +185,7 @@ class FailureHandler:
         if await self._is_unavailable(decision, state):
             return False
         if is_verification:
-            # Not held until another row is answered: all rows in flight may wait for such requests.
+            # The failure is not held until another row is answered: all rows in flight may wait for such requests.
             return decision.action is not RetryAction.STOP or state.attempts_used >= self._limits.max_attempts
         if not is_row and decision.action is not RetryAction.STOP:
             # The refusal of a probe shows what the endpoint supports.

@@ -247,8 +247,8 @@ class Pool(AbstractAsyncContextManager["Pool"]):
 
     @property
     def completer(self) -> Pool | Session:
-        """What completes the requests of a run. A single endpoint bypasses the pool: there is nothing to choose, its
-        requests cannot fail over, and its replies have no ``source``.
+        """The object that completes the requests of a run. A single endpoint bypasses the pool: there is nothing to
+        choose, its requests cannot fail over, and its replies have no ``source``.
         """
         return self if len(self.members) > 1 else self.members[0].session
 

@@ -19,7 +19,7 @@ class Outage(NamedTuple):
     answered: int
     # Number of requests sent before the endpoint was held.
     sent: int
-    # Whether a check of the endpoint failed. Otherwise the first trial was answered.
+    # True if a check of the endpoint failed. False if the first trial was answered, so that the outage is doubtful.
     was_confirmed: bool = True
 
 
@@ -54,8 +54,8 @@ class Attempt:
     def is_lost(self) -> bool:
         """Whether the attempt does not count. May change later: an outage is noticed only after the first failures.
 
-        An attempt with nothing else in flight counts if the first trial was answered. Otherwise rows that always fail
-        are sent for ever at the end of a run.
+        An attempt with nothing else in flight counts if the first trial was answered. Without this rule, rows that
+        always fail would be sent for ever at the end of a run.
         """
         self.given_back = self.given_back or any(
             self.number <= outage.sent and self.is_unanswered_at(outage) and (outage.was_confirmed or not self.alone)
@@ -64,7 +64,7 @@ class Attempt:
         return self.given_back
 
     def is_unanswered_at(self, mark: Outage) -> bool:
-        """Whether no later request had been answered, or no request at all since the failure arrived.
+        """Whether, at ``mark``, no later request was answered, or no request was answered after the failure arrived.
 
         Answers to older requests do not count, because the endpoint may have accepted them before the outage.
         """
@@ -143,7 +143,7 @@ class RequestState:
     failover: Failover | None = None
     number: int = field(default_factory=itertools.count().__next__)
     tolerated_crashes: int = 0  # with several endpoints, one crash is weak evidence against the request
-    sent: int = 0  # requests, including those that cost no attempt
+    sent: int = 0  # requests, including those that do not count as attempts
     latest_code: str = RESENT  # code of the latest attempt, if it failed
     attempts: Attempts = field(default_factory=Attempts)  # at all endpoints
     attempts_elsewhere: int = 0  # number of ``attempts`` at earlier endpoints; these come first
@@ -153,7 +153,8 @@ class RequestState:
     latest_failure: ErrorDecision | None = None
     answers_at_failure: int = -1  # number of answers by the endpoint, at the time of that failure
     latest_number: int = 0  # number of the latest attempt, among all that were sent to the endpoint
-    was_in_flight: bool = False  # whether it was, at the first failure since the endpoint last answered any request
+    # Whether the request was in flight at the first failure after the endpoint's latest answer.
+    was_in_flight: bool = False
     recorded_outages: int = 0
     was_alone: bool = False  # whether the latest attempt was the only one of a suspect in flight
     outages_hit: int = 0  # outages that began or continued with an attempt of this request
@@ -173,7 +174,7 @@ class RequestState:
         return self.attempts.used()
 
     def is_suspect(self, outages: int) -> bool:
-        """Whether this request may have crashed the server. ``outages``: number at this endpoint."""
+        """Whether this request may have crashed the server. ``outages``: those of this endpoint so far."""
         is_undecided = self.latest_failure is not None and outages > self.recorded_outages
         return is_undecided or self.crashes > self.tolerated_crashes
 

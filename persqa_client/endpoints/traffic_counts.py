@@ -66,8 +66,8 @@ class TrafficCounts:
 def find_percentiles(counts: Sequence[int], shares: Sequence[float]) -> list[float] | None:
     """Durations in seconds that these shares of the answers do not exceed; None without answers.
 
-    Interpolated by logarithm in a class, so that they are at most a third off. The class without an upper end counts as
-    long as the one before.
+    Interpolated by logarithm in a class. They are therefore at most a third off. The last class, which has no upper
+    bound, is treated as if it were as wide as the class before it.
     """
     total = sum(counts)
     return [find_percentile(counts, share * total) for share in shares] if total else None

@@ -43,7 +43,7 @@ class RejectedAnswer(NamedTuple):
 class BadAnswers:
     """Holds failures of the answer checks with any code, until an answer passes the checks.
 
-    ``limit``: failures in a row, without an answer that passes, after which the model counts as bad; 0 for none.
+    ``limit``: number of consecutive failures after which the model counts as bad; 0: there is no check.
     """
 
     def __init__(self, limit: int) -> None:
@@ -58,7 +58,7 @@ class BadAnswers:
         return 0 < self._limit <= self._in_a_row
 
     @property
-    def is_streak(self) -> bool:
+    def has_enough_for_check(self) -> bool:
         return bool(self._limit) and self._in_a_row >= min(MIN_STREAK, self._limit)
 
     def admit(self, outcome: Outcome, *, began: int, ended: int) -> list[Outcome]:
@@ -158,11 +158,11 @@ class ModelCheck:
         """The job of the check, once nothing else is in flight. ``at_end``: whether all rows were read."""
         if self._engine.running:
             return None
-        if at_end and self.job is None and self._bad_answers.is_streak:
+        if at_end and self.job is None and self._bad_answers.has_enough_for_check:
             self._start()
         return self.job
 
-    def judge(self, outcome: Outcome) -> list[Outcome]:
+    def handle_result(self, outcome: Outcome) -> list[Outcome]:
         """Decides by the outcome of the check. Returns the held failures that may be stored now."""
         self.job = None
         if isinstance(outcome, Record):
@@ -180,9 +180,9 @@ class ModelCheck:
 
 
 class CheckedJobs(Iterator[Job | None]):
-    """The jobs of the rows, with those of model checks in between and after the last row.
+    """Yields the jobs of the rows and of model checks.
 
-    It may go on after it has ended, if a check is started by then.
+    After StopIteration it yields again if a check was started since, so callers may call ``next`` again.
     """
 
     def __init__(self, rows: Iterator[Job | None], check: ModelCheck) -> None:

@@ -13,7 +13,7 @@ from persqa_client.errors import RunStopped
 from persqa_client.outcomes import Failure, Outcome
 from persqa_client.storage.ledger import AnyLedger
 
-# How to go on.
+# How to continue.
 RAISE_IT = "Raise it, and run the same command again."
 GOES_ON = "The same command goes on."
 # Code of the error.
@@ -23,7 +23,7 @@ PRICED_TOKENS = 1_000_000
 
 
 def cost_of(price: Price, prompt_tokens: float, completion_tokens: float) -> float:
-    """In the currency of the price. Discounts for cached tokens are not known."""
+    """The cost in the currency of the price, without discounts for cached tokens."""
     return (price.prompt * prompt_tokens + price.completion * completion_tokens) / PRICED_TOKENS
 
 
@@ -37,8 +37,8 @@ def format_amount(amount: float) -> str:
 
 @dataclass(slots=True)
 class Spending:
-    """What a run has used. Tokens are those of the whole run, failures and time those of this process, so that the same
-    command goes on after a stop by these two.
+    """The amounts that a run has used. Tokens are those of the whole run, failures and time those of this process.
+    After a stop by these two, the same command therefore continues the run.
     """
 
     prompt_tokens: int = 0
@@ -87,7 +87,7 @@ def check_budget(limits: Limits, spending: Spending) -> RunStopped | None:
 
 
 def iterate_reached(limits: Limits, spending: Spending, seconds: float) -> Iterator[tuple[str, str]]:
-    """What has been used of which limit, and how to go on."""
+    """The limits that are reached, with the amount used, and how to continue."""
     tokens = spending.prompt_tokens + spending.completion_tokens
     if limits.max_tokens_total is not None and tokens >= limits.max_tokens_total:
         yield f"The run has used {tokens:,} tokens, and --max-tokens-total is {limits.max_tokens_total:,}.", RAISE_IT

@@ -77,7 +77,7 @@ def _get_failure_kind(failure: Failure) -> tuple[str, str]:
 
 
 class UnusableStart:
-    """Holds back the failures of the first rows until a row could be asked about.
+    """Holds back the failures of the first rows until one row is usable.
 
     ``limit``: number of unusable rows after which the input counts as unusable; 0 disables the check.
     ``whole``: whether the first row of the input is included; if so, a shorter input can be unusable, too.
@@ -106,8 +106,8 @@ class UnusableStart:
     def admit(self, outcome: Outcome, *, has_usable_rows: bool, has_room: bool) -> list[Outcome]:
         """Returns the outcomes that may be stored now.
 
-        ``has_usable_rows``: whether a row was or is being asked about. ``has_room``: whether there is memory to hold
-        more rows.
+        ``has_usable_rows``: whether a question of a row was or is being sent. ``has_room``: whether there is memory to
+        hold more rows.
         """
         if self.has_passed:
             return [outcome]

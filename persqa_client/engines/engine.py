@@ -1,4 +1,4 @@
-"""What an engine is: it runs the jobs of a run concurrently, and yields their outcomes as they come."""
+"""The interface of an engine, which runs the jobs of a run concurrently, and yields their outcomes as they arrive."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Job:
 
 
 class Engine(Protocol):
-    """What a row loop and the stop of a run need of an engine."""
+    """The interface that a row loop and the stop of a run use."""
 
     # Number of jobs that run; number of jobs with an outcome.
     @property

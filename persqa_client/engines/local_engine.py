@@ -16,7 +16,7 @@ STOP_TIMEOUT = 30.0
 # Upper bound of jobs that prepare images while others wait for answers. Prepared images use memory, and one is enough
 # for each free permit.
 MAX_PREPARED = 64
-# Upper bound of jobs that run in place of those that wait before a retry.
+# Maximum number of additional jobs that run while others wait before a retry.
 MAX_BACKING_OFF = 4096
 POLL_INTERVAL = 0.1
 
@@ -30,7 +30,7 @@ def task_limit(permits: int, backing_off: int = 0) -> int:
 
 
 class LocalEngine:
-    """At least one job may always run, even beyond ``max_bytes``.
+    """Runs jobs concurrently within the permits and ``max_bytes``. One job may always run, even beyond ``max_bytes``.
 
     ``answer`` calls ``set_weight`` with the job's real size; if it is smaller than the estimate, more jobs can start.
     """
@@ -117,7 +117,7 @@ class LocalEngine:
             raise self._stop_error
 
     def _poll(self) -> None:
-        """Wakes the loop, because permits can be added and jobs can wait for a retry while no job finishes."""
+        """Wakes the loop: jobs may start when permits are added or a job waits for a retry, even if no job finishes."""
         if not self.stopping and not self.all_started:
             self._finished.put_nowait(None)
             self._timer = asyncio.get_running_loop().call_later(POLL_INTERVAL, self._poll)
@@ -137,13 +137,13 @@ class LocalEngine:
                 max_jobs = self._max_jobs()
                 continue
             job.began, job.began_at = self.ended, loop_time()
-            task = asyncio.create_task(self._answer(job.row, job.task_id, partial(self._reduce_weight, job)))
+            task = asyncio.create_task(self._answer(job.row, job.task_id, partial(self._handle_loaded, job)))
             self._jobs[task] = job
             self.held_bytes += job.weight
             task.add_done_callback(self._finished.put_nowait)
         return bool(self._jobs)
 
-    def _reduce_weight(self, job: Job, weight: int) -> None:
+    def _handle_loaded(self, job: Job, weight: int) -> None:
         """Only lowers the weight; a finished job has weight 0."""
         self.has_loaded = True
         freed = job.weight - weight

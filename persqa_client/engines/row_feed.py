@@ -42,7 +42,7 @@ def has_more_rows(source: Source, start: Position) -> bool:
 class RowFeed:
     """Registers input lines with the ledger and makes jobs of their open tasks.
 
-    Stops after ``max_rows`` rows, with those that the plan does not include, but not before line ``min_line``.
+    Stops after ``max_rows`` rows, but not before line ``min_line``. Rows that the plan does not include are counted.
     """
 
     def __init__(

@@ -56,7 +56,7 @@ class RunProgress:
     earlier: int = 0
     failed: int = 0
     earlier_failed: int = 0
-    # Of this process: failures by code, and ``accepted``.
+    # Counts of this process: failures by code, and ``accepted``.
     outcomes: Counter[str] = field(default_factory=Counter)
     # Whether failed rows are asked again.
     is_retry: bool = False
@@ -163,7 +163,7 @@ class RowLoop:
         async for job, outcome in self.engine.run(CheckedJobs(feed.jobs(), check), self._has_room):
             if syncing.done():
                 syncing.result()
-            self._store(check.judge(outcome) if job is check.job else self._admit(job, outcome))
+            self._store(check.handle_result(outcome) if job is check.job else self._admit(job, outcome))
             self._check_budget()
             progress.in_flight = self.engine.running
             if not progress.in_flight:

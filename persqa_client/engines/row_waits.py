@@ -1,4 +1,4 @@
-"""What rows wait for in the run itself, in words."""
+"""Texts about what rows wait for in the run itself."""
 
 from __future__ import annotations
 

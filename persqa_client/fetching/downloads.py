@@ -27,7 +27,7 @@ from persqa_client.fetching.policy import AllowedHosts, FetchLimits, RefusedAddr
 
 # Bytes that are asked for at once.
 PIECE = 65_536
-# Of one header line, and of the status line. A signed redirect of an object store has about 2,000.
+# Maximum bytes of one header line, and of the status line. A signed redirect of an object store has about 2,000.
 MAX_LINE = 16_384
 HEADERS = {"User-Agent": "persqa-client", "Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity"}
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -40,7 +40,7 @@ SCHEMES = frozenset({"http", "https"})
 
 
 class FailedAttempt(Exception):
-    """What may be different next time. ``error``: what the row gets if there is no next time."""
+    """A failure that another attempt may avoid. ``error``: the error of the row if there is no other attempt."""
 
     def __init__(self, error: RowError, retry_after: float | None = None) -> None:
         super().__init__(error.message)
@@ -144,7 +144,7 @@ class Downloader:
             raise refused_address_error(error) from error
 
     async def _request(self, url: URL, write: Callable[[bytes], object]) -> URL | None:
-        """Where the picture is instead; None once it is written."""
+        """The URL to which the request is redirected; None if the picture was written."""
         response = await self._session.get(url, allow_redirects=False)
         try:
             if response.status in REDIRECTS:
@@ -244,13 +244,13 @@ def raise_connection_error(error: Exception) -> NoReturn:
 
 
 def is_unknown_host(error: Exception) -> bool:
-    """Whether the resolver knows that there is no such name. It may also be out of service for a while."""
+    """Whether the resolver reported that the name does not exist. Otherwise it may be out of service for a while."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorDNSError) else None
     return isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME
 
 
 def describe_fault(error: Exception) -> str:
-    """In a few words, without the URL, which may have a key in its query."""
+    """Describes the failure in a few words, without the URL, which may have a key in its query."""
     match error:
         case aiohttp.ClientConnectorDNSError():
             return f"the host {error.host} can't be resolved"

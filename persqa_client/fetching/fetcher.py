@@ -80,7 +80,7 @@ class PictureFetcher:
             await self._fetch_below_roots(reference)
 
     async def _fetch_below_roots(self, path: str) -> None:
-        """From the first root that has it."""
+        """Downloads the picture from the first root that has it."""
         missing: RowError | None = None
         for url in list_urls_before_file(list_candidates(path, self._roots)):
             if url is None:
@@ -169,7 +169,7 @@ class PictureFetcher:
 
 
 def list_urls_before_file(candidates: Sequence[str]) -> Iterator[str | None]:
-    """Those in object stores, up to the first file on this machine, which is None and the last."""
+    """The URLs in object stores, up to the first file on this machine, which is None and the last."""
     for candidate in candidates:
         if is_object_url(candidate):
             yield candidate

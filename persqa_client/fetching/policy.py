@@ -1,4 +1,4 @@
-"""From where pictures are downloaded, and within which limits: from public addresses, and those allowed by name."""
+"""The addresses from which pictures may be downloaded (public ones, and those allowed by name), and the limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    # Of one picture.
+    # Size of one picture.
     max_bytes: int = 50_000_000
     # Seconds of one attempt with all its redirects, and until the next bytes.
     timeout: float = 60.0

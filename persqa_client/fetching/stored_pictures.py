@@ -84,15 +84,14 @@ class StoredPictureReader:
         """``folder``: that of all downloaded pictures."""
         self._limits = limits
         self._folder = folder
-        # Of files of many rows, each of which is asked for once.
+        # Versions of files of many rows. Each is read once.
         self._versions: dict[str, asyncio.Future[str]] = {}
         self._threads = ThreadPoolExecutor(limits.per_host, thread_name_prefix="store")
         self._free = asyncio.Semaphore(limits.per_host)
 
     async def find_version(self, reference: str) -> str:
-        """Of the file that the picture is in, if it is in one of many rows. Its pictures of other versions are removed.
-
-        Raises StorageError if they can't be.
+        """The version of the file of many rows that has the picture; empty for other pictures. Pictures of other
+        versions are removed.  Raises StorageError if they can't be.
         """
         member = parse_member(reference)
         if member is None:
@@ -150,7 +149,7 @@ def read_stored_member(member: Member, version: str, max_bytes: int) -> bytes | 
     """The picture, or its size if that is larger than the limit. Raises RowError, and what the store raises."""
     picture = load_member(member.file, version, member)
     if picture.data is None and picture.path:
-        # Its file only names another one, of the same bucket.
+        # The file of such a picture only names another file, of the same bucket.
         folder = ObjectPath(member.file).parent
         assert isinstance(folder, ObjectPath)
         return read_object(folder.join_reference(picture.path), max_bytes)

@@ -16,7 +16,7 @@ from persqa_client.jsonl import dump_compact
 from persqa_client.records.data_record import DataRecord
 from persqa_client.types import Json
 
-# Of pictures in the row. The reader has to name a media type; the consumer detects it.
+# Media type of pictures in the row. The reader has to name a media type; the consumer detects it.
 EMBEDDED = "data:image/jpeg;base64,"
 
 

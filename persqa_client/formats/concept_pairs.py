@@ -31,7 +31,7 @@ def write_pair(record: DataRecord) -> bytes:
 
 
 def read_pair(row: Json) -> DataRecord:
-    """Of an object with one picture and one pair. Raises ValueError for others."""
+    """Reads the pair of an object with one picture and one pair. Raises ValueError for others."""
     if len(row) != 1:
         raise ValueError(f"it has {len(row)} pictures")
     image = next(iter(row))

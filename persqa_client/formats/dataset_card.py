@@ -84,7 +84,7 @@ def list_parts(files: dict[str, int]) -> dict[str, int]:
 
 
 def list_run_values(description: Json, key: str) -> list[str]:
-    """What the settings of the runs have under the key, each value once."""
+    """The values of the key in the settings of the runs, each once."""
     values: list[Any] = [run["settings"].get(key) for run in description["runs"]]
     return list(dict.fromkeys(value for value in values if isinstance(value, str) and value))
 

@@ -44,7 +44,7 @@ FORMAT = 1
 # Rows that are left out and named in the description.
 MAX_NAMED = 100
 ONLY_PART = "train"
-# Of a data set, for people and for the Hub.
+# The card of a data set, for people and for the Hub.
 CARD = "README.md"
 
 # For a split, a first pass finds what belongs together, and pictures are compared. Then rows are written.
@@ -58,7 +58,7 @@ RunRows = Iterator[tuple[DataRecord, RecordedRun]]
 class ExportSettings:
     """``pictures`` is None for the first choice of the layout, and "leave" if the target is a file.
 
-    ``details``: with what the run knows of each answer, in columns.
+    ``details``: adds columns with the run's details of each answer.
     """
 
     layout: str
@@ -69,7 +69,7 @@ class ExportSettings:
     split: Split | None = None
     force: bool = False
     details: bool = False
-    # Of an earlier export that is replaced elsewhere.
+    # Licence of an earlier export that is replaced elsewhere.
     licence: str = ""
 
     def __post_init__(self) -> None:
@@ -125,7 +125,7 @@ class ExportReport:
     examples: list[LeftOut] = field(default_factory=list)
     picture_files: int = 0
     near_duplicates: int = 0
-    # Of people: those that were applied by kind, and those that were not.
+    # Decisions of people: those that were applied, by kind, and those that were not.
     decisions: dict[str, int] = field(default_factory=dict)
     # Questions without an accepted answer.
     failed: int = 0
@@ -190,7 +190,7 @@ def export_runs(
 
 
 def iter_rows(runs: Sequence[RecordedRun], decisions: RecordDecisions) -> RunRows:
-    """Of each run the accepted answers, then those of failed questions that somebody accepted or edited."""
+    """Yields the accepted answers of each run, then those of failed questions that somebody accepted or edited."""
     for run in runs:
         for record in run.iter_records():
             yield record, run
@@ -261,7 +261,9 @@ def write_further_files(folder: Path, maker: RowMaker, report: ExportReport, des
 
 
 def list_written_files(folder: Path, names: Sequence[str], others: Sequence[str]) -> Json:
-    """``names``: of the files of rows. By which the next export to this place knows what it may replace."""
+    """Describes the export. ``names``: the files of rows, from which the next export to this place decides what it may
+    replace.
+    """
     # The only file gets its name later.
     paths = {name: folder / name if (folder / name).exists() else folder / SINGLE_FILE for name in names}
     digests = {name: hash_written_file(path) for name, path in paths.items()}
@@ -269,7 +271,7 @@ def list_written_files(folder: Path, names: Sequence[str], others: Sequence[str]
 
 
 def describe_export(settings: ExportSettings, choice: PictureChoice, report: ExportReport, licence: str) -> Json:
-    """No time and no path of this machine, so that equal exports have equal bytes."""
+    """Has no time and no path of this machine, so that equal exports have equal bytes."""
     split = settings.split
     return {
         "tool": TOOL,

@@ -1,4 +1,4 @@
-"""Where an export is written: a folder, or one file. It appears under its name when it is complete.
+"""The target of an export: a folder, or one file. It appears under its name when it is complete.
 
 A folder is written beside its place under a hidden name, and renamed at the end. What a killed export left is removed
 by the next one to the same place.
@@ -44,12 +44,12 @@ def is_file_target(target: Path) -> bool:
 
 
 def description_path(target: Path) -> Path:
-    """In the folder, or beside the file."""
+    """The path of the description: in the folder, or beside the file."""
     return target.with_name(f"{target.name}.{DESCRIPTION}") if is_file_target(target) else target / DESCRIPTION
 
 
 def read_description(target: Path) -> Json | None:
-    """Of an earlier export to this place; None if there is none that this program wrote."""
+    """Reads the description of an earlier export to this place; None if there is none that this program wrote."""
     return load_export(description_path(target))
 
 
@@ -75,7 +75,9 @@ def check_target(target: Path, outputs: Iterable[Path], *, force: bool) -> None:
 
 
 def check_file_target(target: Path, *, force: bool) -> None:
-    """With ``force``, only a file is replaced that an export wrote. A description of another file is never replaced."""
+    """Checks the file at the target. ``force`` only replaces a file that an export wrote. A description of another file
+    is never replaced.
+    """
     description = read_description(target)
     is_own = description is not None and target.name in list_entries(description)
     place = description_path(target)
@@ -96,7 +98,7 @@ def check_file_target(target: Path, *, force: bool) -> None:
 
 
 def check_folder_target(target: Path, *, force: bool) -> None:
-    """With ``force``, only a folder is replaced that has nothing in it but an earlier export."""
+    """Checks the folder at the target. ``force`` only replaces a folder that has only an earlier export in it."""
     if not os.path.lexists(target):
         return
     if not target.is_dir() or target.is_symlink():
@@ -201,7 +203,7 @@ def install_file(folder: Path, target: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """After a power failure, a folder that was renamed before could have files without their bytes."""
+    """Syncs all files: after a power failure, a renamed folder could otherwise have files without their bytes."""
     with ThreadPoolExecutor(SYNCS_AT_ONCE) as threads:
         for place, _, names in os.walk(folder):
             for _ in threads.map(sync_written_file, [Path(place, name) for name in names]):

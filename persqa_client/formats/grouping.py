@@ -32,7 +32,7 @@ class RowGrouping:
         self._groups = Groups()
         # Digest of a picture by reference or path, which are known after the first pass.
         self._digests: dict[str, str] = {}
-        # By digest. Of a picture that is data in the row, the signature, so that the data are not kept.
+        # Paths by digest. For a picture that is data in the row, the signature is stored, and the data are not kept.
         self._pictures: dict[str, PlacedPicture | Signature | None] = {}
 
     def add(self, record: DataRecord, run: RecordedRun) -> None:
@@ -62,7 +62,7 @@ class RowGrouping:
         return self._split.choose_part(self._groups.find_name(self._list_keys(record, run)[0]))
 
     def _list_keys(self, record: DataRecord, run: RecordedRun) -> list[str]:
-        """At least one. A text-only row is a group of its own."""
+        """The keys of the groups of a record, at least one. A text-only row is a group of its own."""
         place = record.provenance
         row = f"{run.name}\0{place.row if place.row is not None else f'o{place.line}'}"
         if self._split.by == "tag":

@@ -1,4 +1,4 @@
-"""What a layout is: how a record is written in it and read from it, and what its consumer takes."""
+"""The interface of a layout: how a record is written in it and read from it, and the limits of its consumer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEDIA_MARKS = ("<image>", "<video>", "<audio>")
 
 @dataclass(frozen=True, slots=True)
 class PictureLimits:
-    """What the consumer takes; None for no limit."""
+    """Limits of the consumer; None for no limit."""
 
     media_types: frozenset[str] | None = None
     max_bytes: int | None = None
@@ -48,9 +48,9 @@ class RowPicture(NamedTuple):
 
 
 class ExportRow(NamedTuple):
-    """Of a layout, the images of the record are written as they stand in the row: a path, or a ``data:`` URI.
+    """A row to write. In a layout, the images of the record are the references in the row: paths or ``data:`` URIs.
 
-    Of a packed format, ``pictures`` are the images.
+    In a packed format, the images are ``pictures``.
     """
 
     record: DataRecord
@@ -75,7 +75,7 @@ class RowFiles(ABC):
 
     @abstractmethod
     def count_rows(self) -> Mapping[str, int]:
-        """Of each file, by name, after the context."""
+        """The number of rows of each file, by name; complete after the context."""
 
     def list_entries(self) -> list[str]:
         """The names of all files that were written, after the context."""

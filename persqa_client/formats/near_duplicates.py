@@ -29,8 +29,8 @@ BITS = 2 * SIDE * SIDE
 BANDS = 8
 BAND_BITS = BITS // BANDS
 MAX_COLOUR_DISTANCE = 16
-# Of pictures with an equal band, each is compared with so many earlier ones, so that the time is linear. More have it
-# if it is that of a plain part, such as a white background; near duplicates are then found by their other bands.
+# Each picture is compared with at most so many earlier ones with an equal band. The time is therefore linear. More have
+# it if it is that of a plain part, such as a white background; near duplicates are then found by their other bands.
 MAX_COMPARED = 200
 # For the first reduction.
 MAX_PIXELS = 128 * 128
@@ -48,13 +48,13 @@ class PlacedPicture(NamedTuple):
 
 
 def compute_signatures(pictures: Sequence[PlacedPicture]) -> Iterator[Signature | None]:
-    """In order; None for a picture that can't be read."""
+    """The signatures in order; None for a picture that can't be read."""
     with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
         yield from pool.map(compute_signature, pictures)
 
 
 def compute_signature(picture: PlacedPicture) -> Signature | None:
-    """Of the picture as it is sent: upright, in sRGB."""
+    """The signature of the picture as it is sent: upright, in sRGB."""
     try:
         encoded = read_image(picture.reference, picture.roots).reencoded(MAX_PIXELS)
     except RowError:

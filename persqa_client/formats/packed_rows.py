@@ -5,7 +5,7 @@ from __future__ import annotations
 from persqa_client.records.data_record import DataRecord
 from persqa_client.types import Json
 
-# Of each column that is a plain value: whether it is a text, a list of texts, or a whole number.
+# The type of each column that is a plain value: a text, a list of texts, or a whole number.
 TEXT, TEXTS, NUMBER = "text", "texts", "number"
 COLUMNS = {"id": TEXT, "question": TEXT, "answer": TEXT, "tags": TEXTS, "category": TEXT}
 # What ``qa.details.jsonl`` has of an accepted answer.

@@ -20,7 +20,7 @@ from persqa_client.types import Json
 FOLDER = "data"
 ROW_GROUP_BYTES = 32_000_000
 FILE_BYTES = 500_000_000
-# Of a row without texts and pictures, so that groups of empty rows end, too.
+# Bytes that a row counts without texts and pictures, so that groups of empty rows end, too.
 ROW_BYTES = 64
 PICTURES, MESSAGES = "images", "messages"
 TEXT_FEATURE = {"dtype": "string", "_type": "Value"}
@@ -89,7 +89,7 @@ class ParquetPart:
             self._write_group()
 
     def finish(self) -> None:
-        """Also a part without rows has a file, so that the split is there."""
+        """A part without rows also gets a file, so that the split exists."""
         if self._rows or not self._counts:
             self._write_group()
         self.close()

@@ -44,7 +44,7 @@ FORMAT_SUFFIXES = {"JPEG": ".jpg", "TIFF": ".tif"}
 MAX_NAME_LENGTH = 120
 # File systems take 255, and a number may follow.
 MAX_NAME_BYTES = 200
-# Of a file that is copied.
+# Bytes of a file that are copied at once.
 PIECE = 1_000_000
 # A row with a path to a picture that is not a file of its own.
 INLINE = "image_inline"
@@ -65,7 +65,7 @@ class PictureSettings:
 
 
 class SentForm(NamedTuple):
-    """In which size and with which boxes the pictures of a row were sent.
+    """The size and the boxes with which the pictures of a row were sent.
 
     ``marks``: of each image of the row, from the first on; the others have none.
     """
@@ -100,7 +100,7 @@ class PictureWriter:
 
     @property
     def names(self) -> Collection[str]:
-        """Of the files that were written, below the folder of pictures."""
+        """The names of the files that were written, below the folder of pictures."""
         return self._names.values()
 
     @property
@@ -110,7 +110,8 @@ class PictureWriter:
     def place(
         self, pictures: Sequence[str], roots: Sequence[Path], form: SentForm, *, shows_character: bool = False
     ) -> tuple[str, ...]:
-        """What the row names. Raises RowError if a picture can't be exported; then none of the row is written.
+        """Writes the pictures, and returns their references in the row. Raises RowError if one can't be exported; then
+        none of the row is written.
 
         ``shows_character``: the last picture is the reference, which does not count as one of the row.
 
@@ -285,7 +286,9 @@ def choose_picture_name(reference: str) -> str:
 
 
 def add_suffix(name: str, reference: str, roots: Sequence[Path]) -> str:
-    """That of its format, if the URL of a downloaded picture has no suffix or that of a page, such as ``.php``."""
+    """Adds the suffix of the format if the URL of a downloaded picture has no suffix, or that of a page such as
+    ``.php``.
+    """
     version = get_file_version(reference, roots)
     if version is None or posixpath.splitext(name)[1].lower() in IMAGE_SUFFIXES:
         return name
@@ -295,7 +298,7 @@ def add_suffix(name: str, reference: str, roots: Sequence[Path]) -> str:
 
 
 def make_safe_name(part: str) -> str:
-    """Neither hidden nor taken for an option; shortened at the front, so that the suffix stays."""
+    """A name that is neither hidden nor like an option. It is shortened at the front, so that the suffix stays."""
     safe = UNSAFE.sub("_", part).lstrip(".-")[-MAX_NAME_LENGTH:]
     safe = safe.encode()[-MAX_NAME_BYTES:].decode(errors="ignore")
     return safe.lstrip(".- ") or "_"

@@ -86,7 +86,7 @@ def remove_box(record: DataRecord, run: RecordedRun) -> DataRecord:
 
 
 def find_sent_form(record: DataRecord, run: RecordedRun) -> SentForm:
-    """Raises RowError (``box_invalid``) if the line no longer has the box that was asked about."""
+    """Raises RowError (``box_invalid``) if the line no longer has the box of the request."""
     max_pixels = run.identity.get("max-pixels")
     form = SentForm(max_pixels) if isinstance(max_pixels, int) else SentForm()
     mode = run.identity.get("box")

@@ -36,14 +36,14 @@ from persqa_client.stores.access import explain_store_error, list_objects, remov
 from persqa_client.stores.paths import ObjectPath
 from persqa_client.types import Json
 
-# Of an export that is being sent: the digests of its files, and the names of all that may be there.
+# The file of an export that is being sent: the digests of its files, and the names of all that may be there.
 MARKER = "exporting.json"
 # Files that are sent at the same time.
 UPLOADS = 4
 
 
 class Present(NamedTuple):
-    """What is at the target: the sizes of the files by name, and what earlier exports say of them."""
+    """The files at the target: their sizes by name, and their entries in earlier exports."""
 
     sizes: Mapping[str, int]
     description: Json | None = None
@@ -76,7 +76,7 @@ def plan_upload(present: Present, sizes: Mapping[str, int], digests: Mapping[str
 
 
 def write_export(outputs: Sequence[Path], settings: ExportSettings, on_step: OnStep = ignore_step) -> ExportReport:
-    """Like ``export_runs``, also for a target in an object store. Raises like it.
+    """Does the same as ``export_runs``, also for a target in an object store. Raises the same errors.
 
     A StorageError may leave a part of the files there.
     """

@@ -25,7 +25,7 @@ from persqa_client.formats.layout import ExportRow, PackedFormat, RowFiles, RowP
 from persqa_client.formats.packed_rows import make_columns
 from persqa_client.jsonl import dump_compact
 
-# Of an archive, as of a Parquet file.
+# Size of an archive, as of a Parquet file.
 ARCHIVE_BYTES = 500_000_000
 SUFFIXES = {"image/jpeg": "jpg", "image/tiff": "tif"}
 

@@ -20,9 +20,9 @@ from persqa_client.images.members import Cell, Picture, missing_member_error, pa
 from persqa_client.stores.access import open_object
 from persqa_client.stores.paths import is_object_url
 
-# Of a broken file, pyarrow also raises OSError without a number.
+# For a broken file, pyarrow also raises OSError without a number.
 ARROW_ERRORS = (arrow.ArrowException, OSError, EOFError)
-# Of a file that is read without decoding a row group as a whole.
+# Bytes of a file that is read without decoding a row group as a whole.
 BUFFER_BYTES = 1 << 20
 # Decoded at once, and kept of the pictures read last.
 BATCH_BYTES, KEPT_BYTES = 8_000_000, 48_000_000
@@ -45,7 +45,7 @@ def is_list(type: Any) -> bool:
 
 
 def is_picture_type(type: Any) -> bool:
-    """Of a cell, or of one element of its list."""
+    """Whether this is the type of a cell with pictures, or of one element of its list."""
     if is_list(type):
         type = type.value_type
     if arrow.types.is_struct(type):
@@ -180,6 +180,6 @@ def list_plain_leaves(file: Any, pictures: list[str]) -> list[str]:
 
 
 def count_cell_pictures(cells: Any) -> list[int | bool | None]:
-    """Of each cell: the number of its list, or whether a single picture is there."""
+    """For each cell, the length of its list, or whether it has a single picture."""
     lengths = compute.list_value_length(cells) if is_list(cells.type) else cells.is_valid()
     return list(lengths.to_pylist())

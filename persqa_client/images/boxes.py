@@ -23,7 +23,8 @@ SHOWN_VALUE = 80
 TOLERANCE, MIN_TOLERANCE = 0.01, 2.0
 # Around the box, as a share of its sides.
 MARGIN = 0.1
-# Of the mean side of the image. The white lines on both sides set the red one off from red surroundings.
+# Width of the line, as a share of the mean side of the image. The white lines on both sides set the red one off from
+# red surroundings.
 THICKNESS, MIN_THICKNESS = 0.006, 2
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -96,7 +97,7 @@ def parse_box(value: object, form: BoxFormat, mode: BoxMode) -> BoxMark:
 
 
 def read_number(value: object) -> float:
-    """Not a number for what is none. A whole number may be larger than any float, and is infinite then."""
+    """The value as a float; NaN if it is no number. A whole number that is larger than any float is infinite."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return math.nan
     try:

@@ -1,4 +1,4 @@
-"""Notices images whose files changed since they were asked about."""
+"""Notices images whose files changed after they were sent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PictureState(Enum):
 
 
 class PictureFiles:
-    """Compares image files with what was asked about. Reads a file only if its size or time differ."""
+    """Compares image files with those that were sent. Reads a file only if its size or time differ."""
 
     def __init__(self, roots: Sequence[Path]) -> None:
         self._roots = roots
@@ -69,7 +69,7 @@ class PictureFiles:
 
 
 def is_embedded(reference: str) -> bool:
-    """In the row, or in a file of many rows, which is compared as an input."""
+    """Whether the picture is in the row, or in a file of many rows, which is compared as an input."""
     return reference.lstrip()[:5].lower() == "data:" or parse_member(reference) is not None
 
 

@@ -24,7 +24,7 @@ class ConfinedRoots(tuple[Path, ...]):
         return made
 
     def after(self, folder: Path) -> Self:
-        """With a folder that is searched first, and the same places."""
+        """A copy with a folder that is searched first, and the same places."""
         made = type(self)((folder, *self))
         made.places = self.places
         return made

@@ -135,7 +135,7 @@ def reencode_image(
     image = image if crop is None else image.crop(crop)
     whole = whole if format == "JPEG" else image.size
     if mark is not None and is_cut:
-        # Cut before it is reduced, so that a small part of a large photo stays sharp.
+        # The image is cut before it is reduced, so that a small part of a large photo stays sharp.
         image, orientation = apply_orientation(image, orientation), UPRIGHT
         image = image.crop(add_margin(locate_box(mark, image.size), image.size))
         target = fit_size(image.size, max_pixels)
@@ -267,7 +267,7 @@ def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 def encode_image(
     image: Image.Image, *, lossless: bool = False, quality: int = JPEG_QUALITY, subsampling: int = DEFAULT_COLOUR
 ) -> EncodedImage:
-    """As PNG if ``lossless`` or too long for JPEG, else as JPEG."""
+    """Encodes the image as PNG if ``lossless`` or too long for JPEG, else as JPEG."""
     # Pillow would copy `info` (GIF comments, profiles) to the new file.
     image.info.clear()
     format = "PNG" if lossless or max(image.size) > JPEG_MAX_SIDE else "JPEG"
@@ -324,7 +324,7 @@ def list_other_formats() -> list[str]:
 
 
 def describe_other_image(data: bytes) -> str | None:
-    """What the image is, for a message after "is"; None if Pillow knows no such format."""
+    """Describes the image, for a message after "is"; None if Pillow does not support the format."""
     for format in list_other_formats():
         factory, accepts = Image.OPEN[format]
         try:

@@ -1,5 +1,5 @@
-"""Where pictures lie once they are downloaded, from the web or from an object store: ``persqa-fetched/3f/9a…`` in one
-of the roots.
+"""The paths of pictures that were downloaded from the web or from an object store: ``persqa-fetched/3f/9a…`` in one of
+the roots.
 
 The name is a digest of the URL, so the same row finds the same file in each later run, export and report. It has no
 suffix, so a folder of pictures that is an input does not count such files among its own.

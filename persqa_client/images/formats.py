@@ -98,7 +98,7 @@ def is_dicom(data: bytes) -> bool:
 
 
 def describe_content(data: bytes) -> str:
-    """What the file seems to be, for a message after "is"."""
+    """Describes what the file seems to be, for a message after "is"."""
     for signature, description in UNSUPPORTED_IMAGES:
         if data.startswith(signature):
             return description

@@ -71,7 +71,7 @@ def strip_jpeg(data: bytes) -> StrippedImage:
 def iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Code, start and end of each segment.
 
-    A marker in a scan that begins no segment is damage: a decoder goes on at the next restart marker. Raises
+    A marker in a scan that begins no segment is damage: a decoder continues at the next restart marker. Raises
     TruncatedImage if there are none, since the rest of the image would be grey.
     """
     if not data.startswith(JPEG_START):

@@ -81,7 +81,7 @@ class ImageCache:
     def load_at_once(
         self, reference: str, version: FileVersion | None = None, mark: BoxMark | None = None
     ) -> EncodedImage | None:
-        """Like ``load``, but None if that would wait for a disk, re-encode the image or raise an error."""
+        """Like ``load``, but returns None if that would wait for a disk, re-encode the image or raise an error."""
         version = version or self.find_version(reference)
         image = self._find(version, mark)
         if image is not None or version is None or mark is not None:
@@ -206,7 +206,7 @@ class ImageLoader:
 
 @dataclass(frozen=True, slots=True)
 class ImageForm:
-    """In what form images are sent: without some media types, and all together within so many bytes of base64."""
+    """The form in which images are sent: without some media types, and all together within so many bytes of base64."""
 
     refused_types: frozenset[str] = frozenset()
     max_bytes: int | None = None
@@ -264,7 +264,7 @@ def base64_size(image: EncodedImage) -> int:
 
 
 def total_size(images: Collection[EncodedImage]) -> int:
-    """In base64."""
+    """Total size of the images in base64."""
     return sum(map(base64_size, images))
 
 

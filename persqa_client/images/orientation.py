@@ -23,7 +23,7 @@ TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Of these, width and height change places.
+# Orientations in which width and height change places.
 SIDEWAYS = frozenset({5, 6, 7, 8})
 
 

@@ -191,7 +191,7 @@ def strip_metadata(data: bytes, format: str) -> StrippedImage | None:
 
 
 class PictureSize(NamedTuple):
-    # Of the file.
+    # Size of the file.
     bytes: int
     # In pixels, before it is turned upright or reduced.
     width: int

@@ -32,7 +32,7 @@ MAX_FILE_BYTES = 1_000_000_000
 # Characters shown in a message: of a path, of a data: URI's header, and of bare base64.
 SHOWN_PATH, SHOWN_DATA_HEADER, SHOWN_BASE64 = 200, 60, 20
 
-# Of a picture that is no file (inputs/memory_pictures.py).
+# Name of a picture that is no file (inputs/memory_pictures.py).
 PLACE = re.compile(r"data:;place=([\w%]+);")
 DATA_URI = re.compile(r"\s*data:", re.IGNORECASE)
 BARE_BASE64 = re.compile(r"(?P<header>[\w/;:+.-]{0,60}base64,)?(?P<body>[A-Za-z0-9+/_\-\s]{100,}={0,2})")
@@ -181,12 +181,12 @@ def find_candidate(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_resul
 
 
 def list_candidates(path: str, roots: Sequence[Path]) -> list[str]:
-    """Those in object stores are URLs; what was downloaded from them is found by their URL."""
+    """The candidates for a reference. Those in object stores are URLs; their downloads are found by the URL."""
     return [path] if os.path.isabs(path) else [join_root(root, path) for root in roots]
 
 
 def expand_absent(path: str) -> str:
-    """Where a file that does not exist is expected: ``~`` is the home folder."""
+    """The path at which a missing file is expected: ``~`` is the home folder."""
     return os.path.expanduser(path) if path.startswith("~") else path
 
 
@@ -231,7 +231,7 @@ def read_image_file(path: str, roots: Sequence[Path]) -> bytes:
 
 
 def read_member_file(path: str, roots: Sequence[Path]) -> bytes:
-    """Of a file of many rows. Raises RowError and OSError."""
+    """Reads a picture of a file of many rows. Raises RowError and OSError."""
     member = parse_member(path)
     assert member is not None
     found = find_path(member.file, roots)
@@ -239,7 +239,7 @@ def read_member_file(path: str, roots: Sequence[Path]) -> bytes:
         raise missing_file_error(member.file, roots)
     picture = load_member(*found, member)
     if picture.data is None and picture.path:
-        # Its file only names another one. That is read once: the path of a path would be read without end.
+        # The file only names another one. That is read once: the path of a path would be read without end.
         folder = Path(os.path.dirname(found[0]))
         searched = roots.after(folder) if isinstance(roots, ConfinedRoots) else (folder, *roots)
         other = find_path(picture.path, searched)
@@ -265,7 +265,7 @@ def name_folders(roots: Sequence[Path]) -> list[str]:
     """Each folder once, however many paths lead to it."""
     names: dict[str, str] = {}
     for root in filterfalse(is_fetched_folder, roots):
-        # Of a relative path, only if the working directory exists.
+        # For a relative path, this works only if the working directory exists.
         with suppress(OSError):
             place = os.path.realpath(root)
             is_here = place == os.path.realpath(os.curdir)

@@ -1,4 +1,4 @@
-"""Opens tar archives so that a broken one is an error. ``tarfile`` takes a header it can't read for the end."""
+"""Opens tar archives so that a broken one is an error. ``tarfile`` treats a header that it can't read as the end."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def open_archive(file: BinaryIO) -> tarfile.TarFile:
 
 
 def is_compressed_archive(file: BinaryIO) -> bool:
-    """Of a file at its beginning, where it stays."""
+    """Whether the file, which is at its beginning and stays there, is a compressed archive."""
     is_compressed = file.read(2) == b"\x1f\x8b"
     file.seek(0)
     return is_compressed

@@ -19,7 +19,7 @@ ImageTokenCounter = Callable[[EncodedImage], int]
 # The image processors refuse images with this ratio or more (MAX_RATIO in qwen-vl-utils).
 MAX_RATIO = 200
 # Pixels. Image processors refuse a shorter side than that of a token: 28 for Qwen2-VL, Qwen2.5-VL and GLM-4.1V, 32 for
-# Qwen3-VL. The largest of them for all models, since a model's name seldom tells its processor.
+# Qwen3-VL. The largest of them for all models, since a model's name seldom shows its processor.
 MIN_SIDE = 32
 PIXELS_PER_TOKEN = 784  # 28 x 28, for unknown models
 

@@ -71,7 +71,7 @@ def read_vp8l_header(frame: bytes) -> tuple[int, int, bool]:
 
 
 def is_lossless_webp(data: bytes) -> bool:
-    """Of a WebP without metadata, as ``strip_webp`` makes it."""
+    """Whether a WebP without metadata, as ``strip_webp`` makes it, is lossless."""
     return data[12:16] == b"VP8L"
 
 

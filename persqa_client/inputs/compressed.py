@@ -62,7 +62,7 @@ def import_zstd(path: Path) -> Any:
 
 
 class CompressedSource(FileSource):
-    """Offsets count decompressed bytes. To go on at one, all before it is decompressed again."""
+    """Offsets count decompressed bytes. To continue at one, all data before it is decompressed again."""
 
     def __init__(self, path: Path, compression: Compression) -> None:
         super().__init__(path)

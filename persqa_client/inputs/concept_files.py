@@ -102,7 +102,7 @@ def is_store(fields: Json) -> bool:
 
 
 def make_store_rows(fields: Json) -> Iterator[tuple[str, Json] | BrokenLine]:
-    """Without questions, so that those of the bank are asked. The category is not one of a bank."""
+    """Makes rows without questions, which are drawn from the bank. The category is not one of a bank."""
     for tag, each in fields[STORE].items():
         if not isinstance(each, dict) or not isinstance(each.get("image"), str):
             yield BrokenLine.make(dump_spaced({tag: each}), f"the character {tag!r} has no text under 'image'")

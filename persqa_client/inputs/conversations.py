@@ -33,7 +33,8 @@ from persqa_client.types import Json
 
 TURN_KEYS = ("messages", "conversations", "prompt")
 PICTURE_KEYS = ("images", "image")
-# Of rows with one question: its members, those of the answer, and earlier pairs (Alpaca, and ms-swift's first rows).
+# Rows with one question: members of the question, of the answer, and of earlier pairs (Alpaca, and ms-swift's first
+# rows).
 QUESTION_KEYS = (("query",), ("instruction", "input"))
 ANSWER_KEYS = ("response", "output")
 HISTORY = "history"
@@ -170,7 +171,7 @@ def find_member(fields: object, keys: tuple[str, ...]) -> object:
 
 
 def read_conversation(fields: Json, image_key: str) -> Conversation:
-    """For a row with turns. Raises RowError if its pictures are not those that the turns have places for.
+    """Reads a row with turns. Raises RowError if its pictures are not those that the turns have places for.
 
     The question is that of the user's first turn, without marks. Later turns are not read, except for their pictures.
     """

@@ -65,7 +65,7 @@ class DataSetRows:
         return make_row(line, fields, set(self.columns.values()), members)
 
     def _standardise(self, fields: Json) -> Json:
-        """With the names of columns, roles and members that ``conversations`` reads."""
+        """Renames columns, roles and members to those that ``conversations`` reads."""
         values = {column: fields.get(name) for column, name in self.columns.items()}
         if self.formatting == "sharegpt":
             turns = [self._rename(turn) for turn in list_turns(values.get("messages"))]

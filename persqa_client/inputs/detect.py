@@ -1,4 +1,4 @@
-"""Which kind of input a file is, by its content."""
+"""Detects the kind of an input file by its content."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ def detect_content(path: Path, head: bytes, image_key: str, *, is_whole: bool) -
 
 
 def split_lines(text: str, line_end: str) -> list[str]:
-    """As the readers do, without byte order marks. ``splitlines`` also splits at characters that stand in texts, such
-    as U+2028.
+    """Splits lines as the readers do, without byte order marks. ``splitlines`` also splits at characters that stand in
+    texts, such as U+2028.
     """
     lines = [line.lstrip("\ufeff").removesuffix("\r") for line in text.split(line_end)]
     return lines if lines[-1] else lines[:-1]

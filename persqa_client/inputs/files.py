@@ -159,7 +159,7 @@ def is_complete(line: bytes) -> bool:
 
 
 def seek_line(file: BinaryIO, offset: int) -> int | None:
-    """Seeks to the line at ``offset`` and returns its start; None if the line before it goes on there.
+    """Seeks to the line at ``offset`` and returns its start; None if the line before it continues there.
 
     If the line before it has got a line end since then, that line end is skipped.
     """
@@ -192,7 +192,7 @@ def count_lines(path: Path, end: int) -> int:
 
 
 def name_counted_by(stamp: Json | None) -> str:
-    """As ``name_counted``, of the input that a run has read. Earlier versions did not keep the kind of a file."""
+    """Like ``name_counted``, for the input that a run has read. Earlier versions did not keep the kind of a file."""
     return "line" if stamp is not None and stamp.get("kind", "lines") in KINDS_WITH_LINES else "row"
 
 
@@ -204,7 +204,7 @@ class RowPlace(NamedTuple):
 
 
 def find_row(source: Source, number: int) -> RowPlace:
-    """Where a row stands. With several inputs, they are read up to it."""
+    """The place of a row. If there are several inputs, they are read up to it."""
     for each in source.sources if isinstance(source, SeveralSource) else ():
         reached = 0
         for reached, _ in enumerate(read_named_lines(each, START_POSITION), 1):
@@ -215,5 +215,7 @@ def find_row(source: Source, number: int) -> RowPlace:
 
 
 def name_counted(*sources: Source) -> str:
-    """What the numbers of rows count. Of several inputs they are no lines, since they go on from one to the next."""
+    """What the numbers of rows count. With several inputs they are no lines, because the numbers continue in the next
+    input.
+    """
     return sources[0].row_name if len(sources) == 1 and isinstance(sources[0], FileSource) else "row"

@@ -187,7 +187,9 @@ def count_other_files(folder: Path, leave_out: Callable[[Path], bool] = is_never
 
 
 def describe_skipped_files(folder: Path, suffixes: Counter[str] | None = None) -> str | None:
-    """What is skipped: the files that are no images, by suffix, and folders. They are counted unless they are given."""
+    """Describes what is skipped: the files that are no images, by suffix, and folders. They are counted unless they are
+    given.
+    """
     suffixes = count_other_files(folder) if suffixes is None else suffixes
     files = Counter({suffix: count for suffix, count in suffixes.items() if not suffix.endswith("/")})
     folders = [name for name in suffixes if name.endswith("/")]

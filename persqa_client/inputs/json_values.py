@@ -90,7 +90,7 @@ def split_values(
 class ValueSplitter:
     def __init__(self, file: BinaryIO, offset: int, *, is_array: bool) -> None:
         self._file = file
-        # Of the file from ``offset``; its part before ``at`` is scanned.
+        # Bytes of the file from ``offset``; those before ``at`` are scanned.
         self._buffer, self._offset, self._at = b"", offset, 0
         # Where the current value or the text between two values begins, and the open brackets of the value.
         self._start, self._open = 0, bytearray()
@@ -145,7 +145,7 @@ class ValueSplitter:
         return blank.end()
 
     def _breaks(self, token: re.Match[bytes]) -> bool:
-        """Whether no JSON can go on like this."""
+        """Whether no JSON can continue like this."""
         text = token[0]
         if text[0] == QUOTE:
             return b"\n" in text or (text == b'"' and self._buffer.find(b"\n", token.start()) >= 0)
@@ -192,7 +192,9 @@ class ValueSplitter:
         self._start = end
 
     def _describe_next(self) -> re.Pattern[bytes] | None:
-        """Where a line begins as that of the current value does, or behind text outside of values, as one may."""
+        """Pattern of the beginning of a line like that of the current value or, after text outside of values, of any
+        value.
+        """
         if not self._open:
             return ANY_ELEMENT
         start, reached = self._offset + self._start, self._file.tell()

@@ -25,7 +25,7 @@ FIRST_BYTES = 16 << 20
 # Rows that must fail for another reason than a missing key.
 MIN_PROBLEMS = 20
 NO_KEY = "\0"
-# Of fields whose values are names.
+# Fields whose values are names.
 FIELD_CODES = frozenset({"bad_category", "bad_language"})
 # Keys in a message, and characters of each.
 SHOWN_KEYS, SHOWN_LENGTH = 8, 40
@@ -34,7 +34,7 @@ MANY_KEYS = 3
 
 
 def check_first_rows(source: Source, image_key: str, *, fetches: bool = False) -> None:
-    """Raises SettingsError if rows are read, and none of the first can be asked about, as their fields show.
+    """Raises SettingsError if rows are read, and the fields of the first rows show that none is usable.
 
     ``fetches``: whether pictures are downloaded. Lines that are no rows, and missing images, are left to the run, which
     stops if there are many.
@@ -58,7 +58,7 @@ def check_first_rows(source: Source, image_key: str, *, fetches: bool = False) -
 
 
 class FieldSurvey:
-    """What a message needs of rows without pictures under the image key. The rows themselves are not kept."""
+    """Facts for a message about rows without pictures under the image key. The rows themselves are not kept."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -135,7 +135,7 @@ def find_problem(number: int, line: bytes, image_key: str, *, fetches: bool, cou
         return None if row.code in ("bad_line", "no_image") else row.message
     for reference in row.images:
         try:
-            # Which object stores are read is known when the row is asked about.
+            # Which object stores may be read is known when the pictures of the row are loaded.
             is_read = DATA_URI.match(reference) or (is_fetchable(reference) and (fetches or not is_web_url(reference)))
             if not is_read:
                 parse_local_path(reference)
@@ -213,7 +213,7 @@ def looks_like_reference(text: str) -> bool:
 
 
 def has_nested_reference(value: object) -> bool:
-    """Without recursion: rows may be nested deeply."""
+    """Searches without recursion, because rows may be nested deeply."""
     pending = [value]
     while pending:
         each = pending.pop()

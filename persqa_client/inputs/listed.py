@@ -23,7 +23,7 @@ from persqa_client.types import Position
 class Listing(Protocol):
     @property
     def root(self) -> str | None:
-        """Where the names were looked up; None for an empty listing."""
+        """The folder in which the names were looked up; None for an empty listing."""
         ...
 
     @property

@@ -52,5 +52,5 @@ def find_tag_name(text: object) -> str | None:
 
 
 def fill_placeholder(question: str) -> str:
-    """With ``{tag}``, in whose place a run puts the row's tag."""
+    """Replaces placeholders by ``{tag}``, for which a run puts the row's tag."""
     return PLACEHOLDER.sub("{tag}", question)

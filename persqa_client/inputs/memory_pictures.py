@@ -79,7 +79,7 @@ def is_lone_picture(value: object) -> bool:
 
 
 def explain_no_picture(value: object) -> str | None:
-    """What to give in place of something that holds a picture, and is none of ``Picture``; None for other objects."""
+    """Advice for an object that holds a picture, but is not a ``Picture``; None for other objects."""
     if isinstance(value, Picture):
         return None
     kind = type(value).__name__

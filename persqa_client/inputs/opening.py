@@ -32,6 +32,7 @@ from persqa_client.inputs.patterns import (
     PatternSource,
     describe_exports,
     find_matches,
+    find_root,
     is_image_file,
     is_pattern,
 )
@@ -41,13 +42,14 @@ from persqa_client.inputs.stored import open_stored
 from persqa_client.inputs.tables import TableSource
 from persqa_client.inputs.tar_samples import TarSource
 from persqa_client.stores.paths import is_object_url
+from persqa_client.suggestions import suggest_path
 from persqa_client.types import Json, Position, RowLayoutChoice
 from persqa_client.urls import expand_home
 
 STANDARD_INPUT = "-"
 # Kinds of files with rows.
 FILE_KINDS = ("lines", "values", "table", "paths", "gzip", "zstd", "parquet", "arrow", "tar")
-# Those whose rows are objects of their own.
+# Kinds whose rows are objects of their own.
 LAYOUT_KINDS = ("lines", "values", "gzip", "zstd")
 
 
@@ -64,7 +66,7 @@ def open_inputs(
 ) -> Source:
     """One source for all inputs. ``standard_input`` is what the name ``-`` reads. ``leave_out``: which matches of a
     pattern are no inputs, and which files of a folder are not reported as skipped, such as the files of the run.
-    ``lists_images``: whether the run has a listing, so that other matches of its pattern are skipped. ``row_layout``:
+    ``lists_images``: whether the run has a listing. Other matches of its pattern are then skipped. ``row_layout``:
     whether rows in the layout of another program are made into rows of a run. ``fetches``: whether rows may name their
     pictures by URL. ``local_only``: whether inputs in object stores are refused.
 
@@ -105,7 +107,7 @@ def name_local(name: str) -> str:
 
 
 def expand_existing(name: str | Path) -> str | Path:
-    """For an input, which may be a pattern; patterns are expanded where they are matched."""
+    """Expands ``~`` in an existing input. Patterns are expanded where they are matched."""
     expanded = expand_home(name)
     return str(expanded) if str(name).startswith("~") and expanded.exists() else name
 
@@ -129,7 +131,9 @@ def find_any_matches(pattern: str) -> Matches:
         return matches
     if matches.exports:
         raise SettingsError(f"{describe_exports(pattern, matches.exports)} It matches no other file.")
-    raise SettingsError(f"The pattern {pattern} matches no file; check it, or the working directory.")
+    folder = find_root(pattern)
+    reason = "" if folder.is_dir() else f": there is no folder {folder}{suggest_path(folder)}"
+    raise SettingsError(f"The pattern {pattern} matches no file{reason}; check it, or the working directory.")
 
 
 def open_listed_pattern(pattern: str, image_key: str, leave_out: Callable[[Path], bool]) -> Source:
@@ -191,7 +195,7 @@ def open_source(
         raise SettingsError(f"The input {path} is neither a file nor a folder; {SUPPORTED_INPUTS}.")
     if ANY_URL.match(name):
         raise SettingsError(f"The input {name} is a URL; download it, and give the file.")
-    raise SettingsError(f"The input {path} does not exist; {SUPPORTED_INPUTS}.")
+    raise SettingsError(f"The input {path} does not exist{suggest_path(path)}; {SUPPORTED_INPUTS}.")
 
 
 def open_rows_file(

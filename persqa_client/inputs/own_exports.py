@@ -1,4 +1,4 @@
-"""Which folders ``persqa export`` wrote. Their pictures are copies, so a listing leaves them out."""
+"""Finds the folders that ``persqa export`` wrote. Their pictures are copies, so a listing leaves them out."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class PackedSource(FileSource):
     def __init__(self, path: Path) -> None:
         """Raises SettingsError if the pictures could not be named, or a package is missing."""
         super().__init__(path)
-        # By which the rows name their pictures: of a file in an object store, its URL.
+        # The name of the file in references to its pictures; the URL for a file in an object store.
         self.own_name = str(path) if isinstance(path, ObjectPath) else path.name
         member = parse_member(f"{self.own_name}#1")
         if member is None or member.file != self.own_name:
@@ -203,7 +203,9 @@ def make_plain(value: Any) -> Any:
 
 
 def find_dataset_files(folder: Path) -> list[Path]:
-    """In natural order. Raises SettingsError for several splits, which have the same names of files."""
+    """The files of a data set, in natural order. Raises SettingsError for several splits, which have the same names of
+    files.
+    """
     if (folder / SPLITS).is_file():
         names = list_splits(folder / SPLITS)
         raise SettingsError(

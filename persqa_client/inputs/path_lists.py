@@ -67,7 +67,7 @@ class PathListSource(RecordFileSource):
 
 
 def is_heading(path: str) -> bool:
-    """As ``ls`` writes it above the names of files in a folder."""
+    """Whether the line is a heading, as ``ls`` writes it above the names of files in a folder."""
     return path.endswith(":")
 
 

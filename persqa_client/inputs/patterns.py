@@ -29,7 +29,8 @@ def is_pattern(name: str) -> bool:
 
 
 def is_image_file(path: str) -> bool:
-    """As in a folder, a file with the suffix of an image is not opened, so that a broken one becomes a row that fails.
+    """Whether the file is an image. As in a folder, a file with the suffix of an image is not opened: a broken one
+    becomes a row that fails.
 
     So does a raw photo, which a pattern asks for.
     """
@@ -85,7 +86,7 @@ def describe_exports(name: str, exports: Sequence[str]) -> str:
 
 
 def expand(pattern: str, root: str = "") -> Iterator[str]:
-    """As ``glob.iglob``, but ``**`` does not follow links to folders, as a folder does not."""
+    """Expands like ``glob.iglob``, but ``**`` does not follow links to folders, as in a folder."""
     found = ANY_FOLDERS.search(pattern)
     if found is None:
         yield from (os.path.join(root, match) for match in glob.iglob(pattern, root_dir=root or None))

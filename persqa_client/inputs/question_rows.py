@@ -74,5 +74,5 @@ def find_marked(fields: Json) -> str | None:
 
 
 def has_mark(question: object) -> TypeGuard[str]:
-    """Before or after the question. In the middle, it may be a word of the user's."""
+    """Whether a mark stands before or after the question. In the middle, it may be a word of the user's."""
     return isinstance(question, str) and (question.strip().startswith(MARK) or question.strip().endswith(MARK))

@@ -24,7 +24,7 @@ class RowLayout(Protocol):
 
     @property
     def description(self) -> str:
-        """For messages: what the rows are."""
+        """The kind of the rows, for messages."""
         ...
 
     def reads(self, fields: Json, image_key: str) -> bool:

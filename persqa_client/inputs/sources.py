@@ -1,4 +1,5 @@
-"""What a source of rows is, and those that are no file or folder: rows in memory, images, several inputs in a row.
+"""The interface of a source of rows, and the sources that are no file or folder: rows in memory, images, several
+inputs.
 
 A run can resume at the position after any line. A position's digest is computed from the previous digest and the line.
 """
@@ -23,7 +24,7 @@ SHOWN_NAMES = 4
 
 
 class BrokenLine(bytes):
-    """What a source can't read as a row, as it stands in the file, and why. It becomes a bad row."""
+    """A text that a source can't read as a row, as it is in the file, and the reason. It becomes a bad row."""
 
     reason: str
     # What counts in digests and positions.
@@ -50,7 +51,7 @@ class Source(Protocol):
     def progress_at(self, position: Position) -> int: ...
 
     def warnings(self) -> tuple[str, ...]:
-        """What a run does not use of the input."""
+        """Warnings about parts of the input that a run does not use."""
         ...
 
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
@@ -83,7 +84,7 @@ class NamedLine(NamedTuple):
 
 
 class NamedSource(ABC):
-    """A source that knows more of its rows than their lines."""
+    """A source that has more information about its rows than their lines."""
 
     @abstractmethod
     def named_lines(self, start: Position) -> Iterator[NamedLine]: ...
@@ -196,7 +197,7 @@ def write_row(row: object, number: int, image_key: str, reference_key: str | Non
 
 
 def explain_row(row: object, picture_keys: Sequence[str | None]) -> str | None:
-    """What to give for a row that holds a picture as no picture can be given."""
+    """Advice for a row that holds a picture in a form that is not accepted."""
     if not isinstance(row, Mapping):
         instead = explain_no_picture(row)
         return None if instead is None else f"it {instead}"
@@ -228,7 +229,7 @@ class ImagesSource(LocatedSource):
 
 
 def locate_picture(path: str) -> str:
-    """From the working directory; a URL stays."""
+    """The path of the picture from the working directory; a URL stays as it is."""
     return path if is_object_url(path) else os.path.abspath(path)
 
 
@@ -243,7 +244,7 @@ def list_sources(source: Source) -> tuple[Source, ...]:
 
 
 def describe_names(names: Sequence[str]) -> str:
-    """For messages: the first ones, and the number of the others."""
+    """The first names, and the number of the others, for messages."""
     others = len(names) - SHOWN_NAMES
     return ", ".join(names) if others <= 1 else f"{', '.join(names[:SHOWN_NAMES])} and {others} others"
 

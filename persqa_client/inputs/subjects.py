@@ -1,4 +1,4 @@
-"""Which fields of a row, or which folder of its image, say who the main character is."""
+"""The fields of a row, or the folder of its image, that define who the main character is."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def find_folder_tag(reference: str, roots: Sequence[Path]) -> str:
     path = path if member is None else member.file
     directory = os.path.dirname(path)
     if os.path.basename(directory) in NO_NAMES:
-        # Only the place of the image tells the name.
+        # Only the place of the image gives the name.
         directory = os.path.dirname(os.path.abspath(locate_image(path, roots)))
     # The tag is the same in all roots.
     return make_folder_tag(directory, tuple(roots), os.getcwd())

@@ -234,7 +234,7 @@ class HeadRecord(NamedTuple):
 
 
 def split_records(lines: Sequence[str], delimiter: str) -> list[HeadRecord]:
-    """Those that are not blank, as the reader of tables finds them. A broken one has the cells of its first line,
+    """The records that are not blank, as the reader of tables finds them. A broken one has the cells of its first line,
     unless it is the last one, which may only be cut off.
     """
     text = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")

@@ -90,7 +90,7 @@ def find_repeated(parts: list[SamplePart]) -> str | None:
 
 
 def refuse_repeated(name: str) -> BrokenLine:
-    """A name stands for one file of an archive, so that the row would get the picture of another."""
+    """The bad row for a repeated name: a name stands for one file, so the row would get the picture of another."""
     text = name.encode("utf-8", "surrogateescape")
     return BrokenLine.make(text, f"the archive has its file {name}, or others of this name, twice")
 

@@ -90,7 +90,7 @@ class PathWriter:
         return found[0] if found is not None else list_candidates(expand_absent(path), self.roots)[0]
 
     def resolve(self, references: Sequence[str]) -> tuple[str, ...]:
-        """Paths that ``write`` wrote, so that they can be read from the working directory."""
+        """Changes paths that ``write`` wrote to paths that can be read from the working directory."""
         if self.style not in ("relative", "resolvable"):
             return tuple(references)
         return tuple([self._resolve_one(reference) for reference in references])

@@ -1,4 +1,4 @@
-"""What the processes that share an account's limits know of each other, and how they divide the limits. No I/O.
+"""The shared state of the processes that share an account's limits, and how they divide the limits. No I/O.
 
 Times are in seconds, on a clock that all processes of the machine share.
 """
@@ -53,7 +53,7 @@ class Account:
         return [name for name, needs in self.processes.items() if not 0 <= now - needs.seen <= SILENCE]
 
     def remove(self, name: str) -> None:
-        """After the last process, nothing is left of what was reserved."""
+        """Removes a process. After the last one, all reservations are removed."""
         self.processes.pop(name, None)
         if not self.processes:
             self.settings, self.paused_until = "", 0.0

@@ -32,7 +32,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class AccountFolder:
-    """Of all endpoints. Nothing is written until ``check`` or ``join`` is called."""
+    """The folder for all endpoints. Nothing is written until ``check`` or ``join`` is called."""
 
     path: Path
 
@@ -70,7 +70,8 @@ class AccountMember:
         return FileLock(self._folder / PROCESSES / name, timeout=0, thread_local=False)
 
     def update(self, change: Callable[[Account, float], Value]) -> Value:
-        """Changes what all processes know, while none of the others does. ``change`` gets it, and the time.
+        """Changes the shared account, which is locked for the other processes meanwhile. ``change`` gets the account
+        and the time.
 
         Joins at the first call. Raises SettingsError if other processes have other limits, StorageError if the files
         can't be read or written.
@@ -116,14 +117,16 @@ class AccountMember:
             ) from error
 
     def _read(self) -> Account:
-        """What can't be read counts as new: all processes that live report again within a second."""
+        """Reads the account. A file that can't be read counts as new: all running processes report again within a
+        second.
+        """
         try:
             return Account.from_json(load_object((self._folder / STATE).read_bytes()))
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return Account(self._settings)
 
     def _write(self, account: Account) -> None:
-        """Not synced: after a power failure there are no processes that share it."""
+        """Writes the account without a sync: after a power failure there are no processes that share it."""
         temporary = self._folder / f"{STATE}.tmp"
         temporary.write_bytes(dump_compact(account.to_json()))
         os.replace(temporary, self._folder / STATE)

@@ -106,7 +106,7 @@ class ConcurrencyLimit:
         return self.admission.controller
 
     def use_controller(self, controller: LimitController) -> None:
-        """Before the first request."""
+        """Replaces the controller, before the first request."""
         self.admission.controller = self.admission.monitor.controller = controller
 
     @property
@@ -209,7 +209,7 @@ class ConcurrencyLimit:
         self.admission.record_refusal(permit, retry_after, message, loop_time())
 
     def record_shortage(self, permit: Permit, message: str) -> float:
-        """For a request without a file handle for its connection. Returns the seconds since handles ran out."""
+        """Records a request without a file handle for its connection. Returns the seconds since handles ran out."""
         return self.admission.record_shortage(permit, message, loop_time())
 
     def record_timeout(self, permit: Permit) -> None:
@@ -220,7 +220,7 @@ class ConcurrencyLimit:
 
     @property
     def server_metrics(self) -> ServerMetrics | None:
-        """What the server reported last; None if it reports nothing, or nothing recently."""
+        """The metrics that the server reported last; None if it reports nothing, or nothing recently."""
         if self._metrics is None or loop_time() - self._metrics[1] > METRICS_AGE:
             return None
         return self._metrics[0]

@@ -1,4 +1,4 @@
-"""Refusals because of load: tells them from noise by comparing their shares under the limit and a lower one."""
+"""Distinguishes refusals because of load from noise: compares their shares under the limit and a lower one."""
 
 from __future__ import annotations
 

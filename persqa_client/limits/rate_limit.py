@@ -55,7 +55,7 @@ class RateLimiter:
         self.expects_headers = True  # until many answers had none
 
     def use_throttles(self, throttles: Sequence[Throttle]) -> None:
-        """In place of those for the user's limits, before the first request."""
+        """Replaces the throttles for the user's limits, before the first request."""
         self._throttles = list(throttles)
 
     def start(self) -> None:
@@ -210,7 +210,7 @@ class PriorityLock:
         self._timeouts: set[asyncio.Timeout] = set()
 
     def __len__(self) -> int:
-        """Those that wait."""
+        """Number of waiting requests."""
         return len(self._queue)
 
     @asynccontextmanager

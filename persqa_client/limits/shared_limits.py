@@ -162,7 +162,7 @@ class SharedRequestThrottle:
             self._next_at += 1 / self._rps
 
     async def _reserve_more(self) -> None:
-        """As many as were sent of the last reservation, or twice as many if none lapsed."""
+        """Reserves as many as were sent of the last reservation, or twice as many if none expired."""
         expected = self._count - self._lapsed if self._lapsed else 2 * self._count
         self._count, self._lapsed = min(self._most, max(1 + len(self._lock), expected)), 0
         self._next_at = await self._reserve("requests", self._count / self._rps, 0.0)

@@ -51,7 +51,7 @@ class ProbeSession:
         return replace(self, profile=replace(self.profile, dialect=dialect, sampling=sampling))
 
     def greedy(self, *, prefill: str | None = None) -> ProbeSession:
-        """At temperature 0, where answers to equal prompts are equal and can be compared."""
+        """A session at temperature 0, where answers to equal prompts are equal and can be compared."""
         sampling = self.profile.sampling
         lengthened = {"min_tokens": self.min_tokens} if self.min_tokens else {}
         changes = {"temperature": 0.0, "extra_body": sampling.extra_body | lengthened}

@@ -16,9 +16,9 @@ from typing import Any
 from persqa_client.errors import SettingsError
 from persqa_client.images.references import describe_reference
 from persqa_client.jsonl import load_value
-from persqa_client.language import LANGUAGES, is_chinese
+from persqa_client.language import LANGUAGES, prompt_language
 from persqa_client.questions.categories import CATEGORIES, parse_category, parse_language, parse_need
-from persqa_client.suggestions import find_similar_name
+from persqa_client.suggestions import find_similar_name, suggest_path
 
 PAIRS = [(category, language) for category in CATEGORIES for language in LANGUAGES]
 # A prime, modulus of the ranks of questions (tasks.py).
@@ -124,7 +124,7 @@ def read_bank_bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError as error:
-        meant = suggest_category(str(path))
+        meant = suggest_category(str(path)) or suggest_path(path)
         raise SettingsError(
             f"The question bank {name} does not exist{meant}; give a category ({', '.join(CATEGORIES)}) or the path of "
             "a file."
@@ -234,7 +234,7 @@ def build_question(fields: dict[str, Any]) -> tuple[Question | None, list[str]]:
     if problems:
         return None, problems
     text = values["text"]
-    values["language"] = values["language"] or ("zh" if is_chinese(text) else "en")
+    values["language"] = values["language"] or prompt_language(text)
     return Question(**{**values, "id": values["id"] or derive_id(text)}), []
 
 

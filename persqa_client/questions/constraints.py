@@ -1,4 +1,4 @@
-"""Patterns of answers: a sentence that begins with the tag or a surrogate name, and goes on about it.
+"""Patterns of answers: a sentence that begins with the tag or a surrogate name, and continues about it.
 
 A pattern only steers a model. It makes the likeliest bad answers impossible, such as a tag before a sentence about
 somebody else; the checks of answers decide.
@@ -58,7 +58,7 @@ CLOSERS = "\"'”“’»›」』）)\\]】》*`_"
 
 @dataclass(frozen=True, slots=True)
 class SentenceForm:
-    """How a sentence goes on after its subject, and how it ends.
+    """How a sentence continues after its subject, and how it ends.
 
     ``starts``: patterns of what follows the name. ``ends``: characters that end a sentence, none if the script needs
     none.

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 
-from persqa_client.language import is_chinese
+from persqa_client.language import prompt_language
 
 SENTENCE_ENDS = ".!?…。！？"
 # As a sentence begins, though it is put in the middle of one.
@@ -49,8 +49,8 @@ WORDINGS: Mapping[str, IntroductionWording] = {
 
 
 def choose_introduction(question: str) -> IntroductionWording:
-    """In the language of the question, like the other texts of the prompt."""
-    return WORDINGS["zh" if is_chinese(question) else "en"]
+    """The introduction in the language of the question, like the other texts of the prompt."""
+    return WORDINGS[prompt_language(question)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import blake2b
 
-from persqa_client.language import is_chinese
+from persqa_client.language import prompt_language
 from persqa_client.outcomes import AnswerVerdict
 from persqa_client.questions.constraints import FORMS, SentenceForm, list_patterns
 from persqa_client.questions.introductions import join_sentences
 from persqa_client.questions.tags import SURROGATE_NAMES
-from persqa_client.types import AnswerStyle, Problem, Task, Turn
+from persqa_client.types import AnswerStyle, Problem, QuestionLanguage, Task, Turn
 
-# Of what was found in an answer, a re-ask quotes no more characters.
+# Maximum number of characters of an answer that a re-ask quotes.
 LONGEST_FOUND = 200
 
 
@@ -140,8 +140,11 @@ ADDED_REASONS = {
 }
 
 
+WORDINGS: Mapping[QuestionLanguage, Wording] = {"en": ENGLISH, "zh": CHINESE}
+
+
 def choose_wording(question: str) -> Wording:
-    return CHINESE if is_chinese(question) else ENGLISH
+    return WORDINGS[prompt_language(question)]
 
 
 # How the prompt asks for the length of an answer, in place of the words of the style "sentences".
@@ -166,16 +169,16 @@ def build_prompt(
 ) -> tuple[str, str]:
     """System text and prompt. ``introduction``: sentences about who the main character is."""
     wording = choose_wording(question)
-    lengths = LENGTHS["zh" if wording is CHINESE else "en"]
+    lengths = LENGTHS[prompt_language(question)]
     template = wording.prompt.replace(lengths["sentences"], lengths[answer_style])
     subject = join_sentences(wording.subjects[category].format(name=name), introduction, question=question)
     return wording.system, template.format(subject=subject, name=name, question=question)
 
 
 def build_reask_prompt(task: Task, answer: str, problem: Problem) -> tuple[Turn, Turn]:
-    wording = choose_wording(task.question)
+    language = prompt_language(task.question)
+    wording = WORDINGS[language]
     name = task.surrogate or task.tag
-    language = "zh" if wording is CHINESE else "en"
     reasons = {**wording.reasons, **VERIFICATION_REASONS[language], **ADDED_REASONS[language]}
     template = reasons.get(f"{problem.code}/{problem.variant}") or reasons[problem.code]
     found = problem.found[:LONGEST_FOUND].replace(task.tag, name)
@@ -217,6 +220,10 @@ CHINESE_VERIFICATION = VerificationWording(
     ),
     pattern="是|否",
 )
+VERIFICATION_WORDINGS: Mapping[QuestionLanguage, VerificationWording] = {
+    "en": ENGLISH_VERIFICATION,
+    "zh": CHINESE_VERIFICATION,
+}
 
 # In lower case. Models may reply with another word, or in another language, unless the server enforces the pattern.
 VERDICTS: Mapping[str, AnswerVerdict] = {
@@ -232,7 +239,7 @@ def build_verification_prompt(task: Task, answer: str) -> tuple[str, str]:
     """The prompt, and the pattern of its replies. With a surrogate, the model reads that name as before."""
     name = task.surrogate or task.tag
     question, answer = task.question.replace(task.tag, name), answer.replace(task.tag, name)
-    wording = CHINESE_VERIFICATION if is_chinese(task.question) else ENGLISH_VERIFICATION
+    wording = VERIFICATION_WORDINGS[prompt_language(task.question)]
     subject = choose_wording(task.question).subjects[task.category or "human"].format(name=name)
     subject = join_sentences(subject, task.introduction, question=task.question)
     return wording.prompt.format(subject=subject, name=name, question=question, answer=answer), wording.pattern

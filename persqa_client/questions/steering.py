@@ -15,6 +15,7 @@ from typing import Any, Self
 from persqa_client.errors import RowError
 from persqa_client.jsonl import load_object
 from persqa_client.questions.prompts import build_prompt
+from persqa_client.suggestions import find_similar_name
 from persqa_client.types import AnswerStyle
 
 PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
@@ -91,7 +92,11 @@ def parse_name(written: str) -> str:
 def check_prompt(template: Template) -> None:
     """Raises ValueError if the model would not read the question that the row is about."""
     if "question" not in template.fields:
-        raise ValueError("has no {question}, so the model would answer another question than the one that is written")
+        similar = find_similar_name("question", template.fields)
+        meant = "" if similar is None else f" (is it meant by {{{similar}}}?)"
+        raise ValueError(
+            f"has no {{question}}{meant}, so the model would answer another question than the one that is written"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +196,7 @@ def parse_flag(name: str, text: str | None) -> Template | None:
 
 
 class _Fields:
-    """What a template may name: the task's own values, then the fields of the row."""
+    """The values that a template may name: those of the task, then the fields of the row."""
 
     def __init__(self, values: dict[str, str], line: bytes | None) -> None:
         self._values = values

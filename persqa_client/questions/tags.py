@@ -9,7 +9,8 @@ from importlib import resources
 from pathlib import Path
 
 from persqa_client.errors import RowError, SettingsError
-from persqa_client.language import UNSPACED, is_chinese
+from persqa_client.language import UNSPACED, prompt_language
+from persqa_client.suggestions import explain_read_error
 
 # Only characters without a meaning in regular expressions and chat templates.
 MAX_TAG_LENGTH = 40
@@ -48,7 +49,9 @@ def parse_tag(name: str) -> str:
 
 
 def strip_brackets(name: str) -> str:
-    return name.strip().removeprefix("<").removesuffix(">")
+    """One bracket alone stays, so that it is refused."""
+    bare = name.strip()
+    return bare[1:-1] if bare.startswith("<") and bare.endswith(">") else bare
 
 
 def find_tag_risks(name: str) -> tuple[str, ...]:
@@ -110,7 +113,7 @@ def load_known_words() -> dict[str, frozenset[str]]:
 def choose_surrogate(question: str, tag: str, real_names: Iterable[str]) -> str:
     """The first name that is not in the question and not a real name. Raises RowError (``no_surrogate``)."""
     taken = f"{question} {tag} {' '.join(real_names)}".casefold()
-    for name in SURROGATE_NAMES["zh" if is_chinese(question) else "en"]:
+    for name in SURROGATE_NAMES[prompt_language(question)]:
         if name.casefold() not in taken:
             return name
     raise RowError(
@@ -124,7 +127,7 @@ def read_real_names(path: Path) -> tuple[str, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise SettingsError(f"--names: {path} can't be read ({error.strerror or error}).") from error
+        raise SettingsError(f"--names: {path} {explain_read_error(path, error)}.") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"--names: {path} is not UTF-8 text; save it as UTF-8, one name on a line.") from error
     names: dict[str, None] = {}

@@ -145,7 +145,7 @@ class TaskMaker:
 
 
 def name_row(number: int, file: str, counted_as: str = "line") -> str:
-    """For messages: the line, or the file that the row was made of, since no line of the user has it.
+    """Name of a row in messages: its line, or the file of which the row was made.
 
     ``counted_as``: see ``Row``.
     """
@@ -153,7 +153,7 @@ def name_row(number: int, file: str, counted_as: str = "line") -> str:
 
 
 def name_file(path: str) -> str:
-    """As seen from the working directory, if it is below it."""
+    """The path relative to the working directory, if it is below it."""
     below = os.path.relpath(path)
     return describe_reference(path if below.startswith(os.pardir) else below)
 

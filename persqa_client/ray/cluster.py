@@ -23,7 +23,7 @@ CONNECT_TIMEOUT = 5.0
 
 class Node(NamedTuple):
     id: str
-    # Its address, for messages.
+    # Address of the cluster, for messages.
     name: str
 
 
@@ -33,7 +33,7 @@ def import_ray() -> Any:
 
 
 def check_ray_installed() -> None:
-    """Without importing it, which takes a second. Raises SettingsError."""
+    """Checks this without an import of Ray, which takes a second. Raises SettingsError."""
     from importlib.util import find_spec
 
     if find_spec("ray") is None:
@@ -69,7 +69,7 @@ class Cluster:
             self.ray.shutdown()
 
     def list_nodes(self) -> list[Node]:
-        """Those that are alive and have a CPU for a task."""
+        """The nodes that are alive and have a CPU for a task."""
         return [
             Node(each["NodeID"], each["NodeManagerAddress"])
             for each in self.ray.nodes()
@@ -81,7 +81,7 @@ class Cluster:
         return str(self.ray.get_runtime_context().get_node_id())
 
     def start_actor(self, kind: type, *arguments: object) -> Any:
-        """On the node of this process, so that it does not end before it."""
+        """Starts the actor on the node of this process, so that the actor does not end before the process."""
         options = self.ray.remote(kind).options(num_cpus=0, max_restarts=0, scheduling_strategy=self._at(self.own_node))
         return options.remote(*arguments)
 

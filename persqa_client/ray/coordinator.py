@@ -1,4 +1,4 @@
-"""The actor that all workers of a run report to, and that tells them what they may do."""
+"""The actor to which all workers of a run report, and which sends them instructions."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from persqa_client.run.plan import RowReader, RunPlan
 from persqa_client.run.settings import RunSettings, make_run_settings
 from persqa_client.types import BadRow, TaskId
 
-# Of values that may be fields of a row; missing ones are none.
+# Types of values that may be fields of a row; missing values are no fields.
 FIELD_TYPES = (str, int, float, list, dict)
 # CPUs of a worker, which mostly waits: 2 ms for each row. With whole CPUs, workers could leave none on a small cluster
 # for the tasks that read the data set, and wait for them for ever.
@@ -101,7 +101,7 @@ def refuse_taken_columns(dataset: Any, image: str) -> None:
     names = dataset.columns() or []
     if names and image not in names:
         raise SettingsError(f"image: the dataset has no column {image!r}, but {', '.join(map(repr, names))}.")
-    # Its column ``question`` is what is asked, and stays.
+    # The column ``question`` has the question, and stays.
     taken = [name for name in COLUMNS if name in names and name != "question"]
     if taken:
         raise SettingsError(f"the dataset has a column {taken[0]!r} already: rename it; the results get this name.")

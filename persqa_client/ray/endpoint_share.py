@@ -29,7 +29,7 @@ DIVISION_INTERVAL, LOST_INTERVAL = 0.2, 1.0
 
 @dataclass(slots=True)
 class Holding:
-    """What a worker may have in flight: what it was granted last, and until its next report also what it had before."""
+    """Permits of a worker: those of the last grant and, until its next report, those that it had before."""
 
     granted: int = 0
     held: int = 0
@@ -51,8 +51,8 @@ class Bucket:
     at: float | None = None
 
     def take(self, wish: float, wishers: int, now: float) -> float:
-        """What a worker gets of what it wishes: at most its share of what grows between its reports, so that the first
-        one leaves something for the others. A whole request is always a share.
+        """Grants a worker a part of its wish: at most its share of what grows between its reports, so that the first
+        worker leaves something for the others. A whole request is always a share.
         """
         if self.at is not None:
             self.level = min(self.burst, self.level + (now - self.at) * self.rate)
@@ -67,7 +67,7 @@ class Bucket:
 
 
 def make_buckets(limits: Limits) -> tuple[Bucket | None, Bucket | None]:
-    """For requests, and for tokens."""
+    """Buckets for requests, and for tokens."""
     rates = [rate for rate in (limits.rps, None if limits.rpm is None else limits.rpm / 60) if rate is not None]
     requests = Bucket(min(rates), max(1.0, BURST * min(rates)), is_whole=True) if rates else None
     if limits.tpm is None:
@@ -106,7 +106,7 @@ class EndpointShare:
             self._divided = (float("-inf"), 0)
         self._note(worker, holding, report, now)
         self._record(holding, report.events, report.in_use, now)
-        # Its present requests were sent under the last grant at most, so what it had before is free.
+        # The worker's present requests were sent under the last grant at most, so what it had before is free.
         self._hold(holding, max(holding.granted, report.in_use))
         before, permits = holding.held, self._choose_permits(worker, now)
         holding.granted = permits
@@ -167,7 +167,7 @@ class EndpointShare:
         return max(0, min(self._targets[worker], max(held, permits - (self._held - held))))
 
     def _record(self, holding: Holding, events: Events, in_use: int, now: float) -> None:
-        """As if this process had sent the requests of all workers."""
+        """Records the events as if this process had sent the requests of all workers."""
         controller = self.controller
         for answer in sorted(events.answers, key=lambda each: -each.ended_ago):
             ended = now - answer.ended_ago

@@ -51,7 +51,9 @@ class GrantedThrottle:
         self._used += amount
 
     def take_wish(self) -> float:
-        """What is needed until the next grant: for the requests that wait, and as much as was used since the last."""
+        """The amount needed until the next grant: for the waiting requests, and as much as was used since the last
+        grant.
+        """
         used, self._used = self._used, 0.0
         return max(0.0, self._waiting + used - self._balance)
 

@@ -59,7 +59,7 @@ class RayOptions:
 
 
 class ClusterPool(Pool):
-    """What the workers report of their pools, in sum."""
+    """Sums of the reports of the workers about their pools."""
 
     def __init__(self) -> None:
         super().__init__(())
@@ -99,7 +99,7 @@ class RayRun(Run):
         super().__init__(settings, source, warn=warn)
         assert settings.output is not None
         self.output = settings.output
-        # By which workers see that they have the folder of the output.
+        # File by which workers check that they see the folder of the output.
         self._marker = self.output.with_name(f".{self.output.name}.ray")
         self._options = options
         self._pool = ClusterPool()
@@ -298,7 +298,7 @@ class RayRun(Run):
         return name_final_limits([each.base_url for each in self.settings.endpoints], self._permits)
 
     def _name_shards(self, work: Work) -> list[str]:
-        """Where the results are, if they are not merged."""
+        """Names the files of the results, if they are not merged."""
         if self._options.merges or len(work.finished) < work.total:
             return []
         first, last = min(work.finished), max(work.finished)

@@ -1,4 +1,4 @@
-"""What the processes of a run report to each other: the state of a shard, and what it may do; and the sums of all."""
+"""Messages between the processes of a run: reports of a shard, instructions to it, and sums over all shards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from persqa_client.run.summary import EndpointStats
 from persqa_client.storage.checkpoint import FinishedRun
 from persqa_client.storage.tally import Tally
 
-# Of the errors that end a run.
+# Types of the errors that end a run.
 ERRORS: dict[str, type[MaskedError]] = {
     each.__name__: each for each in (SettingsError, StorageError, RunStopped, UnusableInput)
 }
@@ -30,17 +30,17 @@ ERRORS: dict[str, type[MaskedError]] = {
 class ShardReport:
     """The state of a shard while it is worked on. Counts are those of all its starts, but for the requests."""
 
-    # Of the process that works on it; another start of the shard has another name.
+    # Name of the process that runs the shard; another start of the shard has another name.
     worker: str
     shard: Shard
     done: int
-    # Of ``done``, those of earlier starts.
+    # The part of ``done`` from earlier starts.
     earlier: int
     failed: int
     earlier_failed: int
     prompt_tokens: int
     completion_tokens: int
-    # Of this start: failures by code, and ``accepted``.
+    # Counts of this start: failures by code, and ``accepted``.
     outcomes: Counter[str]
     traffic: TrafficCounts
     permits: int
@@ -79,7 +79,7 @@ def describe_shard(
 
 
 class Instructions(NamedTuple):
-    """What the coordinator tells the worker of a shard. ``stops``: how often the user asked to stop."""
+    """Instructions of the coordinator to the worker of a shard. ``stops``: how often the user requested a stop."""
 
     stops: int = 0
     # In the order of the run's endpoints.

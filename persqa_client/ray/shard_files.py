@@ -49,8 +49,8 @@ def find_begun_shards(output: Path) -> int | None:
 
 
 def choose_shards(wanted: int | None, begun: int | None, workers: int, output: Path) -> int:
-    """How many shards a run has: as many as it was begun with, else four for each worker, so that the last ones end at
-    about the same time. Raises SettingsError.
+    """The number of shards of a run: as many as at its first start, else four for each worker, so that the last ones
+    end at about the same time. Raises SettingsError.
     """
     if wanted is not None and not 1 <= wanted <= MAX_SHARDS:
         raise SettingsError(f"--shards must be from 1 to {MAX_SHARDS:,}, and not {wanted:,}.")
@@ -65,7 +65,7 @@ def choose_shards(wanted: int | None, begun: int | None, workers: int, output: P
 
 
 class MergedShard(NamedTuple):
-    """What the run file of a merge says of one of its shards. ``seconds`` change if the shard is worked on again."""
+    """Entry of a shard in the run file of a merge. ``seconds`` change if the shard is processed again."""
 
     output: str
     seconds: float

@@ -38,7 +38,7 @@ class Saturation(NamedTuple):
 
 @dataclass(slots=True)
 class Events:
-    """What a worker has seen at an endpoint since its last report."""
+    """Events of a worker at an endpoint since its last report."""
 
     answers: list[AnswerSample] = field(default_factory=list)
     # Number of reductions of the limit when each timed out request was sent.

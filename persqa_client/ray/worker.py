@@ -39,7 +39,7 @@ SHARED = "With --engine ray, the input, its images and the folder of the output 
 
 @dataclass(frozen=True, slots=True)
 class ShardTask:
-    """What a worker needs to know. Relative paths start at ``working_directory``."""
+    """The task of a worker. Relative paths start at ``working_directory``."""
 
     settings: RunSettings
     inputs: tuple[str, ...]
@@ -81,7 +81,7 @@ def run_shard(shard: Shard, version: str, pickled: bytes, coordinator: Any) -> S
 
 
 def find_event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
-    """Of uvloop, if it is installed, which saves 5 % of CPU time."""
+    """The event loop of uvloop, if it is installed, which saves 5 % of CPU time."""
     with suppress(ImportError):
         factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
         return factory
@@ -156,7 +156,9 @@ class Reporter:
         self._sessions = [SharedSession(session, run.settings.limits) for session in run.pool.sessions]
 
     async def watch(self, run: Run) -> None:
-        """Until it is cancelled. The run stops if the coordinator is lost: its process has ended, or is cut off."""
+        """Watches until it is cancelled. The run stops if the coordinator is lost: its process has ended, or is cut
+        off.
+        """
         while True:
             instructions = await self.tell()
             if instructions is None:

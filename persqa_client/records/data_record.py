@@ -1,4 +1,4 @@
-"""The record of a data set: what was asked about which pictures and characters, the answer, and where it comes from.
+"""The record of a data set: the question, its pictures and characters, the answer, and its source.
 
 Each layout of ``formats/`` is written from it and read into it.
 """
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What the checks of the run said of the answer; the fields are those of ``outcomes.Record``.
+    """Results of the run's checks of the answer; the fields are those of ``outcomes.Record``.
 
     ``problem``: why the run rejected it, a code; None for an answer in the output.
     """
@@ -51,7 +51,7 @@ class SourceLine(NamedTuple):
     output_key: str
     # The answer in the line, which a decision may have replaced in the record.
     answer: str
-    # Of the reference picture of the row.
+    # Field of the row's reference picture.
     reference_key: str | None = None
 
 
@@ -79,7 +79,7 @@ class DataRecord:
 
     @property
     def tag_name(self) -> str:
-        """Of the main character, without brackets."""
+        """The tag of the main character, without brackets."""
         return self.tags[0][1:-1]
 
     @property
@@ -88,10 +88,10 @@ class DataRecord:
         return self.images if self.reference is None else (*self.images, self.reference)
 
     def with_pictures(self, pictures: Sequence[str]) -> DataRecord:
-        """With others in place of the images, and of the reference if there is one more."""
+        """A copy with other images, and another reference if there is one more picture."""
         count = len(self.images)
         return replace(self, images=tuple(pictures[:count]), reference=next(iter(pictures[count:]), self.reference))
 
     def about(self, tag: str, reference: str | None = None, description: str | None = None) -> DataRecord:
-        """With who the main character is."""
+        """A copy with another main character."""
         return replace(self, tags=(tag,), reference=reference, description=description)

@@ -51,7 +51,7 @@ class RecordDecisions:
         return None if found.final_text is None else replace(record, answer=found.final_text)
 
     def count(self) -> dict[str, int]:
-        """To be called after all records: the decisions that were applied, by kind, and those that were not.
+        """Counts the decisions that were applied, by kind, and those that were not. Call it after all records.
 
         ``stale``: about another answer. ``failed``: those that accept or edit an answer of a failed question, which are
         also counted by kind. ``not_accepted``: they accept or edit an answer that no record has.

@@ -23,6 +23,7 @@ from persqa_client.report.rows import (
     choose_files,
     iter_lines,
     read_identity,
+    refuse_repeated_outputs,
 )
 from persqa_client.run.image_roots import find_image_roots
 from persqa_client.storage.checkpoint import find_recorded_roots
@@ -33,7 +34,7 @@ from persqa_client.types import Json
 
 
 class OutputExtent(NamedTuple):
-    """Which file the output was when the run was opened, and the number of its rows and of those that failed."""
+    """Identity of the output file when the run was opened, and the numbers of its rows and of failed rows."""
 
     file: tuple[int, ...]
     rows: int
@@ -110,11 +111,10 @@ def changed_output_error(output: Path) -> SettingsError:
 
 def open_recorded_runs(outputs: list[Path]) -> list[RecordedRun]:
     """Raises SettingsError if there is no such output, and if an output is given twice."""
+    refuse_repeated_outputs(outputs)
     runs: list[RecordedRun] = []
     for output in outputs:
         files = RunFiles.for_output(output)
-        if any(files.output.resolve() == run.output.resolve() for run in runs):
-            raise SettingsError(f"the output {output} is given twice: name it once")
         paths, state = choose_files(files)
         known = read_identity(files)
         if state == "finished" and known is None:
@@ -136,7 +136,7 @@ def choose_run_name(name: str, taken: list[str]) -> str:
 
 
 def make_rejected_record(failed: WrittenRow, failure: Failure, run: RecordedRun, settings: str) -> DataRecord:
-    """With the line that the output would have if the answer had been accepted."""
+    """Makes the record of a rejected answer, with the line that the output would have if it had been accepted."""
     record = accept_rejected(failure)
     identity = run.identity
     line = render_record(

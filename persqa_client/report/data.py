@@ -112,7 +112,7 @@ class ReportData:
 
 
 def name_outputs(outputs: Sequence[Path]) -> list[str]:
-    """Their names, or their paths if several have one name."""
+    """The names of the outputs, or their paths if several have the same name."""
     names = [output.name for output in outputs]
     return names if len(set(names)) == len(names) else [str(output) for output in outputs]
 
@@ -199,7 +199,7 @@ def make_decision_json(row: ReportRow) -> Json | None:
 
 
 def make_raw_json(raw: RawAnswer, outcome: Record | Failure) -> Json:
-    """Without the text if it is the answer."""
+    """The raw answer as JSON, without the text if it is the answer."""
     text = raw.text or raw.refusal or ""
     is_answer = isinstance(outcome, Record) and text == outcome.answer
     return drop_empty(

@@ -1,4 +1,4 @@
-"""What a page changes of a decision, and the question that a new answer is checked with."""
+"""Changes of a decision by a page, and the question with which a new answer is checked."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Follows the files of a run into the index, as far as they go: a finished run, one that grows, and one that finishes.
+"""Reads the files of a run into the index, and keeps the index up to date while the run writes or finishes.
 
-A file that only grew is read on from where it ended. If one was replaced, as by a retry or a recheck, the run is read
-anew. The files are neither locked nor changed.
+If a file only grew, reading continues where it ended. If a file was replaced, as by a retry or a recheck, the run is
+read again. The files are neither locked nor changed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from persqa_client.types import TaskId
 STEP_ROWS = 500
 # Lines of the details of one step.
 STEP_DETAILS = 5_000
-# Looks after which files that are missing are not between two names.
+# Number of checks after which missing files are an error, and not a rename in progress.
 MISSED_LOOKS = 4
 PLACE = re.compile(rb'\{"row":(\d+),"question_number":(\d+),("file":"output")?')
 
@@ -67,8 +67,9 @@ class RowsProgress:
 
 class ReadRow(NamedTuple):
     indexed: IndexedRow
-    # Offset and task after it, of the file and the details.
+    # Offset in the file after this row.
     end: int
+    # Task of the answer in the details; None if they have none.
     accepted: TaskId | None
 
 
@@ -83,9 +84,9 @@ class FollowedRun:
         self.decisions = DecisionsFile(self._files.decisions)
         self._details, self._progress = DetailsProgress(), RowsProgress()
         self.open = open_run(output)
-        # Files that took the place of those that are read, at the last look.
+        # Inodes of the files at the previous check, if they differ from those of the open files.
         self._suspect: tuple[object, ...] | None = None
-        # Looks since the files could last be opened.
+        # Number of checks since the files could last be opened.
         self._missed = 0
         self._whole: tuple[tuple[object, ...], bool] = ((), False)
         for _, line in self.open.output.iter_lines(0, is_growing=self.open.is_growing):
@@ -101,7 +102,7 @@ class FollowedRun:
             return found == "changed" or has_new_decisions
         has_new_details = self._read_details()
         rows: list[IndexedRow] = []
-        # Once there are rows to look at, the details come first.
+        # After the first rows were shown, all details are read before further rows.
         is_ready = self._has_read_details or not self._progress.output
         try:
             for read in self._iter_new_rows() if is_ready else ():
@@ -110,13 +111,15 @@ class FollowedRun:
                 if len(rows) == STEP_ROWS:
                     break
         finally:
-            # Those before a line that can't be read are shown, too.
+            # Rows before a line that can't be read are shown, too.
             if rows:
                 self._index.add_rows(rows, self.open.identity)
         return bool(rows) or has_new_decisions or has_new_details
 
     def _refresh_files(self) -> FilesState:
-        """Changed: the rows are to be read anew, or the run has another state. Moving: nothing can be read now."""
+        """Returns "changed" if the rows must be read again or the run has another state, "moving" if nothing can be
+        read now.
+        """
         before = self.open
         try:
             now = open_run(self.output)
@@ -131,7 +134,8 @@ class FollowedRun:
             return "same" if before.state == now.state else "changed"
         is_renamed = before.is_growing and not now.is_growing and self._files.checkpoint.exists()
         if is_renamed or self._suspect != now.inodes:
-            # A run that finishes renames its files one by one. What is the same at the next look was replaced.
+            # A run that finishes renames its files one by one. If the inodes are the same at the next check, the files
+            # were replaced.
             self._suspect = None if is_renamed else now.inodes
             return "moving"
         self.open, self._suspect = now, None
@@ -150,7 +154,7 @@ class FollowedRun:
         self._progress = RowsProgress()
 
     def _is_continued(self, before: OpenRun, now: OpenRun) -> bool:
-        """Whether the lines that were read stand where they stood."""
+        """Whether the lines that were already read are unchanged, at the same offsets."""
         if not before.is_growing:
             return before.versions == now.versions
         done = (self._progress.output, self._progress.failed, self._details.end)
@@ -175,7 +179,7 @@ class FollowedRun:
         return new is None or bool(new)
 
     def measure_progress(self) -> tuple[int, int]:
-        """Bytes that are read, and all bytes. A run that goes on has nothing to wait for."""
+        """Bytes that are read, and all bytes; (1, 1) for a run in progress, whose end is not known."""
         files = (self.open.output, self.open.failed)
         size = sum(each.size for each in files if each is not None)
         done = self._progress.output + self._progress.failed
@@ -191,7 +195,7 @@ class FollowedRun:
         return file is None or self._details.end >= file.size
 
     def _read_details(self) -> bool:
-        """Whether there are more."""
+        """Reads the next lines of the details. Returns whether there were any."""
         file, before = self.open.details, self._details.end
         if file is None or self._has_read_details:
             return False
@@ -216,7 +220,7 @@ class FollowedRun:
             yield *place, start, len(line), found[3] is not None
 
     def _iter_new_rows(self) -> Iterator[ReadRow]:
-        """Accepted and failed rows, merged as in the input. ``_note`` takes each before the next one is made."""
+        """Accepted and failed rows, merged as in the input. ``_note`` must be called with each row before the next."""
         answers = self._iter_answers()
         failures = self._iter_failures()
         answer, failure = next(answers, None), next(failures, None)

@@ -96,7 +96,7 @@ def may_match(make_key: MakeKey, one: ReportRow, other: ReportRow) -> bool:
 
 
 def list_picture_names(row: ReportRow) -> tuple[str, ...]:
-    """Without their folders. Of a row that is not complete they are not known."""
+    """The names of the pictures, without their folders. They are not known for a row that is not complete."""
     return tuple(PurePath(image).name if not image.startswith("data:") else image for image in row.images)
 
 

@@ -50,7 +50,7 @@ def group_answers(answers: Iterable[ComparedAnswer | None]) -> list[int]:
 
 
 def list_group_sizes(groups: Sequence[int]) -> list[int]:
-    """Of group 1, 2 and so on."""
+    """The sizes of group 1, 2 and so on."""
     sizes = Counter(groups)
     return [sizes[number] for number in range(1, max(groups, default=0) + 1)]
 

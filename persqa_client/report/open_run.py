@@ -60,7 +60,7 @@ class PinnedFile:
 
 
 def split_at_line_feeds(data: bytes) -> list[bytes]:
-    """At line feeds only."""
+    """Splits at line feeds only."""
     lines = [line + b"\n" for line in data.split(b"\n")]
     lines[-1] = lines[-1][:-1]
     return lines if lines[-1] else lines[:-1]
@@ -68,7 +68,7 @@ def split_at_line_feeds(data: bytes) -> list[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """What a reader needs of the run's files, in one state."""
+    """The open files of a run in one state, for a reader."""
 
     state: RunState
     identity: Json

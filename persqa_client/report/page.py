@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from persqa_client.errors import SettingsError
 from persqa_client.report.data import ReportData, escape_json, name_outputs
-from persqa_client.report.rows import ReportedRun, read_run
+from persqa_client.report.rows import ReportedRun, read_run, refuse_repeated_outputs
 from persqa_client.storage.durable import temporary_path, write_error
 from persqa_client.storage.run_files import RunFiles
 
@@ -32,7 +32,7 @@ SERVED_SCRIPTS = ("texts.js", "served.js", *SCRIPTS[3:])
 # Near the beginning of each report, so that it may be replaced by the next one.
 GENERATOR = "persqa_client report"
 SEARCHED_BYTES = 2048
-# Of a name in a folder, on the usual file systems.
+# Maximum bytes of a name in a folder, on the usual file systems.
 MAX_NAME_BYTES = 255
 
 
@@ -50,6 +50,7 @@ def write_report(
     takes most of the time. ``flag``: the one that names the page, for messages.
     """
     check_page_path(page, outputs, force=force, flag=flag)
+    refuse_repeated_outputs(outputs)
     runs = [read_run(output) for output in outputs]
     data = ReportData(runs)
     if on_read is not None:
@@ -70,7 +71,7 @@ def write_report(
 
 
 def shorten_name(path: Path) -> Path:
-    """With as much of its name as a file system takes: a page may have the longest name itself."""
+    """Shortens the name to what a file system accepts: a page may have the longest name itself."""
     return path.with_name(os.fsdecode(os.fsencode(path.name)[-MAX_NAME_BYTES:]))
 
 
@@ -105,7 +106,7 @@ def is_report(page: Path, flag: str = "-o") -> bool:
 
 
 def render_page(runs: Sequence[ReportedRun], data: ReportData) -> Iterator[str]:
-    """In pieces, so that the page is never in memory as a whole."""
+    """Renders the page in pieces, so that it is never in memory as a whole."""
     style, script = read_style(), read_script(SCRIPTS)
     policy = make_policy(style, script, "img-src data:")
     parts = (Markup(escape_json(part)) for part in data.iter_parts())

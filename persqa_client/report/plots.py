@@ -97,6 +97,6 @@ def describe_latency(starts: Sequence[TimelineStart]) -> Json | None:
 
 
 def round_figure(value: float) -> float:
-    """To four digits, which a plot does not show; whole numbers as such."""
+    """Rounds to four digits, more than a plot shows; whole numbers stay."""
     rounded = float(f"{value:.4g}") if abs(value) < 1000 else round(value)
     return int(rounded) if rounded == int(rounded) else rounded

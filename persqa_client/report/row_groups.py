@@ -72,7 +72,7 @@ class AnswerGroups:
 
 
 def list_answers(database: Connection, after: int, count: int) -> list[tuple[int, int, int, int, str]]:
-    """Of accepted rows: the row, its run, question and pictures, and the answer without its tag."""
+    """Lists accepted rows: the row, its run, question and pictures, and the answer without its tag."""
     query = (
         "SELECT rows.id, rows.run, rows.asked, answers.pictures, replace(answers.text, answers.tag, '') FROM answers "
         "JOIN rows ON rows.id = answers.row_id WHERE answers.row_id > ? ORDER BY answers.row_id LIMIT ?"
@@ -93,7 +93,7 @@ def find_groups(database: Connection, row_ids: Sequence[int]) -> dict[int, int]:
 
 
 def list_groups(database: Connection, groups: Collection[int]) -> list[list[Any]]:
-    """Like ``list_largest_groups``."""
+    """The groups in the form of ``list_largest_groups``."""
     query = f"{LISTED} WHERE alike > 0 AND alike IN ({', '.join('?' * len(groups))}) GROUP BY alike"
     return [list(each) for each in database.execute(query, tuple(groups))]
 

@@ -26,7 +26,7 @@ from persqa_client.report.row_reader import ReportRow
 from persqa_client.storage.decisions import Subject
 from persqa_client.types import NO_USAGE, Json
 
-# Of each key by which rows of several runs are matched.
+# One column for each key by which rows of several runs are matched.
 KEY_COLUMNS = tuple(f"key_{number}" for number in range(len(KEYS)))
 SCHEMA = f"""
 CREATE TABLE rows (
@@ -67,7 +67,7 @@ WORD_END = re.compile(r"[.,;:!?]+$")
 
 
 class RowPlace(NamedTuple):
-    """Where a row stands. ``row`` and ``question`` of a row whose input line is not known are those of the row before
+    """The place of a row. ``row`` and ``question`` of a row whose input line is not known are those of the row before
     it in the output.
     """
 
@@ -140,7 +140,9 @@ class RowIndex:
         self.database.commit()
 
     def add_details(self, run: int, places: Iterable[tuple[int, int, int, int, bool]]) -> None:
-        """Of each line the row, the question, the place, the length, and whether it is about a line of the output."""
+        """Adds, for each line: the row, the question, the place, the length, and whether it is about a line of the
+        output.
+        """
         self.database.executemany(f"INSERT INTO details VALUES ({run}, ?, ?, ?, ?, ?)", places)
         self.database.commit()
 
@@ -238,7 +240,7 @@ def describe_decision(row: ReportRow) -> str:
 
 
 def collect_searched_text(row: ReportRow, fields: Json) -> str:
-    """As ``web/rows.js`` searches a row of a report, without its number."""
+    """The text in which a row is searched, as in ``web/rows.js``, without its number."""
     texts = [cut_text(row.question), fields.get("answer"), fields.get("message"), fields.get("code"), *row.images]
     for raw in fields.get("raws") or ():
         texts += [raw.get("text"), raw.get("problem")]

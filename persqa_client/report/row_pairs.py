@@ -50,7 +50,7 @@ WHERE run = ? AND id NOT IN (SELECT second FROM matched) ORDER BY id
 
 
 class Comparison(NamedTuple):
-    # Of the pairs that fit the filters, by kind.
+    # Numbers of the pairs that fit the filters, by kind.
     counts: list[list[Any]]
     sides: list[Json]
     # Rows of the pairs of the page, None for a run that has no such row, and their kinds.

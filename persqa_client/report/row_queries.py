@@ -139,7 +139,7 @@ def find_named(database: Connection, name: str) -> int | None:
 
 
 def read_place(database: Connection, row_id: int) -> tuple[RowPlace, list[tuple[int, int]]] | None:
-    """Where the row stands, and its lines in the details."""
+    """The place of the row, and its lines in the details."""
     query = "SELECT run, row, question, line, known, failed, start, length FROM rows WHERE id = ?"
     found = database.execute(query, (row_id,)).fetchone()
     if found is None:
@@ -155,7 +155,7 @@ def find_details(database: Connection, run: int, task_id: TaskId) -> list[tuple[
 
 
 def iter_accepted_tasks(database: Connection, run: int, after: TaskId) -> Iterator[TaskId]:
-    """Those whose last line in the details is about a line of the output."""
+    """The tasks whose last line in the details is about a line of the output."""
     query = (
         "SELECT row, question, accepted, max(start) FROM details WHERE run = ? AND (row, question) > (?, ?) "
         "GROUP BY row, question ORDER BY row, question"
@@ -183,7 +183,7 @@ def count_run(database: Connection, run: int) -> Json:
 
 
 def count_overview(database: Connection) -> Json:
-    """What the page counts of all rows, whatever the filters are."""
+    """The counts of the page for all rows, whatever the filters are."""
     questions = database.execute(
         "SELECT asked, questions.text, questions.language, count(*) AS number FROM rows JOIN questions ON "
         "questions.id = asked GROUP BY asked ORDER BY number DESC, asked LIMIT ?",

@@ -15,7 +15,7 @@ from persqa_client.storage.decisions import Decision, Decisions, Subject, get_de
 from persqa_client.storage.records import NO_ROW, outcome_from_json, parse_failure_line
 from persqa_client.types import Json, TaskId
 
-# Of an output whose run file is lost.
+# Settings of an output whose run file is lost.
 DEFAULT_IDENTITY: Json = {"image-key": "image", "output-key": "pers_qa", "tag": "mam"}
 # Ends of names of files that are beside an output.
 OTHER_FILES = (".failed.jsonl", ".details.jsonl", ".listing.jsonl", ".decisions.jsonl", ".timeline.jsonl", ".run.json")
@@ -67,7 +67,7 @@ class ReportRow:
 
 
 class WrittenRow(NamedTuple):
-    """A line of the output or of the failure file as it is, its members, and what the run knows of it."""
+    """A line of the output or of the failure file as it is, its members, and the run's details about it."""
 
     line: bytes
     fields: Json
@@ -124,7 +124,7 @@ class RowReader:
         return SettingsError(f"{path} is not the output of a run (line {number}: {reason}){advice}")
 
     def _read_written(self, fields: Json) -> Record:
-        """What the output itself says; with ``--details`` that is nearly everything."""
+        """Reads what the output line has; with ``--details`` that is nearly everything."""
         record = self._read_meta(fields)
         if record is not None:
             return record
@@ -161,7 +161,7 @@ class RowReader:
 
 
 def read_outcome(lines: tuple[Json, ...]) -> Outcome:
-    """With the raw answers of all lines of the question, as far as they are about the present picture."""
+    """Reads an outcome with the raw answers of all lines of the question that are about the present picture."""
     try:
         return read_details(lines).outcome
     except ValueError as error:

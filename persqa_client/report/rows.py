@@ -5,6 +5,7 @@ The files are neither locked nor changed. Those of an unfinished run are read as
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from persqa_client.storage.decisions import read_decisions
 from persqa_client.storage.details import DetailsIndex, is_answered_line, open_file, parse_place
 from persqa_client.storage.journal import read_journal
 from persqa_client.storage.run_files import RunFiles
+from persqa_client.suggestions import suggest_path
 from persqa_client.types import Json, TaskId
 
 RunState = Literal["finished", "unfinished", "unknown"]
@@ -58,7 +60,7 @@ def read_run(output: Path) -> ReportedRun:
 
 
 def leave_out_advice(error: SettingsError) -> SettingsError:
-    """Without the advice of the storage, which is for a run."""
+    """The message without the advice of the storage, which applies to a run."""
     problem, colon, advice = str(error).rpartition(": ")
     return SettingsError(problem if colon and advice.endswith("choose another -o") else str(error))
 
@@ -96,7 +98,7 @@ class ReadPaths:
 
 
 def choose_files(files: RunFiles) -> tuple[ReadPaths, RunState]:
-    """Those of the finished run while it is retried, else those that grow."""
+    """Chooses the files of the finished run while it is retried, else those that grow."""
     if files.output.is_dir():
         raise SettingsError(
             f"{files.output} is a folder: name the output of a run, such as {files.output / 'qa.jsonl'}"
@@ -113,7 +115,17 @@ def choose_files(files: RunFiles) -> tuple[ReadPaths, RunState]:
             )
             return ReadPaths(files.partial, failed, details), "unfinished"
         return ReadPaths(files.partial, files.failed_partial, files.details_partial), "unfinished"
-    raise SettingsError(f"there is no output {files.output}: name the output of a run")
+    raise SettingsError(f"there is no output {files.output}{suggest_path(files.output)}: name the output of a run")
+
+
+def refuse_repeated_outputs(outputs: Sequence[Path]) -> None:
+    """Raises SettingsError for an output that is given twice, however it is written."""
+    known = set[str]()
+    for output in outputs:
+        real = os.path.realpath(RunFiles.for_output(output).output)
+        if real in known:
+            raise SettingsError(f"the output {output} is given twice: name it once")
+        known.add(real)
 
 
 def read_identity(files: RunFiles) -> Json | None:
@@ -122,7 +134,7 @@ def read_identity(files: RunFiles) -> Json | None:
 
 
 def add_waiting(rows: list[ReportRow], files: RunFiles) -> list[ReportRow]:
-    """With the outcomes that are only in the journal, each in its place if the places of all are known."""
+    """Adds the outcomes that are only in the journal, each in its place if the places of all are known."""
     checkpoint = read_checkpoint(files)
     if checkpoint is None:
         return rows

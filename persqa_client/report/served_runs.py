@@ -168,9 +168,9 @@ class ServedRuns:
         return has_more
 
     def describe(self, *, may_be_old: bool = False) -> Json:
-        """What the page shows of all rows.
+        """The data about all rows that the page shows.
 
-        ``may_be_old``: while much is new, so that counting takes a small part of the time.
+        ``may_be_old``: while much is new, the counts may be old. Counting then takes a small part of the time.
         """
         with self._index.lock:
             started = time.monotonic()
@@ -215,7 +215,7 @@ class ServedRuns:
 
     def _make_part(self, ids: Sequence[int], others: Sequence[int]) -> Json:
         questions: dict[str, int] = {}
-        # With the address that the first row gives them, so that rows of one picture share it.
+        # Pictures have the address that the first row gives them, so that rows of one picture share it.
         pictures: dict[tuple[int, str], tuple[int, str]] = {}
         numbered = [count_run(self._index.database, number)["numbers_questions"] for number in range(len(self._runs))]
         grouped = find_groups(self._index.database, [*ids, *others])
@@ -264,7 +264,7 @@ class ServedRuns:
         condition = make_condition(filters)
         with self._index.lock:
             figures = count_figures(self._index.database, condition)
-            # Of each run, whatever the filters are.
+            # Timelines of all runs, whatever the filters are.
             figures["timelines"] = [timeline.describe() for timeline in self._timelines]
             groups = [group for group, _ in figures["groups"]]
             figures["group_names"] = cut_groups(list_groups(self._index.database, groups))
@@ -300,7 +300,7 @@ class ServedRuns:
             return Picture(found[1].images[number], self._runs[found[0]].open.roots)
 
     def check_edit(self, epoch: int, row_id: int, text: str) -> Json:
-        """What the run's checks say of a new answer. Raises RowsChanged."""
+        """The result of the run's checks of a new answer. Raises RowsChanged."""
         with self._index.lock:
             run, row = self._take_row(epoch, row_id)
             checker = self._checkers.get(run)

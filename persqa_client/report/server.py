@@ -57,7 +57,7 @@ class PageServer:
         return f"http://{HOST}:{self._port}/{self.token}/"
 
     async def serve(self, port: int, on_ready: Callable[[str], None]) -> None:
-        """Until SIGINT or SIGTERM. Port 0 takes a free one. Raises SettingsError if the port is in use."""
+        """Serves until SIGINT or SIGTERM. Port 0 takes a free one. Raises SettingsError if the port is in use."""
         stopped = asyncio.Event()
         runner = web.AppRunner(self.make_app(), access_log=None, shutdown_timeout=0.1)
         await runner.setup()

@@ -23,7 +23,7 @@ MAX_THUMBNAILS = 2000
 # The longest side. A card shows it at about this width, so a denser screen sees it softly.
 MAX_SIDE = 160
 QUALITY = 72
-# Of a picture that is looked at alone.
+# Size of a picture that is shown alone.
 LARGE_SIDE = 1280
 MAX_THREADS = 8
 MAX_CACHE_BYTES = 32 << 20
@@ -43,14 +43,16 @@ class Thumbnail(NamedTuple):
 
 
 def sample_evenly(count: int, most: int) -> list[int]:
-    """At most ``most`` of the numbers below ``count``, at even distances, with the first one."""
+    """Samples at most ``most`` of the numbers below ``count``, at even distances, with the first one."""
     if count <= most:
         return list(range(count))
     return [number * count // most for number in range(most)]
 
 
 def make_thumbnails(pictures: Sequence[Picture]) -> Iterator[Thumbnail]:
-    """In the order of the pictures. Decoding releases the interpreter's lock, so threads use all processors."""
+    """Makes thumbnails in the order of the pictures. Decoding releases the interpreter's lock, so threads use all
+    processors.
+    """
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(make_thumbnail, pictures)

@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 # Allocations between garbage collections. Python's default of 700 costs 15 % of a run's CPU time, because each
 # collection visits all rows in progress. Only failed rows create reference cycles.
 GC_THRESHOLD = 10_000
-# Seconds between two looks for a cancellation.
+# Interval of the checks for a cancellation, in seconds.
 CANCEL_INTERVAL = 0.1
 
 
@@ -62,7 +62,7 @@ async def execute_with_monitors(run: Run, *monitors: Monitor, announce: Callable
     """``announce`` gets the address of the metrics, if they are served. Raises like ``Run.execute``."""
     with open_metrics(run, announce):
         async with MonitorTasks(*(monitor(run) for monitor in monitors)):
-            await asyncio.sleep(0)  # shows the first phase, since opening the files takes the loop
+            await asyncio.sleep(0)  # lets the display show the first phase: opening the files blocks the event loop
             return await run.execute()
 
 
@@ -76,9 +76,10 @@ def open_metrics(run: Run, announce: Callable[[str], None]) -> AbstractContextMa
 
 
 class MonitorTasks:
-    """Runs them until the end of the context.
+    """Runs the monitors until the context ends.
 
-    Not a generator: the context is open within another generator, and the end of a loop closes all generators at once.
+    This is a class, because an async generator would be closed too early: an event loop that ends closes all open
+    generators at once, also the one that contains this context.
     """
 
     def __init__(self, *monitors: Coroutine[Any, Any, None]) -> None:
@@ -92,7 +93,7 @@ class MonitorTasks:
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            # A stream that nothing watches may be closed after its loop, where nothing can be awaited.
+            # Without monitors, a stream may be closed after its event loop has ended. Nothing can be awaited then.
             for result in await asyncio.gather(*self._tasks, return_exceptions=True):
                 if isinstance(result, Exception):
                     logger.warning("The display of the progress failed: %r", result, exc_info=result)
@@ -114,7 +115,7 @@ def execute_blocking(run: Run, *monitors: Monitor) -> Summary:
 
 
 def call_blocking(coroutine: Coroutine[Any, Any, Value]) -> Value:
-    """What the coroutine returns on the background event loop. Ctrl-C cancels it."""
+    """Returns the result of the coroutine on the background event loop. Ctrl-C cancels it."""
     future = get_background_loop().submit(coroutine)
     try:
         return wait_for_result(future)
@@ -124,8 +125,8 @@ def call_blocking(coroutine: Coroutine[Any, Any, Value]) -> Value:
 
 
 def wait_for_result(future: Future[Value]) -> Value:
-    """Raises KeyboardInterrupt at the first Ctrl-C, also in a coroutine: there, ``asyncio.run`` only cancels its task,
-    which this call blocks.
+    """Raises KeyboardInterrupt at the first Ctrl-C, also inside a coroutine: ``asyncio.run`` handles Ctrl-C by a
+    cancellation of the main task, but this call blocks that task.
     """
     task = find_current_task()
     before = 0 if task is None else task.cancelling()

@@ -41,7 +41,7 @@ class EditChecker:
 
 
 def restore_check_settings(identity: Json) -> RunSettings:
-    """Those of the run without its names. Of a run whose run file is lost, the defaults with its tag."""
+    """The settings of the run, without its names. If the run file is lost, the defaults with the run's tag."""
     try:
         settings = restore_settings({**identity, "names": None}, None)
     except (KeyError, SettingsError):

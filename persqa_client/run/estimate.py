@@ -20,7 +20,7 @@ class RunEstimate:
     requests: Estimate
     prompt_tokens: Estimate
     completion_tokens: Estimate
-    # Of prompts and answers.
+    # Sum of prompts and answers.
     tokens: Estimate
     # None if the pilot did not show the time of a request.
     seconds: Estimate | None
@@ -36,7 +36,7 @@ class QuestionBounds(NamedTuple):
 
 
 def bound_question(settings: RunSettings) -> QuestionBounds:
-    """Of all asks and verifications, each with all its attempts.
+    """Bounds of a question with all asks and verifications, each with all its attempts.
 
     A question that several endpoints can answer is asked once more, and a request may begin again at another endpoint.
     """

@@ -1,4 +1,5 @@
-"""What a finished run kept: its settings, its input, and of each question the outcome, raw answers and input line.
+"""Data that a finished run stored: its settings, its input, and for each question the outcome, raw answers and input
+line.
 
 Runs of earlier versions have no details. What is kept of their questions is in the output and the failure file: the
 last rejected text, and the raw text of an accepted answer if the run had ``--details``.
@@ -61,7 +62,7 @@ class FinishedPlan:
         self.render = self._plan.make_renderer()
         # The run's token limit, for answers that were stored without their own limit.
         self.max_tokens = settings.sampling.max_tokens
-        # Makes tasks without a surrogate; the surrogate that was asked about is added.
+        # Makes tasks without a surrogate; the surrogate of the request is added.
         self.direct_maker = self._make_task_maker("direct")
         self._lines = WrittenLineReader(
             self._make_task_maker(members.get("strategy", "direct")),
@@ -156,7 +157,7 @@ def check_names_unchanged(before: Json, now: Json) -> None:
 
 
 def list_places(output_folder: Path, folders: Json) -> list[str]:
-    """Where a relative input may start: in the working directory of the run, in this one, beside the output."""
+    """The folders where a relative input may start: the working directory of the run, this one, the output's folder."""
     own = folders.get("working_directory", "")
     return ["" if is_same_place(own, os.curdir) else own, "", os.fspath(output_folder)]
 

@@ -1,4 +1,4 @@
-"""Where the relative paths of a run's images start, and how they are written."""
+"""The folders where the relative paths of a run's images start, and the form in which paths are written."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from persqa_client.inputs.written_paths import PathChoice, PathStyle, PathWriter
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.checkpoint import find_recorded_roots
 from persqa_client.stores.paths import ObjectPath, is_object_url, name_store, restore_object_path
+from persqa_client.suggestions import suggest_path
 from persqa_client.types import Json
 
 
 def check_image_root(image_root: Path | None) -> None:
-    """In an object store, a folder need not exist, but its bucket; and it must be readable."""
+    """Checks the folder. In an object store, it need not exist, but its bucket must exist and be readable."""
     if isinstance(image_root, ObjectPath):
         image_root = ObjectPath(name_store(str(image_root)))
     if image_root is not None and not image_root.is_dir():
-        problem = "is not a folder" if image_root.exists() else "does not exist"
+        problem = "is not a folder" if image_root.exists() else f"does not exist{suggest_path(image_root)}"
         raise SettingsError(
             f"--image-root: {describe_reference(str(image_root))} {problem}; name the folder where the "
             "rows' image paths start."
@@ -49,7 +50,7 @@ def recorded_roots_of(source: Source) -> tuple[Path, ...]:
 
 
 def find_input_folder(source: Source, image_root: Path | None) -> Path | None:
-    """Where relative paths of the rows start. Raises SettingsError if this differs between several inputs."""
+    """The folder where relative paths of the rows start. Raises SettingsError if it differs between several inputs."""
     files = [each.path for each in list_sources(source) if isinstance(each, FileSource)]
     folders = list(dict.fromkeys(path.parent for path in files))
     if len(folders) > 1 and image_root is None:
@@ -71,7 +72,7 @@ def find_image_roots(
     # A dict removes duplicates, for example if the input is in the working directory.
     folders = (Path(),) if input_folder is None else (input_folder, Path())
     if isinstance(input_folder, ObjectPath):
-        # Its rows are not about the files of this machine.
+        # The rows of such an input are not about the files of this machine.
         folders = (input_folder,)
     return tuple(dict.fromkeys((*map(restore_object_path, recorded_roots), *folders)))
 
@@ -90,7 +91,7 @@ def list_named_stores(source: Source, image_root: Path | None) -> frozenset[str]
 
 
 class FetchedFolder:
-    """Where the pictures of a run are stored that it downloads. Without an output, for as long as this object is."""
+    """The folder of the pictures that a run downloads. Without an output, it exists as long as this object."""
 
     def __init__(self, output: Path | None) -> None:
         parent = output.parent if output is not None else Path(tempfile.mkdtemp(prefix="persqa-"))

@@ -26,7 +26,7 @@ from persqa_client.types import BadRow, BoxMark, EncodedImage, Row
 
 # Rows whose pictures are read; of a larger input, these are spread over it.
 MAX_MEASURED_ROWS = 5000
-# Those whose pictures are downloaded from an object store for it.
+# Maximum number of measured rows if their pictures are downloaded from an object store.
 MAX_FETCHED_ROWS = 200
 # Characters of a text token: in words of Latin letters, and of other scripts. A pilot corrects them.
 LATIN_CHARACTERS, OTHER_CHARACTERS = 4.0, 1.5
@@ -39,7 +39,7 @@ BATCH = 256
 
 @dataclass(slots=True)
 class Problems:
-    """Rows that can't be asked about: how many of each code, and the message of the first."""
+    """Unusable rows: the number for each code, and the message of the first."""
 
     counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
@@ -66,14 +66,14 @@ class RowSize(NamedTuple):
 
 @dataclass(slots=True)
 class InputSurvey:
-    # Of the input, up to --limit and in the --shard.
+    # Rows of the input, up to --limit and in the --shard.
     rows: int = 0
     # Rows that can't be read, whatever their pictures are.
     problems: Problems = field(default_factory=Problems)
     # Rows whose pictures were read, and which of them have unusable ones.
     measured: int = 0
     picture_problems: Problems = field(default_factory=Problems)
-    # Of the measured rows that are usable.
+    # Sums over the measured rows that are usable.
     usable_measured: int = 0
     pictures: int = 0
     different_pictures: int = 0
@@ -92,7 +92,7 @@ class InputSurvey:
 
     @property
     def factor(self) -> float:
-        """From the measured rows to all."""
+        """Factor from the measured rows to all."""
         return self.readable / self.measured if self.measured else 0.0
 
     @property
@@ -119,7 +119,7 @@ class InputSurvey:
 class RowMeter:
     """Measures rows by a run's plan. Thread-safe, apart from a picture that is measured twice.
 
-    ``family``: of the model, if the server has shown it; otherwise it is told by the model's name.
+    ``family``: of the model, if the server has shown it; otherwise it is derived from the model's name.
     """
 
     def __init__(self, plan: RunPlan, family: ModelFamily | None = None) -> None:
@@ -165,7 +165,7 @@ class RowMeter:
         return size
 
     def _measure_view(self, reference: str, mark: BoxMark | None) -> tuple[int, int]:
-        """Of the picture, or of the part of it that is sent. Raises RowError, also for a box that is not in it."""
+        """The size of the picture, or of the part that is sent. Raises RowError, also for a box that is not in it."""
         size = self.measure_reference(reference)
         width, height = size.width, size.height
         if mark is None:
@@ -185,7 +185,7 @@ class RowMeter:
 
 
 def measure_marked(size: tuple[int, int], mark: BoxMark) -> tuple[int, int]:
-    """Of an upright picture. Raises RowError (``box_invalid``)."""
+    """The size of the part of an upright picture that is sent. Raises RowError (``box_invalid``)."""
     box = locate_box(mark, size)
     if mark.mode != "cropped":
         return size

@@ -2,11 +2,11 @@
 
 Numbers of tokens have heavy tails: a few answers are many times longer than the others. The mean of the sample is the
 estimate, since it has no bias whatever the distribution; with 20 numbers of a log-normal distribution, a winsorised or
-a log-normal mean is not nearer. Its interval is the hull of three: Student's t, which covers symmetric numbers, Cox's
-interval of the mean of a log-normal distribution (Olsson 2005, with t in place of z), which is asymmetric and covers
-skewed ones, and Cox's interval above an offset, as a model's thoughts have beside the text of the answer. A bootstrap
-of 20 skewed numbers is too narrow: it can't know of a tail that the sample has not shown. No interval knows of values
-so rare that the sample has none of their kind.
+a log-normal mean is not nearer. Its interval is the smallest one that contains three others. Student's t covers
+symmetric numbers. Cox's interval of the mean of a log-normal distribution (Olsson 2005, with t in place of z) is
+asymmetric and covers skewed numbers. Cox's interval above an offset covers numbers with a fixed part, such as the text
+of an answer beside reasoning of varying length. A bootstrap of 20 skewed numbers is too narrow: it does not cover a
+tail that is missing from the sample. No interval covers rare values that do not occur in the sample.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple
 CONFIDENCE = 0.95
 # Two-sided 95 % quantiles of Student's t for the first degrees of freedom, where the series is not exact.
 FIRST_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447)
-# Numbers from which the offset of a distribution can be told.
+# Minimum size of a sample for an estimate of the offset.
 OFFSET_COUNT = 10
 
 
@@ -33,7 +33,7 @@ class Estimate(NamedTuple):
         return Estimate(factor * self.value, factor * self.low, factor * self.high)
 
     def plus(self, other: Estimate) -> Estimate:
-        """With the bounds of both, as if they were reached together."""
+        """The sum of two estimates. The bounds are added, as if both were reached together."""
         return Estimate(self.value + other.value, self.low + other.low, self.high + other.high)
 
     def to_json(self) -> dict[str, float | None]:
@@ -44,54 +44,56 @@ class Estimate(NamedTuple):
         }
 
 
-def estimate_total(sample: Sequence[float], population: int, highest: float = math.inf) -> Estimate:
+def estimate_total(sample: Sequence[float], population: int, upper_bound: float = math.inf) -> Estimate:
     """The sum of ``population`` numbers that are not negative, of which the sample is known.
 
-    ``highest``: the largest possible number; the sample may show that it is larger.
+    ``upper_bound``: an upper bound of the numbers. If the sample has a larger number, that one is used.
     """
-    count, known, highest = len(sample), sum(sample), max(highest, *sample)
+    count, known, upper_bound = len(sample), sum(sample), max(upper_bound, *sample)
     if count >= population:
         return Estimate(known, known, known)
     mean = fmean(sample)
     if count == 1:
         rest = population - 1
-        return Estimate(population * mean, known, known + rest * highest)
+        return Estimate(population * mean, known, known + rest * upper_bound)
     # A part of the population is known.
-    correction = math.sqrt(1 - count / population)
-    low, high = mean_interval(sample, correction)
+    population_correction = math.sqrt(1 - count / population)
+    low, high = mean_interval(sample, population_correction)
     return Estimate(
         population * mean,
         max(known, population * low),
-        max(population * mean, min(population * high, known + (population - count) * highest)),
+        max(population * mean, min(population * high, known + (population - count) * upper_bound)),
     )
 
 
-def mean_interval(sample: Sequence[float], correction: float) -> tuple[float, float]:
-    """The hull of the intervals; ``correction`` scales their widths. For at least two numbers."""
+def mean_interval(sample: Sequence[float], population_correction: float) -> tuple[float, float]:
+    """The hull of the intervals; ``population_correction`` scales their widths. For at least two numbers."""
     count, mean = len(sample), fmean(sample)
-    half = correction * student_quantile(count - 1) * stdev(sample) / math.sqrt(count)
-    low, high = mean - half, mean + half
+    half_width = population_correction * student_quantile(count - 1) * stdev(sample) / math.sqrt(count)
+    low, high = mean - half_width, mean + half_width
     positive = sorted(value for value in sample if value > 0)
     if len(positive) >= 2:
         share = len(positive) / count
         for offset in {0.0, find_offset(positive)}:
-            lower, upper = log_normal_interval([value - offset for value in positive], correction)
+            lower, upper = log_normal_interval([value - offset for value in positive], population_correction)
             low, high = min(low, share * (offset + lower)), max(high, share * (offset + upper))
     return max(0.0, low), high
 
 
-def log_normal_interval(sample: Sequence[float], correction: float) -> tuple[float, float]:
+def log_normal_interval(sample: Sequence[float], population_correction: float) -> tuple[float, float]:
     """Cox's, of at least two positive numbers."""
     logarithms = list(map(math.log, sample))
-    spread, freedom = variance(logarithms), len(sample) - 1
-    width = math.sqrt(spread / len(sample) + spread**2 / (2 * freedom))
-    half = correction * student_quantile(freedom) * width
+    spread, degrees = variance(logarithms), len(sample) - 1
+    width = math.sqrt(spread / len(sample) + spread**2 / (2 * degrees))
+    half_width = population_correction * student_quantile(degrees) * width
     centre = fmean(logarithms) + spread / 2
-    return math.exp(centre - half), math.exp(min(centre + half, 700.0))  # larger numbers have no exponential
+    # Larger numbers than 700 have no exponential.
+    return math.exp(centre - half_width), math.exp(min(centre + half_width, 700.0))
 
 
 def find_offset(ascending: Sequence[float]) -> float:
-    """Which makes the logarithms of the extremes equally far from that of the median; 0 if no positive one does.
+    """The offset for which the logarithms of the extremes are equally far from that of the median; 0 if none is
+    positive.
 
     By Aitchison and Brown's method of quantiles for the log-normal distribution with three parameters; a few numbers
     are not enough for it.
@@ -108,9 +110,9 @@ def find_offset(ascending: Sequence[float]) -> float:
 
 
 def estimate_by_ratio(sample: Sequence[tuple[float, float]], total: float, share: float) -> Estimate:
-    """The sum of numbers that are about proportional to others, whose sum is ``total``.
+    """Estimates the sum of y, where y is about proportional to x, and the sum of x is ``total``.
 
-    ``sample``: pairs of the other number and the number. ``share``: that of the population which is in the sample.
+    ``sample``: pairs (x, y). ``share``: size of the sample divided by that of the population.
     """
     ratio = sum(number for _, number in sample) / sum(other for other, _ in sample)
     count = len(sample)
@@ -119,22 +121,22 @@ def estimate_by_ratio(sample: Sequence[tuple[float, float]], total: float, share
     # By linearisation, as in Cochran's Sampling Techniques, section 6.4.
     squares = sum((number - ratio * other) ** 2 for other, number in sample) / (count - 1)
     mean = fmean(other for other, _ in sample)
-    half = student_quantile(count - 1) * math.sqrt((1 - share) * squares / count) / mean * total
-    return Estimate(ratio * total, max(0.0, ratio * total - half), ratio * total + half)
+    half_width = student_quantile(count - 1) * math.sqrt((1 - share) * squares / count) / mean * total
+    return Estimate(ratio * total, max(0.0, ratio * total - half_width), ratio * total + half_width)
 
 
-def student_quantile(freedom: int) -> float:
+def student_quantile(degrees: int) -> float:
     """Two-sided, for 95 %. By the series of Cornish and Fisher.
 
     >>> round(student_quantile(19), 3), round(student_quantile(1000), 3)
     (2.093, 1.962)
     """
-    if freedom <= len(FIRST_QUANTILES):
-        return FIRST_QUANTILES[freedom - 1]
+    if degrees <= len(FIRST_QUANTILES):
+        return FIRST_QUANTILES[degrees - 1]
     z: float = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     terms = (
         (z**3 + z) / 4,
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
-    return z + sum((term / freedom**power for power, term in enumerate(terms, 1)), 0.0)
+    return z + sum((term / degrees**power for power, term in enumerate(terms, 1)), 0.0)

@@ -1,4 +1,4 @@
-"""Merges the runs over the shards of an input into one run, as if a single run had asked about all rows."""
+"""Merges the runs over the shards of an input into one run, as if a single run had processed all rows."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def merge_runs(
 
 
 def complete_merge(files: RunFiles, outputs: Sequence[Path], *, partial: bool) -> MergeReport:
-    """After a crash in the last step. Raises SettingsError if that merge was of other shards than the given ones."""
+    """Completes a merge after a crash in the last step. Raises SettingsError if it was of other shards."""
     with FinishedResults(files) as results:
         run, merged, settings = results.run, results.members["merged"], settings_of(results.run.identity)
     shards = [parse_shard(each[SHARD]) for each in merged]
@@ -133,12 +133,12 @@ def complete_merge(files: RunFiles, outputs: Sequence[Path], *, partial: bool) -
 
 
 def settings_of(identity: Json) -> Json:
-    """Those that all shards have in common."""
+    """The settings that all shards have in common."""
     return {name: value for name, value in identity.items() if name not in (SHARD, SHARDS)}
 
 
 def leave_out_companions(outputs: Sequence[Path]) -> list[Path]:
-    """Without the failure files and so on of runs, which a pattern such as ``part-*.jsonl`` includes."""
+    """Leaves out the failure files and so on of runs, which a pattern such as ``part-*.jsonl`` includes."""
     distinct = {(os.path.realpath(output.parent), output.name): output for output in reversed(outputs)}
     return [output for output in reversed(distinct.values()) if find_run_beside(output) is None]
 
@@ -228,7 +228,7 @@ def check_complete(runs: Sequence[ShardRun], unfinished: Sequence[UnfinishedShar
 
 
 def find_started_shards(runs: Sequence[ShardRun]) -> Iterator[UnfinishedShard]:
-    """Unfinished runs beside the given ones. They have no output yet, so that a pattern does not find them."""
+    """Unfinished runs beside the given ones. They have no output yet, so a pattern does not match them."""
     first = runs[0]
     for folder in {run.output.parent for run in runs}:
         for path in filter(is_checkpoint, sorted(folder.glob("*.checkpoint"))):
@@ -282,7 +282,7 @@ def check_paths(runs: Sequence[ShardRun], target: Path) -> None:
 
 
 def describe_merged(runs: Sequence[ShardRun], tally: Tally, left_out: dict[int, str]) -> Checkpoint:
-    """What the files of the merged run say of it, besides its questions."""
+    """The data about the merged run in its files, apart from its questions."""
     first = runs[0].results
     identity = runs[0].settings
     if left_out:
@@ -306,7 +306,7 @@ def describe_merged(runs: Sequence[ShardRun], tally: Tally, left_out: dict[int, 
 
 
 def merge_questions(runs: Sequence[ShardRun]) -> Iterator[KeptLines]:
-    """In input order. Raises SettingsError for a question that is in two shards."""
+    """Merges the questions in input order. Raises SettingsError for a question that is in two shards."""
     merged = heapq.merge(*(run.results.read_lines() for run in runs), key=attrgetter("task_id"))
     for task_id, questions in groupby(merged, key=attrgetter("task_id")):
         question, *more = questions

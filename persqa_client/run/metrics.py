@@ -110,7 +110,7 @@ def serve_metrics(run: Run, port: int, announce: Callable[[str], None]) -> Itera
 
 
 def check_metrics_port(port: int) -> None:
-    """Before work that would be lost. Raises SettingsError if the port is in use."""
+    """Raises SettingsError if the port is in use. Call it before work that would be lost."""
     with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

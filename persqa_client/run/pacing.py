@@ -1,4 +1,4 @@
-"""What the user's rate limits allow: how many probes, and how many requests."""
+"""Derives from the user's rate limits how many probes and requests can be sent."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from persqa_client.config import Limits
 from persqa_client.probing.probe import ProbeDepth
 from persqa_client.run.settings import RunSettings
 
-# Requests of all probes, of those for a strategy that depends on them, and of the vision check alone; about.
+# Approximate requests of all probes, of the probes that a strategy needs, and of the vision probe alone.
 ALL_PROBES, STRATEGY_PROBES, VISION_PROBES = 20, 8, 2
 # Tokens that a probe counts: a picture of 560x560 pixels and a few words.
 PROBE_TOKENS = 500
 # Seconds that the probes may take before the first row.
 PROBE_SECONDS = 60.0
-# Seconds of the probes that are worth a word.
+# Minimum duration of the probes, in seconds, that the progress mentions.
 NOTICED_SECONDS = 2.0
 # Minimum interval between two requests, in seconds, for which the pace is announced.
 SLOW_INTERVAL = 5.0
-# Lower bound of the text tokens of a request. Largest number of pixels per image token, so that the estimate of image
-# tokens is a lower bound, too.
+# Lower bound of the text tokens of a request.
 TEXT_TOKENS = 100
+# Largest number of pixels per image token, so that the estimate of image tokens is a lower bound, too.
 PIXELS_PER_TOKEN = 32 * 32
 
 
@@ -33,7 +33,7 @@ class Pace:
 
 
 def slowest_pace(limits: Limits, tokens: int) -> Pace | None:
-    """For requests that count these tokens. None without a rate limit."""
+    """The slowest pace for requests with these tokens. None if there is no rate limit."""
     paces = []
     if limits.rps is not None:
         paces.append(Pace(1 / limits.rps, f"--rps {limits.rps:g}"))
@@ -71,7 +71,7 @@ def plan_probes(settings: RunSettings, wanted: ProbeDepth) -> tuple[ProbeDepth, 
     )
 
 
-def name_probes(depth: ProbeDepth, settings: RunSettings) -> str:
+def describe_probe_phase(depth: ProbeDepth, settings: RunSettings) -> str:
     """The phase in which the probes run."""
     if depth == "identity":
         return "Asking for the server's models"

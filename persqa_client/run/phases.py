@@ -1,4 +1,4 @@
-"""What a run does, or waits for, in words."""
+"""Texts about what a run does, or waits for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Wait(NamedTuple):
 
 
 def find_wait(pool: Pool) -> Wait | None:
-    """What all requests wait for; None if some endpoint takes requests."""
+    """The cause for which all requests wait; None if some endpoint accepts requests."""
     members = [member for member in pool.members if not member.exclusion]
     kinds = {find_kind(member.session) for member in members}
     if not members or None in kinds:
@@ -59,7 +59,7 @@ def join_different(texts: Sequence[str]) -> str:
 
 
 def describe_trouble(pool: Pool) -> str | None:
-    """Which of several endpoints are unavailable, and which refuse many requests."""
+    """Describes which of several endpoints are unavailable, and which refuse many requests."""
     included = [member for member in pool.members if not member.exclusion]
     pauses = {member.url: describe_pause(member) for member in included}
     paused = {url: reason for url, reason in pauses.items() if reason is not None}

@@ -1,4 +1,4 @@
-"""A pilot: a few rows of an input are asked about, to forecast what all of them take."""
+"""A pilot: answers a few rows of an input, to estimate the tokens, time and cost of all rows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class PilotQuestion:
 
 
 async def find_model_family(plan: RunPlan) -> ModelFamily | None:
-    """By the tokens that the first server counts for two small pictures, unless the name of the model tells it.
+    """Detects the family by the model's name or, if that is not enough, by the tokens that the first server counts for
+    two small pictures.
 
     None if it is not known, if the settings leave no room for probes, and if the server can't be used, which the pilot
     reports.
@@ -58,7 +59,7 @@ async def find_model_family(plan: RunPlan) -> ModelFamily | None:
 
 
 def make_pilot_settings(settings: RunSettings, rows: int) -> RunSettings:
-    """The settings of a pilot of this many rows. With ``auto``, all are asked at once, so that none waits."""
+    """The settings of a pilot of this many rows. With ``auto``, all requests are sent at once, so that none waits."""
     settings, limits = make_preview_settings(settings), settings.limits
     if limits.concurrency != "auto":
         return settings

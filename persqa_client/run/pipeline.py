@@ -41,13 +41,14 @@ class Completer(Protocol):
 
 
 @dataclass(slots=True)
-class Cost:
+class AskHistory:
     attempts: int = 0
     usage: Usage = field(default_factory=Usage)
     asks: int = 0
-    # Code of the first problem; text of the last rejected answer.
-    refused: str | None = None
-    raw: str = ""
+    # Code of the problem of the first answer, if it was rejected.
+    first_code: str | None = None
+    # Text of the last rejected answer.
+    last_text: str = ""
     # Doubts about the accepted answer, and its verification.
     doubts: tuple[str, ...] = ()
     verification: Verification | None = None
@@ -64,7 +65,7 @@ def ignore_question(question: str) -> None:
     """Default for callers that show no warnings."""
 
 
-# Number of the row, reference and file of an image that is sent.
+# Called with the row, the reference and the file stamp of each image that is sent.
 NoteImage = Callable[[Row, str, FileStamp | None], None]
 
 
@@ -72,7 +73,7 @@ def ignore_image(row: Row, reference: str, file: FileStamp | None) -> None:
     """Default for callers that don't compare the images of several questions."""
 
 
-def keep_answer(answer: AnswerFunction) -> AnswerFunction:
+def leave_unwrapped(answer: AnswerFunction) -> AnswerFunction:
     """Default for callers that don't watch the outcomes."""
     return answer
 
@@ -83,7 +84,9 @@ def ignore_weight(weight: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Answers the tasks of a run. ``load`` loads an image reference with its mark, or raises RowError."""
+    """Answers the tasks of a run. ``load`` loads the image of a reference, with its box if it has one. It raises
+    RowError.
+    """
 
     completer: Completer
     load: LoadImage
@@ -98,7 +101,7 @@ class Pipeline:
     shared_reference: str | None = None
     # Whether each image is sent once for all its questions.
     share_images: bool = False
-    # Which accepted answers the model is asked about again.
+    # Which accepted answers the model verifies.
     verify: VerifyChoice = "off"
     # Called with each question before it is sent.
     note_question: Callable[[str], None] = ignore_question
@@ -131,16 +134,16 @@ class Pipeline:
 
     async def _ask(self, task: Task, images: tuple[EncodedImage, ...], files: tuple[FileStamp | None, ...]) -> Outcome:
         request = Request(task.system, images, task.prompt, task.seed, task.pattern, task.prefill)
-        cost = Cost()
+        history = AskHistory()
         complete = self.completer.complete
         while True:
             try:
                 reply = await complete(request)
             except RowError as error:
-                return make_request_failure(task, error, cost)
-            cost.attempts += reply.attempts
-            cost.usage += reply.completion.usage
-            cost.asks += 1
+                return make_request_failure(task, error, history)
+            history.attempts += reply.attempts
+            history.usage += reply.completion.usage
+            history.asks += 1
             answer = parse_answer(reply.completion, task)
             max_tokens = request.max_tokens or self.max_tokens
             problem = check_answer(reply.completion, answer, task, max_tokens)
@@ -148,41 +151,43 @@ class Pipeline:
                 # Only the checks count: a verdict on an answer does not show that the endpoint is bad.
                 reply.source.judge(problem.code if problem else None)
             if problem is None:
-                cost.doubts = find_doubts(answer.text, task, answer.steps, cost.refused)
-                if needs_verification(self.verify, cost.doubts):
+                history.doubts = find_doubts(answer.text, task, answer.steps, history.first_code)
+                if needs_verification(self.verify, history.doubts):
                     ask = self.completer.complete if reply.source is None else reply.source.ask_again
                     verification = await verify_answer(ask, task, answer, reply, images)
-                    cost.add_verification(verification)
-                    cost.doubts += DOUBTS.get(verification.verdict, ())
+                    history.add_verification(verification)
+                    history.doubts += DOUBTS.get(verification.verdict, ())
                     problem = NOT_VERIFIED if verification.verdict == "no" else None
-            cost.raws.append(keep_raw(reply, answer, problem, max_tokens, request.seed))
-            cost.pictures = self._describe_pictures(reply.pictures or images, files)
+            history.raws.append(make_raw_answer(reply, answer, problem, max_tokens, request.seed))
+            history.pictures = self._describe_pictures(reply.pictures or images, files)
             if problem is None:
-                return make_record(task, answer, reply, cost)
-            cost.refused = cost.refused or problem.code
-            cost.raw = reply.completion.refusal or reply.completion.text
-            reask = self._make_reask(task, request, problem, reply, cost)
+                return make_record(task, answer, reply, history)
+            history.first_code = history.first_code or problem.code
+            history.last_text = reply.completion.refusal or reply.completion.text
+            reask = self._make_reask(task, request, problem, reply, history)
             if reask is not None:
                 request = reask
-            elif cost.asks == MAX_ASKS and reply.source is not None and reply.source.is_ready:
+            elif history.asks == MAX_ASKS and reply.source is not None and reply.source.is_ready:
                 # The model at this endpoint may be bad.
-                request = replace(request, seed=(task.seed + cost.asks) % 2**31, turns=())
+                request = replace(request, seed=(task.seed + history.asks) % 2**31, turns=())
                 complete = reply.source.ask_another
             else:
                 if reply.traffic is not None:
                     reply.traffic.failed_rows += 1
-                return make_answer_failure(task, problem, cost)
+                return make_answer_failure(task, problem, history)
 
-    def _make_reask(self, task: Task, request: Request, problem: Problem, reply: Reply, cost: Cost) -> Request | None:
+    def _make_reask(
+        self, task: Task, request: Request, problem: Problem, reply: Reply, history: AskHistory
+    ) -> Request | None:
         """The request for the second ask: with twice the tokens after a truncated answer, otherwise with the reason.
 
         None if there is no second ask.
         """
-        if cost.asks >= MAX_ASKS:
+        if history.asks >= MAX_ASKS:
             return None
-        seed = (task.seed + cost.asks) % 2**31
+        seed = (task.seed + history.asks) % 2**31
         if problem.code != "truncated":
-            return replace(request, seed=seed, turns=build_reask_prompt(task, cost.raw, problem))
+            return replace(request, seed=seed, turns=build_reask_prompt(task, history.last_text, problem))
         max_tokens = 2 * self.max_tokens
         if self.context is not None and reply.completion.usage.prompt:
             max_tokens = min(max_tokens, self.context - reply.completion.usage.prompt)
@@ -219,7 +224,7 @@ def describe_task(task: Task | Record) -> AskedTask:
     )
 
 
-def keep_raw(reply: Reply, answer: Answer, problem: Problem | None, max_tokens: int, seed: int) -> RawAnswer:
+def make_raw_answer(reply: Reply, answer: Answer, problem: Problem | None, max_tokens: int, seed: int) -> RawAnswer:
     completion = reply.completion
     # What made the answer begin with the tag.
     helpers = [*(["constraint"] if reply.constrained else []), *(["prefill"] if reply.prefilled else [])]
@@ -238,7 +243,7 @@ def keep_raw(reply: Reply, answer: Answer, problem: Problem | None, max_tokens: 
     )
 
 
-def make_record(task: Task, answer: Answer, reply: Reply, cost: Cost) -> Record:
+def make_record(task: Task, answer: Answer, reply: Reply, history: AskHistory) -> Record:
     return Record(
         task_id=task.task_id,
         kind=task.kind,
@@ -249,19 +254,19 @@ def make_record(task: Task, answer: Answer, reply: Reply, cost: Cost) -> Record:
         seed=task.seed,
         model=reply.completion.model,
         finish_reason=reply.completion.sent_finish_reason or reply.completion.finish_reason,
-        usage=cost.usage,
-        attempts=cost.attempts,
-        asks=cost.asks,
-        made_good_by=(*cost.raws[-1].steps, *(["re-ask"] if cost.asks > 1 else [])),
-        refused=cost.refused,
+        usage=history.usage,
+        attempts=history.attempts,
+        asks=history.asks,
+        made_good_by=(*history.raws[-1].steps, *(["re-ask"] if history.asks > 1 else [])),
+        refused=history.first_code,
         strategy=task.strategy,
         question_id=task.question_id,
         category=task.category,
-        pictures=cost.pictures,
-        doubts=cost.doubts,
-        verification=cost.verification,
+        pictures=history.pictures,
+        doubts=history.doubts,
+        verification=history.verification,
         surrogate=task.surrogate,
-        raws=tuple(cost.raws),
+        raws=tuple(history.raws),
     )
 
 
@@ -269,41 +274,41 @@ def name_task(task: Task) -> str:
     return name_row(task.task_id.row, task.file, task.counted_as)
 
 
-def make_answer_failure(task: Task, problem: Problem, cost: Cost) -> Failure:
+def make_answer_failure(task: Task, problem: Problem, history: AskHistory) -> Failure:
     rejected = "The answer was rejected"
-    if cost.asks > 1:
-        rejected = f"{'Both' if cost.asks == MAX_ASKS else f'All {cost.asks}'} answers were rejected; last reason"
+    if history.asks > 1:
+        rejected = f"{'Both' if history.asks == MAX_ASKS else f'All {history.asks}'} answers were rejected; last reason"
     message = f"{name_task(task)}: {rejected}: {problem.message}."
     return Failure(
         task.task_id,
         problem.code,
         message,
         "answer",
-        cost.attempts,
-        cost.raw,
-        cost.usage,
-        cost.asks,
-        cost.refused,
-        verification=cost.verification,
+        history.attempts,
+        history.last_text,
+        history.usage,
+        history.asks,
+        history.first_code,
+        verification=history.verification,
         task=describe_task(task),
-        pictures=cost.pictures,
-        raws=tuple(cost.raws),
+        pictures=history.pictures,
+        raws=tuple(history.raws),
     )
 
 
-def make_request_failure(task: Task, error: RowError, cost: Cost) -> Failure:
+def make_request_failure(task: Task, error: RowError, history: AskHistory) -> Failure:
     return Failure(
         task.task_id,
         error.code,
         f"{name_task(task)}: {error.message}",
         "endpoint",
-        cost.attempts + error.attempts,
-        error.raw or cost.raw or None,
-        cost.usage,
-        cost.asks + 1,
-        cost.refused,
-        verification=cost.verification,
+        history.attempts + error.attempts,
+        error.raw or history.last_text or None,
+        history.usage,
+        history.asks + 1,
+        history.first_code,
+        verification=history.verification,
         task=describe_task(task),
-        pictures=cost.pictures,
-        raws=tuple(cost.raws),
+        pictures=history.pictures,
+        raws=tuple(history.raws),
     )

@@ -1,4 +1,4 @@
-"""What a run needs that needs no server: bank, tag, texts, rows and tasks, made of its settings."""
+"""The parts of a run that need no server, made of its settings: bank, tag, texts, rows and tasks."""
 
 from __future__ import annotations
 
@@ -334,7 +334,7 @@ def digest_file(path: Path) -> str:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """As a run does. Raises SettingsError for a tag, a bank, a text or a file that can't be used."""
+    """Checks the recipe as a run does. Raises SettingsError for a tag, a bank, a text or a file that can't be used."""
     make_tag(recipe.tag)
     make_bank(recipe)
     make_recipe_steering(recipe)

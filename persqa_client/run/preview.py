@@ -132,7 +132,7 @@ class Preview:
         return answer_and_keep
 
     def forecast(self, tally: Tally) -> Forecast | None:
-        """None if no row was asked about."""
+        """None if no row was usable."""
         if not tally.rows or not tally.attempts:
             return None
         share = self.sample.total / tally.rows
@@ -146,7 +146,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run over the whole input takes, if its rows are like those of the sample."""
+    """Estimate for a run over the whole input, if its rows are like those of the sample."""
 
     requests: float
     prompt_tokens: float

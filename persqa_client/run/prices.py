@@ -16,8 +16,8 @@ THOUSAND = 1000
 
 
 def find_price(model: str, base_url: str) -> Price | None:
-    """In US dollars. None if the host of the URL is no provider with a known price for the model: the same model costs
-    nothing, or something else, elsewhere.
+    """The price in US dollars. None if the host of the URL is no provider with a known price for the model: elsewhere,
+    the same model is free or has another price.
     """
     # Imported here: it takes 0.3 s, and most runs need no price.
     from genai_prices import Usage, calc_price

@@ -44,7 +44,7 @@ class Watched(Protocol):
 
 @dataclass(slots=True)
 class WatchedStream:
-    """Counts the outcomes of rows that are asked about without a run."""
+    """Counts the outcomes of rows that are answered without a run."""
 
     settings: RunSettings
     pool: Pool
@@ -77,12 +77,12 @@ class Pace:
 class ProgressSnapshot:
     """The state of a run at a moment. Rows are questions if a row may have several."""
 
-    # Of the whole run, with its earlier starts.
+    # Counts of the whole run, with its earlier starts.
     done: int = 0
     # None if unknown.
     total: int | None = None
     failed: int = 0
-    # Of the last minute.
+    # Rates of the last minute, and the time left at them.
     rows_per_second: float = 0.0
     tokens_per_second: float = 0.0
     seconds_left: float | None = None
@@ -90,7 +90,7 @@ class ProgressSnapshot:
     in_flight: int = 0
     limit: int = 0
     retries: int = 0
-    # Of the finished rows of the whole run.
+    # Tokens of the finished rows of the whole run.
     prompt_tokens: int = 0
     completion_tokens: int = 0
     # None if the prices are not known.
@@ -149,7 +149,7 @@ class ProgressMeter:
 
     @property
     def work(self) -> str:
-        """What the run does, whatever it waits for."""
+        """The work of the run, whatever it waits for."""
         return self._watched.progress.phase
 
     def take(self, now: float) -> ProgressSnapshot:
@@ -259,7 +259,7 @@ async def report_progress(
 
 
 def read_price(found: asyncio.Future[KnownPrice | None]) -> Price | None:
-    """None if looking it up has failed: a display goes on without the cost."""
+    """None if looking it up has failed: a display continues without the cost."""
     try:
         price = found.result()
     except Exception:

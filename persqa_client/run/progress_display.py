@@ -137,7 +137,7 @@ def open_display() -> Show:
 
 
 async def show_in_notebook(meter: ProgressMeter, show: Show, interval: float = NOTEBOOK_INTERVAL) -> None:
-    """Until it is cancelled. The last figures stay."""
+    """Shows the progress until it is cancelled. The last figures stay."""
     shown = ""
     try:
         while True:

@@ -19,7 +19,7 @@ from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.finished_run import FinishedPlan, KeptAnswers, Lack
-from persqa_client.run.pipeline import Cost, make_answer_failure
+from persqa_client.run.pipeline import AskHistory, make_answer_failure
 from persqa_client.run.verification import DOUBTS, NOT_VERIFIED, needs_verification
 from persqa_client.storage.decisions import Decisions, Subject, get_decided_text, read_decisions
 from persqa_client.storage.finished import FinishedResults, KeptQuestion
@@ -273,7 +273,7 @@ def accept_answer(
     else:
         doubts = find_doubts(text, task, chosen.steps, raws[0].problem if number > 0 else None)
         is_re_asked = number > 0 or before.asks > len(raws)
-        # The model was asked about another text, or not at all.
+        # The model verified another text, or none.
         if needs_verification(verify, doubts):
             doubts += DOUBTS["failed"]
     return Record(
@@ -305,14 +305,14 @@ def accept_answer(
 def reject_answers(before: Outcome, task: Task, problem: Problem, raws: tuple[RawAnswer, ...]) -> Failure:
     last = raws[-1]
     raw = last.refusal or last.text
-    cost = Cost(
+    history = AskHistory(
         attempts=before.attempts,
         usage=before.usage,
         asks=before.asks,
-        refused=before.refused,
-        raw=raw,
+        first_code=before.refused,
+        last_text=raw,
         verification=before.verification,
         raws=list(raws),
         pictures=before.pictures,
     )
-    return make_answer_failure(task, problem, cost)
+    return make_answer_failure(task, problem, history)

@@ -1,4 +1,4 @@
-"""Counts the rows of an input for the progress of a run, while the run goes on."""
+"""Counts the rows of an input for the progress of a run, while the run is in progress."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ from persqa_client.run.image_roots import (
     describe_folders,
     make_path_writers,
 )
-from persqa_client.run.pacing import announce_pace, name_probes, plan_probes
-from persqa_client.run.pipeline import keep_answer
+from persqa_client.run.pacing import announce_pace, describe_probe_phase, plan_probes
+from persqa_client.run.pipeline import leave_unwrapped
 from persqa_client.run.run_input import (
     PictureSurvey,
     connect_listing,
@@ -59,7 +59,7 @@ STANDARD_OUTPUT = 1
 
 
 class Run:
-    """To be executed once. ``progress`` and ``pool`` show its state. Raises SettingsError.
+    """A run, which can be executed once. ``progress`` and ``pool`` show its state. Raises SettingsError.
 
     ``pool`` overrides the settings' endpoints; ``warn`` gets warnings for users; ``wrap_answer`` changes the pipeline.
     """
@@ -72,7 +72,7 @@ class Run:
         pool: Pool | None = None,
         warn: Callable[[str], None] = ignore_warning,
         clock: Callable[[], float] = monotonic,
-        wrap_answer: Callable[[AnswerFunction], AnswerFunction] = keep_answer,
+        wrap_answer: Callable[[AnswerFunction], AnswerFunction] = leave_unwrapped,
     ) -> None:
         self.settings = settings
         self.source = source
@@ -100,7 +100,7 @@ class Run:
         self._clock, self._wrap_answer = clock, wrap_answer
         self._started_at: float | None = None
         self._timeline = Timeline(self._elapsed, warn)
-        # None until there are files or rows to tell of.
+        # None until there are files or rows to report.
         self.summary: Summary | None = None
 
     def _make_path_writers(self, folders: Json) -> PathWriters:
@@ -112,7 +112,7 @@ class Run:
         return self.composition.pool
 
     def describe_resuming(self) -> str:
-        """What to do once it has stopped."""
+        """Advice on how to continue the run after a stop."""
         return describe_resuming(
             self.settings,
             has_outcomes=self.progress.done > 0,
@@ -149,7 +149,7 @@ class Run:
                 self._ledger = None
 
     def use_endpoint(self, endpoint: Endpoint, *further: Endpoint) -> None:
-        """In place of those of the settings, before ``execute``. Raises SettingsError if a price is not known."""
+        """Replaces the endpoints of the settings, before ``execute``. Raises SettingsError if a price is not known."""
         self.settings = self.settings.model_copy(update={"endpoint": endpoint, "further_endpoints": further})
         self.plan = self.plan.with_settings(self.settings)
         self.composition = Composition(self.plan, warn=self._warn, note_image=self._watch.note)
@@ -299,7 +299,7 @@ class Run:
     async def _probe(self) -> bool:
         wanted: ProbeDepth = "all" if self.settings.probes else "identity"
         depth, warning = plan_probes(self.settings, wanted)
-        self.progress.phase = name_probes(depth, self.settings)
+        self.progress.phase = describe_probe_phase(depth, self.settings)
         if warning is not None:
             self._warn(warning)
         uuid = self.settings.uuid != "off" and depth == wanted

@@ -25,7 +25,7 @@ RUN_FLAGS = frozenset(
     | {"probes", "uuid", "metrics_port", "limits_share", "local_only"}
     | {"fetch", "fetch_allow", "fetch_timeout", "fetch_max_mb", "fetch_per_host"}
 )
-# Of the recipe, those that runs of earlier versions do not have in their identity.
+# Settings of the recipe that runs of earlier versions do not have in their identity.
 ADDED_SETTINGS = (
     *("verify", "paths", "question", "system", "prompt", "answer_style", "steer", "row_layout"),
     "confine_images",
@@ -90,9 +90,9 @@ class RunSettings(Settings):
     fallback_roots: tuple[Path, ...] = ()
     # Whether the input is a part of a larger one, whose other rows may be usable. Not part of the run's identity.
     is_part: bool = False
-    # Of the input's rows, counted before the shard is taken.
+    # Maximum number of rows of the input, counted before the shard is taken.
     limit: Annotated[int, Field(ge=1)] | None = None
-    # The part of the rows that this run asks about; None for all.
+    # The part of the rows that this run processes; None for all.
     shard: Annotated[Shard | None, BeforeValidator(read_shard)] = None
     # The failure file of a run that writes to standard output.
     failed: UserPath | None = None

@@ -1,4 +1,4 @@
-"""The result of a run, for the caller and for the run file, and how to go on with a run that has stopped."""
+"""The result of a run, for the caller and for the run file, and how to continue a run that has stopped."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Summary:
     """Result of a run. Without an output, ``records`` and ``failures`` hold the rows in input order."""
 
     state: RunState
-    # With the outcomes that are stored but not written, because they wait for an earlier row.
+    # Counts, including outcomes that are stored but not written, because they wait for an earlier row.
     tally: Tally
     seconds: float
     files: RunFiles | None = None
     # The output of the earlier run that a fresh one has replaced.
     kept_output: Path | None = None
-    # The part of the rows that the run has asked about; empty for all.
+    # The shard of the rows that the run has processed; empty for all.
     shard: str = ""
     # The limits of this process, if they are a share of the given ones; else empty.
     limits: str = ""
@@ -50,7 +50,7 @@ class Summary:
     notes: tuple[str, ...] = ()
     # Final concurrency, and how many images were sent by uuid.
     findings: tuple[str, ...] = ()
-    # Which answers the model was asked about again.
+    # Which answers the model verified.
     verify: VerifyChoice = "off"
     # Since the last start; empty for a single endpoint.
     endpoints: tuple[EndpointStats, ...] = ()

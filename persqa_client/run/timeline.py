@@ -129,7 +129,7 @@ class Timeline:
             file.close()
 
     def _open(self, ledger: Ledger) -> TimelineFile | None:
-        """That of the finished run, for a retry: its other files are extended by the retry, too."""
+        """Opens the timeline. A retry continues that of the finished run, as it extends its other files."""
         path = ledger.files.timeline if ledger.mode == "retry" else ledger.files.timeline_partial
         try:
             file = TimelineFile(path)
@@ -177,7 +177,7 @@ def format_time(time: datetime) -> str:
 
 @dataclass(slots=True)
 class TimelineStart:
-    """What one process has recorded. ``started``: in ISO 8601; empty if it is not known."""
+    """Start of the samples of one process. ``started``: in ISO 8601; empty if it is not known."""
 
     started: str
     samples: list[TimelineSample] = field(default_factory=list)

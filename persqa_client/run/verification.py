@@ -18,7 +18,7 @@ Ask = Callable[[Request], Awaitable[Reply]]
 
 # Enough for a verdict in JSON, or for one that is explained in a sentence.
 VERDICT_TOKENS = 64
-# With the pictures, and without them.
+# Requests with the pictures, and without them.
 MAX_VERDICTS = 2
 NOT_VERIFIED = Problem("not_verified", "the model says that it is not right, when asked about it with the picture")
 # Doubts about an answer that stays, because there was no verdict.

@@ -59,7 +59,7 @@ class ChatMessage:
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     messages: tuple[ChatMessage, ...]
-    # Of the main character: a tag, or the name that the prompt gives it.
+    # Name of the main character: a tag, or the name in the prompt.
     tag: str | None
     question: str
     fields: dict[str, Any] = field(repr=False)

@@ -136,7 +136,7 @@ class PatternWriter:
         return self._join(self._repeat(least, most, inside))
 
     def _repeat(self, least: int, most: int, inside: Any) -> Iterator[str]:
-        """As often as the natural answer goes on with it."""
+        """Repeats the group as often as the natural answer continues with it."""
         times = 0
         while times < least or (times < most and match_length(inside, self.rest)):
             yield "".join(self.write(inside))

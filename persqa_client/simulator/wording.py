@@ -86,8 +86,8 @@ CHINESE_SENTENCES = {
     ),
 }
 
-# Of the other languages that questions are recognised in. The tag comes first, with a particle where the language needs
-# one.
+# Sentences in the other languages that are recognised in questions. The tag comes first, with a particle where the
+# language needs one.
 OTHER_SENTENCES = {
     "ar": "{tag} موجود في صورة حجمها {size} بكسل.",
     "be": "{tag} знаходзіцца на здымку памерам {size} пікселяў.",
@@ -131,8 +131,8 @@ def find_topic(question: str) -> str:
 
 
 def write_answer(tag: str | None, question: str, facts: ImageFacts | None, seed: int = 0) -> str:
-    """In the language of the question, or in English if that is unclear. Equal arguments give equal answers in every
-    process.
+    """Writes an answer in the language of the question, or in English if that is unclear. Equal arguments give equal
+    answers in every process.
 
     ``tag``: the main character's tag or name. ``facts`` is None without images.
     """

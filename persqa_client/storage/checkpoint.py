@@ -39,8 +39,8 @@ State = Literal["new", "resumed", "finished"]
 
 
 class RunDescription(NamedTuple):
-    """What a run is started with: settings that must not change; size, time and kind of the input; where paths start,
-    and how they are written.
+    """Description of a run at its start: settings that must not change; size, time and kind of the input; where paths
+    start, and how they are written.
     """
 
     identity: Json

@@ -1,4 +1,4 @@
-"""What people decided about answers, in a file beside the output. Lines are only appended; the last one wins.
+"""The decisions of people about answers, in a file beside the output. Lines are only appended; the last one counts.
 
 A decision is about one text. It is found by the row, its pictures, the question and the answer, so it never applies to
 another answer, such as one of a later run or a recheck.
@@ -61,7 +61,7 @@ class Decision:
 
 @dataclass(slots=True)
 class Decisions:
-    """Those of one output."""
+    """The decisions about one output."""
 
     # In each group the latest is the last.
     _groups: dict[tuple[tuple[str, ...], str], dict[tuple[TaskId | None, str], Decision]] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Decisions:
 
 
 def read_decisions(output: Path) -> Decisions:
-    """Those about the answers of a run, or none. Raises SettingsError for a file that was not written by this package.
+    """Reads the decisions about the answers of a run. Raises SettingsError for a file of another program.
 
     >>> decisions = read_decisions(Path("qa.jsonl"))
     >>> decisions.find(Subject(TaskId(3), ("c.jpg",), "What does <mam> hold?"), "<mam> holds a cup.")
@@ -107,7 +107,7 @@ def read_decisions(output: Path) -> Decisions:
 
 
 def get_decided_text(outcome: Outcome) -> str:
-    """What a decision is about: the answer, or the last rejected text. Empty if there is none."""
+    """The text that a decision is about: the answer, or the last rejected text. Empty if there is none."""
     if isinstance(outcome, Record):
         return outcome.answer
     last = outcome.raws[-1] if outcome.raws else None

@@ -22,7 +22,7 @@ def write_error(path: Path, error: OSError) -> StorageError:
 
 
 class Appender:
-    """Appends whole lines to a file of ``length`` bytes. A failed write is removed."""
+    """Appends whole lines to a file of ``length`` bytes. After a failed write, the file gets its earlier length."""
 
     def __init__(self, path: Path, length: int = 0) -> None:
         self.path = path

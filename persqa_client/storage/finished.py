@@ -20,6 +20,7 @@ from persqa_client.storage.recovery import (
 )
 from persqa_client.storage.run_files import RunFiles, RunLock, find_owner
 from persqa_client.storage.tally import Tally
+from persqa_client.suggestions import suggest_path
 from persqa_client.types import Json, TaskId
 
 
@@ -30,7 +31,7 @@ class KeptQuestion:
     task_id: TaskId
     line: bytes
     failed: bool
-    # Its lines in the details file, the oldest first.
+    # The lines of the question in the details file, the oldest first.
     details: tuple[Json, ...]
 
 
@@ -54,7 +55,7 @@ def describe_no_run(files: RunFiles) -> str:
         return f"{output} is a folder: name the output of a run, such as {output / 'qa.jsonl'}"
     if (owner := find_owner(output)) is not None:
         return f"{output} is a file beside the output of a run: name {owner}"
-    reason = f"{files.run.name} is missing" if output.exists() else "it does not exist"
+    reason = f"{files.run.name} is missing" if output.exists() else f"it does not exist{suggest_path(output)}"
     return f"there is no run with the output {output} ({reason})"
 
 

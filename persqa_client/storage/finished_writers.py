@@ -82,11 +82,11 @@ class FinishedWriter:
         self._close.close()
 
     def add_line(self, line: bytes, *, failed: bool) -> None:
-        """Of the output or the failure file. Questions come in input order."""
+        """Adds a line to the output or the failure file. Questions must come in input order."""
         (self._failed if failed else self._output).add(line)
 
     def finish(self) -> None:
-        """Once all questions are added."""
+        """Finishes the files after all questions were added."""
         lengths = FileLengths(self._output.finish(), self._failed.finish(), self._details.finish())
         sealed = dataclasses.replace(self._checkpoint, phase="finishing", lengths=lengths)
         # From here on, the next command with this output completes an interrupted finish, or undoes it.

@@ -68,7 +68,7 @@ class Ledger:
         clock: Callable[[], float] = time.monotonic,
         pictures: PictureChecks = NO_CHECKS,
     ) -> None:
-        """``pictures``: finds pictures that changed since they were asked about.
+        """``pictures``: finds pictures that changed after they were sent.
 
         Raises SettingsError if another run holds the lock, a file is foreign, or a setting changed.
         """
@@ -99,7 +99,7 @@ class Ledger:
         self._is_sealed = False
         # Output of the run that a fresh one has replaced; if that run was unfinished, its partial output.
         self.kept_output: Path | None = None
-        # Whether a fresh run was killed before its first outcome, so that the finished run stays.
+        # Whether a fresh run was killed before its first outcome. The finished run then stays.
         self.dropped_fresh_start = False
         # Used while there is no writer.
         self._seconds = 0.0

@@ -73,7 +73,7 @@ def record_details(record: Record) -> Json:
 
 
 def describe_picture(picture: SentPicture, *, with_file: bool) -> Json:
-    """``with_file``: with what a later run needs to know whether the file has changed, if there is a file."""
+    """``with_file``: adds the values by which a later run detects a change of the file, if there is a file."""
     fields = picture._asdict()
     has_file = picture.digest is not None
     return fields if with_file and has_file else {name: fields[name] for name in PICTURE_FIELDS}

@@ -5,6 +5,7 @@ A file is foreign if it was not written by a run, or was changed since. Foreign 
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -42,6 +43,7 @@ from persqa_client.types import Json
 MAX_SHOWN, SHOWN_BEFORE = 80, 20
 # Bytes of an old file copied per write.
 CHUNK_SIZE = 1 << 20
+TAG_BRACKETS = re.compile("^<(.*)>$")
 
 # Digests of built-in texts in a run's identity. Runs of earlier versions lack them and can be resumed.
 BUILT_IN_DIGESTS = {
@@ -277,7 +279,7 @@ def check_nothing_missing(files: RunFiles, found: FoundRuns) -> None:
 def check_settings_unchanged(old: Json, new: Json) -> None:
     for name in (*old, *(name for name in new if name not in old)):
         before, now = old.get(name), new.get(name)
-        if name in (LISTING, *BUILT_IN_DIGESTS) and before is None:
+        if is_same_tag(name, before, now) or (name in (LISTING, *BUILT_IN_DIGESTS) and before is None):
             continue
         if name == LISTING and now is None:
             raise SettingsError(
@@ -304,14 +306,21 @@ def find_changed_setting(old: Json, new: Json) -> tuple[str, str, str] | None:
     """The name of the first setting that differs, and its values in words; None if all are equal."""
     for name in dict.fromkeys((*old, *new)):
         before, now = old.get(name), new.get(name)
-        if before != now:
+        if before != now and not is_same_tag(name, before, now):
             start = find_difference(before, now)
             return name, _format_setting(name, before, start), _format_setting(name, now, start)
     return None
 
 
+def is_same_tag(name: str, before: object, now: object) -> bool:
+    """A tag may be given with its brackets, or without."""
+    if name != "tag" or not isinstance(before, str) or not isinstance(now, str):
+        return False
+    return TAG_BRACKETS.sub(r"\1", before.strip()) == TAG_BRACKETS.sub(r"\1", now.strip())
+
+
 def find_difference(before: object, now: object) -> int:
-    """Where two long texts begin to differ, or a little before it; 0 for other values."""
+    """The place where two long texts begin to differ, or a little before it; 0 for other values."""
     if not isinstance(before, str) or not isinstance(now, str):
         return 0
     pairs = enumerate(zip(before, now, strict=False))

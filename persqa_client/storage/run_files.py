@@ -14,7 +14,7 @@ from persqa_client.errors import SettingsError
 from persqa_client.storage.durable import temporary_path
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
-# Of the names of a run's files beside its output.
+# Parts of the names of a run's files beside its output.
 COMPANIONS = frozenset({"failed", "details", "listing", "decisions", "timeline"})
 
 
@@ -94,6 +94,7 @@ class RunFiles:
 
     def refuse_input(self, path: Path) -> None:
         if self.includes(path):
+            _check_output_path(self.output)
             raise SettingsError(f"the input {path} is one of the files of the output {self.output}: choose another -o")
 
     def prepare(self) -> None:

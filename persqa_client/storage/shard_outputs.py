@@ -1,4 +1,4 @@
-"""Finds the outputs of runs over shards, and tells the files of such runs from other files."""
+"""Finds the outputs of runs over shards, and distinguishes the files of such runs from other files."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ FORMAT = 1
 TIMELINE = "timeline"
 # How a file of this kind begins.
 BEGINNING = dump_compact({"tool": TOOL, TIMELINE: FORMAT})[:-2]
-# A day is 2 MB, so that these are a month.
+# A day has 2 MB, so this is about a month.
 MAX_BYTES = 64 << 20
 
 

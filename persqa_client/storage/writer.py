@@ -101,7 +101,9 @@ class ReorderBuffer:
         del self._row_of[outcome.task_id]
 
     def take_complete(self) -> Iterator[PendingRow]:
-        """The complete rows before the first open one. Each is removed when the caller has written it and goes on."""
+        """The complete rows before the first open one. Each is removed when the caller has written it and requests the
+        next.
+        """
         while self.rows and len((row := self.rows[0]).outcomes) == len(row.asked):
             yield row
             self.rows.popleft()

@@ -10,11 +10,11 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from persqa_client.errors import SettingsError
 from persqa_client.extras import import_extra
 
-# Of an open file: bytes that are asked for at once, and kept.
+# Block of an open file that is requested, and buffered, at once.
 BLOCK_BYTES = 4 << 20
-# What changes with the content of a file, by the names of several stores.
+# Fields of a file's status that change with its content, as different stores name them.
 VERSION_MEMBERS = ("ETag", "etag", "generation", "blob_id", "content_settings", "LastModified", "created")
-# s3fs would have ten parts of 50 MB in memory.
+# By default, s3fs holds ten parts of 50 MB in memory.
 UPLOAD_OPTIONS = {scheme: {"chunksize": 16 << 20, "max_concurrency": 2} for scheme in ("s3", "s3a")}
 SHOWN_REASON = 200
 
@@ -26,7 +26,7 @@ class ObjectStatus(NamedTuple):
 
 
 def open_store(url: str) -> Any:
-    """The file system of fsspec for the scheme alone, so that a chain of schemes in the URL means nothing.
+    """The file system of fsspec for the scheme only. A chain of schemes in the URL has no effect.
 
     Raises SettingsError if a package is missing.
     """
@@ -41,7 +41,7 @@ def open_store(url: str) -> Any:
 
 
 def open_object(url: str) -> BinaryIO:
-    """For reading in any order. Raises what the store raises."""
+    """Opens a file for reading in any order. Raises the errors of the store."""
     return io.BufferedReader(open_unbuffered(url), BLOCK_BYTES)
 
 
@@ -49,9 +49,9 @@ def open_unbuffered(url: str) -> io.RawIOBase:
     """Each read asks the store. Raises what the store raises."""
     store = open_store(url)
     if "memory" in (store.protocol, *store.protocol):
-        # All that open a file there share one position.
+        # In this store, all readers of a file share one position.
         return cast(io.RawIOBase, io.BytesIO(store.cat_file(url)))
-    # Caches of fsspec refer to themselves, so that their blocks stay in memory until the collector finds them.
+    # Caches of fsspec refer to themselves. Their blocks would stay in memory until the garbage collector finds them.
     return cast(io.RawIOBase, store.open(url, "rb", block_size=BLOCK_BYTES, cache_type="none"))
 
 
@@ -68,7 +68,7 @@ def read_object(url: str, max_bytes: int) -> bytes | int:
     size = int(store.info(url).get("size") or 0)
     if size > max_bytes:
         return size
-    # With an end, s3fs does not ask for the size again.
+    # If the end is given, s3fs does not request the size again.
     return bytes(store.cat_file(url, start=0, end=size)) if size else b""
 
 

@@ -15,14 +15,14 @@ from typing import Any, NoReturn
 from persqa_client.errors import SettingsError
 from persqa_client.stores.access import BLOCK_BYTES, ObjectStatus, explain_store_error, open_unbuffered, read_status
 
-# Those that fsspec knows as stores of files. No scheme that reaches any host, and no chain of schemes.
+# Schemes of object stores in fsspec. Schemes with any host (http, sftp) and chains of schemes are not allowed.
 SCHEMES = ("s3", "s3a", "gs", "gcs", "hf", "az", "abfs", "memory")
 # How the URL of an ObjectPath begins.
 OBJECT_STARTS = tuple(f"{scheme}://" for scheme in SCHEMES)
 OBJECT_URL = re.compile(f"(?:{'|'.join(SCHEMES)})://", re.IGNORECASE)
 # In a path, two slashes become one.
 OBJECT_PATH = re.compile(f"(?P<scheme>{'|'.join(SCHEMES)}):/+(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
-# Of the Hub, the first parts say whose it is: ``datasets/USER/NAME``.
+# Number of leading parts that identify a repository of the Hub: ``datasets/USER/NAME``.
 HUB_PARTS = 3
 
 
@@ -48,7 +48,7 @@ class ObjectPath(PosixPath):
 
     @cached_property
     def status(self) -> ObjectStatus:
-        """As it was when it was first asked for. Raises FileNotFoundError and SettingsError."""
+        """The status of the file at the first access, which is cached. Raises FileNotFoundError and SettingsError."""
         try:
             return read_status(str(self))
         except (SettingsError, FileNotFoundError):
@@ -62,7 +62,7 @@ class ObjectPath(PosixPath):
         return os.stat_result((kind, 0, 0, 1, 0, 0, status.size, 0, 0, 0))
 
     def stamp(self) -> dict[str, Any]:
-        """By which a later start knows that the file is unchanged."""
+        """The values that a later start compares to detect a change of the file."""
         return {"size": self.status.size, "version": self.status.version}
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
@@ -78,7 +78,7 @@ class ObjectPath(PosixPath):
         return self.exists() and self.status.is_folder
 
     def open(self, mode: str = "rb", buffering: int = -1, *_: object, **__: object) -> Any:
-        """For reading bytes only."""
+        """Opens the file for reading bytes."""
         try:
             reader = ObjectReader(open_unbuffered(str(self)), self)
         except SettingsError:
@@ -129,7 +129,7 @@ class ObjectReader(io.RawIOBase):
 
 
 def restore_object_path(path: Path) -> Path:
-    """An ObjectPath for the URL of a file in a store that was given as a path; any other path as it is."""
+    """Converts a path whose text is the URL of an object store to an ObjectPath. Returns any other path unchanged."""
     if isinstance(path, ObjectPath) or (found := OBJECT_PATH.match(os.fspath(path))) is None:
         return path
     return ObjectPath(f"{found['scheme']}://{found['rest']}")

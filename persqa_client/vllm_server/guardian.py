@@ -24,7 +24,7 @@ PARENT_POLL_SECONDS = 0.2
 
 # Seconds for the children of an exited server to exit.
 CHILDREN_GRACE = 2.0
-# Maximum seconds of SIGKILL; later, a process hangs in the kernel.
+# Seconds to wait after SIGKILL. A process that remains longer hangs in the kernel.
 KILL_TIMEOUT = 15.0
 
 # In the command line of Python's resource tracker, which removes the shared memory of dead processes (hundreds of

@@ -52,7 +52,7 @@ STARTUP_TIMEOUT = 1800.0
 SHUTDOWN_TIMEOUT = 15.0
 POLL_INTERVAL = 0.2
 PROGRESS_INTERVAL = 1.0
-# Number of free ports to try without a given port.
+# Number of free ports to try if no port is given.
 MAX_PORT_TRIES = 3
 
 
@@ -62,7 +62,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
     >>> with VLLMServer("Qwen/Qwen2.5-VL-3B-Instruct") as server:
     ...     generate("photos/", "qa.jsonl", endpoint=server.endpoint)
 
-    ``device``: ``auto`` (the CPU without an accelerator), ``cpu`` or ``cuda`` (the accelerator found by vLLM).
+    ``device``: ``auto`` (the CPU if there is no accelerator), ``cpu`` or ``cuda`` (the accelerator found by vLLM).
     ``extra_args`` are appended to the command line. The log goes to ``log_path``, or to a temporary file that is
     removed unless the server fails. ``on_progress`` gets a line per second until the server is ready.
 
@@ -122,7 +122,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
 
     @property
     def base_url(self) -> str:
-        """With ``/v1``. Raises RuntimeError before the start, unless ``port`` was given."""
+        """The URL with ``/v1``. Raises RuntimeError before the start, unless ``port`` was given."""
         if self.port is None:
             raise RuntimeError("A server has no address before it is started.")
         return f"http://{HOST}:{self.port}/v1"
@@ -222,7 +222,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
                 last_progress = now
                 self.on_progress(format_progress(self.model_name_or_path, now - began, log))
             time.sleep(POLL_INTERVAL)
-        self._ready = not is_shared_port(self.port, self._process.find_pids())
+        self._ready = not is_port_used_by_others(self.port, self._process.find_pids())
         return self._ready
 
     def _lost_port(self) -> bool:
@@ -278,8 +278,8 @@ def is_healthy(port: int) -> bool:
         connection.close()
 
 
-def is_shared_port(port: int, own_pids: Collection[int]) -> bool:
-    """vLLM uses SO_REUSEPORT, so two servers of one user may share a port and its requests."""
+def is_port_used_by_others(port: int, own_pids: Collection[int]) -> bool:
+    """Whether a process other than ``own_pids`` listens on the port: with SO_REUSEPORT, two servers can share one."""
     try:
         connections = psutil.net_connections("tcp")
     except psutil.AccessDenied:  # on macOS, except for root

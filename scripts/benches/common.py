@@ -69,7 +69,7 @@ def measure_command(command: Sequence[str | Path]) -> Cost:
 
 
 def measure_success(command: Sequence[str | Path]) -> Cost:
-    """Like ``measure_command``, for a command that must succeed."""
+    """Measures like ``measure_command``. The command must succeed."""
     cost = measure_command(command)
     assert cost.exit_code == 0, cost.output
     return cost

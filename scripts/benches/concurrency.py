@@ -50,7 +50,7 @@ NOISE = {
 }
 NAIVE = "naive"
 
-# Of runs on a tiny vLLM without a limited queue, ramp included.
+# Duration and target of runs on a tiny vLLM without a limited queue, including the ramp.
 SHORT_SECONDS, SHORT_BAR = 30.0, 0.9
 
 # No run here is faster.

@@ -1,4 +1,4 @@
-"""What ``persqa estimate`` tells from a pilot of 20 rows, beside the tokens that the run then takes.
+"""Compares the tokens that ``persqa estimate`` predicts from a pilot of 20 rows with those of the run.
 
 The simulator counts hidden tokens, as of a model that thinks, whose numbers have a heavy tail. With short prompts the
 answers have most of the tokens, and 20 of them can't tell the mean within 15 %; the interval must hold all the same.

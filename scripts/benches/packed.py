@@ -17,7 +17,7 @@ import persqa_client
 from benches.common import SIMULATED_MODEL, Figure, measure_success, persqa, run_simulator, write_rows
 
 ROWS, MEMORY_BAR = 100_000, 600
-# Of the rows, one in so many is asked about.
+# One in so many rows is answered.
 ASKED_PART = 20
 # Longer side of a picture; 15 KB.
 SIDE = 320

@@ -33,11 +33,11 @@ from benches.common import (
     write_rows,
 )
 
-# Of the runs on several nodes: permits of each worker, seconds of an answer, rows for each node.
+# Settings of the runs on several nodes: permits of each worker, seconds of an answer, rows for each node.
 PERMITS, LATENCY, ROWS = 8, 0.2, 600
 BARS = {2: 1.9, 3: 2.8}
 BALANCED_ROWS, UNBALANCED = 1200, 0.1
-# Of the comparison of costs: the second run has so many rows more.
+# Rows of the comparison of costs: the second run has so many more.
 FEW, MORE = 200, 1200
 COST_FLAGS = ("--slots", 64, "--latency", 0.02)
 PICTURES, PICTURE_PERMITS = 300, 16

@@ -1,4 +1,4 @@
-"""What the exports have in them, and how the rows that a consumer loaded are compared with it.
+"""The content of the exports, and its comparison with the rows that a consumer loaded.
 
 It runs in the environment of each consumer, and needs no package.
 """
@@ -58,7 +58,7 @@ class Exports:
 
 
 def compare(loaded: Sequence[LoadedRow], expected: Sequence[Any]) -> str:
-    """What is wrong; empty if nothing is."""
+    """The differences; empty if there are none."""
     if len(loaded) != len(expected):
         return f"{len(loaded)} rows instead of {len(expected)}"
     for number, (row, other) in enumerate(zip(loaded, expected, strict=True), 1):

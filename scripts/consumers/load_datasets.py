@@ -50,7 +50,7 @@ def load_captions(folder):
 
 
 def load_sidecars(folder):
-    """As trainers of image models do: the first line of the text beside a picture."""
+    """Loads the first line of the text beside a picture, as trainers of image models do."""
     rows = [json.loads(line) for line in (folder / "train" / "metadata.jsonl").read_text().splitlines()]
     for row in rows:
         lines = (folder / "train" / row["file_name"]).with_suffix(".txt").read_text().splitlines()

@@ -22,7 +22,7 @@ BATCH = 3
 
 
 def load_rows(template, folder):
-    # Of relative paths. It is read when a picture is opened.
+    # The folder of relative paths, which is read when a picture is opened.
     os.environ["ROOT_IMAGE_DIR"] = str(folder)
     rows, _ = load_dataset([str(folder / "train.jsonl")], strict=True, load_from_cache_file=False)
     loaded = [read_row(row) for row in rows]

@@ -18,7 +18,7 @@ from transformers import AutoProcessor
 from trl.data_utils import is_conversational, prepare_multimodal_messages
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
-# Of rows in a batch.
+# Number of rows in a batch.
 BATCH = 3
 
 

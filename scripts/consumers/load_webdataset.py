@@ -21,7 +21,7 @@ def read_sample(sample):
     # All parts but the pictures and the fields are the library's own.
     others = {key for key in sample if key not in pictures}
     assert others <= {"json", "__key__", "__url__", "__local_path__"}, others
-    # Of several pictures, each has its number.
+    # If there are several pictures, each has its number.
     names = sorted(pictures, key=lambda name: int(name.split(".")[0]) if "." in name else 0)
     sizes = [pictures[name].size for name in names]
     return LoadedRow(sizes, sample["json"]["question"], sample["json"]["answer"])

@@ -96,7 +96,7 @@ ONLY_WEB_PICTURES = frozenset({"openai"})
 
 
 def make_export(output: Path, target: Path, name: str, pictures: Any, sent: bool, chooses: Chooses) -> list[Any]:
-    """What a consumer must find."""
+    """Makes an export, and the data that a consumer must find."""
     rows: list[Any] = []
 
     def decide(record: DataRecord, path: Path) -> DataRecord | None:

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from persqa_client.cli.config_file import OTHER_FLAGS, read_config
-from persqa_client.cli.init import ONE_CALL, describe_config
+from persqa_client.cli.init import EXCLUDED_FLAGS, describe_config
 from persqa_client.cli.main import app
 from persqa_client.cli.run_flags import is_everyday
 from persqa_client.simulator.server import Simulator
@@ -21,7 +21,7 @@ from tests.support.commands import persqa
 
 SAMPLES = Path(__file__).parents[2] / "persqa_client" / "samples"
 OPTIONS = dict(iterate_commands("", typer.main.get_command(app)))["run"].params
-LISTED = {each.name: each for each in OPTIONS if each.name not in OTHER_FLAGS | ONE_CALL}
+LISTED = {each.name: each for each in OPTIONS if each.name not in OTHER_FLAGS | EXCLUDED_FLAGS}
 SETTING = re.compile(r"^(?:# )?([a-z-]+) = ")
 
 

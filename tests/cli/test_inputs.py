@@ -157,7 +157,8 @@ def test_rows_are_piped_in(folder: Path, simulator: Simulator) -> None:
         (["http://127.0.0.1:9/rows.jsonl"], "is a URL; download it"),
         (["photos/", "absent.csv"], "absent.csv does not exist"),
         (["rows.jsonl", "deeper/rows.jsonl"], "lie in different folders, .* give that folder with --image-root"),
-        (["photos/*.webp"], "matches no file"),
+        (["photos/*.webp"], "matches no file; check it"),
+        (["phots/"], r"phots does not exist \(did you mean photos/\?\); give"),
     ],
 )
 def test_other_inputs_are_one_sentence_before_anything_is_written(

@@ -87,7 +87,7 @@ def test_a_server_that_does_not_list_its_models_is_waited_for_with_a_word(folder
         (("--question", "What does <bo> do?"), "--question must have {tag} in it"),
         (("--prompt", "{question} {colour}"), "names the field {colour}"),
         (("--without", "teeth"), "'teeth' is not a known need"),
-        (("--names", "none.txt"), "--names: none.txt can't be read"),
+        (("--names", "none.txt"), "--names: none.txt does not exist"),
         (("--reference", "none.png"), "none.png does not exist"),
         (("none.jsonl",), "The input none.jsonl does not exist"),
         (("-o", "a.png/qa.jsonl"), "a.png"),
@@ -102,6 +102,12 @@ def test_what_needs_no_server_is_reported_first(flags: tuple[str, ...], reason: 
     if flags[0] != "-o":
         result = persqa("estimate", "a.png", *flags, "--base-url", ENDED, cwd=folder)
         assert (result.returncode, reason in result.stderr) == (2, True), result.stderr
+
+
+def test_a_wrong_url_is_named_by_the_variable_that_has_it(folder: Path) -> None:
+    result = run(folder, PERSQA_BASE_URL="htp://127.0.0.1:9/v1")
+    assert (result.returncode, result.stderr) == (2, "Error: PERSQA_BASE_URL: must look like http://HOST:PORT/v1.\n")
+    assert "PERSQA_BASE_URL may have it" in persqa("doctor", cwd=folder).stderr
 
 
 def test_a_price_is_looked_up_for_the_model_that_is_found(folder: Path) -> None:

@@ -76,9 +76,12 @@ def test_a_page_that_cannot_be_written_is_known_before_the_run(
 
 
 def test_a_page_that_cannot_be_written_stops_the_run_before_its_first_row(folder: Path, simulator: Simulator) -> None:
-    code, errors = run_with_report(folder, simulator, "--report", "in.jsonl")
+    (folder / "mine.html").write_text("mine")
+    code, errors = run_with_report(folder, simulator, "--report", "mine.html")
     assert (code, list(folder.glob("qa*"))) == (2, [])
-    assert errors.splitlines()[-1].startswith("Error: in.jsonl exists and is not a report")
+    assert errors.splitlines()[-1].startswith("Error: mine.html exists and is not a report")
+    code, errors = run_with_report(folder, simulator, "--report", "report.txt")
+    assert (code, "the file will have HTML; name it report.html" in errors) == (2, True)
 
 
 def test_a_page_that_fails_at_the_end_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -168,10 +168,12 @@ def test_flags_that_exclude_each_other_are_exit_2(folder: Path, more: list[str],
     assert expected in result.stderr
 
 
-def test_without_a_server_the_message_names_what_gives_one(folder: Path) -> None:
+def test_without_a_server_the_message_names_what_gives_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERSQA_BASEURL", "http://127.0.0.1:9/v1")
     result = persqa("run", "rows.jsonl", "-o", "qa.jsonl", cwd=folder)
     assert result.returncode == 2
-    assert "name an endpoint, set PERSQA_BASE_URL, or start a server with --serve MODEL" in result.stderr
+    variable = "PERSQA_BASE_URL (PERSQA_BASEURL is set, which nothing reads)"
+    assert f"name an endpoint, set {variable}, or start a server with --serve MODEL" in result.stderr
 
 
 def test_a_dry_run_starts_no_server(folder: Path) -> None:

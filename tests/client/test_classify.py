@@ -444,6 +444,13 @@ def test_each_fault_has_a_message() -> None:
         assert len(message) > 20
 
 
+def test_a_proxy_is_named_by_its_variable() -> None:
+    for scheme in ("http", "https"):
+        context = AttemptContext(f"{scheme}://x/v1", "m")
+        message = classify_transport_error("proxy", "detail", context).message
+        assert f"correct {scheme.upper()}_PROXY or NO_PROXY" in message
+
+
 def test_a_timeout_names_its_setting() -> None:
     assert classify_transport_error("timeout", "", FRESH).message == "No answer within 7 s (--timeout)."
 

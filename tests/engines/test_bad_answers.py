@@ -64,16 +64,16 @@ def test_without_a_limit_nothing_is_held() -> None:
     failures = [reject(row) for row in range(40)]
     assert admit_in_turn(bad_answers, *failures) == [[failure] for failure in failures]
     assert not bad_answers.is_at_limit
-    assert not bad_answers.is_streak
+    assert not bad_answers.has_enough_for_check
 
 
 def test_a_streak_is_three_or_the_limit() -> None:
     bad_answers, strict = BadAnswers(20), BadAnswers(1)
     admit_in_turn(bad_answers, reject(1), reject(2))
     admit_in_turn(strict, reject(1))
-    assert (bad_answers.is_streak, strict.is_streak) == (False, True)
+    assert (bad_answers.has_enough_for_check, strict.has_enough_for_check) == (False, True)
     admit_in_turn(bad_answers, reject(3))
-    assert bad_answers.is_streak
+    assert bad_answers.has_enough_for_check
 
 
 def test_failures_are_released_once() -> None:

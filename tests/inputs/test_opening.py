@@ -202,7 +202,8 @@ def write_database(path: Path) -> None:
         ("a.toml", lambda path: path.write_text("[run]\nimage = 1\n"), "has neither rows nor paths of images"),
         ("a.txt", lambda path: path.write_text("Dear reader,\nthis is a letter.\n"), "has neither rows nor paths"),
         ("http://host/a.jsonl", lambda path: None, "is a URL; download it"),
-        ("a/*.jpg", lambda path: None, "matches no file"),
+        ("a/*.jpg", lambda path: None, "matches no file: there is no folder a; check it"),
+        ("phots/*.jpg", lambda path: Path("photos").mkdir(), r"no folder phots \(did you mean photos/\?\); check"),
         ("", lambda path: None, "No input is given"),
     ],
 )

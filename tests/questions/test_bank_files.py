@@ -180,6 +180,9 @@ def test_comments_alone_are_not_a_bank(tmp_path: Path) -> None:
 def test_a_file_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=re.escape(f"{tmp_path}/missing.jsonl does not exist")):
         read_bank_file(tmp_path / "missing.jsonl")
+    (tmp_path / "mine.jsonl").touch()
+    with pytest.raises(SettingsError, match=re.escape(f"does not exist (did you mean {tmp_path}/mine.jsonl?); give")):
+        read_bank_file(tmp_path / "mine.json")
 
 
 def test_a_folder(tmp_path: Path) -> None:

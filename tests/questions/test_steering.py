@@ -79,6 +79,8 @@ def test_other_braces_and_marks_are_refused(text: str) -> None:
 def test_a_prompt_without_the_question_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^--prompt has no \{question\}"):
         make_steering(None, "Describe {tag}.", "sentences", ())
+    with pytest.raises(ValueError, match=r"no \{question\} \(is it meant by \{qestion\}\?\), so the model"):
+        make_steering(None, "{tag}: {qestion}", "sentences", ())
 
 
 @pytest.mark.parametrize("value", [None, "", " ", True, ["a"], {"a": 1}])

@@ -19,7 +19,7 @@ def test_names_that_can_be_tags(name: str) -> None:
     assert parse_tag(name) == f"<{name.strip().strip('<>')}>"
 
 
-@each_case("name", ["", "<>", "a b", "a<b", "-a", "a/b", "x" * 41, "a\nb", "a|b", "a{b"])
+@each_case("name", ["", "<>", "<mam", "mam>", "a b", "a<b", "-a", "a/b", "x" * 41, "a\nb", "a|b", "a{b"])
 def test_names_that_would_break_a_pattern_can_not_be_tags(name: str) -> None:
     with pytest.raises(ValueError, match="up to 40 letters"):
         parse_tag(name)

@@ -39,3 +39,5 @@ def test_errors_are_one_sentence(tmp_path: Path) -> None:
     assert foreign.stderr.count("\n") == 1
     assert persqa("report", "qa.jsonl", "-o", "mine.html", "--force", cwd=tmp_path).returncode == 0
     assert persqa("report", "qa.jsonl", cwd=tmp_path).returncode == 2
+    twice = persqa("report", "qa.jsonl", "qa.jsonl", "-o", "report.html", cwd=tmp_path)
+    assert (twice.returncode, "the output qa.jsonl is given twice: name it once" in twice.stderr) == (2, True)

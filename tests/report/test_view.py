@@ -337,6 +337,8 @@ def test_errors_are_one_sentence(tmp_path: Path) -> None:
         (["none.jsonl"], "there is no output none.jsonl: name the output of a run"),
         (["bad.jsonl"], "bad.jsonl is not the output of a run (line 1: it has no text 'pers_qa')"),
         (["torn.jsonl"], "torn.jsonl is a folder: name the output of a run, such as torn.jsonl/qa.jsonl"),
+        (["qa.json"], "there is no output qa.json (did you mean qa.jsonl?): name the output of a run"),
+        (["qa.jsonl", "./qa.jsonl"], "the output qa.jsonl is given twice: name it once"),
         (
             ["qa.jsonl", "foreign.jsonl"],
             "foreign.decisions.jsonl has a line that is not a decision: move it, or remove the line",

@@ -177,3 +177,15 @@ def test_confined_rows_read_downloads_but_nothing_else_outside(
     failed = read_lines(tmp_path / "out" / "qa.failed.jsonl")
     assert [row["error"]["code"] for row in failed] == ["image_outside", "image_outside"]
     assert pictures.counts == {"/red.png": 1}
+
+
+def test_an_estimate_downloads_for_the_moment(
+    rows: Path, pictures: PictureServer, simulator: Simulator, tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    words = ("estimate", str(rows), "--base-url", simulator.base_url, "--no-probes", "--pilot", "2", "--json")
+    found = json.loads(persqa(*words, "--fetch", "--fetch-allow", "localhost", cwd=tmp_path).stdout)
+    assert (found["usable_rows"], found["pictures"]["different"], found["pilot"]["questions"]) == (4, 3, 2)
+    assert found["unusable"]["fetch_missing"]["count"] == 1
+    assert found["command"].endswith(" --fetch --fetch-allow localhost -o qa.jsonl")
+    assert sorted(tmp_path.iterdir()) == before

@@ -62,11 +62,11 @@ def test_a_sample_of_all_numbers_is_certain() -> None:
 
 
 def test_the_total_is_at_least_what_is_known_and_at_most_the_limit() -> None:
-    wide = estimate_total([1, 1000], 10, highest=1000)
+    wide = estimate_total([1, 1000], 10, upper_bound=1000)
     assert (wide.low, wide.high) == (1001, 1001 + 8 * 1000)
     # The sample knows better.
-    assert estimate_total([7, 9], 10, highest=5).high == 16 + 8 * 9
-    assert estimate_total([7], 10, highest=100) == Estimate(70, 7, 7 + 9 * 100)
+    assert estimate_total([7, 9], 10, upper_bound=5).high == 16 + 8 * 9
+    assert estimate_total([7], 10, upper_bound=100) == Estimate(70, 7, 7 + 9 * 100)
     assert estimate_total([7], 10).to_json() == {"value": 70, "low": 7, "high": None}
     assert estimate_total([0, 0, 0], 9) == Estimate(0, 0, 0)
 

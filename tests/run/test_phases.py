@@ -12,7 +12,7 @@ from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
 from persqa_client.engines.row_loop import ANSWERING, RunProgress
 from persqa_client.engines.row_waits import RowsInWork, RowWait, find_row_wait
-from persqa_client.run.pacing import name_probes
+from persqa_client.run.pacing import describe_probe_phase
 from persqa_client.run.phases import PhaseWatch, describe_trouble, find_wait
 from persqa_client.run.settings import RunSettings
 
@@ -120,7 +120,7 @@ async def test_one_endpoint_that_takes_requests_is_no_wait() -> None:
 
 def test_the_phase_of_the_probes_says_how_long_they_take() -> None:
     settings = RunSettings(input=None, output=None, endpoint=Endpoint(base_url="http://h/v1", model="m"))
-    assert name_probes("identity", settings) == "Asking for the server's models"
-    assert name_probes("all", settings) == "Testing what the server can do"
+    assert describe_probe_phase("identity", settings) == "Asking for the server's models"
+    assert describe_probe_phase("all", settings) == "Testing what the server can do"
     slow = settings.model_copy(update={"limits": Limits(rpm=60)})
-    assert name_probes("all", slow) == "Testing what the server can do (20 s with --rpm 60)"
+    assert describe_probe_phase("all", slow) == "Testing what the server can do (20 s with --rpm 60)"

@@ -13,6 +13,7 @@ import pytest
 from persqa_client.errors import SettingsError
 from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import Ledger
+from persqa_client.storage.recovery import check_settings_unchanged
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import TaskId
 from tests.storage.scenario import (
@@ -52,6 +53,12 @@ def test_a_changed_line_is_refused_with_its_number(tmp_path: Path) -> None:
             ledger.register_row(b'{"image": "other.jpg"}', LINES[1].task_ids, LINES[1].position)
     run_to_end(tmp_path)
     assert (tmp_path / "qa.jsonl").read_bytes() == expected(LINES, failed=False)
+
+
+def test_a_tag_is_the_same_with_its_brackets() -> None:
+    check_settings_unchanged({"tag": "<mam>"}, {"tag": "mam "})
+    with pytest.raises(SettingsError, match='the setting tag was "<mam>" in this run and is "bo" now'):
+        check_settings_unchanged({"tag": "<mam>"}, {"tag": "bo"})
 
 
 @pytest.mark.parametrize("prepare", [interrupt_run, run_to_end], ids=["unfinished", "finished"])

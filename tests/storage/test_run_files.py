@@ -99,6 +99,8 @@ def test_the_input_must_not_be_a_file_of_the_run(tmp_path: Path) -> None:
             files.refuse_input(tmp_path / name)
     for name in ("in.jsonl", "qa.jsonl.journals", "qa.jsonl.bak", "."):
         files.refuse_input(tmp_path / name)
+    with pytest.raises(SettingsError, match="is a folder: give -o a file in it"):
+        RunFiles.for_output(tmp_path).refuse_input(tmp_path)
 
 
 FOREIGN = (

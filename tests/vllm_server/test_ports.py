@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from persqa_client.simulator.server import SimSettings, run_simulator
-from persqa_client.vllm_server.server import find_free_port, is_free, is_healthy, is_shared_port
+from persqa_client.vllm_server.server import find_free_port, is_free, is_healthy, is_port_used_by_others
 
 LISTEN_CODE = """
 import socket, sys
@@ -55,14 +55,14 @@ def test_only_a_server_that_answers_health_is_healthy() -> None:
 
 def test_a_port_of_another_process_is_shared() -> None:
     port = find_free_port()
-    assert not is_shared_port(port, [])
+    assert not is_port_used_by_others(port, [])
     with start_listener(port) as pid:
-        assert is_shared_port(port, [os.getpid()])
-        assert not is_shared_port(port, [pid])
+        assert is_port_used_by_others(port, [os.getpid()])
+        assert not is_port_used_by_others(port, [pid])
 
 
 def test_two_listeners_share_a_port() -> None:
     port = find_free_port()
     with start_listener(port) as ours, start_listener(port) as other:
-        assert is_shared_port(port, [ours])
-        assert not is_shared_port(port, [ours, other])
+        assert is_port_used_by_others(port, [ours])
+        assert not is_port_used_by_others(port, [ours, other])
