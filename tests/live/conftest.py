@@ -22,7 +22,7 @@ import pytest
 from tests.live.endpoints import LiveEndpoint, TinyVLLMInstall, TinyVLLMServer, find_endpoint
 
 HERE = Path(__file__).parent
-OWN_SERVER_TIMEOUT = 600
+OWN_SERVER_TIMEOUT = 900
 """Seconds for a test that starts servers."""
 
 
