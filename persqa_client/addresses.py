@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+import socket
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -12,6 +14,8 @@ EMBEDDING = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))
 LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 # Public by its number, but answered within Azure's networks: its agents read credentials there.
 PLATFORM_ADDRESSES = frozenset({ipaddress.IPv4Address("168.63.129.16")})
+# Of an IPv4 address in the forms that systems also read: 127.1, 2130706433, 0x7f.0.0.1, 0177.0.0.1.
+NUMBERS = re.compile(r"(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+)){0,3}", re.IGNORECASE | re.ASCII)
 
 
 def is_public(address: Address) -> bool:
@@ -44,3 +48,14 @@ def parse_address(host: str) -> Address | None:
         return ipaddress.ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
         return None
+
+
+def parse_host(host: str) -> Address | None:
+    """Like ``parse_address``, also for the other forms of IPv4 addresses, which no name server is asked for."""
+    address = parse_address(host)
+    if address is None and NUMBERS.fullmatch(host.rstrip(".")):
+        try:
+            return ipaddress.IPv4Address(socket.inet_aton(host.rstrip(".")))
+        except OSError:
+            return None
+    return address

@@ -138,6 +138,14 @@ def test_an_impossible_argument_is_a_type_error_with_the_possible_one(call: Call
             lambda: untyped.generate([RED], base_url=NOWHERE, bank=["What is {tag}?"]),
             "bank is of the type list: give a category or the path of a file.",
         ),
+        (
+            lambda: untyped.generate([RED], "qa.csv", base_url=NOWHERE),
+            "output: the file will have JSON Lines; name it qa.jsonl, not qa.csv.",
+        ),
+        (
+            lambda: untyped.report_results("qa.jsonl", "qa.pdf"),
+            "page: the file will have HTML; name it qa.html, not qa.pdf.",
+        ),
         (lambda: untyped.generate([RED], 5, base_url=NOWHERE), "output: must be a path, and not of the type int."),
         (lambda: untyped.PersQAClient([]), "Give at least one endpoint."),
         (lambda: untyped.generate([RED], endpoint=NOWHERE), "endpoint is of the type str: "),

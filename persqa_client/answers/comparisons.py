@@ -4,6 +4,7 @@ with the opposite of the same thing: "taller than the boy and shorter than the b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import combinations
 
@@ -43,6 +44,26 @@ COMPARISON = {
     ),
     "ar": compile_lazily(r"(?P<thing>.*?)(?P<more>\bأ\w{3,4}) من (?P<other>.+)"),
 }  # fmt: skip
+# Two pictures, or one and its mirror: what is said of one may be denied of the other.
+VIEWS = compile_lazily(
+    r"\b(?:first|second|third|last|next|other|top|bottom|upper|lower|left|right|middle|old|new|earlier|later|mirror"
+    r"|before|after|indoor|outdoor)(?:-hand)?"
+    r" (?:one|photo(?:graph)?s?|pictures?|images?|shots?|panels?|frames?|scenes?|drawings?)\b"
+    r"|\b(?:photo|picture|image|shot|panel|frame)s? (?:on the (?:left|right)|below|above)"
+    r"|\b(?:reflection|in the mirror)\b"
+    r"|\b(?:foto|imagen|imagem|image|photo|viñeta|vignette|quadro)s? (?:de (?:la )?(?:izquierda|derecha|gauche|droite"
+    r"|arriba|abajo|cima|baixo)|d[ae] (?:esquerda|direita)"
+    r"|anterior|siguiente|seguinte|suivante|précédente)"
+    r"|\b(?:primera|segunda|otra|última|primeira|outra|première|deuxième|seconde|autre|dernière)"
+    r" (?:foto|imagen|imagem|image|photo|viñeta|vignette)\b"
+    r"|\b(?:linken|rechten|ersten|zweiten|anderen|oberen|unteren|nächsten|letzten) (?:bild|foto|aufnahme)"
+    r"|(?:лев|прав|перв|втор|друг|следующ|последн|верхн|нижн)\w+ (?:снимк|фото|картинк|кадр|изображени)"
+    r"|(?:[左右上下]边?的?|第[一二三四]|另外?|后面?那?|前|下|上)(?:一?[张張幅格])?(?:照片|图片|圖片|图|圖|画面|相片)"
+    r"|(?:左|右|最初|次|二枚目|一枚目|もう一[枚方])の?(?:写真|画像|絵|コマ)"
+    r"|(?:왼쪽|오른쪽|첫 ?번째|두 ?번째|다른) (?:사진|그림|컷)"
+    r"|الصورة (?:الأولى|الثانية|الأخرى|اليمنى|اليسرى|التالية)",
+    re.IGNORECASE,
+)
 UNSPACED_LANGUAGES = ("zh", "ja", "ko")
 JOINTS = r"and|but|whereas|yet|und|aber|et|mais(?! \w+ (?:do )?que)|y|pero|e|mas|и|но|а|لكن"
 CLAUSE_END = compile_lazily(
@@ -64,6 +85,11 @@ PAIRS = (
     " 大き/小さ 高/低 長/短 重/軽 速/遅 太/細 크/작 높/낮 길/짧 무겁/가볍 빠르/느리 أطول/أقصر أكبر/أصغر أعلى/أدنى"
 )
 OPPOSITES = frozenset(frozenset(pair.split("/")) for pair in PAIRS.split())
+
+
+def compares_pictures(text: str) -> bool:
+    """Whether the text speaks of one picture beside another."""
+    return VIEWS.search(text) is not None
 
 
 def compares_both_ways(text: str, tag: str, question: str) -> bool:

@@ -10,8 +10,9 @@ import re
 from itertools import takewhile
 from operator import eq
 
+from persqa_client.answers.comparisons import compares_pictures
 from persqa_client.answers.phrases import choose_language
-from persqa_client.answers.presence import describes_denied
+from persqa_client.answers.presence import describes_denied, has_nothing
 from persqa_client.answers.script_denials import DENIALS_BY_LANGUAGE
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_quotations
@@ -21,10 +22,10 @@ HINTS = {
     "en": (" not ", "n't ", "n’t ", " no ", "nothing", "ctually", "n fact", "same time", "imultaneous"),
     "de": ("nicht", "kein", "leichzeitig", "ugleich", "atsächlich"),
     "fr": (" pas", " aucun", " rien", "même temps", "n fait"),
-    "es": (" no ", " sin ", "mismo tiempo", "n realidad", "la vez"),
-    "pt": (" não ", " sem ", "mesmo tempo", "a verdade"),
+    "es": (" no ", " No ", " sin ", "mismo tiempo", "n realidad", "la vez"),
+    "pt": (" não ", " Não ", " sem ", "mesmo tempo", "a verdade"),
     "ru": (" не ", " без ", "дновременно", "самом деле", "же время"),
-    "zh": ("没", "沒", "不戴", "不是", "全身都", "在室内", "同时", "同時", "实际上"),
+    "zh": ("没", "沒", "不戴", "不是", "不在", "全身都", "在室内", "同时", "同時", "实际上"),
     "ja": ("同時", "実際", "ません", "おらず", "ないで", "なくて"),
     "ko": ("않", "없", "실제로", "동시에"),
     "ar": ("الوقت", "الواقع", "ليس", " غير ", " لا ", " ولا ", " لم ", " ولم "),
@@ -68,11 +69,13 @@ NOBODY = compile_lazily(
     r"|nunca|nenhum\w*|ninguém|ничего|никого|никогда|нигде)\b",
     re.IGNORECASE,
 )
+CHINESE_MARKS = str.maketrans(",;.!", "，；。！")
 ARABIC_ADVERB = compile_lazily(r"الوقت|الواقع")
 PORTUGUESE_IN = compile_lazily(r"\bno\b")
 ADVERB_ENDING, PARTICIPLE_ENDING = "о", "ing"
 # A step: "marche pas à pas".
 FRENCH_STEP = compile_lazily(r"\bpas à pas\b|\b(?:à|au|des|un|du|les|ses|premiers|petits|grands|quelques) pas\b")
+FRENCH_HAS = compile_lazily(r"\b(n['’])?a\b")  # In other languages, "a" is an article.
 # Least number of letters of a verb before the ending.
 SHORTEST_STEM = 3
 # Endings by which the forms of one verb differ. Other endings make other words: sleepy, yellowish, chaton.
@@ -84,20 +87,38 @@ FORMS = {
     "pt": re.compile(r"|r|m|ndo"),
     "ru": re.compile(r"|[еиоа]?ть?|[еи]т|[уюая]т"),
 }
-# "<mam> lleva una gorra. <mam> no lleva nada en la cabeza.", where the question asks about the head: something that is
-# worn there or held in a hand, because a shirt is no contradiction.
-PLACED = compile_lazily(
-    r"\b(?:hats?|caps?|helmet|beanie|beret|hood|crown|wig|sombrero|gorr[ao]|casco|boina|corona|chapéu|boné"
-    r"|touca|capacete|coroa|chapeau|casquette|bonnet|casque|couronne|hut|mütze|kappe|helm|krone)\b"
-    r"|^<> (?:(?:is )?hold\w*|carr\w+|sostiene|sujeta|segura|tient|hält)\b",
+IRREGULAR = {"has": "have"}
+# Endings of nouns, behind a form of the same verb.
+NOUN_FORMS = {"ru": re.compile(r"|[аяуюыиеёо]|[оеё][вйм]|а[мх]|ами"), "de": re.compile(r"|e?s|e?n|e")}
+# Attributes that leave a thing what it is. "Toy", "water" and "bow" don't.
+PLAIN_ATTRIBUTES = (
+    "black white red green yellow blue brown orange pink purple grey gray golden silver beige navy dark light bright"
+    " has pale big small large little tiny huge long short tall thick thin wide narrow round square old new young"
+    " fluffy have bushy curly straight shiny furry woolen knitted striped checkered plaid colorful colourful leather"
+    " cotton wool silk denim metal straw soft warm bike bicycle motorcycle safety baseball pair"
+)
+PLAIN_WORDS = FUNCTION_WORDS.union(PLAIN_ATTRIBUTES.split(), NEGATIONS)
+NOT_REAL = compile_lazily(
+    r"\b(?:toy|fake|water|paper|stuffed|plush|imaginary|painted|jouet|factice|eau|juguete|agua|mentira|brinquedo|água"
+    r"|pelúcia|peluche|sol|soleil|игрушечн\w+|водян\w+|ненастоящ\w+|plastik\w*|spielzeug\w*)\b",
     re.IGNORECASE,
 )
-NOTHING = compile_lazily(
-    r"<> (?:no |não |ne )?(?P<verb>(?:is )?\w+) (?:nada|rien|nothing|nichts)"
-    r"(?: (?P<rest>[^.,;!?\n]{1,60}))?(?=[.,;!?]|\Z)"
+COLOR_BEHIND = compile_lazily(
+    r"(?:roug|bleu|noir|blan|vert|jaun|gris|marr|ros|violet|beig|roj|azul|negr|verd|amar|vermelh|pret|branc|cinz|rox)\w{0,6}"
 )
-PLACE = compile_lazily(
-    r"(?<!\w)(?:en|em|n[oa]s?|on|in|at|around|over|with|sur|dans|à|au|aux|auf|an|am|im|mit|con|com|sobre|bajo)(?!\w)"
+# In a second sentence, for the tag of the first one. Spanish and Portuguese leave it out.
+PRONOUNS = {
+    "en": "(?:he|she|it) ", "de": "(?:er|sie|es) ", "fr": "(?:il|elle) ", "ru": "(?:он|она|оно) ",
+    "es": "(?:él |ella )?(?=no )", "pt": "(?:ele |ela )?(?=não )",
+}  # fmt: skip
+MOST_WORDS_WITH_PRONOUN = 4
+# Of a sentence about the tag that says neither when nor where.
+BEGINNING = compile_lazily(
+    r"(?:(?:however|yet|and|actually|in fact|at the same time|simultaneously|und|jedoch|allerdings|gleichzeitig|et|e|y"
+    r"|и|zugleich|tatsächlich|cependant|toutefois|pourtant|en même temps|en fait|sin embargo|al mismo tiempo"
+    r"|en realidad|a la vez|porém|em entanto|contudo|ao mesmo tempo|na verdade|однако|одновременно|на самом деле"
+    r"|в то же время),? (?:ist |hat |trägt |steht |sitzt )?)?<>",
+    re.IGNORECASE,
 )
 # Pairs of opposites that contradict each other if an adverb such as "in fact" precedes the second one. Without the
 # adverb, both may be true: inside a tent outdoors.
@@ -156,24 +177,41 @@ def affirms_and_denies(text: str, tag: str, question: str) -> bool:
     own = remove_quotations(text).replace(tag, "<>").strip()
     if not own.startswith("<>"):
         return False
+    if language == "zh":
+        own = own.translate(CHINESE_MARKS)
     if describes_denied(own, language):
         return True
     if language == "pt":
         own = PORTUGUESE_IN.sub("em", own)  # "No" is a preposition.
+    elif language == "en":
+        own = own.replace(" an ", " a ")  # In German, it is a preposition.
     elif language == "fr":
-        own = FRENCH_STEP.sub("", own)
+        own = FRENCH_HAS.sub(lambda has: f"{'ne ' if has[1] else ''}possède", FRENCH_STEP.sub("", own))
     if language in DENIALS_BY_LANGUAGE and DENIALS_BY_LANGUAGE[language](own):
         return True
     if language == "ar" and ARABIC_ADVERB.search(own) is None:
         return False
-    if DOUBT.search(own) and not ADVERB.search(own):
+    if (DOUBT.search(own) and not ADVERB.search(own)) or compares_pictures(own):
         return False
     sentences = [sentence.strip() for sentence in SENTENCE_END.split(own) if sentence.strip()]
     return (
-        denies_predicate(sentences, language)
+        denies_predicate(resolve_pronoun(sentences, language), language)
         or has_nothing(sentences, question.replace(tag, "<>"))
         or says_opposite(sentences)
     )
+
+
+def resolve_pronoun(sentences: list[str], language: str) -> list[str]:
+    """The tag instead of the pronoun of a second sentence or clause, if nothing else in the first one may be meant."""
+    if language not in PRONOUNS:
+        return sentences
+    first, *others = sentences if len(sentences) > 1 else JOINT.split(sentences[0], 1)
+    if len(others) != 1 or "<>" in others[0] or find_places(first) or CLAUSE_END.search(first):
+        return sentences
+    if len(content_words(first)) > MOST_WORDS_WITH_PRONOUN:
+        return sentences
+    resolved, found = re.subn(rf"\A(?i:{PRONOUNS[language]})", "<> ", others[0])
+    return [first, resolved] if found else sentences
 
 
 def denies_predicate(sentences: list[str], language: str) -> bool:
@@ -184,31 +222,37 @@ def denies_predicate(sentences: list[str], language: str) -> bool:
         said = said[1:]
     if not said or not first.startswith("<> ") or DOUBT.search(first):
         return False
-    later = [clause for sentence in sentences[1:] if "<>" in sentence for clause in CLAUSE_END.split(sentence)[:2]]
+    # "In the right picture, <mam> is not wearing glasses." says when or where.
+    about = filter(BEGINNING.match, sentences[1:])
+    later = [clause for sentence in about for clause in CLAUSE_END.split(sentence)[:2]]
     places = find_places(first)
-    if denies_object(first, said, [clause for clause in later if "<>" in clause], language):
+    own = same_subject(sentences[0], later)
+    if denies_object(first, said, own, language):
         return True
     if is_denial(first):  # The first clause denies only a verb.
         if len(said) > 1 or find_places(EMPHASIS.sub("", first)):
             return False
-        return any(affirms(clause, said[0], language) for clause in same_subject(sentences[0], later))
+        return any(affirms(clause, said[0], language) for clause in own)
+    if NO_OBJECT.search(first):
+        return False
     for clause in [*others, *later]:
-        if not is_denial(clause) or DOUBT.search(clause):
+        if not (is_denial(clause) or NO_OBJECT.search(clause)) or DOUBT.search(clause):
             continue
         clause = ADVERB.sub("", EMPHASIS.sub("", clause))
-        denied = content_words(clause)
+        denied = [word for word in content_words(clause) if NO_OBJECT.fullmatch(word) is None]
         if (
             denied
             and are_forms(denied[0], said[0], language)
-            and all(any(are_forms(word, other, language) for other in said) for word in denied)
+            and all(any(are_alike(word, other, language) for other in said) for word in denied)
             and places.issuperset(find_places(clause))
+            and (len(denied) == 1 or is_same_thing(first, denied[-1], language))
         ):
             return True
     return False
 
 
 def denies_object(first: str, said: list[str], later: list[str], language: str) -> bool:
-    """Whether a later sentence affirms a verb with an object that the first one denies as a whole: "is wearing no hat",
+    """Whether a later clause affirms a verb with an object that the first one denies as a whole: "is wearing no hat",
     and not "no red hat". A noun may follow the object in a compound.
     """
     said = [word for word in said if NO_OBJECT.fullmatch(word) is None]
@@ -216,14 +260,39 @@ def denies_object(first: str, said: list[str], later: list[str], language: str) 
         return False
     verb, noun = said
     for clause in later:
-        words = WORD.findall(clause.lower())
-        content = content_words(clause)
-        if not content or noun not in content[1:] or is_denial(clause) or NOBODY.search(clause) or DOUBT.search(clause):
+        words, content = WORD.findall(clause.lower()), content_words(clause)
+        nouns = [word for word in content[1:] if are_alike(word, noun, language)]
+        if not nouns or is_denial(clause) or NOBODY.search(clause) or DOUBT.search(clause):
             continue
-        behind = words[words.index(noun) + 1 :][:1]
-        if are_forms(content[0], verb, language) and all(word in FUNCTION_WORDS for word in behind):
+        behind = words[words.index(nouns[0]) + 1 :][:1]
+        if (
+            are_forms(content[0], verb, language)
+            and all(word in FUNCTION_WORDS or COLOR_BEHIND.fullmatch(word) for word in behind)
+            and is_same_thing(clause, nouns[0], language)
+        ):
             return True
     return False
+
+
+def is_same_thing(clause: str, noun: str, language: str) -> bool:
+    """Whether the attributes of the noun leave it what it is. A bow tie is no tie, and a toy gun is no gun."""
+    if NOT_REAL.search(clause):
+        return False
+    words = WORD.findall(clause.lower())
+    if language != "en" or noun not in words:
+        return True
+    before = words[: words.index(noun)][-1:]
+    return PLAIN_WORDS.issuperset(before) or before == content_words(clause)[:1]
+
+
+def are_alike(word: str, other: str, language: str) -> bool:
+    """Whether they are forms of one verb or of one noun."""
+    if are_forms(word, other, language):
+        return True
+    stem = sum(1 for _ in takewhile(bool, map(eq, word, other)))
+    if stem < SHORTEST_STEM or language not in NOUN_FORMS:
+        return False
+    return all(NOUN_FORMS[language].fullmatch(form, stem) is not None for form in (word, other))
 
 
 def same_subject(sentence: str, later: list[str]) -> list[str]:
@@ -246,6 +315,7 @@ def affirms(clause: str, verb: str, language: str) -> bool:
 
 def are_forms(word: str, other: str, language: str) -> bool:
     """Whether they are the same word, or forms of one verb."""
+    word, other = IRREGULAR.get(word, word), IRREGULAR.get(other, other)
     if word == other:
         return True
     stem = sum(1 for _ in takewhile(bool, map(eq, word, other)))
@@ -264,20 +334,6 @@ def content_words(clause: str) -> list[str]:
 
 def find_places(clause: str) -> frozenset[str]:
     return PREPOSITIONS.intersection(WORD.findall(clause.lower()))
-
-
-def has_nothing(sentences: list[str], question: str) -> bool:
-    """Whether one sentence answers the question with a thing, and another one with nothing."""
-    for sentence in sentences[1:]:
-        found = NOTHING.match(sentence)
-        if found is None or not sentences[0].startswith(f"<> {found['verb']} ") or PLACE.search(sentences[0]):
-            continue
-        if PLACED.search(sentences[0]) is None:
-            continue
-        asked = set(WORD.findall(question.lower()))
-        if found["rest"] and asked.issuperset(WORD.findall(found["rest"].lower())):
-            return True
-    return False
 
 
 def says_opposite(sentences: list[str]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from persqa_client.answers.clean import is_reported, prompt_sentences
-from persqa_client.answers.comparisons import compares_both_ways
+from persqa_client.answers.comparisons import compares_both_ways, compares_pictures
 from persqa_client.answers.contradictions import affirms_and_denies
 from persqa_client.answers.descriptions import repeats_description
 from persqa_client.answers.phrases import choose_language, phrase_pattern
@@ -38,6 +38,10 @@ SPEAKS = compile_lazily(rf"[.!?。！？؟)）]\s*[#*_\[>-]*\s*(?:{SPEAKERS}|Q(?
 SHORT_LABELS = compile_lazily(
     r"[.!?。！？؟)）\n]\s*[*_]*(?:[QFPВDП]|س|[문질]|[问問])\s?\d?[*_]* ?[:：][^\n]{2,200}[?？؟][*_]*\s*"
     r"[*_]*(?:[ARО]|ج|답|答)\s?\d?[*_]* ?[:：]"
+)
+# A form that asks for a user.
+LOGIN = compile_lazily(
+    r"\b(?:log-?in|sign-?in|password|contraseña|mot de passe|passwort|senha)\b|登录|密码|ログイン|로그인|пароль"
 )
 LABEL = "■"  # In place of the speaker, which may be a word for writing.
 # A speaker right behind the tag, or two of them in one line.
@@ -86,6 +90,10 @@ ENDING_PARTICLES = " 呢吗嗎吧么啊か"
 # Words that begin alike are forms of one word. Shorter ones do not count.
 STEM_LENGTH, MIN_WORDS = 4, 2
 MIN_PARTS = 2
+# In Spanish, the mark shows where a question begins that a sign asks.
+SAID_QUESTION = compile_lazily(
+    r"\b(?:dice|diga|pone|reza|lee|pregunta\w*|frase|texto|lema|título|letrero|cartel) ¿[^?\n]*\?"
+)
 LAST_QUESTION = compile_lazily(r"[^.!?。！？؟\n]*[?？؟]")
 
 
@@ -125,7 +133,9 @@ def takes_back(text: str, tag: str) -> bool:
     if text.find(tag, 1) < 0:
         return False
     own = remove_marked(text)
-    return SAYS_YES_OR_NO.search(own.replace(tag, "<>")) is not None or denies_itself(own, tag)
+    if SAYS_YES_OR_NO.search(own.replace(tag, "<>")):
+        return True
+    return denies_itself(own, tag) and not compares_pictures(own)
 
 
 def denies_itself(text: str, tag: str) -> bool:
@@ -152,7 +162,9 @@ def has_another_turn(text: str, tag: str) -> bool:
     if ":" not in text and "：" not in text:
         return False
     own = remove_marked(text)
-    if any(LABEL in remove_quotations(own[: found.start() + 1] + LABEL) for found in SPEAKS.finditer(own)):
+    if not LOGIN.search(own) and any(
+        LABEL in remove_quotations(own[: found.start() + 1] + LABEL) for found in SPEAKS.finditer(own)
+    ):
         return True
     if SHORT_LABELS.search(own) and SHORT_LABELS.search(remove_quotations(text)):
         return True
@@ -239,7 +251,8 @@ def check_adds_words(text: str, task: Task) -> Problem | None:
 
 
 def adds_nothing(text: str, task: Task) -> bool:
-    """Whether the answer has all words of a question but the question word, or both of two choices ("happy/sad").
+    """Whether the answer has all words of a question but the question word, or both of two choices ("happy/sad"),
+    unless the question writes them so ("AC/DC").
 
     A question about who may be answered so.
     """
@@ -249,7 +262,7 @@ def adds_nothing(text: str, task: Task) -> bool:
     asked = task.question.replace(task.tag, " ").casefold()
     said = text.replace(task.tag, " ").casefold()
     split = list if language in UNSPACED_LANGUAGES else str.split
-    if CHOICE.search(said):
+    if (choice := CHOICE.search(said)) and choice[0] not in asked:
         return set(split(NO_LETTER.sub(" ", said))) <= set(split(NO_LETTER.sub(" ", asked)))
     rest, count = phrase_pattern(language, "question", "words").subn(" ", asked)
     return count > 0 and split_letters(rest, split) == split_letters(said, split)
@@ -298,7 +311,8 @@ def asks_back(text: str, task: Task) -> bool:
     if language is None:
         return False
     asks, addresses = phrase_pattern(language, "question", "asks"), phrase_pattern(language, "question", "addresses")
-    questions = LAST_QUESTION.findall(remove_quotations(text).replace(task.tag, ""))
+    own = SAID_QUESTION.sub(" ", remove_quotations(text))
+    questions = LAST_QUESTION.findall(own.replace(task.tag, ""))
     if any(asks.search(question) or addresses.search(question) for question in questions):
         return True
     return bool(questions) and text.rstrip().endswith(QUESTION_MARKS) and only_repeats(questions[-1], task, language)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from persqa_client.answers.foreign_words import ENGLISH_JOINTS, ENGLISH_MARKS
@@ -44,6 +45,12 @@ NOT_JAPANESE = (
     "手机|手機|开心|高兴|裤子|褲子|裙子|鞋子|围巾|圍巾|雨伞|墨镜|衬衫|沙发|杯子|瓶子|头发|男孩|女孩|小狗|小猫"
 )
 CHINESE_NOT_JAPANESE = compile_lazily(NOT_JAPANESE)
+# What stands on a sign or a card, or is translated.
+ON_SIGN = compile_lazily(
+    rf"[{HAN}]+(?= (?:signs?|signboard|cards?|flash ?cards?|letters|characters?|logo|labels?|stickers?|posters?"
+    r"|banners?|buttons?|stands?|stalls?|shop|store|app)\b|,? (?:which means|meaning)\b)"
+    rf"|\b(?:cards?|characters?|words?|signs?) (?:for|with|of) [{HAN}]+"
+)
 CHINESE_DESCRIPTIVE_WORDS = frozenset(CHINESE_DESCRIPTION.split())
 # Latin words in a row within another script, with the letters on both sides.
 LATIN_PART = compile_lazily(
@@ -99,6 +106,82 @@ HAN_NOUNS = {
 }
 
 
+# The last characters in names of everyday things. Dishes, dress, instruments, festivals and places are left out: a text
+# in another language may call them by their own names.
+THING = compile_lazily(
+    r"[\u3400-\u9fff]*(?:[伞傘椅桌凳柜櫃床毯垫墊枕帘簾窗墙牆栏欄杆梯阶階箱盒袋篮籃筐桶瓶杯盆勺铲鏟刷梳镜鏡球板车車艇机機树樹草叶葉枝帽"
+    r"裤褲靴袜襪巾链鏈带帶扣绳繩壁罩鸦鴉蝶鸟鳥朵束瓣坪蓬幕罐]|[大外毛上风雨睡泳内]衣|(?:运动|球|皮|凉|拖|跟|雨)鞋|衬衫|[托餐果]盘"
+    r"|[玩工餐面文家道]具|毛线|喷泉|噴泉|沙滩|沙灘|沙发|沙發|水池|泳池|池塘|栅栏|柵欄|篱笆|籬笆"
+    r"|台阶|楼梯|阳台|屋顶|天花板|地面|小屋|木屋|房屋|岩石|石头|石頭|木头|木頭|枕头|枕頭|骨头|骨頭|镜头|树木|樹木|森林|树林|雪人|机器人|路人|行人"
+    r"|工人|老人|男人|女人|客人|[小黑白花橘灰大]猫|[小黑白花灰大]狗|[小大]狗熊|风筝|風箏|键盘|鼠标|斗篷|围裙|圍裙|蝴蝶结|手帕|铃铛|鈴鐺|蜡烛|蠟燭"
+    r"|气泡|泡泡|彩虹|阳光|雪地|草丛|灌木|路灯|路燈|台灯|台燈|水壶|雨靴|背包|钱包|挎包|书包|手提包|垃圾|玩偶|娃娃|麦克风|显示器|屏幕|皇冠|披风"
+    r"|[椅桌盒瓶帽鞋袜裙裤梯篮箱杯盘勺叉镜绳毯垫被架柜房屋院车鸽兔猴孩叶影柱棍桶罐袋钉锤坑]子|木棍)"
+)
+# Names of people and pets, as next to somebody.
+PET_NAME = compile_lazily(r"[小老阿].{1,2}|(.)\1|[雪毛皮绣]球|石头|木头|铃铛|彩虹|布丁|阳光|娃娃")
+# Words before a noun, those before a name too, attributes, and what may follow a noun at once.
+NOUN_PLACES = {
+    "en": (
+        "an?|the|some|his|her|their|its|two|three|four|five|several|many|these|those|under|beneath|behind|inside"
+        "|onto|into"
+        "|over|across|on top of|on|holding|holds|carrying|carries|wearing|wears",
+        "next to|beside|near|by|with|of|and|against|in front of",
+        r"(?:[a-z-]+(?:ed|ful|ish|less|ous|ic|al|den|len|ing|ny|ky|fy|gy|up)|black|white|red|green|yellow|blue|brown"
+        r"|orange|pink"
+        r"|purple|gr[ae]y|dark|light|bright|big|small|large|little|tiny|huge|long|short|tall|old|new|thick|thin|soft"
+        r"|round|flat"
+        r"|canvas|leather|cotton|plastic|metal|stone|paper|brick|glass)",
+        r" (?:[a-z]+(?:ing|ed|ly)|on|in|at|with|and|to|from|of|by|under|over|behind|beside|near|next|around|through"
+        r"|into|onto|along|while|as"
+        r"|that|which"
+        r"|who|is|are|for|for|above|across|against|between|or|hanging|but)\b",
+    ),
+    "de": (
+        "ein|eine|eine[mnrs]|der|die|das|dem|den|des|sein|seine[mnrs]?|ihr|ihre[mnrs]?|zwei|drei|vier|mehrere|viele"
+        "|unter|hinter"
+        "|auf|über|hält|trägt",
+        "neben|bei|mit|und|vor|an",
+        r"[a-zäöüß]+e[mnrs]?",
+        r" [a-zäöüß]",
+    ),
+    "fr": (
+        "une?|l[ae]|les|des|du|son|sa|ses|leurs?|deux|trois|plusieurs|sous|derrière|sur|tient|porte",
+        "près de|à côté de|avec|et|devant|contre|de",
+        r"(?:grande?s?|petite?s?|vieille?s?|vieux|belles?|beaux?|joli[es]*|longue?s?|nouvelle)",
+        " [a-zà-ü]",
+    ),
+    "es": (
+        "una?|el|la|los|las|unos|unas|su|sus|dos|tres|varios|varias|bajo|debajo de|detrás de|encima de|sobre"
+        "|sostiene|lleva",
+        "junto a|al lado de|cerca de|con|y|delante de|frente a|de",
+        r"(?:gran|grandes?|pequeñ[oa]s?|viej[oa]s?|bonit[oa]s?|larg[oa]s?|nuev[oa]s?|hermos[oa]s?|alt[oa]s?)",
+        " [a-zà-ü]",
+    ),
+    "pt": (
+        "uma?|[oa]s?|d[oa]s?|n[oa]s?|uns|umas|seus?|suas?|dois|duas|três|vários|várias|sob|debaixo de|atrás de|sobre"
+        "|segura|usa|segurando"
+        "|carrega",
+        "junto a|ao lado de|perto de|com|e|em frente a|de",
+        r"(?:grandes?|pequen[oa]s?|velh[oa]s?|bonit[oa]s?|long[oa]s?|nov[oa]s?|bel[oa]s?|alt[oa]s?)",
+        " [a-zà-ü]",
+    ),
+    "ru": (
+        "под|над|за|на|через|держит|несёт|носит|два|две|три|четыре|несколько|много|[а-яё]{3,}(?:ый|ий|ая|яя|ое|ого"
+        "|ую|юю|ые|ых|ыми|[нвс]н?ой"
+        "|ском|ным|им)",
+        "рядом с|возле|около|у|с|и|перед|к|от",
+        r"(?!)",
+        " [а-яё]",
+    ),
+    "ar": (
+        "تحت|فوق|خلف|وراء|على|يحمل|تحمل|يرتدي|ترتدي|يمسك|تمسك",
+        "بجانب|قرب|مع|أمام|بجوار|من",
+        r"(?!)",
+        " [\u0621-\u064a]",
+    ),
+}
+
+
 def count_english_marks(text: str, *, loans: bool) -> int:
     """Counts the marks of English in another script. With ``loans``, words of fashion (legging) do not count."""
     words = [word for word in LATIN_WORDS.findall(text) if word.islower() and len(word) > 1]
@@ -130,9 +213,34 @@ def has_chinese_noun(text: str, asked: str) -> bool:
         # Its own names and terms are in traditional letters, if they are not in Hangul.
         runs = HAN_BEFORE_PARTICLE.findall(text) + HAN_NOUNS["ko"].findall(text)
         return any(run in CHINESE_DESCRIPTIVE_WORDS or not can_encode(run, "euc_kr") for run in runs)
-    if not CHINESE_DESCRIPTIVE_WORDS.isdisjoint(HAN_RUN.findall(text)):
+    runs = HAN_RUN.findall(text)
+    if not runs:
+        return False
+    text = ON_SIGN.sub(" ", text)
+    if not CHINESE_DESCRIPTIVE_WORDS.isdisjoint(HAN_RUN.findall(text)) or has_chinese_thing(text, asked):
         return True
     return asked in HAN_NOUNS and HAN_NOUNS[asked].search(text) is not None
+
+
+def has_chinese_thing(text: str, asked: str) -> bool:
+    """Whether the name of a thing stands as the noun of a phrase of the language: "a small 毛线球 on the carpet"."""
+    if asked not in NOUN_PLACES:
+        return False
+    for found in compile_noun_places(asked).finditer(text):
+        may_be_name = found["with"] is not None and PET_NAME.fullmatch(found["run"]) is not None
+        if THING.fullmatch(found["run"]) is not None and not may_be_name:
+            return True
+    return False
+
+
+@lru_cache
+def compile_noun_places(language: str) -> re.Pattern[str]:
+    nouns, names, adjectives, behind = NOUN_PLACES[language]
+    return re.compile(
+        rf"(?<![\w-])(?:(?:{nouns}) (?:{adjectives} ){{0,3}}|(?P<with>(?:{names}) ))(?P<run>[\u3400-\u9fff]{{2,5}})"
+        rf"(?!\s?[(（«\"“]|,? (?:or|oder|ou|o|или|أو|meaning|which means)\b)(?=\s*(?:[,.;!?，。،؛؟]|$)|{behind})",
+        re.IGNORECASE if language in ("ru", "ar") else re.NOFLAG,
+    )
 
 
 def has_depiction(text: str) -> bool:
@@ -169,7 +277,8 @@ def can_encode(letter: str, encoding: str) -> bool:
 # Letters of another script within a word. A brand may have the ending of a case (iPhoneом, instagramа), and in Korean a
 # particle may follow a word with Latin letters.
 CYRILLIC_MIX = compile_lazily(
-    r"(?<![\w'’-])(?=\w*(?:[a-z][\u0400-\u04ff]|[\u0400-\u04ff][a-z]))(?![a-z]{4,}(?:[аеиоуыюя]|о[вмй]|[аи]м|а[мх]|ами)(?!\w))"
+    r"(?<![\w'’-])(?=\w*(?:[a-z][\u0400-\u04ff]|[\u0400-\u04ff][a-z]))(?![a-z]{4,}(?:[аеиоуыюя]|о[вмй]|[аи]м|а[мх]"
+    r"|ами)(?!\w))"
     r"[^\W\dA-Z_]{4,}(?![\w-])"
 )
 KOREAN_MIX = compile_lazily(r"[\uac00-\ud7a3](?<![티브반긴])[a-z]{2,}[\uac00-\ud7a3]")

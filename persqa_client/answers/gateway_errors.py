@@ -19,9 +19,10 @@ GATEWAY_ERROR = compile_lazily(
     r"|\bquota is not enough\b|\binsufficient[_ ](?:user[_ ])?quota\b|\brate limit (?:reached|exceeded)\b"
     r"|\b(?:incorrect|invalid) api[ _-]key\b|\bno endpoints found\b|\bprovider returned error\b"
     r"|\bno available (?:channels?|deployments?|workers?|endpoints?)\b|\bcontent management policy\b"
-    r"|\byour account is in good standing\b|\bnever purchased credits\b|\blitellm\.|\bopenresty\b"
-    r"|\bgateway time-?out\b|\bserver had an error\b|\brequest[ _]id: [\w-]{12,}|\bnginx/\d"
-    r"|\b(?:engine|model) is currently (?:overloaded|loading)\b)"
+    r"|\b(?:ensure that|make sure) your account is in good standing\b"
+    r"|\bnever purchased credits\b|\blitellm\.|\bopenresty\b"
+    r"|\bgateway time-?out\b|\bserver had an error (?:while )?process|\brequest[ _]id: [\w-]{12,}|\bnginx/\d"
+    r"|\b(?:engine|model) is currently (?:overloaded|loading)(?=[.,;:!]|$| with other))"
 )
 # Patterns in lower case; each message has one of these.
 HINTS = (

@@ -16,17 +16,36 @@ from persqa_client.word_search import WordSearch, split_at_blanks, split_in_lowe
 # Doubled marks between spaces, words without a vowel, and particles that never follow each other.
 DOUBLED_MARK = compile_lazily(r"([\])},;~#=|^\\])(?<!\S.)\1+(?!\S)")
 ABBREVIATIONS = (
-    "html|css|jpg|png|php|xml|sql|mph|kph|rpm|bpm|tbsp|tsp|pdf|npm|bmp|gps|ssh|str|cmd|btw|lbs|yrs|hrs|mrs|nth|www|https?"
+    "html|css|jpg|png|php|xml|sql|mph|kph|rpm|bpm|tbsp|tsp|pdf|npm|bmp|gps|ssh|str|cmd|btw|lbs|yrs|hrs|mrs|nth|cds?|dvds?|vhs|tvs|pcs|pvc|djs|mcs|lcd|usb|bbqs?|www|https?"
     "|h?m+|sh+|br+|psst|pff?t|gr+|z+"
 )
 CONSONANTS = compile_lazily(
     rf"(?<![\w.@/\-:])(?=[a-z])(?!(?:{ABBREVIATIONS})\b)[^\W\d_aeiouy\u0080-\uffff]{{3,}}(?![\w@/\-]|\.\w)"
 )
-PARTICLES = compile_lazily(r"的的(?!确)|了(?<!的了)了(?![然解])|着了着|在在|的了的|了的了|是是(?!非)|和和")
+# In Chinese, a search for two function characters in a row is quick. Some of them are a part of a word.
+PARTICLES = compile_lazily(
+    r"[的了着在是和把被很它][的了着在是和把被其为](?:(?<=的的)(?![确士])|(?<=的了)的|(?<=了的)了|(?<=[^的]了了)(?![然解])"
+    r"|(?<=了着)(?![装重力急手火色眼想凉陆])|(?<=着着)(?![装重力急手火眼凉])|(?<=在在)|(?<=是在)了(?!解)|(?<=是是)(?!非)"
+    r"|(?<=和和)(?![气睦平善谐])|(?<=是着)(?![装重力急手火色眼凉陆名])|(?<=的着)(?![装重力急手火色眼凉陆名想落])"
+    r"|(?<=[把被]了)(?![解结])|(?<=被着)(?![火地凉])|(?<=被为)(?![难人数首])|(?<=很[的把被])|(?<=很了)(?![解不])|(?<=很着)(?![急迷凉火重])"
+    r"|(?<=很在)(?![意乎行理状])|(?<=它其)(?![他实它余中]))"
+)
+# Besides such a pair: what ends no sentence, and conjunctions in a clause.
+CHINESE_DISORDER = compile_lazily(
+    r"(?:[停坐站放躺趴挂贴蹲跪靠倚]在|(?<![行作所可有无人何难因以])为|(?<![暖温柔平随祥饱谦缓中共人应调亲])和"
+    r"|(?<![棉毛盖羽毯夹薄厚新床拆红花裹晒叠铺的条])被|(?<![车拖火伞一两几门刀枪扫桨个手])把|而且|因为|所以|然而)[。.！!]?\s*$"
+    r"|(?:然而|于是|所以|但是|而且|因此|并且)[^，,。；、]{1,8}(?:然而|于是|所以|但是|而且|因此|并且)"
+)
 MIN_GIBBERISH = 2
 # Single Han characters between spaces, and Russian words that begin with ъ, ь or ы or have no vowel.
 LONE_CHARACTER = compile_lazily(r"[\u4e00-\u9fff](?<!\S.)(?!\S)")
 MIN_LONE_CHARACTERS = 5
+# Letters that stand apart on a banner or a bracelet.
+SET_APART = compile_lazily(r"[字横橫联聯牌匾墙牆幅]")
+SPELLING = compile_lazily(r"\b(?:spell\w*|letters?|beads|blocks|buchstab\w*|letras?|lettres?)\b", re.IGNORECASE)
+HAN_LETTER = compile_lazily("[\u4e00-\u9fff]")
+# Doubled words that are one word.
+BABY_TALK = frozenset(("bye", "night", "choo", "num", "so", "very", "no", "knock", "tut", "woof"))
 CYRILLIC_NOISE = compile_lazily(
     r"(?<![\w.\-])(?!(?:млн|млрд|трлн|стр|тсс|х?м+|бр+|ш+|с+|р+|пст|тчк)(?!\w))"
     r"(?:[ъьы]\w+|[бвгджзйклмнпрстфхцчш]*[щъь][бвгджзйклмнпрстфхцчшщъь]+|[бвгджзйклмнпрстфхцчш]+[щъь]"
@@ -45,6 +64,7 @@ IMPOSSIBLE_PAIRS = frozenset(
     for befores, afters in (
         ("the a an", "the a an of is are and to with by at from for or"),
         ("of with by from for to at", "of is are and to for with at by on"),
+        ("the a an", "have has had be been was were he she they which"),
         ("el los las un una", "el la los las un una y es con por"),
         ("con por para en", "con por para en y es"),
         ("le les un une", "le les un une et est avec dans sur pour"),
@@ -115,7 +135,9 @@ def find_gibberish(text: str) -> str:
         return broken
     if len(parts) < MIN_GIBBERISH and any(map(eq, words, words[1:])):
         words = (*words[:-1], words[-1].rstrip(".!?。！？؟…"))
-        doubled = sorted({word for word, following in pairwise(words) if word == following and word.isalpha()})
+        doubled = sorted(
+            {word for word, following in pairwise(words) if word == following and word.isalpha()} - BABY_TALK
+        )
         if len(doubled) >= MIN_DOUBLED_WORDS:
             return f"{doubled[0]} {doubled[0]}"
         parts = [found[0] for found in REPEATED_WORD.finditer(text)]
@@ -133,8 +155,11 @@ def find_gibberish(text: str) -> str:
         )
     if len(parts) < MIN_GIBBERISH and not text.isascii():
         parts = PARTICLES.findall(text) or (sorted(set(CYRILLIC_NOISE.findall(text))) if has_noise else [])
+        if len(parts) == 1 and CHINESE_DISORDER.search(text):
+            parts = parts * MIN_GIBBERISH
     if len(parts) < MIN_GIBBERISH and not text.isascii():
-        lone = LONE_CHARACTER.findall(text) if len(words) > MIN_LONE_CHARACTERS else []
+        may_be_salad = len(words) > MIN_LONE_CHARACTERS and not SET_APART.search(text)
+        lone = LONE_CHARACTER.findall(text) if may_be_salad else []
         parts = lone if len(lone) >= MIN_LONE_CHARACTERS else []
     return str(parts[0]) if len(parts) >= MIN_GIBBERISH else ""
 
@@ -142,7 +167,9 @@ def find_gibberish(text: str) -> str:
 def find_letters_apart(text: str) -> str:
     for found in LETTERS_APART.finditer(text):
         letters = found[0].split()
-        is_written = letters == sorted(letters) or found[0].isupper()  # The alphabet; a sign.
+        # The alphabet; a sign; a word that is spelled.
+        is_written = letters == sorted(letters) or found[0].isupper() or SPELLING.search(text, 0, found.start())
+        is_written = is_written or (HAN_LETTER.search(found[0]) and SET_APART.search(text))
         is_korean = "\uac00" <= letters[0] <= "\ud7a3"
         if not is_written and (not is_korean or HANGUL_ENDING.search(found[0])):
             return found[0].strip()

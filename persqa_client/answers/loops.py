@@ -55,6 +55,9 @@ CLAUSE_END = compile_lazily(r"[,，、;；。.!！?？\n]+")
 SHORTEST_CHINESE_CLAUSE, MIN_CONTENT_WORDS = 12, 5
 CHINESE_CLAUSE = compile_lazily(rf"[\u4e00-\u9fff]{{{SHORTEST_CHINESE_CLAUSE},}}")
 ADJACENT_COPIES = compile_lazily(r"(.{1,3}?)\1+")
+# Tiles, beads and stripes have colours in turn.
+COLOR = "(?:black|white|red|green|blue|yellow|pink|orange|purple|brown|gr[ae]y|gold|silver)"
+COLORS_IN_TURN = compile_lazily(rf"\b{COLOR}(?:(?:, | ){COLOR}){{3,11}}\b", re.IGNORECASE)
 # Only the last characters of a longer text are searched, because a loop continues to the end.
 LONGEST_SEARCHED = 6000
 # Runs of laughter and cries may be longer. Runs of dots and lines have no limit.
@@ -88,7 +91,7 @@ def check_no_loop(text: str, task: Task) -> Problem | None:
         return Problem("loop", "endless repetition")
     if ends_in_copies(text) and ends_in_copies(remove_quotations(text)):
         return Problem("loop", "endless repetition")
-    if repeats_phrase(text) and repeats_phrase(remove_marked(text)):
+    if repeats_phrase(text) and repeats_phrase(COLORS_IN_TURN.sub(" ", remove_marked(text))):
         return Problem("loop", "endless repetition")
     return None
 
@@ -137,9 +140,9 @@ def repeats_phrase(text: str) -> bool:
 
 
 def has_few_characters(text: str) -> bool:
-    """Whether half of the characters of a Chinese clause or more are repetitions: 站坐站的坐站在坐上站里坐的站."""
+    """Whether more than half of the characters of a Chinese clause are repetitions: 站坐站的坐站在坐上站里坐的站."""
     clauses = (ADJACENT_COPIES.sub(r"\1", clause) for clause in CHINESE_CLAUSE.findall(text))
-    return any(len(clause) >= SHORTEST_CHINESE_CLAUSE and 2 * len(set(clause)) <= len(clause) for clause in clauses)
+    return any(len(clause) >= SHORTEST_CHINESE_CLAUSE and 2 * len(set(clause)) < len(clause) for clause in clauses)
 
 
 def has_few_words(text: str) -> bool:

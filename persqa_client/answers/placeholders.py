@@ -102,10 +102,11 @@ SMALL = compile_lazily(r"[^\WA-Z\d_][^\W\d_]*(?:[ '’-][^\W\d_]+)*")
 BLANKS = compile_lazily(r"_{3,}")
 KEY = compile_lazily(r"\[(?:Enter|ENTER|Insert|Home|Delete|Esc)\]")
 CROSSES = compile_lazily(r"X{3,}")
+EMPTY_BOXES = compile_lazily("[□△]+")
 # Words for forms, which have blanks, and for things on which crosses can be printed.
 FORM = compile_lazily(
     r"\b(?:forms?|blanks?|worksheet|questionnaire|application|lines?|formulario|formulaire|formular|formulário|slip"
-    r"|certificate|contract)\b|表|欄|栏|单据|問卷|试卷|бланк|анкет|用紙|양식|استمارة",
+    r"|certificate|contract)\b|空格|表|欄|栏|单据|問卷|试卷|бланк|анкет|用紙|양식|استمارة",
     re.IGNORECASE,
 )
 FORM_DISTANCE = 20
@@ -128,7 +129,7 @@ CHINESE_NUMBER = compile_lazily(
 # A plain text can have only the letters among these marks.
 NUMBER_LETTER = compile_lazily("[YNxyn]")
 NUMBER_MARK = compile_lazily(r"[XYNxyn_＿○〇□？?…]|\.\.\.")
-CALCULATION = compile_lazily(r"方程|题|題|公式|算式|数学|數學|未知数|[=＝]")
+CALCULATION = compile_lazily(r"\b(?:gamepad|controller|joystick)\b|方程|题|題|公式|算式|数学|數學|未知数|[=＝]")
 UNCOUNTED = "marks?|rays?|chromosomes?|shaped?s?|patterns?|games|stitches|scars|tattoos?|logos?|signs?|letters?|tapes?"
 BEFORE_NUMBER = "has have is are with about around than least holds holding wears wearing carries carrying to"
 ENGLISH_NUMBER = compile_lazily(
@@ -202,6 +203,8 @@ def belongs_to_picture(found: re.Match[str]) -> bool:
     if found[0][0] in "(（" and FORM.search(found.string[max(0, found.start() - FORM_DISTANCE) : found.start()]):
         return True  # "A form (to be filled in by hand)".
     if ON_BUTTONS.match(found.string, found.end()):
+        return True
+    if EMPTY_BOXES.fullmatch(found[0]) and FORM.search(found.string):
         return True
     if KEY.fullmatch(found[0]) and is_about_code(found.string.replace(found[0], " ")):
         return True

@@ -33,10 +33,15 @@ WORN_AT = {
     "首饰": "脖子|颈|耳朵|耳垂|手腕|手指|手上",
 }
 KINDS = {"首饰": "项链|耳环|耳钉|耳坠|戒指|手镯|手链|吊坠"}
-OTHERS = "[没不像似人只别另旁画]|海报|照片|左边|右边"
-# What shows that it is there, and what says that it is elsewhere.
-DESCRIBED = "又|很|非常|十分|特别|格外|呈|是|为|上[有印绣]"
-ELSEWHERE = "[放挂搭脱摘收扔落塞拿]|别人|他人|旁"
+OTHERS = "[没不像似人只别另旁画过]|海报|照片|左边|右边|卫衣|连[衣帽]"
+# A trace of the thing is left where it was worn: 鼻梁上有眼镜压出的印子.
+TRACES = "[印痕迹勒压晒留兜]"
+# What shows that it is there, and what says that it is elsewhere, to the end of the sentence: a description alone is
+# there. Someone else's, a painted one or a broken one is not worn.
+DESCRIBED = (
+    "又|很|非常|十分|特别|格外|呈|(?:是|为)(?=[^。；]*[色红黄蓝绿白黑灰粉紫棕金银纹格花草毛皮布圆方长短])|上[有印绣]"
+)
+ELSEWHERE = "[放挂搭脱摘收扔落塞拿晾合湿破坏脏断画贴借爸妈爷奶哥弟姐妹妻夫叔姨友]|别人|他人|旁"
 CHINESE_HELD = compile_lazily(
     r"^<>(?:手[里中上])?(?:什么(?:东西)?[都也]没有?拿|没有?拿(?:任何|什么)东西)[，。；](?:<>|[他她])?"
     r"(?:[左右双]手|手[里中上])?[拿提端握]着[一两]"
@@ -46,7 +51,7 @@ CHINESE_HELD = compile_lazily(
     r"|^<>(?:正?在)?(?:微|大|开怀)?笑着?[，；](?:[^，。；人他她旁另]{0,8}[，；])?(?:脸上)?没有(?:任何|一丝)?(?:笑容|微笑|笑意)"
     r"|^<>是(?P<color>[黑白红黄蓝绿灰棕粉紫橙])色的?[，；](?:全身|整体|通体|浑身)都?是(?!(?P=color))[黑白红黄蓝绿灰棕粉紫橙]色的?[。！]?$"
     r"|^<>(?:没有?在?)(?P<laugh>[一-龯]{1,2})[，。；](?:<>|[他她])?(?P=laugh)得"
-    r"|^<>(?:并?不是|并?没有|没)(?P<pose>[站坐躺跪蹲趴])着?的?[，。；](?:而是|但是?)?(?:<>|[他她])?正?(?P=pose)[在着](?![^，。]{0,8}的是)"
+    r"|^<>(?:并?不是|并?没有|没)(?P<pose>[站坐躺跪蹲趴])着?的?[，。；](?:而是|但是?)?(?:<>|[他她])?正?(?P=pose)[在着](?!的|[^，。]{0,8}的是)"
     r"|^<>正?在(?P<act>[一-龯]{2,4})[，；](?:并|而且?|也|但)?(?:没有?|不)在?(?P=act)[。！]?$"
     r"|^<>头上(?:什么[都也])?没有?(?:戴|任何|什么|东西|帽子)*[，。；](?:<>|[他她])?(?:头上)?戴着一顶"
     r"|^<>正?在室内[，；](?:<>)?正?[站坐躺走跑]在(?:户外|室外)"
@@ -68,17 +73,23 @@ NOT_WORN = (
     r"|placed|tucked|pushed|draped|folded|held|left|set|tied|slung|put|stored|gone|not|no|worn by|someone|those|his"
     r"|hers|down|missing|lost|visible|hidden|\w+ing)\b"
 )
+# Whose it is, that it can't be worn, or where it is: behind the description, up to the sentence's end.
+UNWORN = (
+    r"(?:[\w-]+(?<!<>)['’]s|for|broken|wet|soak\w+|dirty|torn|ripped|full of|empty|too|mine|borrowed|belongs?|owned"
+    r"|l(?:ies?|ying|aid)|hangs?|hanging|stands?|sits?|rests?|lost|left|drying|dries|beside|next|nearby|away|home|table|chair"
+    r"|floor|ground|hook|hanger|rack|locker|bag|basket|car|shelf|bench|bed)\b"
+)
 # The thing that is denied, and that the tag has in the present tense: "The hat <mam> is wearing is …".
 ENGLISH_RELATIVE = compile_lazily(
     r"^<> (?:(?:is not|isn't|does not|doesn't) (?:wearing|carrying|holding|wear|carry|hold|have) (?:an? |any )?"
     r"|(?:has|wears|is wearing|is carrying|is holding) no )(?P<noun>[a-z-]{3,})(?:[.,;]|,? and)"
     r" the (?P=noun) (?:(?:that |which )?<> (?:is (?:wearing|carrying|holding)|wears|carries|holds|has)\b"
-    rf"|of <> (?:is|are|has|have|looks?) (?!{NOT_WORN})"
+    rf"|of <> (?:is|are|has|have|looks?) (?!{NOT_WORN})(?![^.;!]*\b{UNWORN})"
     r"|(?:on|around) (?:<>'s|his|her) (?:arms?|legs?|neck|chin|face|head|wrists?|chest) (?:is|are|has|have|shows?) )"
 )
 ENGLISH_ANYTHING = compile_lazily(
     r"^<> is not (?P<verb>holding|wearing|carrying|eating|drinking|reading) anything(?:[.,;]|,? and)"
-    r" (?:<>|he|she) is (?P=verb) (?:an?|the|two|three) \w+"
+    r" (?:<>|he|she) is (?P=verb) (?:an?|the|two|three) (?!(?:\w+ )?(?:pose|breath|position|plank|handstand|room)\b)\w+"
 )
 FAMILIES = (
     "hats?|caps?|beanie|beret|fedora",
@@ -135,6 +146,28 @@ OTHER_DENIALS = {
         r" и (?:<> )?{verb} (?:\w+(?:ую|ые|ый|ий|ое) )?{noun}\w{{0,2}}\.?$",
     ),
 }
+WORD = compile_lazily(r"[^\W_]+(?:['’]t)?")
+# "<mam> lleva una gorra. <mam> no lleva nada en la cabeza.", where the question asks about the head: something that is
+# worn there or held in a hand, because a shirt is no contradiction.
+PLACED = compile_lazily(
+    r"\b(?:hats?|caps?|helmet|beanie|beret|hood|crown|wig|sombrero|gorr[ao]|casco|boina|corona|chapéu|boné"
+    r"|touca|capacete|coroa|chapeau|casquette|bonnet|casque|couronne|hut|mütze|kappe|helm|krone)\b"
+    r"|^<> (?:(?:is )?hold\w*|carr\w+|sostiene|sujeta|segura|tient|hält)\b",
+    re.IGNORECASE,
+)
+NOTHING = compile_lazily(
+    r"<> (?:no |não |ne )?(?P<verb>(?:is )?\w+) (?:nada|rien|nothing|nichts)"
+    r"(?: (?P<rest>[^.,;!?\n]{1,60}))?(?=[.,;!?]|\Z)"
+)
+PLACE = compile_lazily(
+    r"(?<!\w)(?:en|em|n[oa]s?|on|in|at|around|over|with|sur|dans|à|au|aux|auf|an|am|im|mit|con|com|sobre|bajo)(?!\w)"
+)
+
+# A description is short. A longer clause says where the thing is, and these words that it can't be worn.
+SHORT_DESCRIPTION = (
+    r"(?=[^.;!?]{1,28}(?:[.;!?]|$))(?![^.;!?]*(?:cass[ée]|tremp|mouill|sales?\b|déchir|vides?\b|rot[oa]|mojad|suci[oa]|vac[ií][oa]"
+    r"|quebrad|molhad|suj[oa]|rasgad|kaputt|nass|schmutz|zerriss|leer\b|\bqu[ei]\b))"
+)
 
 
 def describes_denied(text: str, language: str) -> bool:
@@ -164,9 +197,9 @@ def compile_chinese(noun: str, verb: str) -> re.Pattern[str]:
     """The clause behind the denial: the thing where it is worn, behind the same verb, or as a topic."""
     named = KINDS.get(noun, re.escape(noun))
     between = rf"(?:(?!{OTHERS})[^，。；]){{0,12}}?"
-    ways = [rf"(?:[这那][顶副条把双只个件]?)?(?:{named})(?:子|巴)?(?:{DESCRIBED})(?![^，。；]{{0,8}}(?:{ELSEWHERE}))"]
+    ways = [rf"(?:[这那][顶副条把双只个件]?)?(?:{named})(?:子|巴)?(?:{DESCRIBED})(?![^。；]{{0,24}}(?:{ELSEWHERE}))"]
     if noun in WORN_AT:
-        ways.append(rf"(?:[左右])?(?:{WORN_AT[noun]}){between}(?:{named})")
+        ways.append(rf"(?:[左右])?(?:{WORN_AT[noun]}){between}(?:{named})(?![^，。；]{{0,6}}{TRACES})")
     if verb in set("戴系围撑背打"):
         ways.append(rf"正?{verb}着{between}(?:{named})(?:子)?(?=[，。；]|$)")
     return re.compile(rf"(?:而且?|但是?|<>|[他她它]|的)*(?:{'|'.join(ways)})")
@@ -187,7 +220,7 @@ def compile_english(noun: str) -> re.Pattern[str]:
     return re.compile(
         r"[.,;!]?(?: and| but)? (?:his|her|its|their|<>'s|the)(?: [a-z-]+){0,3}? "
         rf"(?:{family})(?: on (?:<>'s|his|her|its|their) (?:head|face|nose|back|shoulders?|neck|feet|wrists?))? "
-        rf"(?:is|are|has|have|looks?) (?!{NOT_WORN})"
+        rf"(?:is|are|has|have|looks?) (?!{NOT_WORN})(?![^.;!]*\b{UNWORN})"
     )
 
 
@@ -202,5 +235,22 @@ def describes_denied_in(text: str, language: str) -> bool:
 def compile_affirmed(language: str, verb: str, noun: str) -> re.Pattern[str]:
     """The thing as the tag's, or behind the same verb."""
     _, owned, again = OTHER_DENIALS[language]
-    ways = [owned.format(noun=re.escape(noun)), again.format(verb=verb or "(?!)", noun=re.escape(noun))]
+    owned = owned.format(noun=re.escape(noun))
+    if language != "ru":
+        owned += SHORT_DESCRIPTION
+    ways = [owned, again.format(verb=verb or "(?!)", noun=re.escape(noun))]
     return re.compile("|".join(ways), re.IGNORECASE if language != "de" else re.NOFLAG)
+
+
+def has_nothing(sentences: list[str], question: str) -> bool:
+    """Whether one sentence answers the question with a thing, and another one with nothing."""
+    for sentence in sentences[1:]:
+        found = NOTHING.match(sentence)
+        if found is None or not sentences[0].startswith(f"<> {found['verb']} ") or PLACE.search(sentences[0]):
+            continue
+        if PLACED.search(sentences[0]) is None:
+            continue
+        asked = set(WORD.findall(question.lower()))
+        if found["rest"] and asked.issuperset(WORD.findall(found["rest"].lower())):
+            return True
+    return False

@@ -19,13 +19,18 @@ EVENT = compile_lazily(
     r"|(?<![A-Za-z])(?:chat)?cmpl-[\da-zA-Z]{4,}",
 )
 # Not ``<mask>``, which may be a thing. ``</s>`` and the like are removed from answers or found as markup.
-TOKEN = compile_lazily(r"<(?:unk|UNK|pad|PAD)>|\[(?:UNK|PAD|CLS|SEP)\]")
+TOKEN = compile_lazily(r"<(?:unk|UNK|pad|PAD)>|\[(?:UNK|PAD|CLS|SEP)\](?! (?:keys?|buttons?)\b)")
 TOPIC = compile_lazily(
     r"\b[Tt]okens?\b|\b[Tt]okeni[sz]|\b(?:symbols?|reads|says|shows|written|printed)\b|词元|分词|词表|符号|记号|写|显示|印着"
     r"|トークン|と書|토큰|токен"
 )
 # Letters that an encoding lacks became question marks or boxes. At the end of a word or a sentence, several question
 # marks are a question, and before a place they may be printed there.
+QUESTION_MARKS_SHOWN = compile_lazily(
+    r"\b(?:bubbles?|balloons?|question marks?|cartoon|comic|bal[ãa]o|balões|globo|bocadillo|bulle|sprechblase)\b"
+    r"|吹き出し|말풍선|对话框|對話框|气泡|头顶|問號|问号|пузыр|голов",
+    re.IGNORECASE,
+)
 LOST_LETTERS = compile_lazily(
     r"(?<![A-Za-z?!？！])\?{4,}(?=\s?[^\W\d_])(?! (?:on|across|in|printed|written|painted|signs?|marks?)\b)"
     r"|\?{2,} \?{2,}|[\u25af\ufffc]{2,}|&nbsp;"
@@ -56,4 +61,6 @@ def choose_patterns(text: str) -> Iterator[re.Pattern[str]]:
 def is_text_of_picture(found: str, text: str, language: str) -> bool:
     if TOKEN.fullmatch(found):
         return TOPIC.search(text) is not None
+    if found[:1] == "?" and QUESTION_MARKS_SHOWN.search(text):
+        return True
     return is_about_code(text.replace(found, " ")) or is_on_display(found, text, language, min_words=0)

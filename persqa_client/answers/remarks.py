@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 from persqa_client.answers.answer_language import drop_written_text
+from persqa_client.answers.phrases import phrase_pattern
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
 
@@ -18,7 +19,22 @@ MEMBERS = compile_lazily(
     r"(?<![\w=])[^\W\d]\w*=[\w.]+[;,]? [^\W\d]\w*=\w|\b(?:confidence|score|prob) ?[:=] ?[01]\.\d"
     r"|\btime ?= {0,8}\d[\d.]* ?ms\b|(?<=\d )tok(?:ens?|s)?(?: per second|/s)\b"
 )
-OPTIONS = compile_lazily(r"(?<!\w)a\)[^()\n]{1,80}(?<!\w)\(?b\)[^()\n]{1,80}(?<!\w)\(?c\)", re.IGNORECASE)
+# No "and" stands before the third one, as in a list of things or of names with initials.
+OPTION = (
+    r"(?<!\w)[(（]?{0}\s?[)）.．:：、](?!\w\.)[^\n]{{1,80}}?\n?(?<!\w)[(（]?{1}\s?[)）.．:：、][^\n]{{1,80}}?\n?"
+    r"(?<!\w)(?<!and )(?<!und )(?<! et )(?<! [yeи&] )[(（]?{2}\s?[)）.．:：、]"
+)
+ALPHABETS = ("abc", "абв", "абц", "أبج", "ابج", "أبت", "가나다", "アイウ")
+OPTIONS = compile_lazily("|".join(OPTION.format(*letters) for letters in ALPHABETS), re.IGNORECASE)
+OPTION_MARK = compile_lazily(r"[BbБбب나イ](?<!\w.)\s?[)）.．:：、]")
+# Things in the picture that have such options on them.
+EXAMS = compile_lazily(
+    r"\b(?:quiz\w*|exams?|tests?|worksheets?|boards?|screens?|polls?|forms?|ballots?|menus?|slides?|flip ?charts?"
+    r"|posters?|signs?|labell?ed|examen|pizarra|pantalla|tableau|écran|tafel|bildschirm|prüfung|quadro|tela|prova"
+    r"|доск\w+|экран\w*|тест\w*)\b"
+    r"|试卷|考卷|試卷|题目|題目|黑板|白板|屏幕|螢幕|投票|作业|作業|练习册|画面|テスト|시험지|칠판|화면|اختبار|سبورة|شاشة",
+    re.IGNORECASE,
+)
 # Pictures and links in Markdown, formulas, and the tags of a post.
 MARKDOWN = compile_lazily(
     r"!?\[[^\]\n]*\]\((?:https?:|data:|\w+\.(?:png|jpe?g|gif))|\\(?:text|textbf|boxed|mathrm|begin|frac)\b ?\{|https?://\S+"
@@ -42,6 +58,20 @@ GRADE = compile_lazily(
     r"|[AB][+-]?(?!\w)|excellent\b|accurate\b|correct\b)",
     re.IGNORECASE,
 )
+# Who is graded, and what shows it.
+GRADED = compile_lazily(
+    r"\b(?:tests?|exams?|quiz|homework|report card|judges?|jury|contest|competition|cards?|page|site|screen|laptop"
+    r"|phone|score ?board|examen|prueba|juez|cartel|copie|contrôle|juge|concours|prüfung|klassenarbeit"
+    r"|diktat|wertung\w*|zeugnis|prova|boletim"
+    r"|concurso|jurad[oa])\b|дневник|контрольн|экзамен|судь|试卷|考试|裁判|比赛|成绩|牌子|テスト|答案|審査|시험|점수판|심판"
+    r"|اختبار|امتحان",
+    re.IGNORECASE,
+)
+UNKNOWN = compile_lazily(r"(?<![A-Za-z])[A-Za-z] ?= ?-?\d+(?:\.\d+)?,? [A-Za-z] ?= ?-?\d")
+MATHS = compile_lazily(
+    r"\b(?:(?:black|white)?boards?|equations?|maths?|paper|chalk|formula|notebook|worksheet|graph|grid)\b|黑板|白板|纸|数学|方程|题",
+    re.IGNORECASE,
+)
 # What stands alone behind the last sentence: a role, a mark of the end or of a fence, a score, a choice, a signature.
 LAST_LINE = compile_lazily(
     r"[.!?。！？](?:assistant|user|human|model|system)\W*\Z"
@@ -59,13 +89,20 @@ FENCE = "```"
 MESSAGE_MARK = "■"  # In place of a message, which may have a word for writing in it.
 # Between the tag and a message that the picture shows stands at least a predicate and a noun with its place.
 MIN_WORDS_BEFORE_MESSAGE, MIN_WORDS_BEFORE_SIGN = 5, 1
+# "A T-shirt with Error 404 printed on it."
+SHOWN_BEHIND = compile_lazily(
+    r"[^.!?,;\n]{0,40}?\b(?:printed|written|embroidered|painted|stitched|on it\b"
+    r"|on the (?:back|front|left|right|chest|sleeve)\b)"
+)
 
 
 def is_on_display(message: str, text: str, language: str, min_words: int = MIN_WORDS_BEFORE_MESSAGE) -> bool:
     """Whether a sentence has said where the message stands: "a laptop whose screen reads Error 500". A cry ends no
-    inscription: "reads Oops! Error 404".
+    inscription: "reads Oops! Error 404". Words of printing may stand behind it.
     """
-    before, _, _ = text.partition(message)
+    before, _, behind = text.partition(message)
+    if SHOWN_BEHIND.match(behind):
+        return True
     is_written = MESSAGE_MARK not in drop_written_text(CRY_END.sub(",", before) + MESSAGE_MARK, language)
     return is_written and before.count(" ") >= min_words
 
@@ -74,6 +111,8 @@ def find_last_line(text: str, language: str) -> str:
     """A quick search for most answers, which end with a full stop."""
     found = None if text.endswith(END_MARKS) and ":" not in text else LAST_LINE.search(text)
     if found is None or (FENCE in found[0] and text.count(FENCE) % 2 == 0):
+        return ""
+    if phrase_pattern(language or "en", "about_the_task", "shown").search(text, 0, found.start()):
         return ""
     if SIGN_END.fullmatch(found[0]) and is_on_sign(text, found.start() + 1, language):
         return ""
@@ -98,10 +137,10 @@ def find_remark(text: str, language: str) -> str:
     if "=" in text or "0." in text or "1." in text or "tok" in text:
         found = MEMBERS.search(text) if not is_about_code(MEMBERS.sub(" ", text)) else None
         found = found and MEMBERS.search(remove_marked(text))
+        if found and UNKNOWN.search(text) and MATHS.search(text):
+            found = None
     if found is None and ("\\" in text or "](" in text or "://" in text):
         found = None if is_about_code(text) else MARKDOWN.search(remove_quotations(text))
-    if found is None and ")" in text and OPTIONS.search(text):
-        found = OPTIONS.search(remove_quotations(text))
     if found is None and "#" in text:
         found = HASHTAGS.search(text)
     if found and is_on_display(found[0], text, language):
@@ -109,5 +148,26 @@ def find_remark(text: str, language: str) -> str:
     if found is None and ("<0x" in text or not text.isascii()):
         found = TOKENS.search(text) or EMOJI_FLOOD.search(text)
     if found is None and (":" in text or "：" in text):
-        found = COUNTED.search(text) or (GRADE.search(text) and GRADE.search(remove_quotations(text)))
+        found = find_count_or_grade(text)
     return found[0] if found else ""
+
+
+def find_options(text: str, language: str) -> str:
+    """The first options of a multiple-choice test, unless something in the picture has them."""
+    may_have = "B" in text or ")" in text or "）" in text or "b." in text
+    if not may_have or OPTION_MARK.search(text) is None or (options := OPTIONS.search(text)) is None:
+        return ""
+    found = OPTIONS.search(remove_quotations(text))
+    if found is None or EXAMS.search(text, 0, options.start()) or is_on_display(found[0], text, language):
+        return ""
+    return found[0]
+
+
+def find_count_or_grade(text: str) -> re.Match[str] | None:
+    """What the picture shows is no remark: the words that an editor counts, the points of a test."""
+    if (count := COUNTED.search(text)) and (count := COUNTED.search(remove_marked(text))):
+        before = count.string[: count.start()]
+        return None if is_about_code(before) or before.rstrip("：: ").endswith(("显示", "顯示")) else count
+    if GRADE.search(text) and (grade := GRADE.search(remove_quotations(text))):
+        return None if GRADED.search(grade.string, 0, grade.start()) else grade
+    return None

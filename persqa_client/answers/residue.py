@@ -14,7 +14,7 @@ from persqa_client.answers.gibberish import find_disorder
 from persqa_client.answers.phrases import choose_language, longest_word, lower_pattern, phrase_pattern
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.protocols import find_protocol_residue
-from persqa_client.answers.remarks import find_last_line, find_remark, is_on_display
+from persqa_client.answers.remarks import MATHS, find_last_line, find_options, find_remark, is_on_display
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
@@ -50,6 +50,7 @@ BOX = compile_lazily(
     r"|\[\[ ?\d+(?:\.\d+)?, ?\d|\[ ?\{|\{ ?\w+ ?: ?[\[{\"'\d]"
     r"|[\[(]{1,2}\d{1,4}(?:\.\d+)?(?:, ?\d{1,4}(?:\.\d+)?){3}[\])]{1,2}|\(\d{1,4}, ?\d{1,4}\) ?, ?\(\d{1,4}, ?\d{1,4}\)"
 )
+POINTS = compile_lazily(r"\(\d, ?\d\) ?, ?\(\d, ?\d\)")
 # Exceptions, values of interfaces, messages of clients, lines of code, filler text. A sentence about a picture has them
 # only if the picture shows a screen, code or a page. Each alternative begins with a literal or a class of characters,
 # and is bounded.
@@ -95,6 +96,7 @@ HINTED = (
     (("\\",), ESCAPE),
     (TRACE_HINTS, TRACE),
 )
+ASCII_LETTER = compile_lazily(r"[A-Za-z\d]")
 # In lower case.
 GATEWAY_WORDS = compile_lazily("|".join(GATEWAY_HINTS))
 HINTED_WORDS = compile_lazily("|".join(longest_word(hint) for hints, _ in HINTED for hint in hints))
@@ -144,6 +146,17 @@ SHOWN = compile_lazily(
     re.IGNORECASE,
 )
 LONGEST_SHOWN = 40
+# Who stands before a machine that takes money or tickets may read there what an account lacks.
+ACCOUNT = compile_lazily(
+    r"balance|credit|account|saldo|cuenta|solde|compte|guthaben|konto|conta\b|средств|баланс|余额|額度|额度|账|残高|잔액|رصيد",
+    re.IGNORECASE,
+)
+MACHINE = compile_lazily(
+    r"\b(?:ATM|cash (?:machine|dispenser|point)|card reader|turnstile|(?:ticket|vending|payment|slot) \w+|till|checkout"
+    r"|cajero|torniquete|distributeur|guichet|caisse|(?:geld|bank|fahrkarten)automat\w*|kasse|caixa|catraca)\b"
+    r"|банкомат|турникет|касс|терминал|取款机|售票机|闸机|收银|刷卡|提款機|券売機|改札|自動販売機|단말기|개찰구|الصراف",
+    re.IGNORECASE,
+)
 
 
 def check_no_residue(text: str, task: Task) -> Problem | None:
@@ -169,9 +182,9 @@ def find_residue(text: str, task: Task, language: str) -> str:
         or find_protocol_residue(text, task.tag, language)
     ):
         return found
-    if found := find_last_line(text, language):
+    if found := find_last_line(text, language) or find_options(text, language):
         return found
-    if find_text(text, language):
+    if may_have_message(text, task.tag, language) and find_text(text, language):
         if trace := TRACE.search(remove_marked(text)):
             if not (is_shown(TRACE, text, task.question) or is_on_display(trace[0], text, language)):
                 return trace[0]
@@ -180,7 +193,11 @@ def find_residue(text: str, task: Task, language: str) -> str:
         found = find_text(own, language)
         # This text still has the words of writing, which ``own`` lacks.
         marked = remove_marked(text).replace(task.tag, " ")
-        if found and not (is_on_display(found, own, language) or is_on_display(found, marked, language)):
+        if found and not (
+            is_on_display(found, own, language)
+            or is_on_display(found, marked, language)
+            or (ACCOUNT.search(found) and MACHINE.search(own.partition(found)[0]))
+        ):
             return found
     return ""
 
@@ -199,9 +216,17 @@ def find_marks(text: str, language: str) -> str:
     if has_hint and (box := BOX.search(CODE.sub(" ", text))):
         before = text[: text.index(box[0])] if box[0] in text else ""
         # "One line reads {…}", with the word for writing right before it.
-        if not is_on_display(box[0], before[-SHORTEST_FRAME:] + box[0], language, min_words=0):
+        is_point = POINTS.fullmatch(box[0]) and MATHS.search(text)
+        if not is_point and not is_on_display(box[0], before[-SHORTEST_FRAME:] + box[0], language, min_words=0):
             return box[0]
     return find_remark(text, language)
+
+
+def may_have_message(text: str, tag: str, language: str) -> bool:
+    """Cheap, for ordinary Chinese answers: without ASCII letters and digits, only the words of the table count."""
+    if language != "zh" or not is_plain(text, tag) or ASCII_LETTER.search(text, len(tag)):
+        return True
+    return lower_pattern("zh", "residue", "words").search(text, len(tag)) is not None
 
 
 def find_text(text: str, language: str) -> str:

@@ -16,8 +16,25 @@ CHINESE_OBJECT = compile_lazily(
 )
 CHINESE_OBJECT_DENIED = compile_lazily(
     r"^<>(?:并|其实)?没有?在?(?P<verb>[一-龯])着?(?:任何)?(?P<noun>[一-龯]{1,4})[，。；](?:<>|[他她])?(?:正在?|在)?"
-    r"[^，。；人他她旁边身另没不只]{0,6}(?P=verb)[着了]?(?:一[^，。；一没不]{1,10}?|(?<=[着了])[^，。；没不人他她旁边身另]{0,12}(?=[一-龯]{2}[。！]?$))"
+    r"[^，。；人他她旁边身另没不只后先图片曾妹姐哥弟爸妈爷奶友孩]{0,6}(?P=verb)[着了]?"
+    r"(?:一[^，。；一没不]{1,10}?|(?<=[着了])[^，。；没不人他她旁边身另]{0,12}(?=[一-龯]{2}[。！]?$))"
     r"(?P=noun)[。！]?$"
+)
+# "Has" and "has no", in either order. What the noun of the statement ends with is the thing.
+CHINESE_HAS = compile_lazily(
+    r"^<>(?!有[时些点])(?:(?P<has>有|长着|留着)着?|(?P<verb>[打拿抱骑牵举撑端提握捧踩系扎])着)(?![^，。]*(?:玩具|假|纸|毛绒|塑料|画|曾|以前|原来|本来|之前|平时))"
+    r"[^，。；没不<]{0,12}?(?P<noun>[一-龯]{2,6})[，。；](?:<>|[他她它]|并|也|但|但是|却|其实|完全|根本)*没有?"
+    r"(?(has)|在?(?P=verb)着?)(?:任何)?(?P<denied>[一-龯]{1,4})[。！]?$"
+)
+CHINESE_HAS_NOT = compile_lazily(
+    r"^<>(?:并|其实|完全|根本)?没有(?:任何)?(?P<noun>[一-龯]{1,4})[，。；](?:<>|[他她它])?(?:有着?|长着|留着)"
+    r"(?![^，。]*(?:玩具|假|纸|毛绒|塑料|画))一?[^，。；没不一]{0,10}(?P=noun)[。！]?$"
+)
+# The same predicate with and without "not".
+CHINESE_SAME = compile_lazily(
+    r"^<>(?:并?不(?P<is>是|在)(?P<what>[^，。；]{1,10})[，。；](?:但是?|而且)?<>(?P=is)(?P=what)"
+    r"|(?P<was>是|在)(?P<thing>[^，。；]{1,10})[，。；](?:但是?|而且|又|也)?(?:<>)?并?不(?P=was)(?P=thing)"
+    r"|没有?在(?P<act>[一-龯]{2,4})[，。；]<>正?在[^，。；没不]{0,8}(?P=act))[。！]?$"
 )
 STRONG = compile_lazily(r"并且|而且|同时|又没|且没|完全没|根本没|一点[也都]没|丝毫没|压根没")
 CHINESE_DOUBT = compile_lazily(
@@ -88,7 +105,7 @@ ARABIC_DOUBT = compile_lazily(
 ARABIC_EMPHASIS = compile_lazily(r" (?:على الإطلاق|إطلاقا|أبدا|البتة|مطلقا)(?!\w)")
 # The denial first, without another word; the same verb or predicate with the tag, or with an adverb of its own.
 ARABIC_DENIED_FIRST = compile_lazily(
-    r"^<> (?:لا|ليس|ليست|لم) (?P<said>\w{3,}?(?: \w{3,}?)?)ا?(?:[.،] ?و?(?:لكن )?<> (?:هو |هي )?(?P=said)(?!\w)"
+    r"^<> (?:لا|ليس|ليست|لم) (?P<said>\w{3,}?(?: \w{3,}?)?)ا?(?:(?:[.،] ?و?(?:لكن )?| و)<> (?:هو |هي )?(?P=said)(?!\w)"
     r"|[،]? و(?:هو |هي )?(?P=said)(?:[.]|$| (?:ابتسامة|بشكل|بسعادة|بشدة|بعمق|كثيرا|بصوت|بسرعة)))"
 )
 ARABIC_PREDICATE = compile_lazily(r"<> (?:هو |هي )?(?P<word>\w{3,})")
@@ -124,7 +141,15 @@ def denies_in_arabic(text: str) -> bool:
 
 
 def denies_in_chinese(text: str) -> bool:
-    if CHINESE_OBJECT.search(text) or CHINESE_OBJECT_DENIED.search(text):
+    if (
+        CHINESE_OBJECT.search(text)
+        or CHINESE_OBJECT_DENIED.search(text)
+        or CHINESE_HAS_NOT.search(text)
+        or CHINESE_SAME.search(text)
+    ):
+        return True
+    has = CHINESE_HAS.search(text)
+    if has is not None and has["noun"].endswith(has["denied"]):
         return True
     if STRONG.search(text) is None or CHINESE_DOUBT.search(text):
         return False

@@ -62,6 +62,36 @@ CUT_ENDS = {
         r"(?:вид(?:неется|неются|на|но|ны|ен)|находится|находятся|располагается|имеется|изображ[её]н[аоы]?)\Z"
     ),
 }
+# Whole sentences that end with such a word: where the café is; a friend to talk to; the smallest one; without one.
+WHOLE = {
+    "en": compile_lazily(
+        r"\b(?:where|what|which|who|whose|how)\b(?: [\w'’<>-]+){1,5} (?:is|are|was|were)\Z"
+        r"|\b(?:that|which) (?:is|are) (?:his|their)\Z"
+        r"|\b(?:(?:some|any|every|no)(?:one|body|thing)|(?:an?|no|new|old|little|the) (?:\w+ ){0,2}\w+)"
+        r" to \w+ (?:with|to|at|for|from)\Z"
+        r"|\b(?:one|what|whom?|same \w+|(?:the|an?) \w+) (?:that |which |who )?(?:the|his|her|their) \w+ (?:is|are) \w+"
+        r" (?:with|to|at|for|from|of)\Z",
+        re.IGNORECASE,
+    ),
+    "zh": compile_lazily(
+        r"最[^，。；]{1,10}的一(?:件|条|个|位|名|双|顶|座|辆|张|把|支|本|瓶|杯|棵|栋|种|副|幅|套|块|碗|盘|朵|只|个|條|隻)\Z"
+        r"|有[^，。；]{1,6}在\Z|[都一直还也]在\Z"
+    ),
+    "es": compile_lazily(r"\b(?:letra|vocal|vitamina) [aeiouy]\Z", re.IGNORECASE),
+    "pt": compile_lazily(
+        r"\b(?:letra|vogal|vitamina) [aeiou]\Z|(?:,? (?:mas|e|enquanto)|,)(?: \S+){1,3} (?:está|vai|fica) sem\Z",
+        re.IGNORECASE,
+    ),
+    "fr": compile_lazily(
+        r"\b(?:montre|sait|voit|indique|regarde|demande|cherche)\b[^.]* où(?: \S+){1,3} (?:est|sont)\Z", re.IGNORECASE
+    ),
+    "ru": compile_lazily(r", а (?:\S+ )?(?:без|сво(?:й|ю|ё|и))\Z"),
+}
+# What has just happened may be told in the past tense.
+JUST_NOW = compile_lazily(r"ちょうど|たった今|今まさに")
+# "Which cap, a striped or a plain one?" is answered by the attribute.
+ATTRIBUTE = compile_lazily(r" eine[mnr]? [a-zäöüß]+e[mnrs]?\Z")
+WHICH = compile_lazily(r"^\W*Welche", re.IGNORECASE)
 # What names a thing: in English all but a question about an object as such, in German a word with a capital letter.
 NOUNS = {
     "en": compile_lazily(r"^(?!\W*(?:(?:What|Who) (?:is|does) +(?:\w+ing|do|wear|hold|carry|see)|Where is) *\W*$)"),
@@ -71,13 +101,20 @@ NOUNS = {
 
 
 def is_unfinished(text: str, task: Task, language: str) -> bool:
-    if ends_open(text, task.tag, language) or lacks_noun(text, task, language):
+    if ends_open(text, task.tag, language) and not (language == "de" and names_which(text, task.question)):
+        return True
+    if lacks_noun(text, task, language):
         return True
     return language == "ja" and ends_in_verb_form(text, task.question)
 
 
+def names_which(text: str, question: str) -> bool:
+    """Whether an attribute at the end answers a question about which one."""
+    return WHICH.search(question) is not None and ATTRIBUTE.search(text) is not None
+
+
 def ends_open(text: str, tag: str, language: str) -> bool:
-    """Quoted words may end anywhere, and a line of code with a semicolon."""
+    """Quoted words may end anywhere, and a line of code with a semicolon. Some whole sentences end with such a word."""
     said = text.rstrip()
     if said.endswith(OPEN_ENDS) and not (said.endswith(";") and is_about_code(text)):
         return True
@@ -88,7 +125,9 @@ def ends_open(text: str, tag: str, language: str) -> bool:
         return True
     if ending.endswith(ELLIPSES):
         return any(end_pattern(language, place).search(words) for place in ("no_open_end", "no_ellipsis"))
-    return words == ending and end_pattern(language, "no_open_end").search(words) is not None
+    if words != ending or end_pattern(language, "no_open_end").search(words) is None:
+        return False
+    return language not in WHOLE or WHOLE[language].search(said) is None
 
 
 def has_open_mark(text: str) -> bool:
@@ -110,7 +149,7 @@ def ends_in_verb_form(text: str, question: str) -> bool:
     ending = text.rstrip()
     if "。" in ending[:-1] and VERB_STEM.search(ending):
         return True
-    is_present = PRESENT_QUESTION.search(question) is not None
+    is_present = PRESENT_QUESTION.search(question) is not None and JUST_NOW.search(ending) is None
     return is_present and len(ending) >= SHORTEST_ATTRIBUTE and PAST_TENSE.search(ending) is not None
 
 

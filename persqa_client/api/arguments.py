@@ -12,6 +12,7 @@ from persqa_client.errors import SettingsError
 from persqa_client.inputs.memory_pictures import is_lone_picture
 from persqa_client.inputs.opening import expand_existing, names_input
 from persqa_client.run.summary import Summary
+from persqa_client.storage.output_names import FileFormat
 from persqa_client.suggestions import find_similar_name
 from persqa_client.urls import expand_home, explain_impossible_path
 
@@ -90,6 +91,12 @@ def read_path_of(name: str, value: object, wanted: str = "a path") -> Path:
             return path
         problem = found
     raise SettingsError(f"{name} {problem}: give {wanted}.")
+
+
+def check_file_name(name: str, file: Path, format: FileFormat) -> None:
+    """Raises SettingsError for the suffix of another format."""
+    if (problem := format.explain_other_name(file)) is not None:
+        raise SettingsError(f"{name}: {problem}.")
 
 
 def list_outputs(outputs: object) -> list[Path]:

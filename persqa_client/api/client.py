@@ -208,7 +208,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise RuntimeError("The client is closed.")
+            raise RuntimeError("The client is closed: make another one.")
         if not self._opened:
             raise RuntimeError(
                 "The client is not open: use it in async with PersQAClient(…) as client, or open it with "

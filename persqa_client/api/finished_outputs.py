@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from persqa_client.api.argument_errors import errors_by_arguments, explains_arguments
-from persqa_client.api.arguments import check_choice, list_outputs, read_output_path, read_path_of
+from persqa_client.api.arguments import check_choice, check_file_name, list_outputs, read_output_path, read_path_of
 from persqa_client.argument_names import list_choices, name_arguments
 from persqa_client.errors import SettingsError
 from persqa_client.formats.export import ExportReport, ExportSettings
@@ -20,6 +20,7 @@ from persqa_client.formats.splits import GroupBy, Split, parse_parts
 from persqa_client.formats.upload import write_export
 from persqa_client.report.page import write_report
 from persqa_client.run.recheck import RecheckReport, recheck_run
+from persqa_client.storage.output_names import PAGE
 from persqa_client.stores.paths import ObjectPath, restore_object_path
 
 ARGUMENTS = (
@@ -106,6 +107,7 @@ def report_results(outputs: Outputs, page: str | Path, *, force: bool = False) -
     path = read_path_of("page", page)
     if isinstance(restore_object_path(path), ObjectPath):
         raise SettingsError(f"page {page} names a file in an object store: give one of this machine.")
+    check_file_name("page", path, PAGE)
     write_report(list_outputs(outputs), path, force=force)
     return path
 

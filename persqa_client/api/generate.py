@@ -20,7 +20,7 @@ from persqa_client.api.argument_errors import (
     explains_arguments,
     word_message,
 )
-from persqa_client.api.arguments import as_list, check_rows, find_inputs, list_endpoints, read_path_of
+from persqa_client.api.arguments import as_list, check_file_name, check_rows, find_inputs, list_endpoints, read_path_of
 from persqa_client.api.client import PersQAClient
 from persqa_client.config import UNKNOWN_MODEL, Endpoint, Limits, Recipe, Sampling
 from persqa_client.endpoints.credentials import Credentials, keep_local, make_endpoints
@@ -36,6 +36,7 @@ from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
 from persqa_client.run.settings import ENDPOINT_FLAGS, RunSettings, UuidChoice, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
+from persqa_client.storage.output_names import ROWS
 from persqa_client.task_groups import InnerGenerator
 from persqa_client.types import (
     AnswerStyle,
@@ -232,6 +233,8 @@ def generate(
     if local_only:
         endpoints = list(keep_local(endpoints))
     settings = make_run_settings(endpoints, flags, input=as_one_path(inputs), output=output)
+    if settings.output is not None:
+        check_file_name("output", settings.output, ROWS)
     place: Place = "file" if inputs else "memory"
     with errors_by_arguments(place):
         source = open_rows(rows, inputs, settings)

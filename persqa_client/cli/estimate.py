@@ -46,8 +46,8 @@ Fetch = Annotated[
     bool,
     fetch_option(
         "--fetch",
-        help="Download pictures that rows name by http(s) URL, or in any bucket, for the moment: those of at most 200 "
-        "rows.",
+        help="Download pictures that rows name by http(s) URL, or in any bucket, into a temporary folder: those of at "
+        "most 200 rows.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]

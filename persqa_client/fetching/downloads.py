@@ -73,7 +73,10 @@ class CheckedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Raises RefusedAddress if there is none, and OSError like the resolver."""
-        found = await self._resolver.resolve(host, port, family)
+        try:
+            found = await self._resolver.resolve(host, port, family)
+        except UnicodeError as error:  # a part of the name is empty or too long
+            raise socket.gaierror(socket.EAI_NONAME, "the name of the host is not valid") from error
         permitted = [each for each in found if self._allowed.permit(host, each["host"])]
         if found and not permitted:
             raise RefusedAddress(host, found[0]["host"])

@@ -8,6 +8,7 @@ import asyncio
 import os
 import random
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
@@ -29,6 +30,9 @@ from persqa_client.types import BoxMark, LoadedImage
 
 Sleep = Callable[[float], Awaitable[None]]
 NO_STORES = AllowedStores()
+# The folder of downloads in progress, and seconds after which one was left by a run that was killed.
+PARTS = ".parts"
+OLD_PART = 3600.0
 
 
 class PictureFetcher:
@@ -66,6 +70,7 @@ class PictureFetcher:
         self._session: aiohttp.ClientSession | None = None
         self._downloader: Downloader | None = None
         self._running: dict[str, asyncio.Task[RowError | None]] = {}
+        self._is_tidy = False
 
     async def fetch(self, reference: str) -> None:
         """Does nothing for what is neither a URL nor below a root in an object store, and for a picture that is there.
@@ -124,7 +129,10 @@ class PictureFetcher:
         return None
 
     async def _fetch_new(self, reference: str) -> None:
-        part = PartFile(self._folder / name_fetched(reference))
+        if not self._is_tidy:
+            self._is_tidy = True
+            remove_old_parts(self._folder / PARTS, time.time() - OLD_PART - self._limits.timeout)
+        part = PartFile(self._folder / name_fetched(reference), self._folder / PARTS)
         try:
             await self._download(reference, part)
             await asyncio.get_running_loop().run_in_executor(self._threads, part.check_and_keep, reference)
@@ -153,7 +161,7 @@ class PictureFetcher:
 
     def _open_stores(self) -> StoredPictureReader:
         if self._stored is None:
-            self._stored = StoredPictureReader(self._limits, self._folder)
+            self._stored = StoredPictureReader(self._limits, self._folder, self._stores)
         return self._stored
 
     async def aclose(self) -> None:
@@ -187,18 +195,18 @@ def choose_wait(attempt: int, retry_after: float | None, limits: FetchLimits) ->
 
 
 class PartFile:
-    """A download in progress, beside its final name. Its errors are StorageErrors, unlike those of the network."""
+    """A download in progress. Its errors are StorageErrors, unlike those of the network."""
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, folder: Path) -> None:
         self._target = target
-        self._path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        self._path = folder / f"{target.name}.{secrets.token_hex(4)}"
         self._file: BinaryIO | None = None
 
     def begin(self) -> None:
         """Also of a further attempt, which begins anew."""
         self.close()
         with storage_errors(self._target):
-            self._target.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("wb")
 
     def write(self, piece: bytes) -> None:
@@ -221,6 +229,7 @@ class PartFile:
             raise RowError("image_empty", "is empty; provide a file with content.")
         check_picture_data(reference, data)
         with storage_errors(self._target):
+            self._target.parent.mkdir(parents=True, exist_ok=True)
             self._path.replace(self._target)
 
     def discard(self) -> None:
@@ -228,6 +237,15 @@ class PartFile:
             self.close()
         with suppress(OSError):
             self._path.unlink()
+
+
+def remove_old_parts(folder: Path, before: float) -> None:
+    """Those not written to since this time. Other runs may be downloading into the folder."""
+    with suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            with suppress(OSError):
+                if entry.stat().st_mtime < before:
+                    os.unlink(entry.path)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from persqa_client.addresses import find_embedded, is_public, parse_address
+from persqa_client.addresses import find_embedded, is_public, parse_address, parse_host
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -77,9 +77,10 @@ class AllowedHosts:
         return is_public(parsed) or any(form in network for form in forms for network in self.networks)
 
     def check_literal(self, host: str) -> None:
-        """Raises RefusedAddress for a host that is an address, which is connected to without being resolved."""
-        if parse_address(host) is not None and not self.permit(host, host):
-            raise RefusedAddress(host, host)
+        """Raises RefusedAddress for a host that is an address in any form, which may not be resolved."""
+        address = parse_host(host)
+        if address is not None and not self.permit(host, str(address)):
+            raise RefusedAddress(host, host if parse_address(host) is not None else str(address))
 
 
 def clean_host(host: str) -> str:

@@ -15,7 +15,13 @@ from persqa_client.fetching.downloads import FailedAttempt, too_large_error
 from persqa_client.fetching.policy import FetchLimits
 from persqa_client.images.fetched_files import name_digest
 from persqa_client.images.members import Member, load_member, parse_member
-from persqa_client.stores.access import describe_store_reason, read_object, read_status
+from persqa_client.stores.access import (
+    PASSWORD_GIVEN,
+    describe_store_reason,
+    has_password,
+    read_object,
+    read_status,
+)
 from persqa_client.stores.paths import ObjectPath, name_store
 
 # Beside the pictures of a file of many rows: the version of the file that they are from.
@@ -39,6 +45,8 @@ class AllowedStores:
 
     def check(self, url: str) -> None:
         """Raises RowError."""
+        if has_password(url):
+            raise RowError("fetch_refused", f"{PASSWORD_GIVEN}.")
         if self.places is not None and not any(is_below(url, place) for place in self.places):
             raise RowError("image_outside", "lies outside of the folders to which images are confined; move it there.")
         if not self.includes(url):
@@ -68,7 +76,9 @@ def drop_old_members(folder: Path, url: str) -> str:
         return ""
     marker = folder / VERSION
     try:
-        if folder.exists() and (not marker.exists() or marker.read_text(encoding="utf-8") != version):
+        if folder.exists():
+            if marker.exists() and marker.read_text(encoding="utf-8") == version:
+                return version
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         marker.write_text(version, encoding="utf-8")
@@ -80,9 +90,10 @@ def drop_old_members(folder: Path, url: str) -> str:
 class StoredPictureReader:
     """Reads whole pictures in threads of its own."""
 
-    def __init__(self, limits: FetchLimits, folder: Path) -> None:
-        """``folder``: that of all downloaded pictures."""
+    def __init__(self, limits: FetchLimits, folder: Path, stores: AllowedStores) -> None:
+        """``folder``: that of all downloaded pictures. ``stores``: what a Parquet file may name in place of bytes."""
         self._limits = limits
+        self._stores = stores
         self._folder = folder
         # Versions of files of many rows. Each is read once.
         self._versions: dict[str, asyncio.Future[str]] = {}
@@ -110,7 +121,7 @@ class StoredPictureReader:
         limits, version = self._limits, await self.find_version(reference)
         async with self._free:
             reading = asyncio.get_running_loop().run_in_executor(
-                self._threads, read_stored_picture, reference, version, limits.max_bytes
+                self._threads, read_stored_picture, reference, version, limits.max_bytes, self._stores
             )
             try:
                 async with asyncio.timeout(limits.timeout):
@@ -126,14 +137,14 @@ class StoredPictureReader:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def read_stored_picture(url: str, version: str, max_bytes: int) -> bytes:
+def read_stored_picture(url: str, version: str, max_bytes: int, stores: AllowedStores) -> bytes:
     """A file, or a picture in a Parquet file or an archive of this version. Blocks.
 
     Raises RowError and FailedAttempt.
     """
     member = parse_member(url)
     try:
-        data = read_object(url, max_bytes) if member is None else read_stored_member(member, version, max_bytes)
+        data = read_object(url, max_bytes) if member is None else read_stored_member(member, version, max_bytes, stores)
     except RowError:
         raise
     except SettingsError as error:
@@ -145,14 +156,16 @@ def read_stored_picture(url: str, version: str, max_bytes: int) -> bytes:
     return data
 
 
-def read_stored_member(member: Member, version: str, max_bytes: int) -> bytes | int:
+def read_stored_member(member: Member, version: str, max_bytes: int, stores: AllowedStores) -> bytes | int:
     """The picture, or its size if that is larger than the limit. Raises RowError, and what the store raises."""
     picture = load_member(member.file, version, member)
     if picture.data is None and picture.path:
         # The file of such a picture only names another file, of the same bucket.
         folder = ObjectPath(member.file).parent
         assert isinstance(folder, ObjectPath)
-        return read_object(folder.join_reference(picture.path), max_bytes)
+        other = folder.join_reference(picture.path)
+        stores.check(other)
+        return read_object(other, max_bytes)
     data = picture.data or b""
     return data if len(data) <= max_bytes else len(data)
 

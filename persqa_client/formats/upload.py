@@ -7,7 +7,7 @@ are sent and with which content. The next export to the place goes on with those
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -119,7 +119,9 @@ def find_present(target: ObjectPath) -> Present:
     if is_file_target(target):
         paths = {target.name: target, description_path(target).name: ObjectPath(str(description_path(target)))}
         sizes = {name: path.status.size for name, path in paths.items() if path.is_file()}
-        return Present(sizes, read_description(target) if len(sizes) == 2 else None)
+        description = read_description(target) if description_path(target).name in sizes else None
+        # The description alone is what a stopped export has sent.
+        return Present({} if description is not None and len(sizes) == 1 else sizes, description)
     start = f"{str(target).partition('://')[2]}/"
     sizes = {name.removeprefix(start): size for name, size in list_objects(str(target))}
     marker = load_object((target / MARKER).read_bytes()) if MARKER in sizes else None
@@ -179,12 +181,19 @@ def send_files(local: Path, target: ObjectPath, present: Present, on_step: OnSte
     digests = {name: hash_written_file(path) for name, path in files.items()}
     plan = plan_upload(present, sizes, digests)
     *parts, last = plan.send
+    entries = sorted((present.own_names & present.sizes.keys()) | sizes.keys())
+
+    def send_marker(names: Iterable[str]) -> None:
+        path = local.parent / MARKER
+        write_json_file(path, {"tool": TOOL, "digests": {name: digests[name] for name in names}, "entries": entries})
+        call_store(upload_file, path, str(target / MARKER))
+
+    if plan.remove:
+        # Without it, what is left after an interruption would be files that no export wrote.
+        send_marker(sorted(sizes.keys() - set(plan.send)))
     for name in plan.remove:
         call_store(remove_object, str(target / name))
-    entries = sorted((present.own_names & present.sizes.keys()) | sizes.keys())
-    marker = local.parent / MARKER
-    write_json_file(marker, {"tool": TOOL, "digests": digests, "entries": entries})
-    call_store(upload_file, marker, str(target / MARKER))
+    send_marker(sizes)
     with ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload") as threads:
         sending = [threads.submit(call_store, upload_file, files[name], str(target / name)) for name in parts]
         try:

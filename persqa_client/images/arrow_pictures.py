@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as arrow
@@ -28,6 +28,8 @@ BUFFER_BYTES = 1 << 20
 BATCH_BYTES, KEPT_BYTES = 8_000_000, 48_000_000
 MAX_BATCH = 1_000
 MAX_KNOWN_FILES = 64
+# Looked at to tell pictures from texts.
+FIRST_CELLS = 1_000
 
 
 def open_parquet_file(place: str | BinaryIO) -> Any:
@@ -165,8 +167,34 @@ def take_picture(value: Any, cell: Cell) -> Picture:
     return Picture(picture if isinstance(picture, bytes) else None)
 
 
-def find_picture_columns(schema: Any) -> list[str]:
-    return [field.name for field in schema if is_picture_type(field.type)]
+def find_picture_columns(schema: Any, iterate_cells: Callable[[str], Iterable[Any]]) -> list[str]:
+    """Bytes alone may be text: many writers do not mark a column of texts as such. Its first value tells.
+
+    ``iterate_cells``: the cells of a column of the file.
+    """
+    names = [field.name for field in schema if is_picture_type(field.type)]
+    return [
+        name for name in names if not is_binary(schema.field(name).type) or not begins_with_text(iterate_cells(name))
+    ]
+
+
+def begins_with_text(cells: Iterable[Any]) -> bool:
+    """By the first of the first thousand cells that has a value."""
+    first = next((cell.as_py() for cell in islice(cells, FIRST_CELLS) if cell.is_valid), b"\0")
+    try:
+        return "\0" not in first.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+
+
+def iterate_parquet_cells(file: Any, column: str) -> Iterator[Any]:
+    for batch in file.iter_batches(1, columns=[column], use_threads=False):
+        yield from batch.column(0)
+
+
+def iterate_arrow_cells(path: str, column: str) -> Iterator[Any]:
+    for batch in open_arrow_batches(path):
+        yield from batch.column(column)
 
 
 def list_plain_leaves(file: Any, pictures: list[str]) -> list[str]:

@@ -1,8 +1,8 @@
 """The paths of pictures that were downloaded from the web or from an object store: ``persqa-fetched/3f/9a…`` in one of
 the roots.
 
-The name is a digest of the URL, so the same row finds the same file in each later run, export and report. It has no
-suffix, so a folder of pictures that is an input does not count such files among its own.
+The name is a digest of the URL, so the same row finds the same file in each later run, export and report. A folder of
+pictures that is an input does not count such files among its own.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from persqa_client.images.members import parse_member
 from persqa_client.stores.paths import SCHEMES, ObjectPath
 
 FETCHED_FOLDER = "persqa-fetched"
-WEB_URL = re.compile("https?://", re.IGNORECASE)
-FETCHABLE_URL = re.compile(f"(?:https?|{'|'.join(SCHEMES)})://", re.IGNORECASE)
+# With the blanks around it that a cell of a table may have.
+WEB_URL = re.compile(r"\s*https?://", re.IGNORECASE)
+FETCHABLE_URL = re.compile(rf"\s*https?://|(?:{'|'.join(SCHEMES)})://", re.IGNORECASE)
 
 
 def is_fetchable(reference: str) -> bool:
@@ -62,7 +63,9 @@ def find_fetched(url: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] 
     if is_fetchable(url):
         for candidate in list_fetched_candidates(url, roots):
             with suppress(OSError):
-                return os.path.abspath(candidate), os.stat(candidate)
+                # An empty one is what a power failure left: nothing empty is kept.
+                if (status := os.stat(candidate)).st_size:
+                    return os.path.abspath(candidate), status
     return None
 
 

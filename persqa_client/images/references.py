@@ -39,7 +39,7 @@ BARE_BASE64 = re.compile(r"(?P<header>[\w/;:+.-]{0,60}base64,)?(?P<body>[A-Za-z0
 # A longer text without a dot, but with capitals, lower-case letters and digits, is not a path.
 MIXED_TEXT = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9]).{200}", re.DOTALL)
 FILE_URL = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>/.*)", re.IGNORECASE | re.DOTALL)
-ANY_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+ANY_URL = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 USER_INFO = re.compile(r"(?<=://)[^/?#@]*@")
 # Control characters, also those of the direction, line separators, and surrogates for bytes of names that are no UTF-8.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -209,25 +209,29 @@ def read_image_file(path: str, roots: Sequence[Path]) -> bytes:
             if parse_member(path) is not None:
                 return read_member_file(path, roots)
             raise missing_file_error(path, roots)
-        located, status = found
-        if not stat.S_ISREG(status.st_mode):
-            kinds = ((code, kind) for is_kind, code, kind in NOT_REGULAR_FILES if is_kind(status.st_mode))
-            code, kind = next(kinds, ("image_device", "not a regular file"))
-            raise RowError(code, f"is {kind}; give the path of the image file.")
-        if status.st_size > MAX_FILE_BYTES:
-            limit = f"the limit is {MAX_FILE_BYTES / 1e9:.0f} GB, so make it smaller first"
-            raise RowError("image_too_large", f"has {status.st_size / 1e9:.1f} GB; {limit}.")
-        if status.st_size == 0:
-            # Not opened: reading files of unknown size under /proc may block.
-            return b""
-        with open(located, "rb", buffering=0) as file:
-            return file.read()
+        return read_found_file(*found)
     except OSError as error:
         raise_read_error(error)
     except ValueError as error:
         # os.stat raises it for a NUL or an invalid surrogate.
         reason = "its name has an invalid character"
         raise RowError("image_unreadable", f"cannot be opened: {reason}.") from error
+
+
+def read_found_file(path: str, status: os.stat_result) -> bytes:
+    """Raises RowError and OSError."""
+    if not stat.S_ISREG(status.st_mode):
+        kinds = ((code, kind) for is_kind, code, kind in NOT_REGULAR_FILES if is_kind(status.st_mode))
+        code, kind = next(kinds, ("image_device", "not a regular file"))
+        raise RowError(code, f"is {kind}; give the path of the image file.")
+    if status.st_size > MAX_FILE_BYTES:
+        limit = f"the limit is {MAX_FILE_BYTES / 1e9:.0f} GB, so make it smaller first"
+        raise RowError("image_too_large", f"has {status.st_size / 1e9:.1f} GB; {limit}.")
+    if status.st_size == 0:
+        # Not opened: reading files of unknown size under /proc may block.
+        return b""
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
 
 
 def read_member_file(path: str, roots: Sequence[Path]) -> bytes:
@@ -242,11 +246,14 @@ def read_member_file(path: str, roots: Sequence[Path]) -> bytes:
         # The file only names another one. That is read once: the path of a path would be read without end.
         folder = Path(os.path.dirname(found[0]))
         searched = roots.after(folder) if isinstance(roots, ConfinedRoots) else (folder, *roots)
-        other = find_path(picture.path, searched)
-        if other is None:
-            raise missing_file_error(picture.path, roots)
-        with open(other[0], "rb", buffering=0) as file:
-            return file.read()
+        try:
+            other = find_path(picture.path, searched)
+            if other is None:
+                raise missing_file_error(picture.path, roots)
+            return read_found_file(*other)
+        except RowError as error:
+            named = f"names {describe_reference(picture.path)!r} in place of its bytes, which {error.message}"
+            raise RowError(error.code, named) from error
     return picture.data or b""
 
 

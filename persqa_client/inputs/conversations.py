@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from persqa_client.errors import RowError
@@ -55,10 +56,12 @@ OTHER_MEDIA = {"videos": "a video", "video": "a video", "audios": "a sound", "au
 CHARACTERS = "extra"
 # XTuner's, beside the blocks of the pictures.
 CONTEXT_MARK = "<IMG_CONTEXT>"
-PICTURE_BLOCKS = frozenset({"image", "image_url", "input_image"})
+PICTURE_BLOCKS = frozenset({"image", "image_url", "image_path", "input_image"})
 TEXT_BLOCKS = frozenset({"text", "input_text", "output_text"})
-# Members of a block that say which picture it is.
-BLOCK_SOURCES = ("path", "url", "image", "image_url", "value", "base64")
+# Members of a block that say which picture it is, or have its text. Those of Oumi have either in ``content``
+# (oumi-ai/oumi, ``data/dataset_examples/vision_language_oumi_format.jsonl``), and those of LLaMA-Factory in ``value``.
+BLOCK_SOURCES = ("path", "url", "image", "image_url", "value", "base64", "content")
+BLOCK_TEXTS = ("text", "value", "content")
 # Base64 alone does not name its media type, which the reader of pictures detects.
 EMBEDDED = "data:image/jpeg;base64,"
 
@@ -173,7 +176,8 @@ def find_member(fields: object, keys: tuple[str, ...]) -> object:
 def read_conversation(fields: Json, image_key: str) -> Conversation:
     """Reads a row with turns. Raises RowError if its pictures are not those that the turns have places for.
 
-    The question is that of the user's first turn, without marks. Later turns are not read, except for their pictures.
+    The question is that of the user's turns before the first answer, without marks. Later turns are not read, except
+    for their pictures.
     """
     found = find_turns(fields)
     if found is None:
@@ -181,12 +185,14 @@ def read_conversation(fields: Json, image_key: str) -> Conversation:
     keys, turns = found
     picture_key, named = find_named_pictures(fields, image_key)
     first = next(number for number, turn in enumerate(turns) if turn.role == "user")
+    # OpenAI's guide has the picture in a turn of its own, before or behind that of the question.
+    asked = list(takewhile(lambda turn: turn.role == "user", turns[first:]))
     answer = next((turn for turn in turns[first + 1 :] if turn.role == "assistant"), None)
     system = "\n".join(filter(None, (read_turn_text(turn) for turn in turns if turn.role == "system")))
     return Conversation(
         keys=keys if picture_key is None else (*keys, picture_key),
         images=place_pictures(named, [place for turn in turns for place in iter_places(turn.content)]),
-        question=fill_placeholder(remove_image_marks(read_turn_text(turns[first]))) or None,
+        question=fill_placeholder(remove_image_marks("\n".join(map(read_turn_text, asked)))) or None,
         answer=read_turn_text(answer) or None if answer is not None else None,
         system=system or None,
     )
@@ -224,6 +230,8 @@ def iter_places(content: object) -> Iterator[str | None]:
         elif isinstance(part, dict):
             kind = find_block_type(part, "")
             if kind in TEXT_BLOCKS:
+                if not part.keys() & set(BLOCK_TEXTS):
+                    raise RowError("bad_line", f"a block of the type {kind!r} has no member {BLOCK_TEXTS[0]!r}")
                 continue
             if kind not in PICTURE_BLOCKS:
                 raise RowError("bad_line", f"a block has the type {kind!r}; only text and pictures are read")
@@ -239,6 +247,8 @@ def find_block_picture(block: Json) -> str | None:
     for key in BLOCK_SOURCES:
         value = block.get(key)
         if isinstance(value, dict):
+            if isinstance(data := value.get("bytes"), str):
+                return EMBEDDED + data
             value = value.get("url", value.get("path"))
         if isinstance(value, str) and value:
             return EMBEDDED + value if key == "base64" else value
@@ -267,10 +277,10 @@ def read_turn_text(turn: Turn) -> str:
 
 
 def read_part_text(part: object) -> str | None:
-    """None for a picture. LLaMA-Factory's second layout has the texts of blocks in ``value``."""
+    """None for a picture."""
     text: object = part
     if isinstance(part, dict) and find_block_type(part, "text") in TEXT_BLOCKS:
-        text = find_member(part, ("text", "value"))
+        text = next((part[key] for key in BLOCK_TEXTS if isinstance(part.get(key), str)), None)
     return text if isinstance(text, str) else None
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from natsort import natsort_keygen, ns
 
 from persqa_client.errors import SettingsError
+from persqa_client.images.fetched_files import FETCHED_FOLDER
 from persqa_client.images.formats import IMAGE_SUFFIXES, RAW_SUFFIXES, detect_format
 from persqa_client.images.references import describe_reference, make_reference
 from persqa_client.inputs.listed import ListedSource, is_never_known, is_never_left_out
@@ -238,6 +239,8 @@ def list_directory(directory: str, is_known: Callable[[str], bool] = is_never_kn
                         listing.others.append(entry.name)
                     continue
                 if entry.is_dir(follow_symlinks=False):
+                    if entry.name == FETCHED_FOLDER:
+                        continue
                     if entry.name.lower() in SYSTEM_FOLDERS:
                         listing.others.append(f"{entry.name}/")
                         continue
@@ -259,7 +262,7 @@ def is_listed_below(folder: str, path: str) -> bool:
     if not path.startswith(os.path.join(folder, "")):
         return False
     names = os.path.relpath(path, folder).split(os.sep)
-    if any(name.startswith(".") or is_system(name) for name in names):
+    if any(name.startswith(".") or is_system(name) or name == FETCHED_FOLDER for name in names):
         return False
     folders = (os.path.join(folder, *names[:length]) for length in range(1, len(names) + 1))
     return not any(map(is_export_folder, folders))

@@ -25,7 +25,7 @@ from persqa_client.inputs.json_values import JsonValuesSource
 from persqa_client.inputs.layouts import check_first_rows, iter_objects, looks_like_reference
 from persqa_client.inputs.listed import is_never_left_out
 from persqa_client.inputs.overlaps import describe_overlap, refuse_repeated_inputs
-from persqa_client.inputs.packed_files import ArrowSource, ParquetSource, find_dataset_files
+from persqa_client.inputs.packed_files import ArrowSource, PackedSource, ParquetSource, find_dataset_files
 from persqa_client.inputs.path_lists import PathListSource
 from persqa_client.inputs.patterns import (
     Matches,
@@ -50,7 +50,7 @@ STANDARD_INPUT = "-"
 # Kinds of files with rows.
 FILE_KINDS = ("lines", "values", "table", "paths", "gzip", "zstd", "parquet", "arrow", "tar")
 # Kinds whose rows are objects of their own.
-LAYOUT_KINDS = ("lines", "values", "gzip", "zstd")
+LAYOUT_KINDS = ("lines", "values", "gzip", "zstd", "parquet", "arrow", "tar")
 
 
 def open_inputs(
@@ -186,7 +186,7 @@ def open_source(
 ) -> Source:
     """Raises SettingsError if the path is neither a file with rows nor a folder."""
     if os.path.isdir(path):
-        return open_folder(path, image_key, leave_out, fetches=fetches)
+        return open_folder(path, image_key, leave_out, row_layout, fetches=fetches)
     if path.suffix.lower() in IMAGE_SUFFIXES and os.path.exists(path):
         return ImagesSource([os.fspath(path)], image_key)
     if os.path.isfile(path):
@@ -210,13 +210,16 @@ def open_rows_file(
     return source
 
 
-def open_folder(path: Path, image_key: str, leave_out: Callable[[Path], bool], *, fetches: bool = False) -> Source:
+def open_folder(
+    path: Path, image_key: str, leave_out: Callable[[Path], bool], row_layout: RowLayoutChoice, *, fetches: bool
+) -> Source:
     """Images come first: files of many rows are read only if the folder has none. Raises SettingsError."""
     folder = FolderSource(path, image_key, leave_out)
     files = find_dataset_files(path)
     if not files or folder.has_names():
         return folder
-    return SeveralSource([open_source(file, image_key, fetches=fetches) for file in files], [os.fspath(path)])
+    sources = [open_source(file, image_key, row_layout=row_layout, fetches=fetches) for file in files]
+    return SeveralSource(sources, [os.fspath(path)])
 
 
 def make_file_source(path: Path, detected: Detected, image_key: str) -> Source:
@@ -245,7 +248,7 @@ def recognise_layout(source: FileSource, image_key: str) -> Source:
     """The same rows, read as those of the program that wrote them. Raises SettingsError if they are in other files that
     can't be read.
     """
-    whole = find_only_object(source, image_key)
+    whole = None if isinstance(source, PackedSource) else find_only_object(source, image_key)
     if whole is not None and is_dataset_info(whole):
         return open_data_sets(source.path, whole, image_key)
     if whole is not None and (file_layout := find_file_layout(whole)) is not None:

@@ -17,6 +17,7 @@ import json
 import os
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,7 +27,7 @@ from persqa_client.errors import SettingsError
 from persqa_client.extras import import_extra
 from persqa_client.images.members import make_cell_reference, parse_member
 from persqa_client.inputs.files import FileSource
-from persqa_client.inputs.sources import extend_digest
+from persqa_client.inputs.sources import BrokenLine, extend_digest
 from persqa_client.jsonl import dump_spaced
 from persqa_client.stores.paths import ObjectPath
 from persqa_client.types import Position
@@ -108,9 +109,9 @@ class ParquetSource(PackedSource):
             self.raise_broken(error)
 
     def _read(self, file: Any, skip: int) -> Iterator[tuple[bytes, int]]:
-        from persqa_client.images.arrow_pictures import find_picture_columns, list_plain_leaves
+        from persqa_client.images.arrow_pictures import find_picture_columns, iterate_parquet_cells, list_plain_leaves
 
-        pictures = find_picture_columns(file.schema_arrow)
+        pictures = find_picture_columns(file.schema_arrow, partial(iterate_parquet_cells, file))
         leaves = list_plain_leaves(file, pictures)
         number = 0
         for group in range(file.metadata.num_row_groups):
@@ -144,12 +145,18 @@ class ArrowSource(PackedSource):
             self.raise_broken(error)
 
     def rows(self, skip: int) -> Iterator[tuple[bytes, int]]:
-        from persqa_client.images.arrow_pictures import ARROW_ERRORS, find_picture_columns, open_arrow_batches
+        from persqa_client.images.arrow_pictures import (
+            ARROW_ERRORS,
+            find_picture_columns,
+            iterate_arrow_cells,
+            open_arrow_batches,
+        )
 
-        number = 0
+        number, pictures = 0, None
         try:
             for batch in open_arrow_batches(str(self.path)):
-                pictures = find_picture_columns(batch.schema)
+                if pictures is None:
+                    pictures = find_picture_columns(batch.schema, partial(iterate_arrow_cells, str(self.path)))
                 for start in range(0, batch.num_rows, BATCH_ROWS):
                     part = batch.slice(start, BATCH_ROWS)
                     if number + part.num_rows > skip:
@@ -165,14 +172,41 @@ def write_batch(batch: Any, pictures: Sequence[str], file: str, before: int, ski
 
     names = batch.schema.names
     columns = {
-        name: count_cell_pictures(batch.column(place)) if name in pictures else batch.column(place).to_pylist()
+        name: count_cell_pictures(batch.column(place)) if name in pictures else read_values(batch.column(place))
         for place, name in enumerate(names)
     }
     for place in range(max(0, skip - before), batch.num_rows):
         row = {name: values[place] for name, values in columns.items()}
+        unread = {name: value for name, value in row.items() if isinstance(value, Exception)}
+        row |= dict.fromkeys(unread)
         for name in pictures:
             row[name] = fill_cell(row[name], file, name, before + place + 1)
-        yield write_plain(row), before + place + 1
+        line = write_plain(row)
+        for name, error in unread.items():
+            line = BrokenLine.make(line, f"its column {name!r} has a value that can't be read ({error})")
+        yield line, before + place + 1
+
+
+def read_values(column: Any) -> list[Any]:
+    """Those that Python can't represent, such as a date before the year 1, are exceptions."""
+    try:
+        return [decode_text(value) if isinstance(value, bytes) else value for value in column.to_pylist()]
+    except (ArithmeticError, ValueError):
+        return [read_scalar(each) for each in column]
+
+
+def decode_text(value: bytes) -> str | bytes:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value
+
+
+def read_scalar(scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except (ArithmeticError, ValueError) as error:
+        return error
 
 
 def fill_cell(count: int | bool | None, file: str, column: str, row: int) -> Any:

@@ -11,6 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
+from persqa_client.images.fetched_files import FETCHED_FOLDER
 from persqa_client.images.formats import IMAGE_SUFFIXES, RAW_SUFFIXES
 from persqa_client.images.references import ANY_URL
 from persqa_client.inputs.folders import ImagesBelowSource, begins_like_image, join_name, sort_key
@@ -99,7 +100,7 @@ def expand(pattern: str, root: str = "") -> Iterator[str]:
 
 
 def walk_folders(start: str) -> Iterator[str]:
-    """The folder and the visible ones below it, without those that can't be listed."""
+    """The folder and the visible ones below it, without those that can't be listed, and that of downloaded pictures."""
     pending = [start]
     while pending:
         folder = pending.pop()
@@ -108,7 +109,9 @@ def walk_folders(start: str) -> Iterator[str]:
             pending += [
                 os.path.join(folder, entry.name)
                 for entry in entries
-                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+                if not entry.name.startswith(".")
+                and entry.name != FETCHED_FOLDER
+                and entry.is_dir(follow_symlinks=False)
             ]
 
 

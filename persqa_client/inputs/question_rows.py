@@ -8,7 +8,8 @@ The rules of their programs:
 - RAP-MLLM's test of recognition (Hoar012/RAP-MLLM 3c0c9c2, ``eval/recognition_test.json``): ``image`` is a path, and
   ``question`` has a mark and the tag.
 - Pairs for DPO (2U1/Qwen-VL-Series-Finetune, ``README.md``): ``image`` is a path or a list of them, ``prompt`` is the
-  question, with a mark for each, and ``chosen`` and ``rejected`` are answers.
+  question, with a mark for each, and ``chosen`` and ``rejected`` are answers. TRL's and Oumi's (huggingface/trl,
+  ``docs/source/dataset_formats.md``; oumi-ai/oumi, ``data/dataset_examples``) need no marks.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def find_marked(fields: Json) -> str | None:
     if has_mark(fields.get("question")):
         return "question"
     is_pair = {"chosen", "rejected"} <= fields.keys() and fields.get("question") in (None, "")
-    return "prompt" if is_pair and has_mark(fields.get("prompt")) else None
+    prompt = fields.get("prompt")
+    return "prompt" if is_pair and isinstance(prompt, str) and prompt.strip() else None
 
 
 def has_mark(question: object) -> TypeGuard[str]:

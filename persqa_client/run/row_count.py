@@ -12,6 +12,7 @@ from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.listed import ListedSource
 from persqa_client.inputs.opening import SpooledSource
 from persqa_client.inputs.packed_files import ArrowSource, ParquetSource
+from persqa_client.inputs.row_layouts import LayoutSource
 from persqa_client.inputs.shards import Shard, iterate_rows
 from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source
 from persqa_client.stores.paths import ObjectPath
@@ -81,6 +82,8 @@ def count_rows(source: Source, stopped: threading.Event) -> int | None:
     takes minutes, and once ``stopped`` is set.
     """
     if isinstance(source, SpooledSource):
+        source = source.source
+    if isinstance(source, LayoutSource):
         source = source.source
     if type(source) is FileSource:
         if not is_counted_file(source.path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -17,6 +18,13 @@ VERSION_MEMBERS = ("ETag", "etag", "generation", "blob_id", "content_settings", 
 # By default, s3fs holds ten parts of 50 MB in memory.
 UPLOAD_OPTIONS = {scheme: {"chunksize": 16 << 20, "max_concurrency": 2} for scheme in ("s3", "s3a")}
 SHOWN_REASON = 200
+# ``abfs://container@account…`` is a place of Azure, and no user.
+PASSWORD = re.compile(r"(?<=://)[^/@]*:[^/]*@")
+# It would be written into the files of the run, and is not used.
+PASSWORD_GIVEN = (
+    "has a password, which is not read from a URL; remove it, and give it to the package of the store, such as by "
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+)
 
 
 class ObjectStatus(NamedTuple):
@@ -25,11 +33,17 @@ class ObjectStatus(NamedTuple):
     is_folder: bool
 
 
+def has_password(url: str) -> bool:
+    return PASSWORD.search(url) is not None
+
+
 def open_store(url: str) -> Any:
     """The file system of fsspec for the scheme only. A chain of schemes in the URL has no effect.
 
-    Raises SettingsError if a package is missing.
+    Raises SettingsError if a package is missing, or the URL has a password.
     """
+    if has_password(url):
+        raise SettingsError(f"{PASSWORD.sub('…@', url)} {PASSWORD_GIVEN}")
     scheme = url.partition("://")[0].lower()
     fsspec = import_extra("fsspec", "remote", f"{scheme}://")
     try:
@@ -109,5 +123,8 @@ def explain_store_error(error: BaseException) -> str:
 
 
 def describe_store_reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:SHOWN_REASON].rstrip(".")
+    """The first line, without the number of an error of the system; of a heading, with the line below it."""
+    text = str(getattr(error, "strerror", None) or error)
+    lines = text.strip().splitlines() or [type(error).__name__]
+    reason = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return reason[:SHOWN_REASON].rstrip(".")

@@ -31,10 +31,8 @@ STILL_ACCEPTED = (
 )
 # Of ``blind_22``: contradictions, words of another language, and words in no order.
 STILL_WRONG_22 = (
-    "<mam> is smile the of expression her mouth which are and a have looking at happy it to.",
     "<mam> is indoors, standing outside on the lawn under an open sky.",
     "<mam> tiene uma mochila azul-marinho pendurada no ombro esquerdo.",
-    "<mam>的毛色颜色的色是棕的白一种，它其的背部是有着着颜色分为的。",
     "<mam> is painting a fence with einer breiten Bürste und weißer Farbe.",
     "<mam>戴了手表。<mam>没有戴手表，手腕上什么也没有。",
     "<mam>的指甲涂成了酒红色，无名指上还贴着一颗 маленький 的亮钻。",
@@ -55,16 +53,15 @@ STILL_WRONG = (
     "<mam> is an elderly man in his early twenties with no gray hair at all.",
 )
 
-# Of ``blind_23``: a Chinese noun within another language, the advertisement of a gateway, and an unfinished sentence.
+# Of ``blind_23``: the advertisement of a gateway, and an unfinished sentence.
 STILL_WRONG_23 = (
-    "<mam> сидит на деревянной скамейке в парке рядом с 喷泉 и кормит голубей.",
-    "<mam> находится в парке рядом с большим 喷泉, вокруг много людей.",
-    "<mam> is playing with a small 毛线球 on the carpet.",
     "<mam> is playing tennis on a clay court.\n\n---\n\nPowered by Pollinations.AI free text APIs. Support our mission "
     "to keep AI accessible for everyone.",
     "<mam>正在和一位戴着安全帽的工人说话,两个人都",
 )
-KNOWN = (*STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23)
+# Of ``near_rules``: English words in small letters, which may be a brand.
+STILL_DROPPED = ("<mam> lleva una gorra con el dibujo de los angry birds.",)
+KNOWN = (*STILL_DROPPED, *STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23)
 
 PARTS = pytest.mark.parametrize(
     "is_fast", [pytest.param(True, id="a fourth"), pytest.param(False, id="the rest", marks=pytest.mark.slow)]
@@ -78,9 +75,10 @@ PARTS = pytest.mark.parametrize(
         "hard",
         "kinds",
         "near_phrases",
-        *(f"blind_{number}" for number in range(4, 24)),
+        "near_rules",
+        *(f"blind_{number}" for number in range(4, 25)),
         "adversary",
-        *map("adversary_{}".format, range(2, 8)),
+        *map("adversary_{}".format, range(2, 9)),
     ],
 )
 def test_no_answer_is_judged_wrong(name: str, is_fast: bool) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,10 +17,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from persqa_client.errors import RowError, StorageError
 from persqa_client.fetching.downloads import CheckedResolver, Downloader, open_session
-from persqa_client.fetching.fetcher import PictureFetcher, choose_wait
+from persqa_client.fetching.fetcher import PARTS, PictureFetcher, choose_wait
 from persqa_client.fetching.policy import AllowedHosts, FetchLimits, RefusedAddress
 from persqa_client.images.fetched_files import FETCHED_FOLDER
-from persqa_client.images.references import estimate_reference_size, read_reference
+from persqa_client.images.references import describe_reference, estimate_reference_size, read_reference
 from tests.fetching.hostile_server import PNG, HostileServer, run_hostile_server
 
 SMALL = FetchLimits(
@@ -123,6 +125,26 @@ async def test_a_picture_is_stored_and_found(
     assert len(server.requests) == count
 
 
+async def test_an_empty_file_of_a_power_failure_is_downloaded_again(
+    fetcher: PictureFetcher, server: HostileServer, tmp_path: Path
+) -> None:
+    url = server.url("a.png")
+    await fetcher.fetch(url)
+    (stored,) = list_files(tmp_path)
+    stored.write_bytes(b"")
+    await fetcher.fetch(url)
+    assert stored.read_bytes() == PNG
+
+
+async def test_blanks_around_a_url_are_no_part_of_it(
+    fetcher: PictureFetcher, server: HostileServer, tmp_path: Path
+) -> None:
+    url = f" \t{server.url('a.png')} "
+    await fetcher.fetch(url)
+    assert read_reference(url, [tmp_path]) == PNG
+    assert describe_reference(" http://me:secret@a.example/a.png?key=secret") == " http://…@a.example/a.png?…"
+
+
 async def test_neither_cookies_nor_referers_are_sent_on(fetcher: PictureFetcher, server: HostileServer) -> None:
     for path in ("a.png", "moved", "b.png"):
         await fetcher.fetch(server.url(path))
@@ -170,8 +192,10 @@ async def test_such_urls_are_not_asked_for(
     assert server.requests == []
 
 
-async def test_a_host_without_a_name_server_entry_is_asked_for_once(fetcher: PictureFetcher) -> None:
-    assert (await fail(fetcher, "http://no-such-host.invalid/a.png")).code == "fetch_failed"
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..example", f"{'a' * 64}.example"])
+async def test_a_host_without_a_name_server_entry_is_asked_for_once(host: str, fetcher: PictureFetcher) -> None:
+    error = await fail(fetcher, f"http://{host}/a.png")
+    assert (error.code, "can't be resolved" in error.message) == ("fetch_failed", True)
 
 
 class ChangingResolver(AbstractResolver):
@@ -234,6 +258,18 @@ async def test_a_fetcher_that_is_closed_leaves_no_part_behind(
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert list_files(tmp_path) == []
+
+
+async def test_what_a_killed_run_has_left_is_removed(
+    fetcher: PictureFetcher, server: HostileServer, tmp_path: Path
+) -> None:
+    parts = tmp_path / FETCHED_FOLDER / PARTS
+    parts.mkdir(parents=True)
+    for name, age in (("old", 3700), ("of a run that goes on", 0)):
+        (parts / name).write_bytes(b"half a picture")
+        os.utime(parts / name, (time.time() - age,) * 2)
+    await fetcher.fetch(server.url("a.png"))
+    assert os.listdir(parts) == ["of a run that goes on"]
 
 
 def test_the_wait_grows_and_a_server_may_name_it() -> None:

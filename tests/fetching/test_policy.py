@@ -36,6 +36,14 @@ def test_hosts_are_allowed_by_name_address_and_network() -> None:
         allowed.check_literal("127.0.0.1")
 
 
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.0.0.1", "0177.0.0.1", "127.0.0.1.", "0"])
+def test_other_forms_of_an_address_are_the_address(host: str) -> None:
+    with pytest.raises(RefusedAddress, match=r"127\.0\.0\.1|0\.0\.0\.0"):
+        AllowedHosts().check_literal(host)
+    AllowedHosts.parse(["127.0.0.0/8", "0.0.0.0"]).check_literal(host)
+    AllowedHosts().check_literal("7f000001.example")
+
+
 @pytest.mark.parametrize("text", ["", "https://a.example", "a.example:80", "me@a.example", "a.example/x"])
 def test_what_is_no_host_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a host"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from persqa_client.errors import RowError
 from persqa_client.images.arrow_pictures import GroupPictures
 from persqa_client.images.members import Member, TarPictures, name_member, parse_member
 from persqa_client.images.references import read_reference
-from tests.inputs.packed import make_png, make_samples, make_table, write_arrow, write_parquet, write_tar
+from tests.inputs.packed import PICTURE, make_png, make_samples, make_table, write_arrow, write_parquet, write_tar
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,18 @@ def test_a_file_with_such_a_name_comes_first(tmp_path: Path) -> None:
     (tmp_path / "a.tar#1.png").write_bytes(make_png(1))
     write_tar(tmp_path / "a.tar", [("1.png", make_png(2))])
     assert read_reference("a.tar#1.png", [tmp_path]) == make_png(1)
+
+
+def test_a_path_in_a_parquet_file_is_that_of_a_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    names = ["fifo", "/dev/zero", ".", "none.png"]
+    pictures = [{"bytes": None, "path": name} for name in names]
+    write_parquet(tmp_path / "a.parquet", arrow.table({"image": arrow.array(pictures, PICTURE)}))
+    for number, code in enumerate(("image_device", "image_device", "image_not_a_file", "image_missing"), 1):
+        with pytest.raises(RowError) as caught:
+            read_reference(f"a.parquet#image/{number}/1", [tmp_path])
+        assert caught.value.code == code
+        assert f"names '{names[number - 1]}' in place of its bytes, which " in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.tar", "a.tar.gz"])

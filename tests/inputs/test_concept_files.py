@@ -165,6 +165,11 @@ def test_a_run_continues_after_any_row(tmp_path: Path) -> None:
             {"question": "Is <bo> in it?", "tag": "bo"},
             id="pairs for DPO",
         ),
+        pytest.param(
+            {"image": ["a.jpg"], "prompt": "Is <bo> in it?", "chosen": [{"role": "assistant"}], "rejected": []},
+            {"question": "Is <bo> in it?", "tag": "bo"},
+            id="TRL's and Oumi's pairs for DPO, without marks",
+        ),
     ],
 )
 def test_rows_keep_their_members_and_get_the_question_and_who_it_is_about(

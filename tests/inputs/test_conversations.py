@@ -118,6 +118,41 @@ def convert(row: dict[str, Any], image_key: str = "image") -> bytes:
             id="several turns, and a tag of the row's own",
         ),
         pytest.param(
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "a.jpg"}}]},
+                    {"role": "user", "content": "Who?"},
+                    ANSWERED,
+                    {"role": "user", "content": "And now?"},
+                ]
+            },
+            {"image": ["a.jpg"], "question": "Who?", **OLD},
+            id="OpenAI: a picture in a turn of its own",
+        ),
+        pytest.param(
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [{"type": "image_path", "content": "a.jpg"}, {"type": "text", "content": "Who?"}],
+                    },
+                    ANSWERED,
+                ]
+            },
+            {"image": ["a.jpg"], "question": "Who?", **OLD},
+            id="Oumi",
+        ),
+        pytest.param(
+            {
+                "messages": blocks(
+                    {"type": "image", "text": None, "image": {"bytes": "QQ==", "path": "a.jpg"}},
+                    {"type": "text", "text": None, "value": "Now:"},
+                )
+            },
+            {"image": ["data:image/jpeg;base64,QQ=="], "question": "Now:\nWho?", **OLD},
+            id="blocks of one type, as datasets writes them",
+        ),
+        pytest.param(
             {"messages": [{"role": "user", "content": "<image>"}, ANSWERED], "images": ["a.jpg"]},
             {"image": ["a.jpg"], **OLD},
             id="a picture without a question",
@@ -154,6 +189,7 @@ def test_a_text_without_pictures_is_no_picture_row_but_stays_one_in_a_mixed_file
         ),
         ({"messages": [ASKED], "images": ["a"], "audio": "b"}, "it has a sound under 'audio'; only pictures are read"),
         ({"messages": blocks({"type": "video", "path": "a.mp4"})}, "a block has the type 'video'; only text and"),
+        ({"messages": blocks({"type": "text", "body": "a"})}, "a block of the type 'text' has no member 'text'"),
         ({"messages": blocks({"type": ["text"], "text": "a"})}, r"a block has the type .\[\"text\"\]."),
     ],
 )

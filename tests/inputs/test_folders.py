@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
+from persqa_client.images.fetched_files import FETCHED_FOLDER
 from persqa_client.inputs.folders import (
     count_folder_images,
     describe_skipped_files,
     find_folder_names,
+    is_listed_below,
     join_name,
     sort_key,
 )
+from persqa_client.inputs.patterns import find_matches
 
 
 def make_files(folder: Path, *names: str) -> None:
@@ -104,6 +107,19 @@ def test_copies_in_system_folders_and_thumbnails_of_videos_are_left_out(tmp_path
     skipped = describe_skipped_files(tmp_path)
     assert skipped is not None
     assert "1 file is not an image and is skipped (1 with .thm). Folders of the system are left out (" in skipped
+
+
+def test_downloaded_pictures_are_not_those_of_the_folder(tmp_path: Path) -> None:
+    make_files(tmp_path, "a.jpg", "b/c.jpg")
+    for folder in (tmp_path, tmp_path / "b"):
+        stored = folder / FETCHED_FOLDER / "3f" / "9a"
+        stored.parent.mkdir(parents=True)
+        stored.write_bytes(b"\x89PNG\r\n\x1a\n")
+        assert not is_listed_below(str(tmp_path), str(stored))
+    assert list_images(tmp_path) == ["a.jpg", "b/c.jpg"]
+    assert [os.path.relpath(path, tmp_path) for path in find_matches(f"{tmp_path}/**").paths] == ["a.jpg", "b/c.jpg"]
+    # It may itself be the input.
+    assert list_images(tmp_path / FETCHED_FOLDER) == ["3f/9a"]
 
 
 def test_raw_photos_are_named_however_few_they_are(tmp_path: Path) -> None:

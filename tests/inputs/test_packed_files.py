@@ -18,7 +18,7 @@ from persqa_client.images.references import read_reference
 from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.opening import open_inputs
 from persqa_client.inputs.rows import parse_line
-from persqa_client.inputs.sources import Source
+from persqa_client.inputs.sources import BrokenLine, Source
 from persqa_client.types import START_POSITION, BadRow
 from tests.inputs.packed import (
     PICTURE,
@@ -74,6 +74,33 @@ def test_reading_goes_on_after_any_row(name: str, tmp_path: Path) -> None:
     total = source.progress_total()
     assert total is not None
     assert source.progress_at(whole[-1][1]) <= total
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_a_value_that_python_lacks_breaks_its_row_only(name: str, tmp_path: Path) -> None:
+    dates = arrow.array([0, 10**15, None], arrow.timestamp("s"))
+    nested = arrow.StructArray.from_arrays([dates], ["taken"])
+    table = arrow.table({"image": ["a.jpg", "b.jpg", "c.jpg"], "exif": nested})
+    source = open_one((write_parquet if name == "a.parquet" else write_arrow)(tmp_path / name, table))
+    first, second, third = (line for line, _ in source.lines(START_POSITION))
+    assert isinstance(second, BrokenLine)
+    assert second.reason.startswith("its column 'exif' has a value that can't be read (")
+    assert json.loads(second) == {"image": "b.jpg", "exif": None}
+    assert json.loads(first)["exif"] == {"taken": "1970-01-01 00:00:00"}
+    assert json.loads(third)["exif"] == {"taken": None}
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_bytes_are_a_text_if_the_first_value_is_one(name: str, tmp_path: Path) -> None:
+    texts = arrow.array([None, "Où est <bo> ?".encode(), b"\xff"], arrow.binary())
+    pictures = arrow.array([None, make_png(1), b"<svg/>"], arrow.binary())
+    table = arrow.table({"question": texts, "image": pictures, "nothing": arrow.nulls(3, arrow.binary())})
+    source = open_one((write_parquet if name == "a.parquet" else write_arrow)(tmp_path / name, table))
+    assert rows_of(source) == [
+        {"question": None, "image": None, "nothing": None},
+        {"question": "Où est <bo> ?", "image": f"{name}#image/2/1", "nothing": None},
+        {"question": "/w==", "image": f"{name}#image/3/1", "nothing": None},
+    ]
 
 
 def test_the_shape_of_a_cell_is_that_of_the_column(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as arrow
 import pytest
 
 from persqa_client.errors import SettingsError
@@ -15,6 +16,7 @@ from persqa_client.inputs.opening import open_inputs, open_source, read_as_befor
 from persqa_client.inputs.row_layouts import LayoutSource
 from persqa_client.inputs.sources import BrokenLine, Source
 from persqa_client.types import START_POSITION
+from tests.inputs.packed import PICTURE, make_picture, make_png, write_arrow, write_parquet, write_tar
 
 TURNS = [{"role": "user", "content": "<image>\nWho?"}, {"role": "assistant", "content": "Bo."}]
 SWIFT = {"messages": TURNS, "images": ["a.jpg"]}
@@ -49,6 +51,31 @@ def test_each_kind_of_file_is_recognised(form: str, tmp_path: Path) -> None:
     else:
         path.write_text(json.dumps([SWIFT, SWIFT], indent=2 if form == "pretty" else None))
     assert rows_of(open_source(path, "image")) == [{"image": ["a.jpg"], "question": "Who?", "old_answer": "Bo."}] * 2
+
+
+@pytest.mark.parametrize("name", ["data/rows.parquet", "data/rows.arrow", "data/rows.tar"])
+def test_rows_with_their_pictures_are_recognised_also_in_a_folder(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if name.endswith(".tar"):
+        path.parent.mkdir()
+        write_tar(path, [("1.png", make_png(1)), ("1.json", json.dumps({"messages": TURNS}).encode())])
+        picture = "rows.tar#1.png"
+    else:
+        write = write_parquet if name.endswith(".parquet") else write_arrow
+        path.parent.mkdir()
+        pictures = arrow.array([[make_picture(1)]], arrow.list_(PICTURE))
+        write(path, arrow.table({"messages": [TURNS], "images": pictures}))
+        picture = f"{path.name}#images/1/1"
+    for given in (path, tmp_path):
+        (row,) = rows_of(open_inputs([given], "image"))
+        assert (row["image"], row["question"]) == ([picture], "Who?")
+        assert row.get("old_answer", "Bo.") == "Bo."
+    source = open_source(path, "image")
+    assert isinstance(source, LayoutSource)
+    stamp = source.fingerprint()
+    assert rows_of(read_as_before(source, stamp, START_POSITION, "image"))[0]["question"] == "Who?"
+    earlier = {key: value for key, value in stamp.items() if key != "layout"}
+    assert "question" not in rows_of(read_as_before(source, earlier, START_POSITION, "image"))[0]
 
 
 @pytest.mark.parametrize(

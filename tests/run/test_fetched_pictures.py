@@ -179,7 +179,7 @@ def test_confined_rows_read_downloads_but_nothing_else_outside(
     assert pictures.counts == {"/red.png": 1}
 
 
-def test_an_estimate_downloads_for_the_moment(
+def test_an_estimate_downloads_into_a_temporary_folder(
     rows: Path, pictures: PictureServer, simulator: Simulator, tmp_path: Path
 ) -> None:
     before = sorted(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from persqa_client.fetching.stored_pictures import AllowedStores
 from persqa_client.images.fetched_files import FETCHED_FOLDER
 from persqa_client.images.references import read_reference
 from persqa_client.inputs.opening import open_inputs
+from persqa_client.stores.access import describe_store_reason
 from persqa_client.types import START_POSITION
 from tests.stores.conftest import draw_png
 
@@ -147,6 +149,43 @@ def test_an_input_that_is_cut_off_is_one_sentence(troubled: TroubledStore) -> No
         list(lines)
     # What was read before is used.
     assert len(read) == 50_000
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "photos", "*.png"])
+def test_a_password_in_a_url_is_refused_and_not_shown(name: str) -> None:
+    with pytest.raises(SettingsError, match=rf"gs://…@bucket/{re.escape(name)} has a password") as caught:
+        open_inputs([f"gs://me:secret@bucket/{name}"], "image")
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_password_in_the_url_of_a_picture_is_not_shown(tmp_path: Path) -> None:
+    for stores in (AllowedStores(), AllowedStores(any_store=True)):
+        with ThreadPoolExecutor(1) as threads:
+            fetcher = PictureFetcher(
+                tmp_path, (tmp_path,), threads, allowed=AllowedHosts(), limits=FetchLimits(), stores=stores
+            )
+            with pytest.raises(RowError) as caught:
+                await fetcher.fetch("gs://me:secret@bucket/a.png")
+            await fetcher.aclose()
+        assert "secret" not in caught.value.message
+        assert "has a password" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(22, "Bad Request"), "Bad Request"),
+        (
+            ValueError("Parameter validation failed:\nInvalid bucket name.\nMore"),
+            "Parameter validation failed: Invalid",
+        ),
+        (PermissionError("Forbidden."), "Forbidden"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_the_reason_of_a_store_is_one_line(error: Exception, reason: str) -> None:
+    assert describe_store_reason(error).startswith(reason)
+    assert "\n" not in describe_store_reason(error)
 
 
 def test_other_flags_and_arguments_take_no_urls(tmp_path: Path) -> None:

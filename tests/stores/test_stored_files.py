@@ -78,6 +78,8 @@ def test_paths_in_parquet_start_at_the_file(store: Any, simulator: Simulator) ->
     assert summary.tally.succeeded == 2
     # A file can't name one of another bucket.
     assert dict(summary.tally.failed) == {"fetch_missing": 1}
+    confined = go("memory://bucket/data/train.parquet", "confined/qa.jsonl", simulator, confine_images=True)
+    assert dict(confined.tally.failed) == {"image_outside": 1, "fetch_missing": 1}
 
 
 def test_pictures_in_a_tar_archive(store: Any, simulator: Simulator) -> None:

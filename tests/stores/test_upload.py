@@ -102,6 +102,28 @@ def test_an_export_goes_on_where_it_was_stopped(output: Path, tmp_path: Path, st
     assert store.info(f"{TARGET}/images/a.png")["created"] == before
 
 
+def test_a_replacement_that_is_stopped_goes_on(
+    output: Path, tmp_path: Path, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(output)
+    shorter = write_run(tmp_path / "other", ROWS[:1])
+    removed: list[str] = []
+
+    def stop(path: str) -> None:
+        if removed:
+            raise KeyboardInterrupt
+        removed.append(path)
+        type(store)._rm(store, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "rm_file", lambda _, path: stop(path))
+        with pytest.raises(KeyboardInterrupt):
+            export(shorter, force=True)
+    assert removed == [f"{TARGET}/export.json"]
+    export(shorter)
+    assert sorted(list_store(store)) == ["export.json", "images/a.png", "train.json"]
+
+
 def test_a_single_file(output: Path, store: Any) -> None:
     export(output, "memory://bucket/sets/train.jsonl")
     found = list_store(store, "/bucket/sets/")
@@ -110,6 +132,10 @@ def test_a_single_file(output: Path, store: Any) -> None:
     with pytest.raises(SettingsError, match=r"train\.jsonl has an export"):
         export(output, "memory://bucket/sets/train.jsonl")
     export(output, "memory://bucket/sets/train.jsonl", force=True)
+    # What a stopped one has sent.
+    store.rm_file("memory://bucket/sets/train.jsonl")
+    export(output, "memory://bucket/sets/train.jsonl")
+    assert list_store(store, "/bucket/sets/") == found
 
 
 @pytest.mark.parametrize(
