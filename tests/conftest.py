@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 import uuid
@@ -19,12 +20,21 @@ from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.support.endpoints import make_session
 from tests.vllm_server.processes import find_marked
 
+MEMORY = Path("/dev/shm")
+
+
+def keep_files_in_memory() -> None:
+    """Nearly every run of a test syncs its files. Not if scripts in memory can't be started."""
+    if MEMORY.is_dir() and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC and shutil.disk_usage(MEMORY).free > 2 * 10**9:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
 
 def pytest_configure() -> None:
     """A shell that starts the tests in its background has Ctrl-C ignored, and what a test starts would inherit that."""
-    # A busy machine is no defect.
-    settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    settings.load_profile("untimed")
+    # A busy machine is no defect. Half as many examples as by default, since each run draws others.
+    settings.register_profile("brief", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("brief")
+    keep_files_in_memory()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -50,9 +60,6 @@ async def session(respx_mock: respx.MockRouter) -> AsyncIterator[Session]:
     """A session whose requests go to respx."""
     async with make_session(max_attempts=3, concurrency=64) as session:
         yield session
-
-
-MEMORY = Path("/dev/shm")
 
 
 @pytest.fixture

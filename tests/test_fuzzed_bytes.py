@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.fuzz_targets import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
-FEW, MANY = 40, 3000
+FEW, MANY = 40, 1000
 
 
 @st.composite

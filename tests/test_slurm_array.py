@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.run.test_shards import ROWS, write_rows
+from tests.support.commands import make_program
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "slurm_array.sh"
 
@@ -22,14 +22,14 @@ def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[s
     """In a folder whose ``persqa`` is this checkout's."""
     command = folder / "bin" / "persqa"
     command.parent.mkdir(exist_ok=True)
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m persqa_client "$@"\n')
-    command.chmod(0o755)
+    descriptor = make_program(command)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SHARE", "PERSQA_"))}
     environment = {**kept, "PATH": f"{command.parent}:{os.environ['PATH']}", "PYTHONPATH": str(SCRIPT.parents[1])}
     return subprocess.Popen(
         [SCRIPT, *arguments],
         cwd=folder,
         env=environment | variables,
+        pass_fds=[descriptor],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

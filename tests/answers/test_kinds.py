@@ -6,7 +6,7 @@ import pytest
 
 from persqa_client.answers.non_answers import build_statement, find_own_text, has_phrase
 from persqa_client.answers.phrases import has_hint, languages_to_check, may_have_hint
-from tests.answers.score import TABLES, judge, read_table
+from tests.answers.score import TABLES, judge, read_part
 from tests.support.cases import each_case
 
 KINDS = ("refusal", "no_image", "about_the_task")
@@ -69,7 +69,12 @@ STILL_DROPPED = (
 )
 KNOWN = (*STILL_DROPPED, *STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23)
 
+PARTS = pytest.mark.parametrize(
+    "is_fast", [pytest.param(True, id="a fourth"), pytest.param(False, id="the rest", marks=pytest.mark.slow)]
+)
 
+
+@PARTS
 @each_case(
     "name",
     [
@@ -83,28 +88,31 @@ KNOWN = (*STILL_DROPPED, *STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_
         *map("adversary_{}".format, range(2, 9)),
     ],
 )
-def test_no_answer_is_judged_wrong(name: str) -> None:
-    assert find_wrong(name) == []
+def test_no_answer_is_judged_wrong(name: str, is_fast: bool) -> None:
+    assert find_wrong(name, is_fast=is_fast) == []
 
 
 @pytest.mark.slow  # has many tags, with patterns for each
+@pytest.mark.parametrize("is_fast", [True, False])
 @each_case("name", ["blind_1", "blind_2", "blind_3"])
-def test_no_answer_with_one_of_many_tags_is_judged_wrong(name: str) -> None:
-    assert find_wrong(name) == []
+def test_no_answer_with_one_of_many_tags_is_judged_wrong(name: str, is_fast: bool) -> None:
+    assert find_wrong(name, is_fast=is_fast) == []
 
 
-def find_wrong(name: str) -> list[tuple[str, str, str]]:
+def find_wrong(name: str, *, is_fast: bool) -> list[tuple[str, str, str]]:
     return [
         (case.raw, *judge(case))
-        for case in read_table(TABLES / f"{name}.jsonl")
+        for case in read_part(TABLES / f"{name}.jsonl", is_fast=is_fast)
         if judge(case)[0] and not case.raw.startswith(OUT_OF_REACH) and case.raw not in KNOWN
     ]
 
 
-def test_a_text_with_a_phrase_of_a_table_has_a_hint() -> None:
+@PARTS
+def test_a_text_with_a_phrase_of_a_table_has_a_hint(is_fast: bool) -> None:
     """The phrases are only looked for in texts with a hint, so a hint that lacks lets a bad answer through."""
     lacking = []
-    for case in (case for path in sorted(TABLES.rglob("*.jsonl")) for case in read_table(path) if not case.is_good):
+    paths = sorted(TABLES.rglob("*.jsonl"))
+    for case in (case for path in paths for case in read_part(path, is_fast=is_fast) if not case.is_good):
         for language in languages_to_check(case.question, case.raw):
             statement = build_statement(case.raw, case.tag, language, find_own_text(case.raw, case.tag, language))
             kinds = [kind for kind in KINDS if has_phrase(statement, language, kind)]

@@ -11,7 +11,7 @@ from persqa_client.answers.parse import check_answer, parse_answer
 from persqa_client.answers.plain import is_plain
 from persqa_client.types import Completion, Problem, Task
 from tests.answers.helpers import make_task
-from tests.answers.score import TABLES, read_table
+from tests.answers.score import TABLES, read_part
 
 MODULES = (answer_language, checks, doubts, echo, parse, placeholders, residue, unfinished)
 
@@ -40,9 +40,9 @@ def test_markup_is_no_plain_tag(tag: str) -> None:
     assert not is_plain(f"{tag} wears a hat.", tag)
 
 
-def list_plain_answers() -> Iterator[tuple[str, Task]]:
+def list_plain_answers(*, is_fast: bool) -> Iterator[tuple[str, Task]]:
     for path in sorted(TABLES.rglob("*.jsonl")):
-        for case in read_table(path):
+        for case in read_part(path, is_fast=is_fast):
             if is_plain(case.raw, case.tag):
                 yield case.raw, make_task(case.question, case.tag)
 
@@ -53,9 +53,10 @@ def judge(text: str, task: Task) -> tuple[object, Problem | None, tuple[str, ...
     return answer, check_answer(completion, answer, task), doubts.find_doubts(answer.text, task, answer.steps)
 
 
-def test_a_plain_answer_has_the_result_of_all_searches(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = list(list_plain_answers())
-    assert len(answers) > 1000
+@pytest.mark.parametrize("is_fast", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_plain_answer_has_the_result_of_all_searches(is_fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = list(list_plain_answers(is_fast=is_fast))
+    assert len(answers) > 250
     results = [judge(*answer) for answer in answers]
     for module in MODULES:
         monkeypatch.setattr(module, "is_plain", lambda text, tag: False)

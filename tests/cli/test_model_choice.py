@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from persqa_client.simulator.server import SimSettings, run_simulator
-from tests.support.commands import persqa
+from tests.support.commands import persqa, start
 
 ENDED = "http://127.0.0.1:9/v1"
 
@@ -76,9 +76,12 @@ def test_without_an_answer_the_run_ends_at_once(folder: Path) -> None:
 def test_a_server_that_does_not_list_its_models_is_waited_for_with_a_word(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never answers
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
-        result = run(folder, "--base-url", url, "--timeout", "3")
-    assert result.returncode == 3
-    assert f"Waiting for {url} to list its models." in result.stderr
+        process = start("run", "a.png", "-o", "qa.jsonl", "--base-url", url, cwd=folder)
+        said = process.stderr.readline()
+    # It has ended now, instead of after three attempts of ten seconds.
+    process.communicate(60)
+    assert process.returncode == 3
+    assert said.startswith(f"Waiting for {url} to list its models.")
 
 
 @pytest.mark.parametrize(

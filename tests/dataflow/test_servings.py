@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from persqa_client import RowError, RunStopped, SettingsError
 from persqa_client.dataflow import APIVLMServing_openai, OpenAIVLMServing
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.dataflow.conftest import MODEL
+from tests.support.commands import python
 
 
 def serving(server: Simulator, **arguments: object) -> OpenAIVLMServing:
@@ -126,12 +125,11 @@ def test_one_that_is_dropped_or_forgotten_leaves_no_connection(folder: Path, sim
     del ours
     gc.collect()
     code = (
+        "import warnings; warnings.simplefilter('always')\n"
         "from persqa_client.dataflow import OpenAIVLMServing\n"
         f"serving = OpenAIVLMServing({simulator.base_url!r}, model_name={MODEL!r})\n"
         "print(serving.chat_with_one_image('red.png', 'What colour is it?'))\n"
     )
-    result = subprocess.run(
-        [sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, timeout=30, check=True
-    )
+    result = python(code)
     assert "red" in result.stdout
-    assert result.stderr == ""
+    assert (result.returncode, result.stderr) == (0, "")

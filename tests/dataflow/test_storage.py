@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from persqa_client import SettingsError
 from persqa_client.dataflow import FileStorage
 from persqa_client.dataflow.storage import iter_json_values
 from persqa_client.errors import StorageError
+from tests.support.commands import python
 
 ROWS: list[dict[str, Any]] = [
     {"id": 2**60 + 1, "image": ["a.jpg"], "date": "2024-01-01", "x": 0.12345678901234567, "text": "é\n"},
@@ -85,7 +84,8 @@ def test_a_hub_is_read_by_its_own_package(tmp_path: Path) -> None:
         "try: FileStorage('hf:a/b:gone').step().read()\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    result = python(code, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
     *read, failed = result.stdout.splitlines()
     assert read == ["('a/b', 'main', 'test')", "('a/b', 'test')", "('a/b', 'train')"]
     assert failed == "SettingsError hf:a/b:gone can't be read by datasets: Unknown split."

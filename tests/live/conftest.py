@@ -3,9 +3,12 @@
 PERSQA_LIVE_BASE_URL      the endpoint, such as http://127.0.0.1:8000/v1
 PERSQA_LIVE_MODEL         the model there; else the first that it lists
 PERSQA_LIVE_API_KEY_ENV   the name of the variable that holds its key
-PERSQA_LIVE_ROWS          rows of the large run, 500 if not given
+PERSQA_LIVE_ROWS          rows of the large run, 200 if not given
 PERSQA_LIVE_OWN_SERVER    1: start tiny_vllm for the tests marked own_server, 0: don't; else where it is installed
 PERSQA_LIVE_REQUIRED      1: a live test that would skip fails
+
+``-n 2 --dist loadgroup`` runs the tests with servers of their own beside the others. No two tests use one server at a
+time, because other requests change the last bits of a server's numbers.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ import pytest
 from tests.live.endpoints import LiveEndpoint, TinyVLLMInstall, TinyVLLMServer, find_endpoint
 
 HERE = Path(__file__).parent
+OWN_SERVER_TIMEOUT = 900
+"""Seconds for a test that starts servers."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,12 +31,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """By marks, because pytest folds their reasons into one line for each file."""
+    """Skips by marks, because pytest folds their reasons into one line for each file."""
     for item in items:
-        if item.path.is_relative_to(HERE):
-            reason = why_no_own_server() if item.get_closest_marker("own_server") else why_no_endpoint()
-            if reason is not None:
-                item.add_marker(pytest.mark.skip(reason=reason))
+        if not item.path.is_relative_to(HERE):
+            continue
+        has_own_server = item.get_closest_marker("own_server") is not None
+        item.add_marker(pytest.mark.xdist_group("own_server" if has_own_server else "endpoint"))
+        if has_own_server:
+            item.add_marker(pytest.mark.timeout(OWN_SERVER_TIMEOUT))
+        reason = why_no_own_server() if has_own_server else why_no_endpoint()
+        if reason is not None:
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.hookimpl(wrapper=True)

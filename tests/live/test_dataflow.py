@@ -16,7 +16,6 @@ HOME = Path(os.environ.get("TINY_VLLM_HOME") or Path.home() / ".cache" / "tiny-v
 
 
 @pytest.mark.own_server
-@pytest.mark.timeout(600)
 def test_the_documented_example_writes_the_documented_output(tmp_path: Path, mark: str) -> None:
     write_rows(tmp_path)
     assert MODEL in example()

@@ -16,7 +16,9 @@ Table = dict[str, list[str]]
 AS_SERVED_BY_US = 8192
 
 
-def examine(endpoint: LiveEndpoint) -> str:
+@pytest.fixture(scope="module")
+def said(endpoint: LiveEndpoint) -> str:
+    """All that the command prints."""
     done = subprocess.run(
         [PERSQA, "doctor", *endpoint.flags], env=environment(), capture_output=True, encoding="utf-8", check=False
     )
@@ -36,8 +38,7 @@ def read_table(said: str) -> Table:
     return table
 
 
-def test_the_server_its_model_and_a_picture_are_fit_for_a_run(endpoint: LiveEndpoint) -> None:
-    said = examine(endpoint)
+def test_the_server_its_model_and_a_picture_are_fit_for_a_run(endpoint: LiveEndpoint, said: str) -> None:
     table = read_table(said)
 
     assert table["tested model"] == [endpoint.model]
@@ -46,12 +47,11 @@ def test_the_server_its_model_and_a_picture_are_fit_for_a_run(endpoint: LiveEndp
     assert said.splitlines()[-1].startswith(f"persqa run photos/ -o qa.jsonl --base-url {endpoint.base_url} --model ")
 
 
-def test_vllm_obeys_what_it_is_known_to_obey(endpoint: LiveEndpoint) -> None:
+def test_vllm_obeys_what_it_is_known_to_obey(endpoint: LiveEndpoint, said: str) -> None:
     """Versions since 0.12; the doctor believes a form only when the answer shows it."""
     if endpoint.owner != "vllm":
         pytest.skip(f"{endpoint.base_url} is no vLLM")
 
-    said = examine(endpoint)
     table = read_table(said)
 
     assert table["constraint"] == ["structured_outputs obeyed", "guided_regex ignored", "json_schema obeyed"]
@@ -63,11 +63,11 @@ def test_vllm_obeys_what_it_is_known_to_obey(endpoint: LiveEndpoint) -> None:
     assert said.splitlines()[-1].endswith("--strategy constrain")
 
 
-def test_the_limits_are_those_that_the_server_was_started_with(endpoint: LiveEndpoint) -> None:
+def test_the_limits_are_those_that_the_server_was_started_with(endpoint: LiveEndpoint, said: str) -> None:
     if endpoint.owner != "vllm" or endpoint.max_model_len != AS_SERVED_BY_US or "Qwen2.5-VL" not in endpoint.model:
         pytest.skip(f"{endpoint.base_url} is no Qwen2.5-VL served by scripts/serve_vllm.sh")
 
-    table = read_table(examine(endpoint))
+    table = read_table(said)
 
     assert table["context"][0].startswith("8,192 tokens: room for 5 ")
     assert table["image limit"][0].startswith("4 ")

@@ -14,11 +14,11 @@ import pytest
 from tests.live.commands import MANY_MINUTES, Finished, command_line, environment, look, sample_rows, write_rows
 from tests.live.endpoints import TinyVLLMServer
 
-ROWS = 400
-MANY_ROWS = 1500
-"""So many that no more than some of them are under way at two servers when half are answered."""
+ROWS = 160
+CONCURRENCY = ["--concurrency", "32"]
+"""So few that most rows are neither answered nor under way when a server is killed."""
 ALREADY = 40
-"""Answers that there are when the server is killed; the rest is in flight or not yet read."""
+"""Answers that there are then."""
 
 
 def answered(servers: Sequence[TinyVLLMServer]) -> float:
@@ -78,7 +78,7 @@ def run_through_a_crash(
 def test_a_run_survives_its_server_and_loses_nothing(own_server: TinyVLLMServer, tmp_path: Path) -> None:
     input = write_rows(tmp_path, sample_rows(ROWS))
 
-    done = run_through_a_crash(own_server, input, own_server.endpoint.wordy_flags)
+    done = run_through_a_crash(own_server, input, [*own_server.endpoint.wordy_flags, *CONCURRENCY])
 
     done.assert_answered(ROWS)
     assert "Waiting for the server (" in done.said, "the run never noticed that its server was away"
@@ -88,13 +88,13 @@ def test_a_run_survives_its_server_and_loses_nothing(own_server: TinyVLLMServer,
 def test_one_of_two_servers_dies_at_half_way_and_no_row_is_lost_or_fails(
     own_server: TinyVLLMServer, second_server: TinyVLLMServer, tmp_path: Path
 ) -> None:
-    input = write_rows(tmp_path, sample_rows(MANY_ROWS))
+    input = write_rows(tmp_path, sample_rows(2 * ROWS))
     first, second = own_server.endpoint, second_server.endpoint
-    flags = [*first.wordy_flags, "--base-url", second.base_url]
+    flags = [*first.wordy_flags, "--base-url", second.base_url, *CONCURRENCY]
 
-    done = run_through_a_crash(second_server, input, flags, own_server, after=MANY_ROWS // 2, back=False)
+    done = run_through_a_crash(second_server, input, flags, own_server, after=ROWS, back=False)
 
-    done.assert_answered(MANY_ROWS)
+    done.assert_answered(2 * ROWS)
     endpoints = done.facts["endpoints"]
     assert [entry["base_url"] for entry in endpoints] == [first.base_url, second.base_url]
     assert all(entry["answers"] > 0 for entry in endpoints)

@@ -15,8 +15,8 @@ REFUSED = frozenset(
     | {"loop", "wrong_language", "name_leak", "unknown_tag", "unknown_markup", "placeholder"}
 )
 """The codes of answers, as the README has them."""
-MANY = int(os.environ.get("PERSQA_LIVE_ROWS", "500"))
-SOME = 60
+MANY = int(os.environ.get("PERSQA_LIVE_ROWS", "200"))
+SOME = 30
 
 
 def run_samples(folder: Path, endpoint: LiveEndpoint, count: int, *flags: str) -> Finished:

@@ -9,7 +9,7 @@ import pytest
 from tests.live.commands import Finished, run, sample_rows, write_rows
 from tests.live.endpoints import LiveEndpoint
 
-ROWS = 40
+ROWS = 24
 
 
 def run_by(strategy: str, endpoint: LiveEndpoint, folder: Path) -> Finished:

@@ -26,6 +26,7 @@ from tests.report.runs import (
     write_pictures,
 )
 from tests.report.test_page import HOSTILE
+from tests.support.cases import each_case
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -90,9 +91,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report.html"
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """Fails the test for any error in the page, and for any request but that of the page."""
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
+    """A page, whose start takes as long as a short test, and the errors in it."""
     context = browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 900})
     page = context.new_page()
     errors: list[str] = []
@@ -102,14 +103,24 @@ def page(browser: Browser) -> Iterator[Page]:
         "request",
         lambda request: None if request.url.startswith(("file:", "data:")) else errors.append(request.url),
     )
+    yield page, errors
+    context.close()
+
+
+@pytest.fixture
+def page(tab: tuple[Page, list[str]]) -> Iterator[Page]:
+    """Fails the test for any error in the page, and for any request but that of the page."""
+    page, errors = tab
+    errors.clear()
     yield page
     hacked = page.evaluate("window.hacked")
-    context.close()
+    page.evaluate("localStorage.clear()")
     assert errors == []
     assert hacked is None
 
 
 def open_report(page: Page, path: Path, link: str = "") -> None:
+    page.goto("about:blank")  # from which another link loads the page anew
     page.goto(f"file://{path}{link}")
     wait_until(page, "source.isComplete && state.count > 0 && !isLinkOpen")
 
@@ -119,7 +130,7 @@ def wait_until(page: Page, condition: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not page.evaluate(condition):
         assert time.monotonic() < deadline, condition
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def shown(page: Page) -> list[str]:
@@ -131,7 +142,7 @@ def expect_rows(page: Page, rows: list[str]) -> None:
     """Waits for a search, which starts after a pause."""
     deadline = time.monotonic() + 5
     while shown(page) != rows and time.monotonic() < deadline:
-        time.sleep(0.02)
+        time.sleep(0.05)
     assert shown(page) == rows
 
 
@@ -153,9 +164,16 @@ def test_a_row_shows_picture_question_answer_and_outcome(page: Page, report: Pat
     assert page.locator("#summary").inner_text().startswith(f"{len(ALL)} questions about")
 
 
-@pytest.mark.parametrize(("filters", "rows"), FILTERED)
-def test_filters_leave_the_rows_that_fit(page: Page, report: Path, filters: dict[str, Any], rows: list[str]) -> None:
+@pytest.fixture
+def opened(page: Page, report: Path) -> Page:
     open_report(page, report)
+    return page
+
+
+@each_case(("filters", "rows"), FILTERED)
+def test_filters_leave_the_rows_that_fit(opened: Page, filters: dict[str, Any], rows: list[str]) -> None:
+    page = opened
+    page.locator("#clear").click()
     for name, value in filters.items():
         field = page.locator(f"#{name}")
         if value is True:
@@ -177,15 +195,14 @@ def test_a_question_can_be_chosen(page: Page, report: Path) -> None:
     expect_rows(page, ["4", "6"])
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("order", "first"), [("shortest", "5"), ("attempts", "3"), ("outcome", "1"), ("tokens", "3"), ("question", None)]
 )
-def test_rows_can_be_ordered(page: Page, report: Path, order: str, first: str | None) -> None:
-    open_report(page, report)
-    page.locator("#sort").select_option(order)
-    assert sorted(shown(page), key=int) == ALL
+def test_rows_can_be_ordered(opened: Page, order: str, first: str | None) -> None:
+    opened.locator("#sort").select_option(order)
+    assert sorted(shown(opened), key=int) == ALL
     if first is not None:
-        assert shown(page)[0] == first
+        assert shown(opened)[0] == first
 
 
 def test_keys_lead_from_row_to_row(page: Page, report: Path) -> None:
@@ -245,7 +262,7 @@ def test_invisible_characters_are_shown_as_escapes(page: Page, report: Path) -> 
     assert reordered.inner_text() == r"<mam> is ]]>\u2028\u2029\u0000\u001b[31m\u202eabc"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "shown"),
     [
         ("h\u200bat\u3164 \u061c\u180e\U000e0041", r"h\u200bat\u3164 \u061c\u180e\u{e0041}"),
@@ -255,9 +272,8 @@ def test_invisible_characters_are_shown_as_escapes(page: Page, report: Path) -> 
     ],
     ids=["invisible", "joins nothing", "joins letters", "flag"],
 )
-def test_joiners_and_tags_are_shown_where_they_join_nothing(page: Page, report: Path, text: str, shown: str) -> None:
-    open_report(page, report)
-    assert page.evaluate("text => showText(text).textContent", text) == shown
+def test_joiners_and_tags_are_shown_where_they_join_nothing(opened: Page, text: str, shown: str) -> None:
+    assert opened.evaluate("text => showText(text).textContent", text) == shown
 
 
 def test_hostile_texts_are_shown_as_they_are(page: Page, report: Path) -> None:

@@ -13,7 +13,7 @@ from persqa_client.report.page import write_report
 from tests.records.test_record_decisions import CUP, decide_on
 from tests.report.runs import WrittenRun, make_failure, make_record
 from tests.report.test_browser import browser, expect_rows, find_serious, pytestmark, wait_until
-from tests.report.test_view import open_page, view
+from tests.report.test_view import open_page, view, wait_for_rows
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -49,10 +49,17 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield f"file://{folder / 'report.html'}"
 
 
-@pytest.fixture
-def page(browser: Browser, report: str) -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def tab(browser: Browser, report: str) -> Iterator[Page]:
     with open_page(browser, report) as page:
         yield page
+
+
+@pytest.fixture
+def page(tab: Page) -> Page:
+    tab.reload()
+    wait_for_rows(tab)
+    return tab
 
 
 def open_comparison(page: Page) -> None:
@@ -163,9 +170,9 @@ def test_answers_that_are_nearly_alike_can_be_shown(page: Page) -> None:
     assert page.locator("#group").input_value() == "1"
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-def test_the_comparison_is_accessible_and_fits_the_window(browser: Browser, report: str, width: int) -> None:
-    with open_page(browser, report, viewport={"width": width, "height": 800}) as page:
+def test_the_comparison_is_accessible_and_fits_the_window(page: Page) -> None:
+    for width in (360, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
         open_comparison(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert find_serious(page) == []

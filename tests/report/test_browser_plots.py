@@ -55,8 +55,9 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield f"file://{folder / 'report.html'}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(browser: Browser, report: str) -> Iterator[Page]:
+    """For tests that change nothing."""
     with open_page(browser, report) as page:
         page.locator("#tab-figures").click()
         page.locator(".plot").first.wait_for()

@@ -59,6 +59,10 @@ def view(*arguments: str, cwd: Path) -> Iterator[tuple[str, Command]]:
         command.communicate(20)
 
 
+def wait_for_rows(page: Page) -> None:
+    wait_until(page, "source.isComplete && (source.overview.read ?? 1) === 1 && state.count > 0 && !isLinkOpen")
+
+
 @contextmanager
 def open_page(browser: Browser, url: str, **settings: Any) -> Iterator[Page]:
     """Fails for any error in the page, and for any request to another server."""
@@ -72,7 +76,7 @@ def open_page(browser: Browser, url: str, **settings: Any) -> Iterator[Page]:
         lambda request: None if request.url.startswith((url.split("#")[0], "data:")) else errors.append(request.url),
     )
     page.goto(url)
-    wait_until(page, "source.isComplete && (source.overview.read ?? 1) === 1 && state.count > 0 && !isLinkOpen")
+    wait_for_rows(page)
     yield page
     hacked = page.evaluate("window.hacked")
     context.close()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
 
 import pytest
 
 from persqa_client.run.background import GC_THRESHOLD, infrequent_gc
+from tests.support.commands import python
 
 PROGRAM = """
 import gc
+gc.unfreeze()  # of what the process to fork from has frozen
 from persqa_client.cli import execute
 before = gc.get_threshold()
 execute.tune_gc()
@@ -21,7 +21,7 @@ assert gc.get_freeze_count() > 10_000, gc.get_freeze_count()
 
 
 def test_passes_are_rare_and_skip_imported_objects() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
+    done = python(PROGRAM)
     assert done.returncode == 0, done.stderr
 
 
