@@ -59,6 +59,20 @@ STILL_WRONG_23 = (
     "to keep AI accessible for everyone.",
     "<mam>正在和一位戴着安全帽的工人说话,两个人都",
 )
+# Of ``blind_25``.
+STILL_WRONG_25 = (
+    "<mam> looks sehr müde but still ganz zufrieden with the day.",
+    "<mam> ярко-красного цвета с 白色条纹 по бокам.",
+    "<mam>（即歌手周杰伦）正坐在钢琴前演唱。",
+    "<mam> is visibly upset and crying. <mam> is calm and cheerful and is not crying at all.",
+    "<mam> has a wide-brimmed hat on. <mam> is bareheaded.",
+    "<mam> pattern striped the of which wherefore dotted is and collar running blue thus seventeen on.",
+    "<mam>拿着的是一束白色的百合花。<mam>手里什么花也没有拿。",
+    "<mam>的背景墙之于颜色走路，因此蓝桌在的跑了窗户把昨天所以并椅。",
+    "<mam> is smiling broadly and appears 非常开心 in this moment.",
+    "<mam>旁边的小孩在堆沙子，而",
+    "<mam>背的包包很大的小的在上面了和，因为所以天空桌子被它吃于三。",
+)
 # Of ``near_rules`` and ``near_rules_2``: English words that may be a brand, and words of a refusal or a notice.
 STILL_DROPPED = (
     "<mam> lleva una gorra con el dibujo de los angry birds.",
@@ -67,7 +81,7 @@ STILL_DROPPED = (
     "<mam> стоит у кассы, запрос отклонён, и кассир качает головой.",
     "<mam> يرفع بطاقة، الرد مرفوض كما تظهر اللوحة الحمراء.",
 )
-KNOWN = (*STILL_DROPPED, *STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23)
+KNOWN = (*STILL_DROPPED, *STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23, *STILL_WRONG_25)
 
 PARTS = pytest.mark.parametrize(
     "is_fast", [pytest.param(True, id="a fourth"), pytest.param(False, id="the rest", marks=pytest.mark.slow)]
@@ -83,7 +97,7 @@ PARTS = pytest.mark.parametrize(
         "near_phrases",
         "near_rules",
         "near_rules_2",
-        *(f"blind_{number}" for number in range(4, 25)),
+        *(f"blind_{number}" for number in range(4, 26)),
         "adversary",
         *map("adversary_{}".format, range(2, 9)),
     ],
