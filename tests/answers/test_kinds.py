@@ -70,7 +70,6 @@ STILL_WRONG_25 = (
     "<mam>拿着的是一束白色的百合花。<mam>手里什么花也没有拿。",
     "<mam>的背景墙之于颜色走路，因此蓝桌在的跑了窗户把昨天所以并椅。",
     "<mam> is smiling broadly and appears 非常开心 in this moment.",
-    "<mam>旁边的小孩在堆沙子，而",
     "<mam>背的包包很大的小的在上面了和，因为所以天空桌子被它吃于三。",
 )
 # Of ``near_rules`` and ``near_rules_2``: English words that may be a brand, and words of a refusal or a notice.
@@ -99,7 +98,7 @@ PARTS = pytest.mark.parametrize(
         "near_rules_2",
         *(f"blind_{number}" for number in range(4, 26)),
         "adversary",
-        *map("adversary_{}".format, range(2, 9)),
+        *map("adversary_{}".format, range(2, 10)),
     ],
 )
 def test_no_answer_is_judged_wrong(name: str, is_fast: bool) -> None:
