@@ -25,7 +25,7 @@ WORDS_PER_STRUCTURE = {"ar": 4, "ru": 7}
 DEFAULT_WORDS_PER_STRUCTURE = 9
 # Words of all languages with Latin letters, because the language of a short question is uncertain.
 QUANTIFIERS = """before after during each every all some many both through around against than
-    alle jede jeden jedes viele sowie gegen heute cada todos todas muchos muchas tras contra antes
+    alle jede jeden jedes viele sowie gegen beim heute cada todos todas muchos muchas tras contra antes
     tous toutes chaque plusieurs toujours après contre avant muitos muitas após"""
 LATIN_FUNCTION_WORDS = frozenset(QUANTIFIERS.split()).union(
     *(FUNCTION_WORDS[language] for language in ("en", "es", "fr", "de", "pt"))

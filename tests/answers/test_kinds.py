@@ -63,7 +63,6 @@ STILL_WRONG_23 = (
 STILL_WRONG_25 = (
     "<mam> looks sehr müde but still ganz zufrieden with the day.",
     "<mam> ярко-красного цвета с 白色条纹 по бокам.",
-    "<mam>（即歌手周杰伦）正坐在钢琴前演唱。",
     "<mam> is visibly upset and crying. <mam> is calm and cheerful and is not crying at all.",
     "<mam> has a wide-brimmed hat on. <mam> is bareheaded.",
     "<mam> pattern striped the of which wherefore dotted is and collar running blue thus seventeen on.",
