@@ -77,7 +77,9 @@ NAMES_WITH_WORDS = compile_lazily(
 # Words that only whole Chinese phrases have; a run of Chinese without them may be the name of a dish.
 MEASURED = "一[个個件条條只双雙锅鍋杯本张張把位辆輛台朵片块塊碗瓶顶頂支束名副套棵栋]"
 CHINESE_PHRASE = compile_lazily(
-    rf"(?<=[a-z] )[红紅橙黄黃绿綠青蓝藍紫黑白灰粉棕]色(?!恋人|戀人|食品|和平|娘子|经典|經典)[{HAN}]"
+    r"(?<=[a-zà-ÿа-яё\u0621-\u064a] )[红紅橙黄黃绿綠青蓝藍紫黑白灰粉棕]色"
+    rf"(?!恋人|戀人|食品|和平|娘子|经典|經典|高粱|巨塔|生死|柳丁)[{HAN}]"
+    rf"|(?:非常(?!可[乐樂])|十分(?![钟鐘之])|[极極]其|格外|有[点點])[{HAN}]"
     rf"|(?:[的了在是很这這那穿戴看]|(?<=[{HAN}])[着著和与與起]|{MEASURED})[{HAN}]"
     # An attribute, a colour or a verb, the thing of which is in the other language, and words that join.
     rf"|[手身桌头頭椅怀懷房屋街路树樹地墙牆][里裡上下旁中](?![{HAN}])|[床发發板凳阶階滩灘毯垫墊肩膝脸臉架柜櫃窗子][上下](?![{HAN}])|(?:(?<=[{HAN}])[的了着著色]|(?<=[{HAN}][{HAN}])地(?=\s[^\W\d_A-Z])|{MEASURED})(?![{HAN}])|(?<![{HAN}])(?:{CHINESE_JOINTS})(?![{HAN}])"

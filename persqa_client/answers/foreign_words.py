@@ -21,6 +21,26 @@ NAME_JOINTS = frozenset(
 ).union(("et", "le", "les", "alla", "della"))
 # Distinct function words of another language, in an answer without any that only the right language has.
 MIN_EXCLUSIVE, MIN_WORDS, MIN_PREDICATE_WORDS = 2, 6, 3
+# Words of each language that no loan has two of: different ones in a passage of so many words.
+DISTINCTIVE = {
+    language: frozenset(words.split())
+    for language, words in {
+        "de": """sehr ganz ziemlich etwas nicht noch auch aber und sich dabei eine einen einem einer wirkt trägt steht
+            sitzt hält neben während müde zufrieden glücklich fröhlich traurig ruhig lächelt""",
+        "fr": """très assez plutôt aussi toujours beaucoup mais avec dans sont une elle derrière heureux heureuse
+            fatigué fatiguée souriant souriante""",
+        "es": """muy pero mientras también está están tiene lleva porque una cansado cansada contento contenta feliz
+            tranquilo tranquila sonriendo""",
+        "pt": """muito não também mas está são uma ele ela dele dela enquanto porque cansado cansada contente feliz
+            sorrindo olhando""",
+        "it": "molto anche mentre perché è una sembra felice stanco stanca contento contenta",
+        "nl": "een het maar niet ook zeer terwijl draagt lijkt blij",
+    }.items()
+}
+DISTINCTIVE_LANGUAGES = ("en", "es", "fr", "de", "pt")
+PASSAGE_WORDS = 8
+# "Est. 1999", where a shop was established.
+FOUNDED = compile_lazily(r"(?<![\w'’-])est\.? \d")
 # Letters that the language's own words don't have. Loans have them too.
 FOREIGN_LETTERS = {
     "fr": compile_lazily("[áíóúñãõßäö]"),
@@ -79,7 +99,10 @@ AUXILIARY_PARTICIPLE = compile_lazily(
 @lru_cache
 def words_of_others(asked: str) -> frozenset[str]:
     others = (FUNCTION_WORDS[language] for language in LATIN_LANGUAGES if language != asked)
-    return frozenset().union(*others) - FUNCTION_WORDS[asked]
+    words = frozenset().union(*others)
+    if asked in DISTINCTIVE_LANGUAGES:
+        words = words.union(*DISTINCTIVE.values()) - DISTINCTIVE.get(asked, frozenset())
+    return words - FUNCTION_WORDS[asked]
 
 
 def may_have_foreign_clause(text: str, asked: str) -> bool:
@@ -96,11 +119,14 @@ def has_foreign_clause(text: str, asked: str) -> bool:
     if asked != "en" and has_english_joint(text, asked):
         return True
     own = FUNCTION_WORDS[asked]
+    text = FOUNDED.sub(" ", text)
     words = [word.replace("’", "'") if word.islower() else "" for word in LATIN_WORDS.findall(text)]
     for language in LATIN_LANGUAGES:
         if language == asked:
             continue
         theirs = FUNCTION_WORDS[language]
+        if asked in DISTINCTIVE_LANGUAGES and has_distinctive_words(words, language, asked):
+            return True
         if is_all_foreign(words, theirs, own, asked) or has_foreign_letters(words, theirs - own, asked):
             return True
         marks = [(word in theirs) - (word in own) for word in words]
@@ -112,6 +138,13 @@ def has_foreign_clause(text: str, asked: str) -> bool:
         if any(window.count(1) >= MIN_FOREIGN and -1 not in window for window in windows):
             return True
     return False
+
+
+def has_distinctive_words(words: Sequence[str], language: str, asked: str) -> bool:
+    """Whether different words that only the other language has stand near each other: "sehr müde but ganz ruhig"."""
+    theirs = DISTINCTIVE.get(language, frozenset()) - DISTINCTIVE.get(asked, frozenset()) - FUNCTION_WORDS[asked]
+    places = [place for place, word in enumerate(words) if word in theirs]
+    return any(words[after] != words[before] and after - before < PASSAGE_WORDS for before, after in pairwise(places))
 
 
 def is_all_foreign(words: Sequence[str], theirs: frozenset[str], own: frozenset[str], asked: str) -> bool:

@@ -33,7 +33,6 @@ STILL_ACCEPTED = (
 STILL_WRONG_22 = (
     "<mam> is indoors, standing outside on the lawn under an open sky.",
     "<mam> tiene uma mochila azul-marinho pendurada no ombro esquerdo.",
-    "<mam> is painting a fence with einer breiten Bürste und weißer Farbe.",
     "<mam>戴了手表。<mam>没有戴手表，手腕上什么也没有。",
     "<mam>的指甲涂成了酒红色，无名指上还贴着一颗 маленький 的亮钻。",
     "<mam>穿着一双 white sneakers，鞋带是 neon yellow 的 color，看起来很 comfortable。",
@@ -61,21 +60,21 @@ STILL_WRONG_23 = (
 )
 # Of ``blind_25``.
 STILL_WRONG_25 = (
-    "<mam> looks sehr müde but still ganz zufrieden with the day.",
-    "<mam> ярко-красного цвета с 白色条纹 по бокам.",
     "<mam> is visibly upset and crying. <mam> is calm and cheerful and is not crying at all.",
     "<mam> has a wide-brimmed hat on. <mam> is bareheaded.",
     "<mam> pattern striped the of which wherefore dotted is and collar running blue thus seventeen on.",
     "<mam>拿着的是一束白色的百合花。<mam>手里什么花也没有拿。",
     "<mam>的背景墙之于颜色走路，因此蓝桌在的跑了窗户把昨天所以并椅。",
-    "<mam> is smiling broadly and appears 非常开心 in this moment.",
     "<mam>背的包包很大的小的在上面了和，因为所以天空桌子被它吃于三。",
 )
-# Of ``near_rules`` and ``near_rules_2``: English words that may be a brand, and words of a refusal or a notice.
+# Of ``near_rules``, ``near_rules_2`` and ``adversary_9``: English words that may be a brand, words of a refusal or a
+# notice, and tempo marks and dishes of another language.
 STILL_DROPPED = (
     "<mam> lleva una gorra con el dibujo de los angry birds.",
     "<mam> lleva una sudadera con un smile amarillo.",
     "<mam> is looking up at a glowing 红色 button labelled in Chinese.",
+    "<mam> toca un allegro molto ma non troppo al piano.",
+    "<mam> come tacos al pastor y un burrito con frijoles.",
     "<mam> стоит у кассы, запрос отклонён, и кассир качает головой.",
     "<mam> يرفع بطاقة، الرد مرفوض كما تظهر اللوحة الحمراء.",
 )
