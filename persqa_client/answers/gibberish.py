@@ -36,6 +36,15 @@ CHINESE_DISORDER = compile_lazily(
     r"|(?<![棉毛盖羽毯夹薄厚新床拆红花裹晒叠铺的条])被|(?<![车拖火伞一两几门刀枪扫桨个手])把|而且|因为|所以|然而)[。.！!]?\s*$"
     r"|(?:然而|于是|所以|但是|而且|因此|并且)[^，,。；、]{1,8}(?:然而|于是|所以|但是|而且|因此|并且)"
 )
+# Faults of which a sentence may have one: two conjunctions in a row, 把, 被, an adverb or a measure word before one,
+# and 于, 在的 and 和 where they seldom stand.
+CHINESE_FAULTS = compile_lazily(
+    r"(?:因为|所以|因此|但是|然而|于是|而且|并且)(?:所以|因此|然而|于是)|(?:因为|所以|因此|于是)(?:并且|而且|但是|并(?![非不没未肩排]))"
+    r"|[把被][^，。；、]{0,4}(?:所以|因为|因此|然而|于是)|[吃喝穿戴拿]于[一二三四五六七八九十所并]|之于(?![他她它我你您人])|[个只条张位](?:于是|所以|因为)"
+    r"|(?<![草土场工陆大田空满遍绿当就原])地(?:而且|所以|但是|于是|因为)"
+    r"|(?<![所存现現潜潛实實実内內外自正站坐住停躺待呆处處好健旨意不还])在的"
+    r"|(?<![暖温柔平随祥饱谦缓中共人应调亲附总唱讲说求])和(?=[，。；])"
+)
 MIN_GIBBERISH = 2
 # Single Han characters between spaces, and Russian words that begin with ъ, ь or ы or have no vowel.
 LONE_CHARACTER = compile_lazily(r"[\u4e00-\u9fff](?<!\S.)(?!\S)")
@@ -92,6 +101,25 @@ IMPOSSIBLE_PAIRS = frozenset(
     for before in befores.split()
     for after in afters.split()
 )
+# Pairs that no noun phrase begins with, and those that are rare: one of each shows it, too.
+SURE_PAIRS = frozenset(pair for pair in IMPOSSIBLE_PAIRS if pair[0] in ("the", "an"))
+RARE_PAIRS = frozenset(
+    (before, after)
+    for befores, afters in (
+        ("is are was were", "and or but of thus"),
+        ("and or but", "and or but of because"),
+        ("of with by from for to at in on into onto under behind near", "and or but because is are was were"),
+        ("which that who", "wherefore thus of and or"),
+    )
+    for before in befores.split()
+    for after in afters.split()
+)
+# The name of a sign or a key: "the and symbol".
+NAMED_WORD = compile_lazily(
+    r"\b(?:the|an?) (?:and|at|of|is|for|to|or|by|with|from)"
+    r" (?=(?:signs?|symbols?|buttons?|keys?|switch|words?|letters?)\b)",
+    re.IGNORECASE,
+)
 # An article, a preposition or a particle that stands three times in a row, or twice in two places.
 FUNCTION_WORD = "the|an?|of|to|is|are|and|with|at|for|from|de|el|le|les|des|una|der|den|dem|mit|und|et|em|в|с|и|ли|же"
 REPEATED_WORD = compile_lazily(rf"(?<![\w'’-])({FUNCTION_WORD})(?: \1)+(?![\w'’-])", re.IGNORECASE)
@@ -147,21 +175,33 @@ def find_gibberish(text: str) -> str:
     if len(parts) < MIN_GIBBERISH:
         parts = sorted(set(CONSONANTS.findall(text))) if has_noise else []
     if len(parts) < MIN_GIBBERISH:
-        found = IMPOSSIBLE_PAIRS.intersection(pairwise(words))
-        parts = (
-            [" ".join(pair) for pair in pairwise(words) if pair in found and (pair[0] != pair[1] or len(found) > 1)]
-            if found
-            else []
-        )
+        parts = find_wrong_pairs(text) if not IMPOSSIBLE_PAIRS.isdisjoint(pairwise(words)) else []
     if len(parts) < MIN_GIBBERISH and not text.isascii():
         parts = PARTICLES.findall(text) or (sorted(set(CYRILLIC_NOISE.findall(text))) if has_noise else [])
         if len(parts) == 1 and CHINESE_DISORDER.search(text):
             parts = parts * MIN_GIBBERISH
+        if (
+            len(parts) < MIN_GIBBERISH
+            and len(faults := set(CHINESE_FAULTS.findall(text))) + len(parts) >= MIN_GIBBERISH
+        ):
+            parts = [*parts, *sorted(faults)]
     if len(parts) < MIN_GIBBERISH and not text.isascii():
         may_be_salad = len(words) > MIN_LONE_CHARACTERS and not SET_APART.search(text)
         lone = LONE_CHARACTER.findall(text) if may_be_salad else []
         parts = lone if len(lone) >= MIN_LONE_CHARACTERS else []
     return str(parts[0]) if len(parts) >= MIN_GIBBERISH else ""
+
+
+def find_wrong_pairs(text: str) -> list[str]:
+    """Pairs of words that never follow each other. A sure one, outside of names, counts twice beside a rare one."""
+    words = split_in_lower_case(NAMED_WORD.sub("", text))
+    found = IMPOSSIBLE_PAIRS.intersection(pairwise(words))
+    parts = [" ".join(pair) for pair in pairwise(words) if pair in found and (pair[0] != pair[1] or len(found) > 1)]
+    if len(parts) == 1 and found <= SURE_PAIRS and parts[0] in text:
+        behind = parts[0].split()[1]
+        rare = [pair for pair in RARE_PAIRS.intersection(pairwise(words)) if pair[0] != behind]
+        return parts * MIN_GIBBERISH if rare else parts
+    return parts
 
 
 def find_letters_apart(text: str) -> str:

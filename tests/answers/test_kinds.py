@@ -25,7 +25,6 @@ STILL_ACCEPTED = (
     "<mam> السيارة الحمراء متوقفة قرب الرصيف وخلفها شاحنة.",
     "<mam>天空湛蓝，远处的雪山连绵起伏。",
     "<mam>正在玩一个红色的",
-    "<mam>桌子的昨天蓝得跑进七个于是勺子温柔地而且玻璃。",
     "<mam> window the blue of seventeen carpet likewise onto ran spoon gently.",
     "<mam> Elena is wearing a green velvet dress.",
 )
@@ -62,18 +61,16 @@ STILL_WRONG_23 = (
 STILL_WRONG_25 = (
     "<mam> is visibly upset and crying. <mam> is calm and cheerful and is not crying at all.",
     "<mam> has a wide-brimmed hat on. <mam> is bareheaded.",
-    "<mam> pattern striped the of which wherefore dotted is and collar running blue thus seventeen on.",
     "<mam>拿着的是一束白色的百合花。<mam>手里什么花也没有拿。",
-    "<mam>的背景墙之于颜色走路，因此蓝桌在的跑了窗户把昨天所以并椅。",
-    "<mam>背的包包很大的小的在上面了和，因为所以天空桌子被它吃于三。",
 )
 # Of ``near_rules``, ``near_rules_2`` and ``adversary_9``: English words that may be a brand, words of a refusal or a
-# notice, and tempo marks and dishes of another language.
+# notice, tempo marks and dishes of another language, and two words in a row that are no phrase.
 STILL_DROPPED = (
     "<mam> lleva una gorra con el dibujo de los angry birds.",
     "<mam> lleva una sudadera con un smile amarillo.",
     "<mam> is looking up at a glowing 红色 button labelled in Chinese.",
     "<mam> toca un allegro molto ma non troppo al piano.",
+    "<mam> is pointing at the word that the is missing from and is laughing.",
     "<mam> come tacos al pastor y un burrito con frijoles.",
     "<mam> стоит у кассы, запрос отклонён, и кассир качает головой.",
     "<mam> يرفع بطاقة، الرد مرفوض كما تظهر اللوحة الحمراء.",
