@@ -12,6 +12,7 @@ from persqa_client.answers.contradictions import affirms_and_denies
 from persqa_client.answers.descriptions import repeats_description
 from persqa_client.answers.phrases import choose_language, phrase_pattern
 from persqa_client.answers.plain import is_plain
+from persqa_client.answers.sentence_pairs import contradicts_sentence
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
@@ -105,7 +106,8 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
         return Problem("echo", "repetition of the prompt", "prompt")
     if repeats_description(text, task):
         return Problem("echo", "repetition of the description", "prompt")
-    if affirms_and_denies(text, task.tag, task.question) or compares_both_ways(text, task.tag, task.question):
+    said = (text, task.tag, task.question)
+    if affirms_and_denies(*said) or compares_both_ways(*said) or contradicts_sentence(*said):
         return Problem("about_the_task", "an answer that contradicts itself")
     if is_plain(text, task.tag):
         return None

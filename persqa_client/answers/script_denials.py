@@ -12,7 +12,8 @@ CHINESE = compile_lazily(
 DENIED_BEFORE = compile_lazily(r"[没沒无無未]")
 # The same object, in a sentence that begins with the tag.
 CHINESE_OBJECT = compile_lazily(
-    r"^<>[^，。；<没不]{0,12}(?P<verb>[一-龯])着[^，。；<]{0,12}?(?P<noun>[一-龯]{2,4})。<>(?:并|其实)?没有?(?P=verb)着?(?P=noun)[。！]?$"
+    r"^<>[^，。；<没不]{0,12}(?P<verb>[一-龯])[着了][^，。；<]{0,12}?(?P<noun>[一-龯]{2,4})。<>(?:并|其实)?没有?(?P=verb)着?(?P=noun)"
+    r"(?:，[手头脸身脖][^，。]{0,2}什么[都也]没有)?[。！]?$"
 )
 CHINESE_OBJECT_DENIED = compile_lazily(
     r"^<>(?:并|其实)?没有?在?(?P<verb>[一-龯])着?(?:任何)?(?P<noun>[一-龯]{1,4})[，。；](?:<>|[他她])?(?:正在?|在)?"

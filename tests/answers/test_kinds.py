@@ -17,8 +17,8 @@ OUT_OF_REACH = (
     "<mam> está sentado na varanda, lendo o jornal e",
     "<mam> стоит у плиты в переднике с цветочным узором",
 )
-# Another subject that only the picture tells from an aside, an invented name, words in no order in sound grammar, and
-# an attribute that may stand for the noun of the question.
+# Another subject that only the picture tells from an aside, an invented name, words in no order in sound grammar,
+# two clauses of which one denies the thing of the other, and an attribute that may stand for the noun of the question.
 STILL_ACCEPTED = (
     "<mam> 파란 버스가 정류장에 서 있고 사람들이 줄을 서 있습니다.",
     "<mam> corre corre en el parque el parque corre mesa verde cuando azul sin por.",
@@ -27,12 +27,12 @@ STILL_ACCEPTED = (
     "<mam>正在玩一个红色的",
     "<mam> window the blue of seventeen carpet likewise onto ran spoon gently.",
     "<mam> Elena is wearing a green velvet dress.",
+    "<mam> is barefoot and is wearing white sneakers.",
 )
 # Of ``blind_22``: contradictions, words of another language, and words in no order.
 STILL_WRONG_22 = (
     "<mam> is indoors, standing outside on the lawn under an open sky.",
     "<mam> tiene uma mochila azul-marinho pendurada no ombro esquerdo.",
-    "<mam>戴了手表。<mam>没有戴手表，手腕上什么也没有。",
     "<mam>的指甲涂成了酒红色，无名指上还贴着一颗 маленький 的亮钻。",
     "<mam>穿着一双 white sneakers，鞋带是 neon yellow 的 color，看起来很 comfortable。",
     "<mam> has on a pair of black",
@@ -57,12 +57,6 @@ STILL_WRONG_23 = (
     "to keep AI accessible for everyone.",
     "<mam>正在和一位戴着安全帽的工人说话,两个人都",
 )
-# Of ``blind_25``.
-STILL_WRONG_25 = (
-    "<mam> is visibly upset and crying. <mam> is calm and cheerful and is not crying at all.",
-    "<mam> has a wide-brimmed hat on. <mam> is bareheaded.",
-    "<mam>拿着的是一束白色的百合花。<mam>手里什么花也没有拿。",
-)
 # Of ``near_rules``, ``near_rules_2`` and ``adversary_9``: English words that may be a brand, words of a refusal or a
 # notice, tempo marks and dishes of another language, and two words in a row that are no phrase.
 STILL_DROPPED = (
@@ -75,7 +69,7 @@ STILL_DROPPED = (
     "<mam> стоит у кассы, запрос отклонён, и кассир качает головой.",
     "<mam> يرفع بطاقة، الرد مرفوض كما تظهر اللوحة الحمراء.",
 )
-KNOWN = (*STILL_DROPPED, *STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23, *STILL_WRONG_25)
+KNOWN = (*STILL_DROPPED, *STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23)
 
 PARTS = pytest.mark.parametrize(
     "is_fast", [pytest.param(True, id="a fourth"), pytest.param(False, id="the rest", marks=pytest.mark.slow)]
