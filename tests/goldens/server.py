@@ -10,6 +10,7 @@ import asyncio
 import base64
 import hashlib
 import io
+import itertools
 import json
 import re
 import threading
@@ -142,6 +143,7 @@ class RecordingServer:
         self.limit = limit
         self.never = never
         self.bodies: list[dict[str, Any]] = []
+        self._reply_numbers = itertools.count(1)
         self.answered: list[int] = []
         self.kinds: set[str] = set()
         self.url = ""
@@ -291,7 +293,7 @@ class RecordingServer:
         prompt = sum(6 + len(texts(message).encode()) // 4 for message in body["messages"]) + 100 * pictures + opening
         completion = len((text or refusal or "").encode()) // 4
         usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-        head = {"id": "chatcmpl-1", "created": 1, "model": MODEL}
+        head = {"id": f"chatcmpl-{next(self._reply_numbers)}", "created": 1, "model": MODEL}
         message = {"role": "assistant", "content": text, "refusal": refusal}
         if not body.get("stream"):
             choice = {"index": 0, "message": message, "finish_reason": reason}

@@ -154,6 +154,10 @@ OTHER_START = """<mam>T恤上印的是“LESS IS MORE”，意思是“少即是
 <mam>: on the left a lamp; on the right a plant.
 <mam>：左边是灯；右边是花。
 <mam>，右边那位，背着红色的包。
+<mam>，照片里左边的男子，骑着一辆自行车。
+<mam>，也就是穿红衣服的女孩，正在跳绳。
+<mam>、つまり左側の男性は、自転車に乗っています。
+<mam>, 즉 왼쪽에 있는 남자는 자전거를 타고 있습니다.
 <mam> 坐在火车靠窗的座位上，窗外是一片金黄的油菜花田。
 <mam> 正抱着一把琵琶，左手按弦，右手轻轻拨动。
 <mam> 正坐在咖啡馆靠窗的位置低头看手机，面前放着一杯还没喝完的拿铁。"""
@@ -188,7 +192,7 @@ EXCLUDED = (
 
 END_MARK = re.compile(r"[.!?。！？…؟।][\s\"'”’»」』)）]*$")
 # Tables of answers that resemble bad ones on purpose: many have no full stop, or another start.
-RARE_FORMS = ("sentences.jsonl", "phrasings.jsonl", "kinds.jsonl")
+RARE_FORMS = ("sentences.jsonl", "phrasings.jsonl", "kinds.jsonl", "adversary_8.jsonl")
 
 
 def honest_answers(paths: Iterable[Path]) -> list[tuple[str, str, str]]:

@@ -33,5 +33,5 @@ def test_a_file_that_is_no_list_of_names(tmp_path: Path, data: bytes, words: str
 
 
 def test_a_file_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="can't be read"):
+    with pytest.raises(SettingsError, match=r"does not exist"):
         read_real_names(tmp_path / "names.txt")

@@ -112,7 +112,8 @@ async def test_a_rows_own_field_names_its_character(tmp_path: Path, strategy: st
     rows = write_rows(tmp_path / "in.jsonl", own, {"image": "a.png", "question": "Who is {tag}?"})
     summary, calls = await ask(rows, tag_key="character", strategy=strategy)
     names = ["<bo>", "<mam>"] if strategy == "direct" else ["Charlie", "Charlie"]
-    assert (summary.tally.succeeded, [name_in(call) for call in calls]) == (2, names)
+    # The rows share a picture, so either may be the first.
+    assert (summary.tally.succeeded, sorted(name_in(call) for call in calls)) == (2, names)
     first, second = read_rows(tmp_path / "qa.jsonl")
     assert first["pers_qa"] == "Question: Who is <bo>?, Answer: <bo> stands beside a wooden door."
     assert (first["tag"], second["pers_qa"][:24]) == (7, "Question: Who is <mam>?,")

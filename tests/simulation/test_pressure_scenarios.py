@@ -207,7 +207,8 @@ ASKS_FOR_A_DAY = Scenario(
         ),
     ),
     stops=("86400",),
-    cost=2 * CONCURRENCY,
+    # Twenty waits in a row may still be noise. Then trials find out.
+    cost=5 * CONCURRENCY,
 )
 
 
