@@ -192,7 +192,7 @@ EXCLUDED = (
 
 END_MARK = re.compile(r"[.!?。！？…؟।][\s\"'”’»」』)）]*$")
 # Tables of answers that resemble bad ones on purpose: many have no full stop, or another start.
-RARE_FORMS = ("sentences.jsonl", "phrasings.jsonl", "kinds.jsonl", "adversary_8.jsonl")
+RARE_FORMS = ("sentences.jsonl", "phrasings.jsonl", "kinds.jsonl", "adversary_8.jsonl", "adversary_9.jsonl")
 
 
 def honest_answers(paths: Iterable[Path]) -> list[tuple[str, str, str]]:
