@@ -150,6 +150,7 @@ NO_END = r"""<mam> holds a green umbrella
 # What follows the tag is also how bad answers begin, or a space that Chinese does not have, or a noun in Latin letters;
 # or a Chinese sentence has the marks of English.
 OTHER_START = """<mam>T恤上印的是“LESS IS MORE”，意思是“少即是多”。
+<mam>T恤上的英文是“Stay hungry, stay foolish”，意思是“求知若饥，虚心若愚”。
 <mam>身后的海报上写着:“如果不害怕,你会做什么?”
 <mam>: on the left a lamp; on the right a plant.
 <mam>：左边是灯；右边是花。
