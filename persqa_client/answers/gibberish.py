@@ -67,52 +67,51 @@ NOISE_LETTERS = compile_lazily(
 )
 NOISE_WORD = compile_lazily(f"{CONSONANTS.pattern}|{CYRILLIC_NOISE.pattern}")
 NOISE = WordSearch(lambda word: NOISE_LETTERS.search(word) and NOISE_WORD.search(word))
-# Function words that never follow each other: the words before, and those after.
-IMPOSSIBLE_PAIRS = frozenset(
-    (before, after)
-    for befores, afters in (
-        ("the a an", "the a an of is are and to with by at from for or"),
-        ("of with by from for to at", "of is are and to for with at by on"),
-        ("the a an", "have has had be been was were he she they which"),
-        ("el los las un una", "el la los las un una y es con por"),
-        ("con por para en", "con por para en y es"),
-        ("le les un une", "le les un une et est avec dans sur pour"),
-        ("avec dans sur pour", "avec dans sur et est"),
-        ("ein eine einen einem dem des", "ein eine einen und ist mit auf für"),
-        ("dem einem einen", "dem der die haben sind sein laufen sitzt steht"),
-        ("haben sind", "laufen sitzen stehen gehen ist hat war wo wer"),
-        ("wo wer was weil", "und oder aber nicht weil wo"),
-        ("los las unos", "es está tiene en el y"),
-        ("à au aux des", "est sont a ont et le la"),
-        ("um uma os", "um uma e é com por em"),
-        ("com por em", "com por em e é"),
-        ("in on at", "of is are"),
-        ("la las el los", "en por para"),
-        ("hacia desde", "con en para es"),
-        ("le la les", "dans vers pour sur chez sous"),
-        ("le la les", "de des du"),
-        ("dans vers chez sous sur", "que vers pour dans chez sous"),
-        ("da do das dos na no nas nos", "em com para é"),
-        ("da na das nas", "de da do"),
-        ("für von aus bei", "mit für aus von bei ist"),
-        ("в на с к из от по о у для без", "в на с к из от по о у для без"),
-        ("في على إلى عن مع", "في على إلى عن مع و من"),
+
+
+def make_word_pairs(*words: tuple[str, str]) -> frozenset[tuple[str, str]]:
+    """Each word of the first text of a tuple, followed by each of the second."""
+    return frozenset(
+        (before, after) for befores, afters in words for before in befores.split() for after in afters.split()
     )
-    for before in befores.split()
-    for after in afters.split()
+
+
+# Function words that never follow each other: the words before, and those after.
+IMPOSSIBLE_PAIRS = make_word_pairs(
+    ("the a an", "the a an of is are and to with by at from for or"),
+    ("of with by from for to at", "of is are and to for with at by on"),
+    ("the a an", "have has had be been was were he she they which"),
+    ("el los las un una", "el la los las un una y es con por"),
+    ("con por para en", "con por para en y es"),
+    ("le les un une", "le les un une et est avec dans sur pour"),
+    ("avec dans sur pour", "avec dans sur et est"),
+    ("ein eine einen einem dem des", "ein eine einen und ist mit auf für"),
+    ("dem einem einen", "dem der die haben sind sein laufen sitzt steht"),
+    ("haben sind", "laufen sitzen stehen gehen ist hat war wo wer"),
+    ("wo wer was weil", "und oder aber nicht weil wo"),
+    ("los las unos", "es está tiene en el y"),
+    ("à au aux des", "est sont a ont et le la"),
+    ("um uma os", "um uma e é com por em"),
+    ("com por em", "com por em e é"),
+    ("in on at", "of is are"),
+    ("la las el los", "en por para"),
+    ("hacia desde", "con en para es"),
+    ("le la les", "dans vers pour sur chez sous"),
+    ("le la les", "de des du"),
+    ("dans vers chez sous sur", "que vers pour dans chez sous"),
+    ("da do das dos na no nas nos", "em com para é"),
+    ("da na das nas", "de da do"),
+    ("für von aus bei", "mit für aus von bei ist"),
+    ("в на с к из от по о у для без", "в на с к из от по о у для без"),
+    ("في على إلى عن مع", "في على إلى عن مع و من"),
 )
 # Pairs that no noun phrase begins with, and those that are rare: one of each shows it, too.
 SURE_PAIRS = frozenset(pair for pair in IMPOSSIBLE_PAIRS if pair[0] in ("the", "an"))
-RARE_PAIRS = frozenset(
-    (before, after)
-    for befores, afters in (
-        ("is are was were", "and or but of thus"),
-        ("and or but", "and or but of because"),
-        ("of with by from for to at in on into onto under behind near", "and or but because is are was were"),
-        ("which that who", "wherefore thus of and or"),
-    )
-    for before in befores.split()
-    for after in afters.split()
+RARE_PAIRS = make_word_pairs(
+    ("is are was were", "and or but of thus"),
+    ("and or but", "and or but of because"),
+    ("of with by from for to at in on into onto under behind near", "and or but because is are was were"),
+    ("which that who", "wherefore thus of and or"),
 )
 # The name of a sign or a key: "the and symbol".
 NAMED_WORD = compile_lazily(
