@@ -87,6 +87,7 @@ def test_the_pointer_and_the_table_tell_the_numbers(page: Page) -> None:
     figure.locator("svg.lines").hover()
     assert "in flight 4 · limit 8 · running at the server 3 · waiting at the server 1" in figure.inner_text()
     figure.locator("summary").click()
+    figure.locator("table").wait_for()  # it is drawn after the click has ended
     assert figure.locator("th[scope=col]").all_inner_texts()[:3] == ["Time", "in flight", "limit"]
     assert figure.locator("tr").nth(1).locator("td").all_inner_texts() == ["4", "8", "3", "1"]
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
