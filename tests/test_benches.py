@@ -99,3 +99,31 @@ def test_packed_rows_are_read_with_their_pictures(monkeypatch: pytest.MonkeyPatc
     for layout, key in (("parquet", "images"), ("webdataset", "image")):
         export_runs([output], ExportSettings(layout, tmp_path / layout))
         assert reader.read_all(str(tmp_path / layout), key) == (9, size)
+
+
+TWO_FIGURES_AND_A_FAULT = """
+import time
+from benches.common import Figure
+
+def measure(folder):
+    yield Figure("the first", "1", "≤ 2", True)
+    deadline = time.monotonic() + 60
+    while not (folder / "first.seen").exists():
+        assert time.monotonic() < deadline, "the first figure was kept back"
+        time.sleep(0.01)
+    yield Figure("the second", "3", "≤ 2", False)
+    raise ValueError("a fault of the bench")
+"""
+
+
+def test_figures_come_as_they_are_measured_and_then_the_fault(
+    common: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "two_figures.py").write_text(TWO_FIGURES_AND_A_FAULT)
+    figures = common.measure_in_process(import_module("two_figures").measure, tmp_path)
+    assert next(figures).line() == "| the first | 1 | ≤ 2 | met |"
+    (tmp_path / "first.seen").touch()
+    assert next(figures).line() == "| the second | 3 | ≤ 2 | MISSED |"
+    with pytest.raises(RuntimeError, match=r"failed, with exit code 1; its error is above\.$"):
+        next(figures)

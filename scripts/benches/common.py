@@ -13,9 +13,11 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from PIL import Image
@@ -42,6 +44,30 @@ class Figure:
     def line(self) -> str:
         state = {True: "met", False: "MISSED", None: "–"}[self.met]
         return f"| {self.what} | {self.value} | {self.bar} | {state} |"
+
+
+def measure_in_process(measure: Callable[[Path], Iterable[Figure]], folder: Path) -> Iterator[Figure]:
+    """The figures of a bench, each as soon as it is measured. Raises RuntimeError if the bench fails.
+
+    In a separate process, since a child counts its parent's memory as its own peak.
+    """
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=send_figures, args=(measure, folder, sender))
+    process.start()
+    # The child has the only other end, so that its end is that of the figures.
+    sender.close()
+    with suppress(EOFError):
+        while True:
+            yield receiver.recv()
+    process.join()
+    if process.exitcode:
+        raise RuntimeError(f"The bench in {folder} failed, with exit code {process.exitcode}; its error is above.")
+
+
+def send_figures(measure: Callable[[Path], Iterable[Figure]], folder: Path, sender: Connection) -> None:
+    for figure in measure(folder):
+        sender.send(figure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,19 +83,21 @@ class RunResult:
     lost: int
 
 
-def measure(folder: Path, *, seconds: float = 60.0) -> list[Figure]:
+def measure(folder: Path, *, seconds: float = 60.0) -> Iterator[Figure]:
     """TINY_VLLM_URL may name a tiny vLLM with ``--max-num-queued-reqs 8``; otherwise one is started."""
-    figures = [*measure_changing_capacity(folder), *measure_noise(folder)]
+    yield from measure_changing_capacity(folder)
+    yield from measure_noise(folder)
     if (url := os.environ.get("TINY_VLLM_URL")) is not None:
-        return [*figures, *compare_with_fixed(url, folder, seconds)]
+        yield from compare_with_fixed(url, folder, seconds)
+        return
     if not has_tiny_vllm():
-        return figures
+        return
     with run_tiny_vllm(TINY_PORT, "--max-num-queued-reqs", "8") as (url, _):
         wait_for_health(url)
-        figures += compare_with_fixed(url, folder, seconds)
+        yield from compare_with_fixed(url, folder, seconds)
     with run_tiny_vllm(TINY_PORT) as (url, _):
         wait_for_health(url)
-        return [*figures, compare_short_runs(url, folder)]
+        yield compare_short_runs(url, folder)
 
 
 def measure_changing_capacity(folder: Path) -> Iterator[Figure]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,8 +52,7 @@ class Comparison(NamedTuple):
     answers: Told
 
 
-def measure(folder: Path, *, rows: int = 500, rounds: int = 5) -> list[Figure]:
-    figures = []
+def measure(folder: Path, *, rows: int = 500, rounds: int = 5) -> Iterator[Figure]:
     for name, sides in (("photos", PHOTO_SIDES), ("small pictures", SMALL_SIDES)):
         found = [compare(folder, sides, rows, seed) for seed in range(rounds)]
         for in_all, answers in found:
@@ -60,12 +60,11 @@ def measure(folder: Path, *, rows: int = 500, rounds: int = 5) -> list[Figure]:
         worst = max(abs(each.in_all.error) for each in found)
         what = f"{name}: error of the tokens that a pilot of {PILOT} tells for {rows} rows, the worst of {rounds}"
         bar, met = (f"≤ {ERROR_BAR:.0%}", worst <= ERROR_BAR) if sides == PHOTO_SIDES else ("–", None)
-        figures.append(Figure(what, f"{worst:.1%}", bar, met))
+        yield Figure(what, f"{worst:.1%}", bar, met)
         held = sum(each.in_all.holds and each.answers.holds for each in found)
         what = f"{name}: runs whose tokens, and those of the answers, are in their intervals"
         # One of 20 may miss.
-        figures.append(Figure(what, f"{held} of {rounds}", f"≥ {rounds - 1}", held >= rounds - 1))
-    return figures
+        yield Figure(what, f"{held} of {rounds}", f"≥ {rounds - 1}", held >= rounds - 1)
 
 
 def compare(folder: Path, sides: tuple[int, int], rows: int, seed: int) -> Comparison:
