@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from benches import (
+    ceiling,
     concurrency,
     endpoints,
     estimates,
@@ -33,6 +34,7 @@ BENCHES = {
     "pictures": pictures.measure,
     "startup": startup.measure,
     "admission": concurrency.measure,
+    "ceiling": ceiling.measure,
     "questions": questions.measure,
     "endpoints": endpoints.measure,
     "frames": frames.measure,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import subprocess
 import sys
@@ -27,6 +29,12 @@ def concurrency(monkeypatch: pytest.MonkeyPatch) -> Any:
 def common(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(SCRIPTS)
     return import_module("benches.common")
+
+
+@pytest.fixture
+def ceiling(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    return import_module("benches.ceiling")
 
 
 @pytest.fixture
@@ -127,3 +135,44 @@ def test_figures_come_as_they_are_measured_and_then_the_fault(
     assert next(figures).line() == "| the second | 3 | ≤ 2 | MISSED |"
     with pytest.raises(RuntimeError, match=r"failed, with exit code 1; its error is above\.$"):
         next(figures)
+
+
+@pytest.mark.slow
+def test_all_clients_of_the_ceiling_send_the_same_pictures_and_texts(ceiling: Any, common: Any, tmp_path: Path) -> None:
+    rows, bodies, dataset = common.write_new_rows(tmp_path, 4), tmp_path / "bodies.jsonl", tmp_path / "dataset.jsonl"
+    ceiling.record_bodies(rows, bodies, tmp_path / "out.jsonl", 4)
+    others = ceiling.write_dataset(bodies, dataset)
+    pictures = [base64.b64encode(path.read_bytes()).decode() for path in sorted((tmp_path / "small").iterdir())]
+    sent = [json.loads(line) for line in bodies.read_text().splitlines()]
+    assert all(picture in str(body) for picture, body in zip(pictures, sent, strict=True))
+    for body, line in zip(sent, dataset.read_text().splitlines(), strict=True):
+        first, *rest = json.loads(line)["content"]
+        assert first == {"type": "text", "text": body["messages"][0]["content"] + ceiling.NEXT_TURN}
+        assert rest == body["messages"][1]["content"]
+    assert others == {name: sent[-1][name] for name in ("temperature", "top_p", "seed", "structured_outputs")}
+    with common.run_bare_server(0.0, tmp_path / "again.jsonl") as url:
+        assert ceiling.run_bare_loop(url, 4, bodies) > 0
+    assert sorted((tmp_path / "again.jsonl").read_text().splitlines()) == sorted(bodies.read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("auto", "tokens", "met"),
+    [(18.0, 55.0, [True, True, True, True, True]), (17.8, 56.0, [True, True, False, True, False])],
+)
+def test_a_ceiling_is_judged_by_medians_and_equal_work(
+    auto: float, tokens: float, met: list[bool], ceiling: Any
+) -> None:
+    """The rates of the bare loop, of ``persqa run`` with a fixed concurrency, and of ``vllm bench serve``."""
+    rates = [(20.0, 19.0, 21.0), (30.0, 10.0, 40.0), (20.0, 19.5, 20.0)]
+    rounds = [
+        {
+            "bare loop": ceiling.Measured(bare, 469, 55),
+            "persqa run": ceiling.Measured(run, 469, 55),
+            "vllm bench serve": ceiling.Measured(bench, 467, 55),
+            "persqa run, auto": ceiling.Measured(bare * auto / 20, 469, tokens),
+        }
+        for bare, run, bench in rates
+    ]
+    figures = list(ceiling.judge(rounds))
+    assert [figure.met for figure in figures] == met
+    assert figures[0].value == "0.950 (0.333 to 0.975)"

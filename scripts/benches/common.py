@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -106,6 +107,13 @@ def persqa(*words: str | Path) -> tuple[str | Path, ...]:
     return sys.executable, "-m", "persqa_client", *words
 
 
+def call_persqa(*words: str | Path) -> dict[str, Any]:
+    """The object of a ``persqa`` command with ``--json``; some of its rows may fail."""
+    result = subprocess.run([str(word) for word in persqa(*words)], capture_output=True, text=True, check=False)
+    assert result.returncode in (0, 1), result.stderr
+    return dict(json.loads(result.stdout))
+
+
 @contextmanager
 def run_process(*words: str | Path, stdout: int) -> Iterator[subprocess.Popen[str]]:
     """A process that is ended after the block, together with its children."""
@@ -125,19 +133,21 @@ def run_process(*words: str | Path, stdout: int) -> Iterator[subprocess.Popen[st
 def run_script(name: str, *words: str | Path) -> Iterator[str]:
     """A script of this folder that prints one line when it is ready; gives the line."""
     command = [sys.executable, Path(__file__).parent / name, *words]
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.terminate()
-        process.wait()
+    with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
 
 
 @contextmanager
-def run_bare_server(latency: float = 0.2) -> Iterator[str]:
-    """A server that always gives the same answer, after ``latency`` seconds; gives its base URL."""
-    with run_script("bare_server.py", str(latency)) as url:
+def run_bare_server(latency: float = 0.2, *record: Path) -> Iterator[str]:
+    """A server that always gives the same answer, after ``latency`` seconds; gives its base URL.
+
+    ``record``: file for the bodies of the requests.
+    """
+    with run_script("bare_server.py", str(latency), *record) as url:
         yield url
 
 
@@ -185,6 +195,11 @@ def wait_for_health(url: str) -> None:
     raise RuntimeError(f"{url} did not start")
 
 
+def sum_counter(metrics: str, name: str) -> float:
+    """Of vLLM's /metrics, over all labels."""
+    return sum(float(value) for value in re.findall(rf"^vllm:{name}_total\S* (\S+)", metrics, re.MULTILINE))
+
+
 def fetch(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=10) as response:
         return bytes(response.read())
@@ -225,10 +240,10 @@ def write_rows(path: Path, images: Sequence[Path], count: int | None = None) -> 
     return path
 
 
-def write_new_rows(folder: Path, count: int) -> Path:
-    """Write rows of small new images, which are in no server's cache."""
+def write_new_rows(folder: Path, count: int, side: int = 224) -> Path:
+    """Write rows of small new images, which are in no server's cache. ``side``: of an image, in pixels."""
     rng = random.Random(time.time_ns())
-    smooth = Image.frombytes("RGB", (8, 8), rng.randbytes(192)).resize((224, 224))
+    smooth = Image.frombytes("RGB", (8, 8), rng.randbytes(192)).resize((side, side))
     (folder / "small").mkdir(parents=True, exist_ok=True)
     paths = [folder / "small" / f"{number:05}.jpg" for number in range(count)]
     for path in paths:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from benches.common import (
     run_process,
     run_simulator,
     run_tiny_vllm,
+    sum_counter,
     wait_for_health,
     write_new_rows,
 )
@@ -233,7 +233,3 @@ def read_counts(url: str) -> ServerCounts:
         answered, rejected = sum_counter(text, "request_success"), sum_counter(text, "admission_rejections")
         return ServerCounts(time.monotonic(), answered, rejected)
     return ServerCounts(time.monotonic(), stats["answered"], stats["refused"])
-
-
-def sum_counter(text: str, name: str) -> float:
-    return sum(float(value) for value in re.findall(rf"^vllm:{name}_total\S* (\S+)", text, re.MULTILINE))

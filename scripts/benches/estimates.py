@@ -6,16 +6,14 @@ answers have most of the tokens, and 20 of them can't tell the mean within 15 %;
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from PIL import Image
 
-from benches.common import SIMULATED_MODEL, Figure, persqa, run_simulator, write_rows
+from benches.common import SIMULATED_MODEL, Figure, call_persqa, run_simulator, write_rows
 
 PILOT = 20
 HIDDEN_TOKENS = 60
@@ -71,10 +69,10 @@ def compare(folder: Path, sides: tuple[int, int], rows: int, seed: int) -> Compa
     source = write_pictures(folder, sides, rows, seed)
     flags = ["--model", SIMULATED_MODEL, "--seed", str(seed), "--json", "--quiet"]
     with run_simulator("--latency", 0.02, "--slots", 64, "--hidden-tokens", HIDDEN_TOKENS) as (url, _):
-        estimate = call("estimate", source, "--pilot", str(PILOT), "--base-url", url, *flags)["estimate"]
+        estimate = call_persqa("estimate", source, "--pilot", str(PILOT), "--base-url", url, *flags)["estimate"]
     # Another simulator, whose caches are empty.
     with run_simulator("--latency", 0.02, "--slots", 64, "--hidden-tokens", HIDDEN_TOKENS) as (url, _):
-        taken = call("run", source, "-o", folder / "qa.jsonl", "--fresh", "--base-url", url, *flags)["tokens"]
+        taken = call_persqa("run", source, "-o", folder / "qa.jsonl", "--fresh", "--base-url", url, *flags)["tokens"]
     prompt, completion = taken["prompt"], taken["completion"]
     return Comparison(
         read_told(estimate["tokens"], prompt + completion), read_told(estimate["completion_tokens"], completion)
@@ -94,9 +92,3 @@ def write_pictures(folder: Path, sides: tuple[int, int], count: int, seed: int) 
         colours = Image.frombytes("RGB", (4, 4), rng.randbytes(48))
         colours.resize((rng.randint(*sides), rng.randint(*sides))).save(path, "JPEG", quality=60)
     return write_rows(folder / "rows.jsonl", paths)
-
-
-def call(*words: str | Path) -> dict[str, Any]:
-    result = subprocess.run([str(word) for word in persqa(*words)], capture_output=True, text=True, check=False)
-    assert result.returncode in (0, 1), result.stderr
-    return dict(json.loads(result.stdout))
