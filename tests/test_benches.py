@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -176,3 +177,12 @@ def test_a_ceiling_is_judged_by_medians_and_equal_work(
     figures = list(ceiling.judge(rounds))
     assert [figure.met for figure in figures] == met
     assert figures[0].value == "0.950 (0.333 to 0.975)"
+
+
+def test_a_server_that_ignores_sigterm_is_ended(common: Any) -> None:
+    command = ["bash", "-c", "trap '' TERM; echo ready; while :; do sleep 0.01; done"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        common.end_group(process, 0.1)
+        assert process.returncode == -signal.SIGKILL

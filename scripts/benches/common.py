@@ -30,7 +30,9 @@ SIMULATED_MODEL = "persqa-simulator"
 TINY_MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
 TINY_SCRIPT = Path(__file__).parents[2] / "tests" / "live" / "tiny_vllm" / "serve.sh"
 TINY_HOME = Path(os.environ.get("TINY_VLLM_HOME", Path.home() / ".cache" / "tiny-vllm"))
-TINY_START_SECONDS = 300
+TINY_START_SECONDS = 900
+# A run has 30 seconds for its requests in flight.
+END_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +124,20 @@ def run_process(*words: str | Path, stdout: int) -> Iterator[subprocess.Popen[st
     try:
         yield process
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
+        end_group(process)
         if process.stdout is not None:
             process.stdout.close()
+
+
+def end_group(process: subprocess.Popen[str], seconds: float = END_SECONDS) -> None:
+    """By SIGTERM, and after some seconds by SIGKILL: a vLLM that is still starting may wait for its engine for ever."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @contextmanager
