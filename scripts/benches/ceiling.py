@@ -54,7 +54,7 @@ WARM_UP_ROWS, FEWEST_ROWS, MOST_ROWS = 64, 64, 800
 # Pixels of a picture's side, for 256 tokens.
 SIDE = 448
 
-# 55 tokens of the tiny model.
+# About 55 tokens of the tiny model.
 ANSWER = (
     "<mam> wears a dark blue jacket over a white shirt and smiles at the camera. "
     "<mam> holds an old silver camera with both hands close to a long grey coat."
