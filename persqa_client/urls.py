@@ -6,9 +6,10 @@ import errno
 import ipaddress
 import os
 import re
-import socket
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from persqa_client.addresses import parse_host
 
 COMPLETIONS_ROUTE = re.compile(r"(/chat)?/completions$")
 
@@ -48,14 +49,9 @@ def is_loopback(url: str) -> bool:
     host = (urlsplit(url).hostname or "").rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        try:
-            # Short and numeric forms, such as 127.1 and 0x7f000001, as the system's resolver reads them.
-            address = ipaddress.ip_address(socket.inet_aton(host))
-        except (OSError, ValueError):
-            return False
+    address = parse_host(host)
+    if address is None:
+        return False
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     # A connection to the unspecified address, 0.0.0.0 or ::, reaches this machine.

@@ -24,6 +24,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from persqa_client.client.idle_connections import CONNECTION, IdleConnector, IdleProtocol
+from persqa_client.client.local_hosts import LocalResolver, open_local_socket
 from persqa_client.client.request import Body
 from persqa_client.client.response_body import is_whole_answer, make_received, receive_body
 from persqa_client.config import Endpoint
@@ -263,6 +264,8 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
     def _open_session(self, **settings: Any) -> aiohttp.ClientSession:
         tls = True if self._tls is None else self._tls
+        if isinstance(self._resolver, LocalResolver):
+            settings["socket_factory"] = open_local_socket
         return aiohttp.ClientSession(
             connector=IdleConnector(limit=self._connections, ssl=tls, resolver=self._resolver, **settings),
             cookie_jar=aiohttp.DummyCookieJar(),
