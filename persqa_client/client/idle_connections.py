@@ -15,6 +15,8 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
+# The beginning of an interim reply, which another one follows. It has no body, but may state a length.
+INTERIM = re.compile(rb"HTTP/\d\.\d 1")
 # Replies that are kept to be compared with later ones, and the bytes of the longest.
 KEPT_REPLIES, MAX_KEPT = 8, 8192
 # Seconds until the failure of a request on a closed connection arrives: about a round trip.
@@ -43,8 +45,9 @@ class IdleProtocol(ResponseHandler):
         head = data.find(b"\r\n\r\n") + 2
         length = CONTENT_LENGTH.search(data, 0, head)
         end = len(data) if length is None else head + 2 + int(length[1])
-        if len(data) > end:
-            self.force_close()
+        if len(data) <= end or INTERIM.match(data):
+            return data
+        self.force_close()
         return data[:end]
 
     def is_repetition(self, reply: bytes) -> bool:

@@ -14,8 +14,9 @@ from persqa_client.client.response import is_event_stream
 
 MAX_BODY = 32 * 2**20  # bytes
 PIECE = 16 * 2**10  # bytes of a read; decoded, up to a thousand times as many
-# The end of a stream, and the seconds that its connection gets to end as well.
-STREAM_END, MAX_END_SECONDS = re.compile(rb"[\r\n]data:[ \t]*\[DONE\]\s*\Z"), 0.25
+# The last event of a stream, with comments after it, and the seconds that the connection gets to end as well.
+STREAM_END = re.compile(rb"[\r\n]data:[ \t]*\[DONE\][ \t]*+(?:[\r\n]++(?:[ \t]++|:[^\r\n]*+)?)*+\Z")
+MAX_END_SECONDS = 0.25
 TOO_LONG = f"the response has more than {MAX_BODY // 2**20} MiB"
 
 
@@ -64,10 +65,10 @@ def is_whole_answer(response: aiohttp.ClientResponse) -> bool:
 
 async def read_to_end(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """The pieces of a body. Some servers send the last event of a stream, but not the end of the body."""
-    end = b""
+    end = b"\n"
     async for piece in response.content.iter_any():
         yield piece
-        end = (end + piece)[-32:]
+        end += piece
         if STREAM_END.search(end):
             try:
                 async with asyncio.timeout(MAX_END_SECONDS):
@@ -75,6 +76,7 @@ async def read_to_end(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             except (TimeoutError, aiohttp.ClientError):
                 response.close()
             return
+        end = end[-32:]
 
 
 async def limit_size(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
