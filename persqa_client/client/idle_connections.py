@@ -17,8 +17,10 @@ from aiohttp.client_proto import ResponseHandler
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
 # The beginning of an interim reply, which another one follows. It has no body, but may state a length.
 INTERIM = re.compile(rb"HTTP/\d\.\d 1")
-# Replies that are kept to be compared with later ones, and the bytes of the longest.
-KEPT_REPLIES, MAX_KEPT = 8, 8192
+# The id of a completion, which is unique. TGI's is empty.
+REPLY_ID = re.compile(rb'"id"\s*:\s*"([^"]+)"')
+# Replies that are kept to be compared with later ones.
+KEPT_REPLIES = 8
 # Seconds until the failure of a request on a closed connection arrives: about a round trip.
 MAX_STALE_SECONDS = 1.0
 
@@ -32,7 +34,7 @@ class IdleProtocol(ResponseHandler):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
-        self._replies = deque[bytes](maxlen=KEPT_REPLIES)
+        self._replies = deque[tuple[bytes, int]](maxlen=KEPT_REPLIES)  # ids and hashes
 
     def data_received(self, data: bytes) -> None:
         if not self.has_received:
@@ -50,14 +52,18 @@ class IdleProtocol(ResponseHandler):
         self.force_close()
         return data[:end]
 
-    def is_repetition(self, reply: bytes) -> bool:
-        """Whether a reply is an earlier one on this connection, with its id: probably sent twice. Remembers it."""
-        if len(reply) > MAX_KEPT:
-            return False
-        if reply in self._replies:
-            return b'"id"' in reply
-        self._replies.append(reply)
-        return False
+    def find_equal_id(self, reply: bytes) -> bool | None:
+        """Whether an earlier reply on this connection with the same id is equal; None if there is none.
+
+        Remembers the reply.
+        """
+        number = find_id(reply)
+        if number is None:
+            return None
+        earlier = next((content for each, content in self._replies if each == number), None)
+        if earlier is None:
+            self._replies.append((number, hash(reply)))
+        return None if earlier is None else earlier == hash(reply)
 
     @property
     def is_spoilt(self) -> bool:
@@ -77,6 +83,11 @@ class IdleProtocol(ResponseHandler):
         """
         seconds = asyncio.get_running_loop().time() - self.began
         return self.uses > 1 and not self.has_received and seconds < MAX_STALE_SECONDS
+
+
+def find_id(reply: bytes) -> bytes | None:
+    found = REPLY_ID.search(reply)
+    return None if found is None else found[1]
 
 
 def _is_readable(transport: asyncio.BaseTransport) -> bool:

@@ -191,11 +191,18 @@ async def test_a_reply_that_is_sent_again_during_the_next_request_is_no_reply_to
     assert received == ["0", "1", "1", "2", "3", "3"], "1 and 3 got the reply to the request before"
 
 
-@pytest.mark.parametrize(("fields", "requests"), [({"id": "x"}, 6), ({}, 5)])
-async def test_a_server_whose_replies_are_all_equal_gets_one_request_twice(
-    fields: dict[str, str], requests: int
+@pytest.mark.parametrize(
+    ("fields", "texts", "requests"),
+    [
+        ({"id": "x"}, "AAAAA", 6),
+        ({}, "AAAAA", 5),
+        ({"id": ""}, "AAAAA", 5),  # https://github.com/huggingface/text-generation-inference/issues/1782
+        ({"id": "1"}, "ABAABABB", 8),  # https://github.com/InternLM/lmdeploy/pull/4707
+    ],
+)
+async def test_replies_with_one_id_are_not_taken_for_repeated_ones(
+    fields: dict[str, str], texts: str, requests: int
 ) -> None:
-    reply = make_reply("200 OK", orjson.dumps(fields | completion_json()))
     sent = 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -204,13 +211,14 @@ async def test_a_server_whose_replies_are_all_equal_gets_one_request_twice(
             while True:
                 await reader.readuntil(b"\r\n\r\n")
                 await reader.readexactly(1)
+                reply = orjson.dumps(fields | completion_json(texts[sent % len(texts)]))
                 sent += 1
-                writer.write(reply.data)
+                writer.write(make_reply("200 OK", reply).data)
         writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     async with server, client_of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1") as client:
-        for _ in range(5):
+        for _ in texts:
             await client.send(b"1")
     assert sent == requests
 
