@@ -26,7 +26,14 @@ from yarl import URL
 from persqa_client.client.idle_connections import CONNECTION, IdleConnector, IdleProtocol, find_id
 from persqa_client.client.local_hosts import LocalResolver, open_local_socket
 from persqa_client.client.request import Body
-from persqa_client.client.response_body import is_whole_answer, make_received, receive_body
+from persqa_client.client.response_body import (
+    AnswerStream,
+    is_stream,
+    is_whole_answer,
+    make_received,
+    make_response,
+    receive_body,
+)
 from persqa_client.config import Endpoint
 from persqa_client.errors import SettingsError
 from persqa_client.urls import is_loopback
@@ -204,9 +211,27 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 own = await receive_body(response)
                 self._ids_are_unique = find_id(own) != find_id(body)
                 return ReceivedResponse(request, response.headers, own)
-        reply = await make_received(response)
+        if is_stream(response):
+            choose = partial(self._replace_repeated, protocol=protocol, send=send)
+            reply = make_response(response, stream=AnswerStream(response, choose))
+        else:
+            body = await receive_body(response)
+            reply = make_response(response, is_decoded=True, content=body)
+            if isinstance(protocol, IdleProtocol) and protocol.is_repeated_error(response, body):
+                protocol.close()
         reply.request = request
         return reply
+
+    async def _replace_repeated(self, body: bytes, *, protocol: object, send: Send) -> bytes:
+        """The body of a streamed reply, or that of another one if it was sent before. Raises ClientPayloadError."""
+        if not self._was_sent_before(body, protocol):
+            return body
+        response = await self._send_alone(send)
+        own = await receive_body(response)
+        if response.status != 200:
+            raise aiohttp.ClientPayloadError("the server sent an earlier stream again")
+        self._ids_are_unique = find_id(own) != find_id(body)
+        return own
 
     def _was_sent_before(self, body: bytes, protocol: object) -> bool:
         """Whether a reply is an earlier one on its connection, with its id: probably sent twice."""

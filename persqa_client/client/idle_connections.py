@@ -35,6 +35,7 @@ class IdleProtocol(ResponseHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._replies = deque[tuple[bytes, int]](maxlen=KEPT_REPLIES)  # ids and hashes
+        self._latest_error: int | None = None
 
     def data_received(self, data: bytes) -> None:
         if not self.has_received:
@@ -64,6 +65,15 @@ class IdleProtocol(ResponseHandler):
         if earlier is None:
             self._replies.append((number, hash(reply)))
         return None if earlier is None else earlier == hash(reply)
+
+    def is_repeated_error(self, response: aiohttp.ClientResponse, body: bytes) -> bool:
+        """Whether a reply is the latest error on this connection, with its headers: perhaps sent twice.
+
+        The reply to the request may then be taken for that to the next one.
+        """
+        error = hash((response.status, response.raw_headers, body))
+        is_repeated, self._latest_error = error == self._latest_error, error
+        return is_repeated
 
     @property
     def is_spoilt(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -63,6 +63,10 @@ def is_whole_answer(response: aiohttp.ClientResponse) -> bool:
     return response.status == 200 and not is_event_stream(response.headers)
 
 
+def is_stream(response: aiohttp.ClientResponse) -> bool:
+    return response.status == 200 and is_event_stream(response.headers) and not is_encoded(response)
+
+
 async def read_to_end(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """The pieces of a body. Some servers send the last event of a stream, but not the end of the body."""
     end = b"\n"
@@ -106,3 +110,14 @@ class ResponseStream(httpx2.AsyncByteStream):
     async def aclose(self) -> None:
         self._response.release()
         await self._response.wait_for_close()
+
+
+class AnswerStream(ResponseStream):
+    """The body of an answer, as a whole when it ends. ``choose`` returns the body in place of one that it gets."""
+
+    def __init__(self, response: aiohttp.ClientResponse, choose: Callable[[bytes], Awaitable[bytes]]) -> None:
+        super().__init__(response)
+        self._choose = choose
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield await self._choose(b"".join([piece async for piece in super().__aiter__()]))
