@@ -54,7 +54,7 @@ NO_PERMISSION = _sign(r"^iam_permission_denied$")
 # Requests from this place are refused. A gateway may send single ones through another place.
 NO_PLACE = _sign(
     r"^unsupported_country",
-    r"\blocation is not supported\b|\b(?:country|region|territory)\b.{0,20}\bnot supported\b",
+    r"\buser location is not supported\b|\bcountry, region,? or territory (?:is )?not supported\b",
 )
 
 # The account is refused: its credit, its quota or its status. Codes name both a property of the account and its state,
