@@ -65,7 +65,7 @@ class FixedResolver(AbstractResolver):
         ("http://8.8.8.8@127.0.0.1/v1", False),
         # Names, whatever their first label looks like.
         ("http://8.8.8.8%00/v1", False),
-        ("http://0177.0.0.1/v1", False),  # refused when it is sent
+        ("http://0177.0.0.1/v1", False),  # no URL: refused before
     ],
 )
 def test_an_address_is_refused_before_anything_is_sent(url: str, is_refused: bool) -> None:
