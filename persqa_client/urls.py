@@ -35,14 +35,14 @@ def parse_base_url(url: str) -> tuple[str, str]:
         raise ValueError("must not hold a user name or password; use --api-key-env instead")
     if parts.fragment or "#" in query:
         raise ValueError("must not have a fragment (#)")
-    if problem := find_problem(url):
+    if problem := find_url_problem(url):
         raise ValueError(f"is not a valid address ({problem})")
     if (root := COMPLETIONS_ROUTE.sub("", url)) != url:
         raise ValueError(f"must be the root of the API, {add_query(root, query)}, not one of its routes")
     return url, query
 
 
-def find_problem(url: str) -> str:
+def find_url_problem(url: str) -> str:
     """Why the HTTP client refuses a URL, such as one with the host 010.0.0.1; empty if it accepts it."""
     # Imported here: commands that send nothing don't need it.
     import httpx2
