@@ -6,7 +6,7 @@ import pytest
 
 from persqa_client.answers.non_answers import build_statement, find_own_text, has_phrase
 from persqa_client.answers.phrases import has_hint, languages_to_check, may_have_hint
-from tests.answers.score import TABLES, judge, read_part
+from tests.answers.score import TABLES, find_family, judge, read_part
 from tests.support.cases import each_case
 
 KINDS = ("refusal", "no_image", "about_the_task")
@@ -133,3 +133,16 @@ def test_a_text_with_a_phrase_of_a_table_has_a_hint(is_fast: bool) -> None:
             if kinds and not (may_have_hint(case.raw, language) and has_hint(statement.text, language)):
                 lacking.append((language, case.raw, kinds))
     assert lacking == []
+
+
+@each_case(
+    ("kind", "family"),
+    [
+        ("near a contradiction", "contradictions"),
+        ("further Q&A", "echoes and further questions"),
+        ("JSON box", "server text and markup"),
+        ("plain", "other kinds"),
+    ],
+)
+def test_kinds_belong_to_families(kind: str, family: str) -> None:
+    assert find_family(kind) == family
