@@ -97,6 +97,7 @@ PARTS = pytest.mark.parametrize(
         "near_phrases",
         "near_rules",
         "near_rules_2",
+        "near_rules_3",
         *(f"blind_{number}" for number in range(4, 27)),
         "adversary",
         *map("adversary_{}".format, range(2, 10)),
