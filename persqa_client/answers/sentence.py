@@ -84,7 +84,9 @@ def check_is_sentence(text: str, task: Task) -> Problem | None:
     if language is None:
         return Problem("not_a_sentence", "it ends at the tag") if TAG_ENDS_SENTENCE.match(text, len(task.tag)) else None
     start = len(task.tag)
-    if begins_with_predicate(text, start, language):
+    if is_named_person(text, start, task, language):
+        fault = "it says the name of a person"
+    elif begins_with_predicate(text, start, language):
         fault = find_fault_at_end(text, start, task, language)
     elif stands_behind_tag(text, start, language):
         return stand_in_problem(task)
@@ -116,6 +118,16 @@ def lower_opening_pattern(language: str) -> re.Pattern[str]:
 def join_openings(language: str) -> str:
     """All that shows at the beginning that the tag is not the subject."""
     return "|".join(f"(?:{join_phrases(language, kind, place)})" for kind, place in OPENINGS)
+
+
+def is_named_person(text: str, start: int, task: Task, language: str) -> bool:
+    """Whether the tag is said to be somebody with a whole name: "<mam> is Jane Roe giving a speech". To a question
+    about a role, a breed or a make, such a name is an answer.
+    """
+    start += text.startswith(" ", start)
+    if phrase_pattern(language, "sentence", "named").match(text, start) is None:
+        return False
+    return phrase_pattern(language, "question", "roles").search(task.question) is None
 
 
 def stands_behind_tag(text: str, start: int, language: str) -> bool:

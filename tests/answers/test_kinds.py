@@ -72,14 +72,11 @@ STILL_DROPPED = (
 # Of ``blind_26``.
 STILL_WRONG_26 = (
     "<mam> is wearing gloves, and no gloves are being worn by <mam>.",
-    "<mam> is Taylor Swift performing on stage in a sequined bodysuit.",
     "<mam> находится в 图书馆 среди высоких книжных полок.",
     "<mam>是在睡觉，眼睛睁得大大的，没有在睡觉。",
-    "<mam>就是周杰伦,他正在台上弹钢琴。",
     "<mam>站在站在的旁边一个了和的女人树在把着。",
     "<mam> has three wheels. Wait, looking again, there are four. Actually, I think it is three after all.",
     "<mam>穿着一条浅色的jeans，搭配white sneakers，look很casual。",
-    "<mam>就是著名演员成龙，他正在出席电影首映式。",
 )
 KNOWN = (*STILL_DROPPED, *STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23, *STILL_WRONG_26)
 
