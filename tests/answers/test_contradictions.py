@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from persqa_client.answers.contradictions import affirms_and_denies
+from persqa_client.answers.sentence_pairs import contradicts_sentence
 from tests.support.cases import each_case
 
 DOING = "What is <mam> doing?"
@@ -76,3 +77,39 @@ def test_a_predicate_that_is_affirmed_and_denied(question: str, text: str) -> No
 )
 def test_what_is_denied_is_something_else(question: str, text: str) -> None:
     assert not affirms_and_denies(text, "<mam>", question)
+
+
+@each_case(
+    ("text", "found"),
+    [
+        ("<mam> is alone, surrounded by a crowd of friends.", True),
+        ("<mam> is alone, surrounded by empty chairs.", False),
+        ("<mam> is barefoot and is wearing white sneakers.", True),
+        ("<mam> is barefoot and is carrying her sneakers.", False),
+        ("<mam> is fast asleep, wide awake and staring.", True),
+        ("<mam> is asleep, and the baby is wide awake.", False),
+        ("<mam> is indoors, standing outside on the lawn.", True),
+        ("<mam> is indoors, looking outside through a window.", False),
+        ("<mam> is wearing a red dress, and her dress is completely blue.", True),
+        ("<mam> is wearing a red dress that is white at the cuffs.", False),
+    ],
+)
+def test_clauses_about_the_tag_contradict_each_other(text: str, found: bool) -> None:
+    assert contradicts_sentence(text, "<mam>", DOING) == found
+
+
+@each_case(
+    ("text", "found"),
+    [
+        ("<mam>独自一人，身边围满了朋友。", True),
+        ("<mam>独自一人坐着，身边摆满了书。", False),
+        ("<mam>戴着帽子，头上什么也没戴。", True),
+        ("<mam>戴着帽子，脖子上什么也没戴。", False),
+        ("<mam>在睡觉，一点也没睡。", True),
+        ("<mam>在睡觉，旁边的婴儿却醒着。", False),
+        ("<mam>穿着红色的裙子，这条裙子是纯蓝色的。", True),
+        ("<mam>穿着红色的上衣，裙子是蓝色的。", False),
+    ],
+)
+def test_chinese_clauses_about_the_tag_contradict_each_other(text: str, found: bool) -> None:
+    assert contradicts_sentence(text, "<mam>", "<mam>在做什么？") == found

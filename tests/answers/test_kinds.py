@@ -27,11 +27,9 @@ STILL_ACCEPTED = (
     "<mam>正在玩一个红色的",
     "<mam> window the blue of seventeen carpet likewise onto ran spoon gently.",
     "<mam> Elena is wearing a green velvet dress.",
-    "<mam> is barefoot and is wearing white sneakers.",
 )
 # Of ``blind_22``: contradictions, words of another language, and words in no order.
 STILL_WRONG_22 = (
-    "<mam> is indoors, standing outside on the lawn under an open sky.",
     "<mam> tiene uma mochila azul-marinho pendurada no ombro esquerdo.",
     "<mam>的指甲涂成了酒红色，无名指上还贴着一颗 маленький 的亮钻。",
     "<mam>穿着一双 white sneakers，鞋带是 neon yellow 的 color，看起来很 comfortable。",
