@@ -74,7 +74,7 @@ MATHS = compile_lazily(
 )
 # What stands alone behind the last sentence: a role, a mark of the end or of a fence, a score, a choice, a signature.
 LAST_LINE = compile_lazily(
-    r"[.!?。！？](?:assistant|user|human|model|system)\W*\Z"
+    r"[.!?。！？](?:assistant|user|human|model|system)\W*\Z|[.!?。！？]\s(?:assistant|user)\s*\Z"
     r"|[.!?。！？]\s+(?:(?:END|EOS|EOF|STOP|DONE)\W*|[A-Za-z][\w-]{1,20} ?[:=] ?[01]\.\d+\W*)\Z"
     r"|[.!?。！？]\s*(?:#{2,}|={3,}|`{3})\s*\Z"
     r"|[.!?。！？]\s+[A-Z]?[\w ]{0,12}\b(?:answer|option|choice) ?: ?\(?[A-E]\)?\W*\Z"

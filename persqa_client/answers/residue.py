@@ -20,9 +20,11 @@ from persqa_client.quotations import is_about_code, remove_marked, remove_quotat
 from persqa_client.types import Problem, Task
 from persqa_client.word_search import WordSearch, split_at_blanks
 
-# Never part of an answer, not even quoted: control characters, U+FFFD and other non-characters, GBK filler.
+# Never part of an answer, not even quoted: control characters, U+FFFD and other non-characters, GBK filler, and a role
+# of a chat glued between two sentences.
 BROKEN = compile_lazily(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]|锟斤|斤拷|烫烫烫|屯屯屯|addCriterion"
+    r"|[.!?。！？](?:assistant|user)(?=\s?[A-Z\u4e00-\u9fff<])"
 )
 # Each alternative begins with a literal where it can: ``re`` skips to it.
 MESSAGE = compile_lazily(

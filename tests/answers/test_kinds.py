@@ -73,7 +73,6 @@ STILL_WRONG_26 = (
     "<mam> находится в 图书馆 среди высоких книжных полок.",
     "<mam>是在睡觉，眼睛睁得大大的，没有在睡觉。",
     "<mam>站在站在的旁边一个了和的女人树在把着。",
-    "<mam> has three wheels. Wait, looking again, there are four. Actually, I think it is three after all.",
     "<mam>穿着一条浅色的jeans，搭配white sneakers，look很casual。",
 )
 KNOWN = (*STILL_DROPPED, *STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23, *STILL_WRONG_26)
@@ -95,7 +94,7 @@ PARTS = pytest.mark.parametrize(
         "near_rules_3",
         *(f"blind_{number}" for number in range(4, 27)),
         "adversary",
-        *map("adversary_{}".format, range(2, 10)),
+        *map("adversary_{}".format, range(2, 11)),
     ],
 )
 def test_no_answer_is_judged_wrong(name: str, is_fast: bool) -> None:
