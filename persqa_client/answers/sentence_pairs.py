@@ -65,7 +65,11 @@ LACKS: dict[str, tuple[tuple[str, str], ...]] = {
             r"(?:is holding|holds) (?:an?|two|some) (?:[\w-]+ ){0,3}(?:umbrella|cup|mug|bag|book|phone|ball|bottle"
             r"|bouquet|balloon|glass|box|camera|basket|guitar|microphone|flag|sandwich|apple|flower|flowers|newspaper)",
         ),
-        ("bald", r"has (?:(?:a full head of|very|long|short|thick|curly|straight|wavy|\w+) ){1,4}hair"),
+        (
+            "bald",
+            r"(?:has|with) (?:(?:a full head of|very|long|short|thick|curly|straight|wavy|\w+) ){1,4}hair"
+            r"(?: (?:down|falling|reaching|tied) .*)?",
+        ),
         ("clean-shaven|beardless", r"has (?:an? )?(?:[\w-]+ ){0,3}(?:beard|goatee)"),
         (
             "(?:all )?alone|by (?:him|her|it)self",
@@ -145,8 +149,9 @@ LACKS: dict[str, tuple[tuple[str, str], ...]] = {
         ("在(?:室内|屋里|房间里|屋子里)", "[站坐走跑躺]?在(?:户外|室外|野外)(?:的[^，]*)?"),
         (
             "一动不动(?:地[站坐趴待]着)?",
-            "(?:飞快|快速|拼命|全力|全速)?地?在?(?:奔跑|狂奔|飞奔|冲刺|跳舞)(?:[^，]*)?",
+            "在?(?:飞快|快速|拼命|全力|全速)?地?(?:奔跑|狂奔|飞奔|冲刺|跳舞)(?:[^，]*)?",
         ),
+        ("坐[在着][^，人他她]{0,10}", "(?:笔直|直直|挺直)?地?站着"),
     ),
     "ja": (
         ("裸足|はだし", "[^、。はも]{0,12}(?:靴|スニーカー|ブーツ|サンダル)を履いています"),

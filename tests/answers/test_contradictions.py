@@ -38,6 +38,9 @@ DOING = "What is <mam> doing?"
         (DOING, "<mam> is sitting on a bench. In fact, <mam> is standing next to it."),
         ("Où est <mam> ?", "<mam> est dehors, au soleil. En même temps, <mam> est à l'intérieur."),
         ("<mam>在哪里？", "<mam>在室内。实际上，<mam>在室外的草地上。"),
+        ("<mam>在睡觉吗？", "<mam>是在睡觉，眼睛睁得大大的，没有在睡觉。"),
+        ("<mam>在看镜头吗？", "<mam>看着镜头，没有看镜头。"),
+        ("<mam>开心吗？", "<mam>很开心，一点也不开心。"),
     ],
 )
 def test_a_predicate_that_is_affirmed_and_denied(question: str, text: str) -> None:
@@ -109,6 +112,8 @@ def test_clauses_about_the_tag_contradict_each_other(text: str, found: bool) -> 
         ("<mam>在睡觉，旁边的婴儿却醒着。", False),
         ("<mam>穿着红色的裙子，这条裙子是纯蓝色的。", True),
         ("<mam>穿着红色的上衣，裙子是蓝色的。", False),
+        ("<mam>一动不动地站着，正在飞快地奔跑。", True),
+        ("<mam>坐在椅子上，笔直地站着。", True),
     ],
 )
 def test_chinese_clauses_about_the_tag_contradict_each_other(text: str, found: bool) -> None:
