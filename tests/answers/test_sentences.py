@@ -101,3 +101,21 @@ def test_a_noun_phrase_without_a_verb(question: str, text: str, found: str | Non
 )
 def test_a_whole_name_is_no_predicate(question: str, text: str, found: str | None) -> None:
     assert find_code(text, question) == found
+
+
+@each_case(
+    ("question", "text", "found"),
+    [
+        ("What is <mam> wearing?", "<mam> **Top:** red shirt **Shoes:** white", "not_a_sentence"),
+        ("<mam>在做什么？", "<mam>动作：跑步；地点：公园；心情：愉快", "not_a_sentence"),
+        ("<mam>手里有什么？", "<mam>手里有两张卡片，左边写着：早，右边写着：晚。", None),
+        ("What is <mam> reading?", "<mam> SALE 50% OFF EVERYTHING", "not_a_sentence"),
+        ("What is <mam> doing?", "<mam> @anna 12 likes", "not_a_sentence"),
+        ("What is <mam> doing?", "<mam> Anna Maria Roe Smith smiles.", "not_a_sentence"),
+        ("What does <mam>'s shirt say?", "<mam>'s shirt says JUST DO IT in big letters.", None),
+        ("<mam>在看什么？", "<mam>菜单 炒面 38元 汤面 32元", "not_a_sentence"),
+        ("<mam>多高？", "<mam>身高约 120 厘米，比桌子高", None),
+    ],
+)
+def test_lists_and_copied_text_are_no_sentences(question: str, text: str, found: str | None) -> None:
+    assert find_code(text, question) == found
