@@ -21,6 +21,7 @@ from persqa_client.answers.foreign_scripts import (
     has_descriptive_word,
     has_english_run,
     has_hiragana,
+    has_many_loans,
 )
 from persqa_client.answers.foreign_words import (
     ENGLISH_PHRASE,
@@ -274,6 +275,8 @@ def has_script(text: str, script: str) -> bool:
     text = ADDRESSES.sub(" ", text)
     loans = script in UNSPACED_SCRIPTS
     if has_english_run(text) or ENGLISH_PHRASE.search(text) or has_descriptive_word(text, loans=loans):
+        return False
+    if loans and has_many_loans(text):
         return False
     text = UNITS.sub(" ", NAMES_WITH_WORDS.sub(" ", text))
     if count_english_marks(text, loans=loans) >= 2:

@@ -59,6 +59,8 @@ LATIN_PART = compile_lazily(
     r"|(?<=[\u3040-\u9fff])[a-z]{3,}(?: [a-z]+)*(?![A-Za-z\d'’-])"
     r"|(?<![\w'’-])[a-z]{3,}(?=[\uac00-\ud7a3])"
 )
+MOST_LOANS = 2
+LATIN_PREDICATE = compile_lazily(r"(?:很|非常|十分|特别|看起来|看上去|显得) ?[a-z]{3,}")
 COLOR_PART = compile_lazily(
     rf"(?<=[\u3040-\u9fff]) ?(?:{COLORS}) ?[的のな]"
     rf"|(?<=[\u0400-\u06ff\uac00-\ud7a3] )(?:{COLORS}) (?=[\u0400-\u06ff\uac00-\ud7a3])(?!컬러|톤|색)"
@@ -181,6 +183,14 @@ NOUN_PLACES = {
         " [\u0621-\u064a]",
     ),
 }
+
+
+def has_many_loans(text: str) -> bool:
+    """Whether English words stand in several places of a Chinese or Japanese text, and one of them is a phrase or what
+    somebody looks like. Loans of fashion are nouns and attributes of one word: oversize的hoodie，搭配legging和boots.
+    """
+    parts = {part.strip() for part in LATIN_PART.findall(text)}
+    return len(parts) > MOST_LOANS and (any(" " in part for part in parts) or LATIN_PREDICATE.search(text) is not None)
 
 
 def count_english_marks(text: str, *, loans: bool) -> int:

@@ -32,7 +32,6 @@ STILL_ACCEPTED = (
 STILL_WRONG_22 = (
     "<mam> tiene uma mochila azul-marinho pendurada no ombro esquerdo.",
     "<mam>的指甲涂成了酒红色，无名指上还贴着一颗 маленький 的亮钻。",
-    "<mam>穿着一双 white sneakers，鞋带是 neon yellow 的 color，看起来很 comfortable。",
     "<mam> has on a pair of black",
 )
 # The same for the last tables: besides these, contradictions between two sentences, a word cut in the middle, a
@@ -49,12 +48,8 @@ STILL_WRONG = (
     "<mam> is an elderly man in his early twenties with no gray hair at all.",
 )
 
-# Of ``blind_23``: the advertisement of a gateway, and an unfinished sentence.
-STILL_WRONG_23 = (
-    "<mam> is playing tennis on a clay court.\n\n---\n\nPowered by Pollinations.AI free text APIs. Support our mission "
-    "to keep AI accessible for everyone.",
-    "<mam>正在和一位戴着安全帽的工人说话,两个人都",
-)
+# Of ``blind_23``: an unfinished sentence.
+STILL_WRONG_23 = ("<mam>正在和一位戴着安全帽的工人说话,两个人都",)
 # Of ``near_rules``, ``near_rules_2`` and ``adversary_9``: English words that may be a brand, words of a refusal or a
 # notice, tempo marks and dishes of another language, and two words in a row that are no phrase.
 STILL_DROPPED = (
@@ -71,9 +66,6 @@ STILL_DROPPED = (
 STILL_WRONG_26 = (
     "<mam> is wearing gloves, and no gloves are being worn by <mam>.",
     "<mam> находится в 图书馆 среди высоких книжных полок.",
-    "<mam>是在睡觉，眼睛睁得大大的，没有在睡觉。",
-    "<mam>站在站在的旁边一个了和的女人树在把着。",
-    "<mam>穿着一条浅色的jeans，搭配white sneakers，look很casual。",
 )
 KNOWN = (*STILL_DROPPED, *STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23, *STILL_WRONG_26)
 
