@@ -129,11 +129,19 @@ def check_language(text: str, task: Task) -> Problem | None:
         return None
     if asked == "zh" and is_plain(text, task.tag) and not LATIN_LETTER.search(text, len(task.tag)):
         return None
+    if translates_itself(text, task.tag, asked):
+        return Problem("wrong_language", "a translation in brackets")
     has_other_predicate = not text.isascii() and asked not in HAN_LANGUAGES and begins_in_han(text, task.tag)
     if has_other_predicate or not is_in_language(text, asked):
         expected = NAMES.get(asked, "the language of the question")
         return Problem("wrong_language", f"wrong language (expected {expected})")
     return None
+
+
+def translates_itself(text: str, tag: str, asked: str) -> bool:
+    """Whether a sentence about the tag stands in brackets, in letters of another language."""
+    _, bracket, inner = text.partition(f"({tag}") if f"({tag}" in text else text.partition(f"（{tag}")
+    return bool(bracket) and bool(HAN_CHARACTER.search(inner)) != (asked in ("zh", "ja"))
 
 
 def mixes_languages(text: str, asked: str) -> bool:

@@ -9,7 +9,7 @@ from operator import eq
 from persqa_client.answers.foreign_scripts import find_mixed_word
 from persqa_client.answers.word_salad import find_word_salad
 from persqa_client.lazy_pattern import compile_lazily
-from persqa_client.quotations import remove_quotations
+from persqa_client.quotations import is_about_code, remove_quotations
 from persqa_client.types import Task
 from persqa_client.word_search import WordSearch, split_at_blanks, split_in_lower_case
 
@@ -132,6 +132,9 @@ NAMED_WORD = compile_lazily(
     r" (?=(?:signs?|symbols?|buttons?|keys?|switch|words?|letters?)\b)",
     re.IGNORECASE,
 )
+# Names of code: three parts, as no brand has, or two parts glued to the end of a sentence.
+HUMP = compile_lazily("[a-z][A-Z]")
+IDENTIFIER = compile_lazily(r"(?<![\w.@/#-])[a-z]+(?:[A-Z][a-z]+){2,}(?!\w)|(?<=[a-z][.!?])(?:[A-Z][a-z]+){2,}\W*\Z")
 # A grade, a vitamin, a team.
 LETTER = compile_lazily(r"(?<=[a-z] )A(?= )")
 # An article, a preposition or a particle that stands three times in a row, or twice in two places.
@@ -170,6 +173,8 @@ def find_gibberish(text: str) -> str:
     if not text.isascii() and (repeated := TRIPLED_PARTICLE.search(text)):
         return repeated[0]
     parts = [found[0] for found in DOUBLED_MARK.finditer(text)] if DOUBLED_MARK.search(text) else []
+    if HUMP.search(text) and (identifier := IDENTIFIER.search(text)) and not is_about_code(text):
+        return identifier[0]
     words = split_in_lower_case(text)
     if LETTERS_APART.search(text) and (apart := find_letters_apart(text)):
         return apart

@@ -137,3 +137,21 @@ def test_function_words_in_no_order(text: str, code: str | None) -> None:
 )
 def test_chinese_in_no_order_and_with_many_english_words(text: str, code: str | None) -> None:
     assert find_code(text, "<mam>在做什么？") == code
+
+
+@each_case(
+    ("text", "code"),
+    [
+        ("<mam> is in the park in the park in the park.", "loop"),
+        ("<mam> jumps up and down, up and down, up and down.", None),
+        ("<mam> laughs: ha ha ha ha ha ha ha ha ha!", None),
+        ("<mam> is sitting on the mapStateToProps bench.", "server_residue"),
+        ("<mam> is running in the park.FunctionFlags", "server_residue"),
+        ("<mam> is playing a game on a PlayStation with an iPhone beside it.", None),
+        ("<mam> is reading a book로부터 in bed.", "server_residue"),
+        ("<mam> is running (<mam>正在跑步).", "wrong_language"),
+        ("<mam> is eating jianbing (煎饼).", None),
+    ],
+)
+def test_copies_names_of_code_and_other_scripts(text: str, code: str | None) -> None:
+    assert find_code(text, DOING) == code
