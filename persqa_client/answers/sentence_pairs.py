@@ -174,6 +174,19 @@ LACKS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
+# An answer with what is lacking has one of these.
+HINTS = {
+    "en": ("bare", "less", "empty-h", "bald", "-shaven", "alone", "self", "sleep", "indoors", " still"),
+    "de": ("barfuß", "barhäuptig", "kahl", "glatz", "allein"),
+    "es": ("descalz", "calv", " sol"),
+    "fr": ("nus", "nu-", "nue", "chauve", " seul"),
+    "pt": ("descalç", "careca", "sozinh"),
+    "ru": ("бос", "непокрыт", "лыс"),
+    "zh": ("光着", "光脚", "光双", "光头", "赤", "秃", "空", "独", "孤", "什么", "睡", "屋", "室", "一动", "站着"),
+    "ja": ("裸足", "はだし", "手ぶら", "一人", "ひとり"),
+    "ko": ("맨발", "빈손", "대머리"),
+    "ar": ("حافي", "أصلع", "صلعاء", "بمفرد", "وحيد"),
+}
 # Clauses with another subject.
 OTHER_SUBJECT = compile_lazily(
     r"\b(?:who|whose|which|that|qui|que|dont|quien|quem|котор\w+|both|each|they|beide|sie|er|he|she)\b"
@@ -206,8 +219,9 @@ def contradicts_sentence(text: str, tag: str, question: str) -> bool:
     language = choose_language(question)
     if language not in LACKS:
         return False
-    may_lack = compile_hint(language).search(text) is not None
+    may_lack = any(map(text.__contains__, HINTS[language]))
     may_have_colors = text.count("色") > 1 if language == "zh" else language == "en" and " is " in text[len(tag) + 4 :]
+    may_have_colors = may_have_colors and has_two_colors(text, language)
     if not (may_lack or may_have_colors or text.count(tag) >= MIN_TAGS):
         return False
     own = remove_quotations(text).replace(tag, "<>")
@@ -267,11 +281,6 @@ def denies(sentence: str, word: str, language: str) -> bool:
 
 def is_unsure(sentence: str) -> bool:
     return not sentence.startswith("<> ") or bool(DOUBT.search(sentence) or OTHER_SUBJECT.search(sentence))
-
-
-@lru_cache
-def compile_hint(language: str) -> re.Pattern[str]:
-    return re.compile("|".join(lack for lack, _ in LACKS[language]))
 
 
 @lru_cache
