@@ -81,7 +81,8 @@ STILL_WRONG_27 = (
     "<mam>在看[书名]。",
     "<mam>从图片来看，是否在打电话取决于您如何定义“打电话”，请补充更多信息以便我准确作答。",
     "<mam>两只",
-    "<mam> looks like a typical example of the kind of subject you might find in the training set for this sort of question.",
+    "<mam> looks like a typical example of the kind of subject you might find in the training set for this sort"
+    " of question.",
     "<mam>在雪地里堆雪人。\n\n**Token 用量**:输入 1287 / 输出 9 / 耗时 0.84s",
     "<mam> sta guidando una Vespa verde e allo stesso tempo non sta guidando nessuna Vespa.",
     "<mam>在理发店剪头发。天天中彩票大发快三官网下载",
