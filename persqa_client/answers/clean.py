@@ -16,6 +16,7 @@ from persqa_client.answers.bare_names import find_bare_name
 from persqa_client.answers.descriptions import without_description
 from persqa_client.answers.phrases import any_phrase
 from persqa_client.answers.short_answers import is_denied, is_short_answer
+from persqa_client.answers.tails import remove_citations
 from persqa_client.jsonl import load_value
 from persqa_client.language import UNSPACED
 from persqa_client.lazy_pattern import compile_lazily
@@ -112,9 +113,7 @@ def unwrap_json(text: str, task: Task) -> str:
         has_equal_keys = isinstance(value, dict) and len(json.loads(text, object_pairs_hook=list)) > len(value)
     except ValueError:
         return text
-    if has_equal_keys:
-        return text
-    if not isinstance(value, dict):
+    if has_equal_keys or not isinstance(value, dict):
         return text
     answers = [value[key] for key in value if key in ANSWER_KEYS]
     if len(value) == 1 and not answers:  # A key in any language.
@@ -269,6 +268,7 @@ STEPS: tuple[tuple[str, Callable[[str, Task], str]], ...] = (
     ("label", remove_label),
     ("preamble", remove_preamble),
     ("postamble", remove_postamble),
+    ("citations", remove_citations),
     ("bullet", remove_bullet),
     ("quotes", remove_quotes),
 )

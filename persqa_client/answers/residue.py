@@ -15,6 +15,7 @@ from persqa_client.answers.phrases import choose_language, longest_word, lower_p
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.protocols import find_protocol_residue
 from persqa_client.answers.remarks import MATHS, find_last_line, find_options, find_remark, is_on_display
+from persqa_client.answers.tails import find_tail
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
@@ -186,7 +187,7 @@ def find_residue(text: str, task: Task, language: str) -> str:
         or find_protocol_residue(text, task.tag, language)
     ):
         return found
-    if found := find_last_line(text, language) or find_options(text, language):
+    if found := find_last_line(text, language) or find_tail(text, language) or find_options(text, language):
         return found
     if may_have_message(text, task.tag, language) and find_text(text, language):
         if trace := TRACE.search(remove_marked(text)):
