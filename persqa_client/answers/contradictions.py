@@ -42,6 +42,7 @@ GRAMMAR = (
     " está et fact gar gleichzeitig im in is ist la las le les los mesmo mismo mit modo même n na nada nas nem"
     " ni no nos o of on os same sind sur tatsächlich temps the tiempo time to tout um uma un una und une war"
     " was with y zugleich à être überhaupt в вовсе и на с совсем абсолютно"
+    " any ningún ninguna nenhum nenhuma ни никакой никакого никаком никакую каком какой какую"
 )
 FUNCTION_WORDS = frozenset(GRAMMAR.split())
 DOUBT = compile_lazily(

@@ -24,7 +24,7 @@ CHINESE_OBJECT_DENIED = compile_lazily(
 # "Has" and "has no", in either order. What the noun of the statement ends with is the thing.
 CHINESE_HAS = compile_lazily(
     r"^<>(?!有[时些点])(?:(?P<has>有|长着|留着)着?|(?P<verb>[打拿抱骑牵举撑端提握捧踩系扎])着)(?![^，。]*(?:玩具|假|纸|毛绒|塑料|画|曾|以前|原来|本来|之前|平时))"
-    r"[^，。；没不<]{0,12}?(?P<noun>[一-龯]{2,6})[，。；](?:<>|[他她它]|并|也|但|但是|却|其实|完全|根本)*没有?"
+    r"[^，。；没不<]{0,12}?(?P<noun>[一-龯]{2,6})[，。；](?:<>|[他她它]|并|也|但|但是|却|其实|完全|根本|同时|又|且)*没有?"
     r"(?(has)|在?(?P=verb)着?)(?:任何)?(?P<denied>[一-龯]{1,4})[。！]?$"
 )
 CHINESE_HAS_NOT = compile_lazily(
@@ -66,6 +66,9 @@ JAPANESE_VERB = compile_lazily(
     r"(?:一切|全く|まったく|全然|少しも)?(?P=verb)い(?:ません|ない)(?=[。、]|です|$)"
     r"|<>は(?:一切|全く|まったく|全然|少しも)?(?P<denied>[一-龯ぁ-ん]{1,5}[てで])い(?:ません|なくて)[、。](?:<>は)?"
     r"[^、。はがもを]{0,6}(?P=denied)います"
+    # "Rides a bike, and rides none".
+    r"|^<>は[^、。はがも]{0,20}?(?P<thing>[一-龯ァ-ヶーぁ-ん]{1,10}?)[にを](?P<act>[一-龯ぁ-ん]{1,5}?[てで])い(?:て|ます)[、。]"
+    r"(?:しかも|同時に)?(?:<>は)?(?:どの|どんな|いかなる)(?P=thing)に?も(?P=act)い(?:ません|ない)"
 )
 # The denial first, with the same object; both are the tag's. Before the object stand attributes only.
 JAPANESE_OBJECT_DENIED = compile_lazily(
@@ -97,7 +100,8 @@ KOREAN_LOOK = compile_lazily(
 )
 KOREAN = compile_lazily(
     r"(?P<noun>[가-힣]{1,8})[을를] (?P<verb>[가-힣]{1,4})고 있(?:고|으며|습니다)[,.]? "
-    r"(?:동시에 )?(?:<>[은는] )?(?P=noun)[을를은는] (?:전혀 |아예 )?(?P=verb)(?:고 있)?지 않(?![은는])"
+    r"(?:동시에 )?(?:<>[은는] )?(?:(?:어떤|아무) )?(?P=noun)[을를은는도] (?:전혀 |아예 )?"
+    r"(?P=verb)(?:고 있)?지 않(?![은는])"
 )
 # Before the noun, the tag is the only subject.
 JAPANESE_SUBJECT = compile_lazily(r"<>は[^はがも]*")

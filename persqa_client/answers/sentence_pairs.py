@@ -212,13 +212,32 @@ TWO_COLORS = {
         r"(?P=noun)[却其实明]*是(?:纯|全|完全)?(?P<other>[红蓝绿黄黑白紫粉灰棕橙])色的?[。！]?$"
     ),
 }
+# The colour of the whole, in two sentences that differ in nothing else.
+WHOLLY = compile_lazily(
+    r"\b(?:completely|entirely|totally|fully|wholly|all|solid|pure|komplett|völlig|vollständig|ganz|gänzlich|entièrement"
+    r"|complètement|totalement|tout|toute|completamente|totalmente|enteramente|inteiramente|todo|toda|полностью|целиком"
+    r"|совершенно|весь|вся)\b|全身|[浑通]身|通体|整个|完全|真っ|全体が|온통|완전히|전부|بالكامل|تماما",
+    re.IGNORECASE,
+)
+WHOLE_COLOR = compile_lazily(
+    rf"\b(?:{COLOR}|weiß|schwarz|rot|grün|gelb|blau|braun|grau|orange|rosa|lila|blan(?:c|che|c[oa])|noire?|rouge|verte?|bleue?"
+    r"|jaune|grise?|marron|negr[oa]|roj[oa]|verde|azul|amarill[oa]|branc[oa]|pret[oa]|vermelh[oa]|amarel[oa]|cinza"
+    r"|(?:бел|ч[её]рн|красн|зел[её]н|ж[её]лт|сер|коричнев)(?:ый|ая|ое)|син(?:ий|яя|ее)|أ(?:بيض|سود|حمر|خضر|زرق|صفر))\b"
+    r"|[红蓝绿黄黑白紫粉灰棕橙赤青緑黒茶](?=色|です|い)|(?:하얀|검은|빨간|파란|노란|초록|갈|회|분홍)(?=색)",
+    re.IGNORECASE,
+)
+# In languages without a table of phrases: "sta guidando una Vespa … non sta guidando nessuna Vespa".
+DENIES_ANY = compile_lazily(
+    r"^<> (?P<verb>\w+(?: \w+(?:ando|endo))?) (?:\w+['’ ])?(?P<noun>\w{3,})\b[^.;]{0,60}\bnon (?P=verb)"
+    r" (?:nessun|alcun)(?:[oa]? |['’])(?P=noun)\b"
+)
 
 
 def contradicts_sentence(text: str, tag: str, question: str) -> bool:
     """Whether two sentences about the tag contradict each other."""
     language = choose_language(question)
     if language not in LACKS:
-        return False
+        return " non " in text and DENIES_ANY.search(remove_quotations(text).replace(tag, "<>")) is not None
     may_lack = any(map(text.__contains__, HINTS[language]))
     may_have_colors = text.count("色") > 1 if language == "zh" else language == "en" and " is " in text[len(tag) + 4 :]
     may_have_colors = may_have_colors and has_two_colors(text, language)
@@ -233,12 +252,22 @@ def contradicts_sentence(text: str, tag: str, question: str) -> bool:
     about = [sentence for sentence in sentences if sentence.startswith("<>")]
     if may_lack and has_what_it_lacks(about, language):
         return True
-    return len(about) >= MIN_TAGS and denies_joined(about, language)
+    return len(about) >= MIN_TAGS and (denies_joined(about, language) or differs_in_whole_color(about))
 
 
 def has_two_colors(text: str, language: str) -> bool:
     """Whether a thing has one colour, and as a whole another one: "a red dress, and her dress is completely blue"."""
     return any(found["one"] != found["other"] for found in TWO_COLORS[language].finditer(text))
+
+
+def differs_in_whole_color(sentences: list[str]) -> bool:
+    """Whether two sentences say of the whole that it has one colour, and another one."""
+    said: dict[str, str] = {}
+    for sentence in filter(WHOLLY.search, sentences):
+        colors = WHOLE_COLOR.findall(sentence)
+        if len(colors) == 1 and said.setdefault(WHOLE_COLOR.sub("", sentence), colors[0]) != colors[0]:
+            return True
+    return False
 
 
 def has_what_it_lacks(sentences: list[str], language: str) -> bool:
