@@ -25,7 +25,7 @@ DESCRIPTIVE = (
     " horse people woman smile expression relaxed gentle smooth bright striped stripes colorful serious tired"
     " excited surprised friendly camera vegetables fruit bread sitting standing smiling holding"
     " wearing looking eating drinking reading cooking playing riding sleeping talking lying watching waiting"
-    " writing leaning jumping carrying laughing"
+    " writing leaning jumping carrying laughing bicycle bicycles wheel wheels helmet skateboard motorcycle newspaper"
 )
 DESCRIPTIVE_WORDS = frozenset(DESCRIPTIVE.split())
 # Loans in Chinese and Japanese only.
@@ -63,6 +63,8 @@ MOST_LOANS = 2
 LATIN_PREDICATE = compile_lazily(r"(?:很|非常|十分|特别|看起来|看上去|显得) ?[a-z]{3,}")
 COLOR_PART = compile_lazily(
     rf"(?<=[\u3040-\u9fff]) ?(?:{COLORS}) ?[的のな]"
+    rf"|(?:[颜顏]色[是为為]|色は|색은|색깔[은이]) ?(?:{COLORS})(?![\w-])"
+    rf"|(?<![\w-])(?:{COLORS})(?: colou?r)?(?:입니다|이며|이고|です)"
     rf"|(?<=[\u0400-\u06ff\uac00-\ud7a3] )(?:{COLORS}) (?=[\u0400-\u06ff\uac00-\ud7a3])(?!컬러|톤|색)"
 )
 # An English word that joins, between Chinese ones.
@@ -113,8 +115,10 @@ HAN_NOUNS = {
 
 # The last characters in names of everyday things. Dishes, dress, instruments, festivals and places are left out: a text
 # in another language may call them by their own names.
+# Of places, only the bare kinds, which are no names.
 THING = compile_lazily(
-    r"[\u3400-\u9fff]*(?:[伞傘椅桌凳柜櫃床毯垫墊枕帘簾窗墙牆栏欄杆梯阶階箱盒袋篮籃筐桶瓶杯盆勺铲鏟刷梳镜鏡球板车車艇机機树樹草叶葉枝帽"
+    r"地[图圖]|[钥鑰]匙|窗外|[门門]口|[图圖][书書][馆館]|教室|[学學]校|[医醫]院|超市|商店|[车車]站|[报報][纸紙]|行李"
+    r"|[\u3400-\u9fff]*(?:[伞傘椅桌凳柜櫃床毯垫墊枕帘簾窗墙牆栏欄杆梯阶階箱盒袋篮籃筐桶瓶杯盆勺铲鏟刷梳镜鏡球板车車艇机機树樹草叶葉枝帽"
     r"裤褲靴袜襪巾链鏈带帶扣绳繩壁罩鸦鴉蝶鸟鳥朵束瓣坪蓬幕罐]|[大外毛上风雨睡泳内]衣|(?:运动|球|皮|凉|拖|跟|雨)鞋|衬衫|[托餐果]盘"
     r"|[玩工餐面文家道]具|毛线|喷泉|噴泉|沙滩|沙灘|沙发|沙發|水池|泳池|池塘|栅栏|柵欄|篱笆|籬笆"
     r"|台阶|楼梯|阳台|屋顶|天花板|地面|小屋|木屋|房屋|岩石|石头|石頭|木头|木頭|枕头|枕頭|骨头|骨頭|镜头|树木|樹木|森林|树林|雪人|机器人|路人|行人"
@@ -171,7 +175,7 @@ NOUN_PLACES = {
         " [a-zà-ü]",
     ),
     "ru": (
-        "под|над|за|на|через|держит|несёт|носит|два|две|три|четыре|несколько|много|[а-яё]{3,}(?:ый|ий|ая|яя|ое|ого"
+        "под|над|за|на|в|через|держит|несёт|носит|два|две|три|четыре|несколько|много|[а-яё]{3,}(?:ый|ий|ая|яя|ое|ого"
         "|ую|юю|ые|ых|ыми|[нвс]н?ой"
         "|ском|ным|им)",
         "рядом с|возле|около|у|с|и|перед|к|от",
