@@ -121,6 +121,7 @@ RARE_PAIRS = make_word_pairs(
     ("is are was were", "and or but of thus"),
     ("and or but", "and or but of because"),
     ("of with by from for to at in on into onto under behind near", "and or but because is are was were"),
+    ("into onto upon", "has have had"),
     ("which that who", "wherefore thus of and or"),
     ("red blue green yellow brown purple seven five six", "the a an"),
 )

@@ -93,7 +93,19 @@ GERMAN_SLIP = compile_lazily(
     r"|(?<!,) der (?:stehen|sitzen|sind|haben|laufen) | (?:dass|weil|wenn|obwohl) \w+ (?:dass|weil|wenn|obwohl) "
 )
 MIN_GERMAN_SLIPS = 2
-SLIP_LANGUAGES = ("ja", "ko", "de")
+# An infinitive behind the tag, a number of what is no thing, a number behind a conjunction at the end.
+ENGLISH_NUMBER = (
+    "(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen)"
+)
+ENGLISH_SLIP = compile_lazily(
+    r"\A (?:feel|see|run|walk|hold|wear|sit|stand|eat|drink|look|ride|carry|play|sleep|smile) "
+    rf"| {ENGLISH_NUMBER} of (?:the|an?) \w+ing[,.]| (?:therefore|hence|thus|because|although) {ENGLISH_NUMBER}\W*\Z"
+)
+# Particles that never follow each other, of which a text may have one; an attribute of 了 that begins a clause.
+CHINESE_SLIP = compile_lazily(r"[了着]于(?![怀心世是])|着[一两][个件条只]的[在是和]|[被把]往[因于所]")
+CHINESE_ATTRIBUTE = compile_lazily(r"[，。；][红蓝绿黄黑白紫灰粉棕橙]色了的")
+MIN_SLIPS = 2
+SLIP_LANGUAGES = ("en", "zh", "ja", "ko", "de")
 
 
 # Nouns with articles in a row, without a word between them. Few texts have so many articles.
@@ -117,6 +129,10 @@ def find_slips(text: str, language: str) -> str:
     if language == "ko":
         slips = KOREAN_SLIP.findall(text) + [part for part in WRONG_PARTICLE.findall(text) if has_final(part[0])]
         return "".join(slips[:1]).strip() or "는" if len(slips) >= MIN_KOREAN_SLIPS else ""
+    if language in ("en", "zh"):
+        attribute = CHINESE_ATTRIBUTE.search(text) if language == "zh" else None
+        slips = [found[0] for found in (ENGLISH_SLIP if language == "en" else CHINESE_SLIP).finditer(text)]
+        return attribute[0] if attribute else slips[0].strip() if len(slips) >= MIN_SLIPS else ""
     if language == "de":
         slips = GERMAN_SLIP.findall(text)
         return str(slips[0]).strip() if len(slips) >= MIN_GERMAN_SLIPS else ""
