@@ -89,7 +89,7 @@ PICTURE_SLOT = compile_lazily(rf"[\[【](?:{MEDIA})(?: ?(?:描述|description|he
 ARTICLES = "ein|eine|einen|einem|einer|der|die|das|den|dem"
 SLOT_PLACES = {
     "zh": (
-        r"(?:[是着著看穿戴拿抱坐站骑为為]|[^按点點写寫印]在|一[个個件条條只双])\Z",
+        r"(?:[是着著看听聽唱吃喝玩弹穿戴拿抱坐站骑为為]|[^按点點写寫印]在|一[个個件条條只双])\Z",
         r"(?!\s?(?:键|鍵|按|字|标|標|图标|的?牌))",
     ),
     "ja": (r"", r"(?:[をがは](?!書|記)|に(?!書|記|し)|で(?!す)|です|色の)"),
@@ -99,6 +99,7 @@ SLOT_PLACES = {
     "ar": (r"[\u0621-\u064a]\s\Z", r""),
 }
 SMALL = compile_lazily(r"[^\WA-Z\d_][^\W\d_]*(?:[ '’-][^\W\d_]+)*")
+SLOT_MARK = "[■]"
 BLANKS = compile_lazily(r"_{3,}")
 KEY = compile_lazily(r"\[(?:Enter|ENTER|Insert|Home|Delete|Esc)\]")
 CROSSES = compile_lazily(r"X{3,}")
@@ -181,9 +182,11 @@ def find_slot(text: str, task: Task) -> str:
     own = remove_quotations(text)
     if picture := PICTURE_SLOT.search(own):
         return picture[0]
-    own = drop_written_text(own, language)
     for found in SLOT.finditer(own.replace("【", "[").replace("】", "]")):
         before, after = own[: found.start()], own[found.end() :]
+        # The text of the picture ends with the sentence. The word in the brackets may be one for writing: [书名].
+        if SLOT_MARK not in drop_written_text(f"{before}{SLOT_MARK}{after}", language):
+            continue
         if SMALL.fullmatch(found["inner"] if language != "de" else found["inner"].lower()) is None:
             continue
         if is_noun_missing(before, after, language) and not is_about_code(f"{before} {after}"):
