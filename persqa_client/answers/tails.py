@@ -19,20 +19,21 @@ CITATION = compile_lazily(
     r"| ?【\d{1,3}(?::\d{1,3})?†[^】\n]{0,40}】"
 )
 # A number in brackets or between carets where no word of the sentence can stand: directly behind one and before a mark
-# or the end. Keys and buttons have a verb before them.
+# or the end. Keys and buttons have a verb before them, and powers a unit.
 NUMBERS = r"(?:\[\d{1,2}(?:[,，–-] ?\d{1,2})*\]|\^\d{1,2}\^)+"
 NUMBERED = compile_lazily(
-    rf"(?<=[^\W\d_]){NUMBERS}(?=\s*(?:[.,;!?。，；！？、]|\Z))"
+    rf"(?<=[^\W\d_])(?<!\d[a-z])(?<!\d [a-z])(?<!\d[a-z]{{2}})(?<!\d [a-z]{{2}})"
+    rf"{NUMBERS}(?=\s*(?:[.,;!?。，；！？、]|\Z))"
     rf"|(?<=[.!?。！？]) ?{NUMBERS}(?=\s*\Z)"
 )
 KEY_BEFORE = compile_lazily(r"[按点點选選击擊写寫标標印刻第](?:下|了|住|着|到|选|击)?\Z|\b(?:key|button)\Z")
 # A switch of models that think, and a command behind the last sentence.
-SWITCH = compile_lazily(r"[\s.!?。！？]/(?:no_?)?think\b|[.!?。！？~～\n]\s?/[a-z_]{3,20}\s*\Z")
+SWITCH = compile_lazily(r"[\s.!?。！？]/(?:no_?)?think\b|[.!?。！？~～]\s{0,3}/[a-z_]{3,20}\s*\Z")
 # Figures with their names in the last lines, and names for what a model uses.
 PAIRS = compile_lazily(r"[.!?。！？)）]\s*\n\s*(?P<lines>[^\n.!?。！？]{1,40}\d(?:[^\n!?。！？]|\n(?!\n)){0,200})\Z")
 PAIR = compile_lazily(r"[^\W\d][^\d\n:：=/|]{0,24}[:：= ]\s*[*_]{0,2}\s*[~≈$]?\d[\d.,]*\s?[A-Za-z%/가-힣一-龯]{0,8}")
 USAGE = compile_lazily(
-    r"(?<![A-Za-z])(?:tokens?|latency|elapsed|usage|throughput|duration|cost|inference|generation time|response time"
+    r"(?<![A-Za-z])(?:tokens?|latency|elapsed|usage|throughput|duration|inference|generation time|response time"
     r"|processing time)\b|_tokens|耗时|耗時|用时|用時|用量|延迟|推理时间|响应时间|トークン|処理時間"
     r"|応答時間|토큰|소요 ?시간"
     r"|токен|время (?:ответа|генерации)|temps de (?:réponse|génération)|tiempo de (?:respuesta|generación)"
@@ -47,13 +48,14 @@ ABOUT_ANSWER = compile_lazily(
     r"^(?:total(?:ly)?:? ?|in total ?|insgesamt ?|(?:en )?total:? ?)?\d{1,3} (?:words?|characters?|wörter"
     r"|worte|zeichen|mots|palabras|caracteres|palavras|слов[ао]?|символ\w*)(?=\W|$)"
     r"(?! (?:are|is|on|in|of|auf|sur|en|em|на)\b)"
-    r"|\b(?:as (?:requested|required|instructed)|(?:length|format|word|language) (?:requirements?|limit|constraints?)"
-    r"|requirements? (?:is |are )?(?:met|satisfied|fulfilled)"
+    r"|\b(?:(?<!\w )as (?:requested|required|instructed)|(?:length|format|word|language) (?:requirements?|limit"
+    r"|constraints?)|requirements? (?:is |are )?(?:met|satisfied|fulfilled)"
     r"|meets? (?:the|all) (?:\w+ )?(?:requirements?|constraints?))\b"
     r"|anforderung(?:en)? (?:erfüllt|eingehalten)|wie (?:gewünscht|verlangt|gefordert)\b|(?:comme|tel que) demandé"
     r"|consignes? respectée|según lo (?:solicitado|pedido)|requisitos? cumplid|(?:conforme|como) solicitado"
     r"|requisitos? atendid|требовани\w+ (?:соблюд|выполн)|как (?:требовалось|было запрошено)"
-    r"|共\s?\d{1,3}\s?个?字|字数|字數|(?:符合|满足|滿足|按照?|依照|遵循)[^，,。]{0,6}(?:要求|格式|限制|规定|指令)|(?:格式|语言|长度)正确"
+    r"|(?:^|[，,；：:])(?:全文|本句|回答|答案)?总?共\s?\d{1,3}\s?个?字|字数|字數|(?:格式|语言|长度)正确"
+    r"|(?:^|[，,；])(?:已|均|完全)?(?:符合|满足|滿足|按照?|依照|遵循)[^，,。]{0,6}(?:要求|格式|限制|规定|指令)"
     r"|文字数|(?:条件|要件|指示|形式)(?:を満た|に従|に沿|どおり|通り)|요구 ?(?:사항|조건)|글자 ?수|형식 ?(?:준수|충족)"
     r"|^\d{1,3} ?(?:글자|자|字|文字)(?=\W|$)",
     re.IGNORECASE,
@@ -68,7 +70,7 @@ CALL = compile_lazily(
     r"|s[ií]g(?:ue|a)(?:nos|-nos)|suscr[ií]bete|inscreva-se|abonnez-vous|suivez-nous"
     r"|folg(?:t|en sie|e) uns|abonnier\w* "
     r"|подпис(?:ывайтесь|ывайся|ись|итесь)\b|ставьте лайк|تابعونا|اشترك)"
-    r"|^(?:欢迎|請|请|快来)?(?:大家)?(?:扫码)?(?:长按)?(?:添加|加|关注|關注|搜索)[^，。]{0,8}(?:公众号|公眾號|微信|QQ群|小程序|订阅号)"
+    r"|^(?:欢迎|請|请|快来)?(?:大家)?(?:扫码)?(?:长按)?(?:添加|加|关注|關注|搜索)(?![的了着过])[^，。]{0,8}(?:公众号|公眾號|微信|QQ群|小程序|订阅号)"
     r"|^(?:请|請|快)?(?:点击|點擊|戳)[^，。]{0,6}(?:链接|鏈接|连结|下载|領取|领取|注册)|(?:フォロー|チャンネル登録|いいね)[^。]{0,6}(?:してね|お願い|よろしく)"
     r"|^(?:구독|팔로우|좋아요)[^.]{0,12}(?:부탁|해 ?주세요|눌러)",
     re.IGNORECASE,
@@ -77,7 +79,7 @@ ADVERTISING = compile_lazily(
     r"彩票|快三|时时彩|時時彩|开奖|博彩|娱乐城|赌场|百家乐|官网|官網|公众号|平台|注册|下载|安装|手机版|免费|领取|优惠券|代理|加盟"
     r"|客服|扫码|充值|提现|微信号|关注|资源包"
 )
-DESCRIBED = compile_lazily(r"[着正她他它牌屏写印站坐拿看]|手机上|店")
+DESCRIBED = compile_lazily(r"[的是在有着正她他它牌屏写印站坐拿看]|手机上|店")
 MIN_ADVERTISING = 2
 
 

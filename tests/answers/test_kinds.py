@@ -63,28 +63,7 @@ STILL_DROPPED = (
     "<mam> يرفع بطاقة، الرد مرفوض كما تظهر اللوحة الحمراء.",
 )
 # Of ``blind_26``.
-STILL_WRONG_26 = (
-    "<mam> is wearing gloves, and no gloves are being worn by <mam>.",
-    "<mam> находится в 图书馆 среди высоких книжных полок.",
-)
-# Of ``blind_27``.
-STILL_WRONG_27 = (
-    "<mam> is pattern the of stripe jacketing were onto has blue which seamed it plaid not to sleeve of.",
-    "<mam> feel banana window seventeen of the running, cloud is spoon therefore eleven.",
-    "<mam> is pointing at the 地图 on the wall.",
-    "<mam>坐在咖啡馆靠窗的位置,桌上有一杯拿铁和一本打开",
-    "<mam>的裤把款了于上面为红着一个的在她们且式样子被往因而裤。",
-    "<mam>骑的是一辆 bicycle，颜色是 yellow。",
-    "<mam>在看[书名]。",
-    "<mam>从图片来看，是否在打电话取决于您如何定义“打电话”，请补充更多信息以便我准确作答。",
-    "<mam>两只",
-    "<mam> looks like a typical example of the kind of subject you might find in the training set for this sort"
-    " of question.",
-    "<mam> sta guidando una Vespa verde e allo stesso tempo non sta guidando nessuna Vespa.",
-    "<mam>이 타고 있는 것은 skateboard이며 wheels가 orange color입니다.",
-    "<mam> ist komplett weiß. <mam> ist komplett schwarz.",
-    "<mam>画椅子的云因为七点钟走进苹果，蓝色了的声音桌。",
-)
+STILL_WRONG_26 = ("<mam> is wearing gloves, and no gloves are being worn by <mam>.",)
 KNOWN = (
     *STILL_DROPPED,
     *STILL_ACCEPTED,
@@ -92,7 +71,6 @@ KNOWN = (
     *STILL_WRONG_22,
     *STILL_WRONG_23,
     *STILL_WRONG_26,
-    *STILL_WRONG_27,
 )
 
 PARTS = pytest.mark.parametrize(
