@@ -109,7 +109,7 @@ class ProgressSnapshot:
         left = "" if self.seconds_left is None else f", {timedelta(seconds=round(self.seconds_left))} left"
         # Zero before the first answer, and for servings that report no usage.
         tokens = f", {self.tokens_per_second:.0f} tokens/s" if self.tokens_per_second else ""
-        retries = f", {self.retries:,} {'retry' if self.retries == 1 else 'retries'}"
+        retries = f", {self.retries:,} {'retry' if self.retries == 1 else 'retries'}" if self.retries else ""
         cost = "" if self.cost is None else f", cost {format_amount(self.cost)}"
         return (
             f"{done} {self.row_name} done{share}, {self.failed:,} failed, "
