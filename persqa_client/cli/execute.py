@@ -42,12 +42,13 @@ from persqa_client.keys import mask_keys
 from persqa_client.probing.only_model import add_model, lacks_model
 from persqa_client.run.background import STOPPING_MESSAGE, Monitor, execute_with_monitors, tune_gc
 from persqa_client.run.preview import Preview, Sample, make_preview_settings
-from persqa_client.run.progress_display import QuietConsole, log_progress, show_progress
+from persqa_client.run.progress_display import log_progress, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source, refuse_output_as_input
 from persqa_client.run.settings import RunSettings, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.storage.run_files import RunFiles
+from persqa_client.terminals import QuietConsole
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 with suppress(ImportError):  # There is no uvloop for Windows.

@@ -18,11 +18,12 @@ from persqa_client.cli.messages import tolerate_closed_stream
 from persqa_client.config import Endpoint
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.progress import ProgressMeter
-from persqa_client.run.progress_display import QuietConsole, show_lines
+from persqa_client.run.progress_display import show_lines
 from persqa_client.run.run import Run
 from persqa_client.run.settings import RunSettings
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
+from persqa_client.terminals import QuietConsole
 from tests.support.commands import PERSQA, lines_in, start
 
 SERVER = ("--base-url", "http://127.0.0.1:9/v1", "--model", "m")
@@ -104,6 +105,20 @@ def test_closed_or_full_streams_do_not_affect_the_run(rows: Path, streams: str) 
 )
 def test_closed_or_full_streams_do_not_affect_the_exit_code(rows: Path, streams: str) -> None:
     assert run_in_shell(rows, "http://127.0.0.1:9/v1", streams) == 3
+
+
+def test_a_reader_that_has_ended_does_not_change_the_exit_code(tmp_path: Path) -> None:
+    """The text is still in the buffer when the command ends."""
+    (tmp_path / "mine.txt").write_text("What is it?\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with os.fdopen(writer, "w") as closed:
+        command = [*PERSQA, "bank", "check", "mine.txt"]
+        result = subprocess.run(
+            command, cwd=tmp_path, env=buffered, stdout=closed, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (result.returncode, result.stderr) == (2, "Error: 1 problem. A run does not start with this bank.\n")
 
 
 async def test_progress_stops_if_its_output_is_closed(tmp_path: Path) -> None:
