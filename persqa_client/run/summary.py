@@ -23,6 +23,8 @@ from persqa_client.storage.ledger import AnyLedger
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 
+# Slower rates are those of a minute.
+MIN_PER_SECOND = 0.1
 NOT_RESUMABLE = "With -o - this run can't be resumed: the same command starts from the beginning."
 
 
@@ -174,7 +176,7 @@ def list_results(summary: Summary) -> list[tuple[str, str]]:
     several = tally.tasks != tally.rows
     rate = ""
     if summary.seconds >= 1:
-        rate = f", {tally.tasks / summary.seconds:.1f} {'questions' if several else 'rows'}/s"
+        rate = f", {format_rate(tally.tasks / summary.seconds, 'questions' if several else 'rows')}"
     asked = f", {tally.tasks:,} questions" if several else ""
     shard = f" of shard {summary.shard}" if summary.shard else ""
     results = [("rows", f"{tally.rows:,}{shard}{asked}"), ("answered", f"{tally.succeeded:,}")]
@@ -208,6 +210,14 @@ def list_results(summary: Summary) -> list[tuple[str, str]]:
         if summary.kept_output is not None:
             results.append(("earlier run", f"{summary.kept_output} and its files"))
     return results
+
+
+def format_rate(per_second: float, noun: str) -> str:
+    """
+    >>> format_rate(1.26, "rows"), format_rate(0.02, "rows")
+    ('1.3 rows/s', '1.2 rows/min')
+    """
+    return f"{per_second:.1f} {noun}/s" if per_second >= MIN_PER_SECOND else f"{60 * per_second:.1f} {noun}/min"
 
 
 def list_doubts(summary: Summary) -> list[tuple[str, str]]:
