@@ -21,8 +21,7 @@ from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_OK, E
 from persqa_client.cli.json_result import describe_reason_of_end, print_as_json
 from persqa_client.cli.messages import log_message, print_message, print_warning, show_logged_warnings
 from persqa_client.cli.results import print_results
-from persqa_client.config import UNKNOWN_MODEL, Endpoint, VerifyChoice
-from persqa_client.endpoints.credentials import PLACEHOLDER_URL
+from persqa_client.config import VerifyChoice
 from persqa_client.engines.budget import format_amount
 from persqa_client.errors import RunStopped, SettingsError, StorageError, UnusableInput
 from persqa_client.inputs.opening import expand_existing, open_inputs
@@ -89,10 +88,7 @@ def estimate_at_endpoints(flags: dict[str, Any], rows: int, *, as_json: bool, qu
 
 def open_estimate(flags: dict[str, Any]) -> tuple[RunPlan, Source]:
     """Raises SettingsError, and RunStopped if the server does not name its model."""
-    if flags["base_url"]:
-        endpoints = read_endpoints(flags)
-    else:
-        endpoints = (Endpoint(base_url=PLACEHOLDER_URL, model=flags["model"] or UNKNOWN_MODEL),)
+    endpoints = read_endpoints(flags, sends=False)
     # Pictures in an object store are downloaded for the moment, not beside the output.
     settings = read_settings(flags, endpoints).model_copy(update={"output": None})
     source = open_inputs(

@@ -68,7 +68,7 @@ SERVER_FLAGS = frozenset(
 def run_at_endpoints(flags: dict[str, Any], mode: Mode) -> None:
     """All that needs no server is checked before one is asked for its model."""
     try:
-        endpoints = read_endpoints(flags)
+        endpoints = read_endpoints(flags, sends=not mode.dry_run)
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
     run, report = prepare_run(flags, endpoints, mode)

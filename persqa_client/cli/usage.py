@@ -60,7 +60,8 @@ class Group(TyperGroup):
         if name.startswith("-") or self.get_command(ctx, name) is not None:
             return super().resolve_command(ctx, args)
         names = self.list_commands(ctx)
-        if (similar := find_similar_name(name, names)) is not None:
+        flags = ("--help", *(flag for each in self.params for flag in each.opts))
+        if (similar := find_similar_name(name, (*names, *flags))) is not None:
             advice = f". Did you mean {ctx.command_path} {similar}?"
         elif "run" in names and os.path.exists(name):
             advice = f". To ask about {name}: {ctx.command_path} run {shlex.quote(name)} …"
@@ -117,7 +118,8 @@ class Command(TyperCommand):
 
         if isinstance(error, MissingParameter):
             if takes_config(self) and error.param is not None and error.param.param_type_name == "argument":
-                error.message = f"Give it here, or as {error.param.name!r} in the file of --config"
+                name = error.param.name
+                error.message = f"Name a folder or a file, such as photos/, or give {name} in the file of --config."
             return
         error.message = describe_reason(error.message)
         if (similar := find_similar_choice(error.message)) is not None:

@@ -101,6 +101,8 @@ def test_a_command_that_is_called_wrongly_shows_how_it_is_called() -> None:
         ("run photos --max x", "No such option: --max"),
         ("photos", "There is no command 'photos'. To ask about photos: persqa run photos …"),
         ("runs photos", "There is no command 'runs'. Did you mean persqa run?"),
+        ("help run", "There is no command 'help'. Did you mean persqa --help?"),
+        ("version", "There is no command 'version'. Did you mean persqa --version?"),
         ("bank human", "There is no command 'human'; choose from list, show, check."),
     ],
 )
