@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,6 +58,8 @@ with suppress(ImportError):  # There is no uvloop for Windows.
 Value = TypeVar("Value")
 # Seconds after which it is said that a server has not named its model yet.
 MODEL_WAIT = 2.0
+# At SIGTERM, which a batch system sends.
+TERMINATED_MESSAGE = "Stopping after the requests in flight. A second signal stops immediately."
 # Seconds between the figures in a log file.
 LOG_INTERVAL = 60.0
 # Flags of ``persqa run`` that are not run settings; they select or start the server.
@@ -244,13 +247,15 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Value]) -> Value:
 async def execute_with_signals(run: Run, *, shows_progress: bool, monitors: Sequence[Monitor] = ()) -> Summary:
     loop = asyncio.get_running_loop()
 
-    def stop() -> None:
-        print_message(STOPPING_MESSAGE, logging.WARNING)
+    signals = count(1)
+
+    def stop(message: str) -> None:
+        print_message(message if next(signals) == 1 else "Stopping immediately.", logging.WARNING)
         run.stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number, message in ((signal.SIGINT, STOPPING_MESSAGE), (signal.SIGTERM, TERMINATED_MESSAGE)):
         with suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop)
+            loop.add_signal_handler(number, stop, message)
     if shows_progress:
         monitors = (*monitors, partial(show_progress, console=QuietConsole(stderr=True)))
     if has_log_file():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from persqa_client.cli.execute import RUN_REPORT, execute
+from persqa_client.cli.execute import RUN_REPORT, execute, execute_with_signals
 from persqa_client.cli.exits import EXIT_BUG
 from persqa_client.cli.messages import tolerate_closed_stream
 from persqa_client.config import Endpoint
@@ -23,6 +23,7 @@ from persqa_client.run.run import Run
 from persqa_client.run.settings import RunSettings
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
+from persqa_client.storage.tally import Tally
 from persqa_client.terminals import QuietConsole
 from tests.support.commands import PERSQA, lines_in, start
 
@@ -64,6 +65,32 @@ def test_an_unexpected_exception_is_exit_70_with_a_traceback(tmp_path: Path, cap
     assert "ZeroDivisionError: a bug" in result
     assert "this is a bug in persqa_client" in result
     assert "same command again" in result.splitlines()[-1]
+
+
+class Held(Run):
+    """Ends at the second stop."""
+
+    def __init__(self) -> None:
+        endpoint = Endpoint(base_url="http://127.0.0.1:9/v1", model="m")
+        super().__init__(RunSettings(input=None, output=None, endpoint=endpoint), InMemorySource())
+        self.stops: asyncio.Queue[None] = asyncio.Queue()
+
+    def stop(self) -> None:
+        self.stops.put_nowait(None)
+
+    async def execute(self) -> Summary:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+            await self.stops.get()
+        return Summary("interrupted", Tally(), 0.0)
+
+
+async def test_each_signal_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    await execute_with_signals(Held(), shows_progress=False)
+    assert capsys.readouterr().err.splitlines() == [
+        "Stopping after the requests in flight. A second signal stops immediately.",
+        "Stopping immediately.",
+    ]
 
 
 ROWS = 12
