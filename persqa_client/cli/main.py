@@ -25,9 +25,7 @@ from persqa_client.cli.view import view_output
 
 
 def doctor(
-    base_url: Annotated[
-        str, typer.Option(metavar="URL", envvar=VARIABLES["base_url"], help="Endpoint, such as http://HOST:8000/v1.")
-    ],
+    base_url: Annotated[str, typer.Option(envvar=VARIABLES["base_url"], help="Endpoint, such as http://HOST:8000/v1.")],
     model: Annotated[
         str | None,
         typer.Option(envvar=VARIABLES["model"], help="Model name; default: the first model that the server lists."),
