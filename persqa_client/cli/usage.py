@@ -25,6 +25,8 @@ from persqa_client.urls import expand_home, explain_impossible_path
 MAX_SUGGESTED, MIN_BEGINNING = 3, 4
 # Signs that programs for texts put in place of one hyphen or two.
 OTHER_HYPHENS = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d-]+")
+# What stands before the message of a usage error.
+PREFIX = "Error: "
 NOT_A_CHOICE = re.compile(r"'(.*)' is not one of (.*)", re.DOTALL)
 # typer has click under a name of its own.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -33,11 +35,19 @@ MissingParameter: Any = sys.modules[UsageError.__module__].MissingParameter
 
 @contextmanager
 def masked_usage_errors() -> Iterator[None]:
-    """A key may be given in any place: as a command, a choice, a value of the config file."""
+    """A key may be given in any place: as a command, a choice, a value of the config file.
+
+    On a terminal, the lines of the message end between words.
+    """
     try:
         yield
     except UsageError as error:
+        # Imported here to keep --help fast (cli/run.py).
+        from persqa_client.terminals import wrap_words
+
         error.message = mask_keys(error.message)
+        shown = wrap_words(f"{PREFIX}{error.format_message()}", sys.stderr).removeprefix(PREFIX)
+        error.format_message = lambda: shown
         raise
 
 

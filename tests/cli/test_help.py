@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+import termios
+from collections.abc import Iterable, Iterator
+from contextlib import redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +92,27 @@ def test_a_command_that_is_called_wrongly_shows_how_it_is_called() -> None:
     assert result.stderr.splitlines()[0] == "Usage: persqa run [OPTIONS] INPUT..."
     assert result.stderr.splitlines()[-1].startswith("Error: No such option: --langauge")
     assert "--language" in result.stderr
+
+
+def read_terminal(reader: int) -> Iterator[str]:
+    """All that was written until the other end was closed, which is an error here."""
+    with suppress(OSError):
+        while data := os.read(reader, 10_000):
+            yield data.decode()
+    os.close(reader)
+
+
+def test_a_usage_error_breaks_no_word_of_a_terminal() -> None:
+    reader, writer = os.openpty()
+    with os.fdopen(writer, "w") as terminal:
+        termios.tcsetwinsize(writer, (24, 40))
+        with redirect_stderr(terminal), pytest.raises(SystemExit) as ended:
+            app(["export", "qa.jsonl"], prog_name="persqa")
+    shown = "".join(read_terminal(reader)).splitlines()
+    assert ended.value.code == 2
+    assert max(map(len, shown)) <= 40
+    message = " ".join(shown).partition("Error: ")[2]
+    assert message.startswith("The option --to FORMAT is missing; choose from llava, llamafactory, swift, trl, ")
 
 
 @pytest.mark.parametrize(
