@@ -77,6 +77,17 @@ def test_a_run_with_a_timeline_has_plots(page: Page) -> None:
     expect(page.locator("#figures")).to_contain_text("Overall: half of the 50 answers within ")
 
 
+def test_a_line_breaks_where_nothing_is_known(page: Page) -> None:
+    trace = "([values, starts]) => tracePath(values, [...values.keys()], starts, (x) => 10 * x, (y) => y)"
+    for values, starts, path in (
+        ([1, 2, 3], [], "M0.0 1.0L10.0 2.0L20.0 3.0"),
+        ([1, 2, 3, 4], [[2, ""]], "M0.0 1.0L10.0 2.0M20.0 3.0L30.0 4.0"),
+        ([None, 2, None, 4, 5], [], "M8.5 2.0h3M30.0 4.0L40.0 5.0"),
+        ([1, 2], [[1, ""]], "M-1.5 1.0h3M8.5 2.0h3"),
+    ):
+        assert page.evaluate(trace, [values, starts]) == path
+
+
 def test_the_pointer_and_the_table_tell_the_numbers(page: Page) -> None:
     figure = page.locator(".plot").nth(1)
     figure.locator("svg.lines").hover()
