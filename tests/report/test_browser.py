@@ -444,3 +444,11 @@ def test_a_key_crosses_the_end_of_a_page(page: Page, tmp_path: Path) -> None:
     page.keyboard.press("k")
     expect_current(page, "60")
     expect(page.locator(".card a.number").last).to_have_text("#60")
+    # Some keyboards have the bracket on a key that is pressed with AltGr, which sets Ctrl and Alt on Windows.
+    press = "init => document.body.dispatchEvent(new KeyboardEvent('keydown', { bubbles: true, ...init }))"
+    chord = {"key": "]", "ctrlKey": True, "altKey": True}
+    page.evaluate(press, chord)
+    finish_keys(page)
+    expect(page.locator(".card a.number").last).to_have_text("#60")
+    page.evaluate(press, chord | {"modifierAltGraph": True})
+    expect(page.locator(".card a.number").first).to_have_text("#61")

@@ -28,6 +28,8 @@ async function showNew() {
 const hasNoEditor = () => field("cards").querySelector(".editor") === null;
 
 function mergeFound(found) {
+  // Rows have numbers that are those of one reading. After another one they are drawn again when no editor is open.
+  if (state.shown.some((row) => row.epoch !== found.epoch)) return;
   state.count = found.count;
   const fresh = new Map([...found.rows, ...found.also].map((row) => [row.key, row]));
   state.shown = state.shown.map((row) => refreshCard(row, fresh.get(row.key) ?? row));
@@ -38,22 +40,24 @@ function mergeFound(found) {
     field("cards").querySelector(".nothing")?.remove();
     field("cards").append(...added.map(makeCard));
     state.shown.push(...added);
+    reopenEditors();
   }
   showPagers();
   showCount();
 }
 
-// A card with an editor stays until the editor is closed.
+// A card in which somebody writes stays until the editor is left: moving it would end what an input method composes.
 function refreshCard(row, fresh) {
   if (fresh.stamp === row.stamp) return row;
   const card = field(`row-${row.key}`);
-  const isEdited = card.querySelector(".editor:not(.done)") !== null;
-  if (isEdited) return row;
-  const [isOpen, focused] = [card.querySelector(".raws") !== null, document.activeElement];
+  const [editor, focused] = [card.querySelector(".editor"), document.activeElement];
+  if (editor?.contains(focused)) return row;
+  const isOpen = card.querySelector(".raws") !== null;
   const hadFocus = card.contains(focused);
   const made = makeCard(fresh);
   card.replaceWith(made);
   if (isOpen) made.querySelector("button.raw").click();
+  if (editor !== null) made.append(editor);
   if (state.selected === row) state.selected = fresh;
   markSelected();
   if (hadFocus) (made.querySelector(findSame(focused)) ?? made).focus({ preventScroll: true });
