@@ -452,3 +452,16 @@ def test_a_key_crosses_the_end_of_a_page(page: Page, tmp_path: Path) -> None:
     expect(page.locator(".card a.number").last).to_have_text("#60")
     page.evaluate(press, chord | {"modifierAltGraph": True})
     expect(page.locator(".card a.number").first).to_have_text("#61")
+
+
+def test_only_the_largest_bars_are_made(page: Page, tmp_path: Path) -> None:
+    """Each row may have a question of its own."""
+    make_large_page(tmp_path / "report.html", 150)
+    open_report(page, tmp_path / "report.html")
+    open_figures(page)
+    figure = page.locator(".figure", has=page.locator("h2", has_text="Accepted by question"))
+    expect(figure.locator(".bar")).to_have_count(25)
+    expect(figure.locator(".others")).to_have_text("25 others")
+    counts = "new Map([...Array(1000).keys()].map((number) => [number, 1]))"
+    made = f"(() => {{ let made = 0; makeBars({counts}, () => (made++, {{ label: '', count: 1 }})); return made; }})()"
+    assert page.evaluate(made) == 25
