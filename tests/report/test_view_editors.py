@@ -82,6 +82,16 @@ def test_a_draft_about_another_answer_is_shown_as_such(browser: Browser, tmp_pat
         page.locator(".answer", has_text="<mam> waves.").wait_for()
         expect(page.locator(".editor .trouble")).to_contain_text("another answer by now")
         expect(page.locator("textarea")).to_have_value("<mam> holds a mug.")
+        # Rows that are read anew are shown when nobody writes, with the drafts.
+        page.locator("textarea").focus()
+        run.finish([make_record(1, "<mam> sits."), make_record(2)])
+        wait_until(page, "source.overview.rows === 2")
+        page.keyboard.press("End")
+        page.keyboard.type("!")
+        page.locator("h1").click()
+        page.locator(".answer", has_text="<mam> sits.").wait_for()
+        expect_rows(page, ["1", "2"])
+        expect(page.locator("textarea")).to_have_value("<mam> holds a mug.!")
 
 
 def test_a_comment_of_another_tab_is_not_replaced_by_a_draft(browser: Browser, tmp_path: Path) -> None:

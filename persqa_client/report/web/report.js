@@ -288,6 +288,9 @@ function listen() {
       field(`tab-${other}`).focus();
     });
   }
+  field("cards").addEventListener("focusout", () => setTimeout(() => {
+    if (isRereadDue && isNobodyWriting()) showNew();
+  }));
   field("cards").addEventListener("click", (event) => {
     const card = event.target.closest(".card");
     if (card === null || event.target.closest("a, button, form") || String(getSelection())) return;
@@ -311,8 +314,8 @@ function showAll() {
   showKeys();
   fillSelects();
   describeReport();
-  // What is written in an editor stays; its page is drawn when it is closed.
-  isRereadDue = !hasNoEditor();
+  // What is being written in an editor stays; its page is drawn when the editor is left.
+  isRereadDue = !isNobodyWriting();
   if (!isRereadDue) drawPage();
   showPagers();
   showCount();
