@@ -88,6 +88,16 @@ def test_a_line_breaks_where_nothing_is_known(page: Page) -> None:
         assert page.evaluate(trace, [values, starts]) == path
 
 
+def test_only_an_open_table_is_printed(page: Page) -> None:
+    tables = page.locator(".plot details")
+    tables.nth(0).locator("summary").click()
+    page.emulate_media(media="print")
+    expect(tables.nth(0).locator("table")).to_be_visible()
+    expect(tables.nth(1)).to_be_hidden()
+    page.emulate_media(media="screen")
+    expect(tables.nth(1)).to_be_visible()
+
+
 def test_the_pointer_and_the_table_tell_the_numbers(page: Page) -> None:
     figure = page.locator(".plot").nth(1)
     figure.locator("svg.lines").hover()
