@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from persqa_client.storage.decisions import read_decisions
 from tests.report.runs import WrittenRun, make_record
 from tests.report.test_view import find_lines, open_page, view, wait_for_rows
@@ -94,6 +96,7 @@ def test_a_draft_about_another_answer_is_shown_as_such(browser: Browser, tmp_pat
         expect(page.locator("textarea")).to_have_value("<mam> holds a mug.!")
 
 
+@pytest.mark.slow
 def test_a_comment_of_another_tab_is_not_replaced_by_a_draft(browser: Browser, tmp_path: Path) -> None:
     WrittenRun(tmp_path).finish([make_record(1)])
     with (
@@ -214,6 +217,7 @@ def test_a_key_that_is_held_down_decides_once(browser: Browser, tmp_path: Path) 
     assert find_lines(tmp_path) == [(1, "accept", None, "")]
 
 
+@pytest.mark.slow
 def test_an_old_answer_about_the_state_is_left_out(browser: Browser, tmp_path: Path) -> None:
     """It arrives after a newer one, and says no more than that nothing was new."""
     WrittenRun(tmp_path).finish([make_record(1)])
