@@ -12,7 +12,7 @@ import httpx2
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-from persqa_client.addresses import is_public, parse_address
+from persqa_client.addresses import is_public, parse_address, parse_host
 from persqa_client.config import Endpoint
 from persqa_client.errors import SettingsError
 
@@ -47,10 +47,13 @@ def is_local(address: str) -> bool:
 
 
 def check_local_url(url: str) -> None:
-    """Raises SettingsError for a host that is a public address. Names are checked when they are connected to."""
+    """Raises SettingsError for a host that is a public address, in any form that the system reads as one: no resolver
+    is asked for it. Names are checked when they are connected to.
+    """
     host = urlsplit(url).hostname or ""
-    if parse_address(host) is not None and not is_local(host):
-        raise outside_error(host, host)
+    address = parse_host(host)
+    if address is not None and is_public(address):
+        raise outside_error(host, host if parse_address(host) is not None else str(address))
 
 
 def outside_error(host: str, address: str) -> SettingsError:

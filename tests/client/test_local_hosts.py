@@ -49,6 +49,10 @@ class FixedResolver(AbstractResolver):
         ("http://8.8.8.8/v1", True),
         ("http://[2606:4700::1111]/v1", True),
         ("http://[::ffff:8.8.8.8]/v1", True),
+        # Older versions of aiohttp connect to these without a resolver.
+        ("http://134744072/v1", True),
+        ("http://010.8.8.8/v1", True),
+        ("http://127.1/v1", False),
     ],
 )
 def test_an_address_is_refused_before_anything_is_sent(url: str, is_refused: bool) -> None:
