@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from persqa_client import __version__
 from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.extras import import_extra
 
 # For `ray.init`: a user of this package has not been asked whether Ray may report its use.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+MISSING_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 HOST_AND_PORT = re.compile(r"([\w.-]+):(\d+)")
 # Seconds.
 CONNECT_TIMEOUT = 5.0
@@ -88,20 +90,33 @@ class Cluster:
     def start_task(
         self, function: Callable[..., Any], *arguments: object, node: str, name: str
     ) -> tuple[Any, asyncio.Future[Any]]:
-        """Its reference, and its result. A task whose worker or node is lost starts again, on another node."""
+        """Its reference, and its result."""
         task = self.ray.remote(function).options(
-            num_cpus=1, max_retries=-1, retry_exceptions=False, name=name, scheduling_strategy=self._at(node, soft=True)
+            num_cpus=1, max_retries=0, name=name, scheduling_strategy=self._at(node, soft=True)
         )
         reference = task.remote(*arguments)
         return reference, asyncio.wrap_future(reference.future())
 
+    def is_loss(self, error: Exception) -> bool:
+        """Whether a task failed because its worker or node is lost, so that it may succeed elsewhere."""
+        exceptions = self.ray.exceptions
+        lost = (exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError)
+        return isinstance(error, lost)
+
     def explain(self, error: Exception) -> Exception:
         """An error of the cluster as one that stops the run; an exception of the task is a bug, and stays."""
         exceptions = self.ray.exceptions
-        if isinstance(error, exceptions.RayError) and not isinstance(error, exceptions.RayTaskError):
-            reason = " ".join(str(error).split())
-            return RunStopped("cluster_lost", f"The Ray cluster can't work on the run ({reason}).")
-        return error
+        if not isinstance(error, exceptions.RayError):
+            return error
+        if (missing := MISSING_MODULE.search(str(error))) is not None:
+            return SettingsError(
+                f"--engine ray: a node of the cluster lacks the module {missing[1]}: install persqa_client "
+                f"{__version__} there, in the environment in which ray start is called"
+            )
+        if isinstance(error, exceptions.RayTaskError):
+            return error
+        reason = " ".join(str(error).split()).rstrip(".")
+        return RunStopped("cluster_lost", f"The Ray cluster can't work on the run ({reason}).")
 
     def cancel(self, reference: Any, *, force: bool = False) -> None:
         with suppress(Exception):  # it has ended, or its node is lost

@@ -130,13 +130,26 @@ class AnswerBatches:
         rows = [dict(zip(names, cells, strict=True)) for cells in zip(*batch.values(), strict=True)]
         try:
             pipeline = await asyncio.shield(self._started)
-            outcomes = await asyncio.gather(*(self._answer_row(pipeline, row) for row in rows))
+            outcomes = await self._answer_rows(pipeline, rows)
         except RunStopped as stop:
             # An exception of this package can't be pickled.
             raise RuntimeError(f"{stop.code}: {stop.message}") from None
         cells = [write_cells(outcome) for outcome in outcomes]
         columns = {name: [each[place] for each in cells] for place, name in enumerate(COLUMNS)}
         return {**batch, **{name: np.array(values, dtype=object) for name, values in columns.items()}}
+
+    async def _answer_rows(self, pipeline: Pipeline, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
+        """Raises RunStopped if the coordinator is lost: requests would wait for its grants for ever."""
+        assert self._reporting is not None
+        answers = asyncio.gather(*(self._answer_row(pipeline, row) for row in rows))
+        try:
+            await asyncio.wait((answers, self._reporting), return_when=asyncio.FIRST_COMPLETED)
+            if self._reporting.done():
+                reason = " ".join(str(self._reporting.exception()).split())
+                raise RunStopped("cluster_lost", f"The actor that divides the limits is lost ({reason}).")
+            return await answers
+        finally:
+            answers.cancel()
 
     async def _start(self, pool: Pool) -> Pipeline:
         sessions = [SharedSession(session, self._settings.limits) for session in pool.sessions]

@@ -6,10 +6,9 @@ import asyncio
 import os
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from persqa_client.config import Limits
 from persqa_client.endpoints.pool import Pool
@@ -40,7 +39,7 @@ from persqa_client.run.run import Run
 from persqa_client.run.run_input import listing_identity, refuse_output_as_input
 from persqa_client.run.settings import RunSettings
 from persqa_client.run.summary import RunState, Summary
-from persqa_client.storage.checkpoint import FinishedRun, hide_identity, read_run_file
+from persqa_client.storage.checkpoint import FinishedRun, hide_identity, read_checkpoint, read_run_file
 from persqa_client.storage.numbered_files import find_free_number, keep_numbered, number_files
 from persqa_client.storage.recovery import check_settings_unchanged
 from persqa_client.storage.run_files import RunFiles, RunInUse, RunLock
@@ -178,7 +177,18 @@ class RayRun(Run):
                 work.waiting.append(shard)
             else:
                 work.finished[files.output] = finished
+            if (earlier := finished or self._find_begun(files)) is not None:
+                work.earlier[shard] = earlier
         return work
+
+    def _find_begun(self, files: RunFiles) -> FinishedRun | None:
+        """What earlier starts have done of an unfinished shard, which counts for the budget before the shard goes on.
+        None if it is processed again: only the reports of its worker show what that has used.
+        """
+        checkpoint = read_checkpoint(files)
+        if checkpoint is None:
+            return None if self.settings.retry_failed else read_run_file(files)
+        return checkpoint.to_finished_run() if checkpoint.mode == "run" else None
 
     def _find_finished(self, settings: RunSettings, files: RunFiles) -> FinishedRun | None:
         """None if something is left to do, or if a process that lost its driver still writes the shard."""
@@ -216,14 +226,16 @@ class RayRun(Run):
     def make_task(self, shard: Shard) -> ShardTask:
         return ShardTask(self._settings_of(shard), self._options.inputs, os.getcwd(), self._marker, self._mark)
 
-    def follow(self, state: JobState, earlier: dict[Path, FinishedRun]) -> None:
+    def follow(self, state: JobState, earlier: Mapping[Shard, FinishedRun]) -> None:
         """Shows the reports as the progress of this run, and their warnings."""
         for warning in state.warnings:
             if warning not in self._told:
                 self._told.add(warning)
                 self._warn(warning)
         self._reports = self._pool.reports = list(state.latest.values())
-        add_reports(self.progress, self._reports, earlier.values())
+        # A report has the counts of earlier starts of its shard.
+        others = [run for shard, run in earlier.items() if shard not in state.latest]
+        add_reports(self.progress, self._reports, others)
         self._permits = state.permits
 
     def _find_wait(self) -> RowWait | None:
@@ -276,8 +288,8 @@ class RayRun(Run):
         if report is not None:
             tally = report.tally
         else:
-            ended = {shard_output(self.output, end.shard): end.tally for end in work.ends}
-            earlier = {output: Tally.from_json(run.tally) for output, run in work.finished.items()}
+            earlier = {shard: Tally.from_json(run.tally) for shard, run in work.earlier.items()}
+            ended = {end.shard: end.tally for end in work.ends if end.error is None}
             for each in {**earlier, **ended}.values():
                 tally.add_tally(each)
         return Summary(
