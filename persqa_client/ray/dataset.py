@@ -33,9 +33,9 @@ from persqa_client.types import BadRow, TaskId
 
 # Types of values that may be fields of a row; missing values are no fields.
 FIELD_TYPES = (str, int, float, list, dict)
-# CPUs of a worker, which mostly waits: 2 ms for each row. With whole CPUs, workers could leave none on a small cluster
-# for the tasks that read the data set, and wait for them for ever.
-WORKER_CPUS = 0.25
+# CPUs that Ray reserves for a worker, which mostly waits: 2 ms for each row. With any part of a CPU, workers on all
+# nodes of a small cluster would leave no whole one to the tasks that read the data set, and wait for them for ever.
+WORKER_CPUS = 0
 # Columns that are added.
 COLUMNS = ("answer", "question", "code", "details")
 
@@ -62,7 +62,7 @@ def answer(
     question: one question about every picture, with ``{tag}``, instead of those of the bank.
     limits: of all workers together.
     image_root: where relative paths start; it must be on storage that all nodes see.
-    workers: processes, each with a quarter of a CPU; two numbers for as few and as many as Ray chooses.
+    workers: processes, for which Ray reserves no CPU; two numbers for as few and as many as Ray chooses.
     batch_size: rows of a call. Each worker works on four calls at a time.
 
     A row that can't be answered has an empty ``answer``, a ``code`` and the reason in ``details``; ``code`` is empty

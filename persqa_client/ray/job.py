@@ -130,6 +130,10 @@ class RayRun(Run):
             if merged is not None and begun is None:
                 return self._use_merge_alone(files)
             work = None if begun is None else await asyncio.to_thread(self._find_work, begun)
+            if work is not None and work.waiting:
+                self.follow(JobState(), work.earlier)
+                if (reached := self.check_budget()) is not None:
+                    raise reached
             if work is None or work.waiting:
                 work = await self._work_in_cluster(work)
         if work.error is not None:

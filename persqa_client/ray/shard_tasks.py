@@ -15,7 +15,7 @@ from persqa_client import __version__
 from persqa_client.engines.row_loop import RunProgress
 from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.inputs.shards import Shard
-from persqa_client.ray.cluster import Cluster, Node, choose_node
+from persqa_client.ray.cluster import Cluster, Node, choose_node, describe_ray_error
 from persqa_client.ray.coordinator import Coordinator, JobState
 from persqa_client.ray.reports import ShardEnd
 from persqa_client.ray.shard_files import shard_output
@@ -210,7 +210,7 @@ class ShardTasks:
         if (count := losses.add(-1 if report is None else report.done)) < MAX_STARTS:
             self._resting[shard] = monotonic() + FIRST_REST * self._interval * 2 ** (count - 1)
             return
-        reason = " ".join(str(error).split()).rstrip(".")
+        reason = describe_ray_error(error)
         self._work.error = RunStopped(
             "worker_dies",
             f"The worker of shard {shard} has died {MAX_STARTS} times without a new answer. Ray's logs on its node say "
