@@ -103,7 +103,7 @@ async def test_what_unfinished_shards_have_used_counts_before_they_go_on(tmp_pat
     assert min(used) > 0
     run.follow(JobState(), work.earlier)
     assert run.progress.spending.prompt_tokens == sum(used)
-    with pytest.raises(RunStopped, match="The run has used .* tokens, and --max-tokens-total is"):
+    with pytest.raises(RunStopped, match=r"The run has used .* tokens, and --max-tokens-total is"):
         await execute(rows, simulator, max_tokens_total=sum(used))
     # The first report of its worker has the same counts again.
     run.follow(JobState({two: make_report(shard=two)}), work.earlier)
