@@ -7,8 +7,8 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, NamedTuple
 
 from persqa_client import __version__
@@ -65,7 +65,7 @@ class Cluster:
                 raise ValueError("give the HOST:PORT that ray start prints, or auto, on one of the cluster's machines")
             if (place := HOST_AND_PORT.fullmatch(where)) is not None:
                 check_port(place[1], int(place[2]))
-            self.ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            self.ray.init(address=address or None, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError, OverflowError) as error:
             reason = " ".join((getattr(error, "strerror", None) or str(error)).split()).rstrip(".")
             raise SettingsError(f"--ray-address: no Ray cluster can be used at {where} ({reason}).") from error
@@ -128,6 +128,13 @@ class Cluster:
     def _at(self, node: str, *, soft: bool = False, **options: bool) -> Any:
         strategies = import_extra("ray.util.scheduling_strategies", "ray", "--engine ray")
         return strategies.NodeAffinitySchedulingStrategy(node, soft=soft, **options)
+
+
+@contextmanager
+def discard_ray_messages() -> Iterator[None]:
+    """Ray prints on standard output what happens to its nodes and workers; the results of the run stand there alone."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield
 
 
 def check_port(host: str, port: int) -> None:

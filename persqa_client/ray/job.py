@@ -19,7 +19,7 @@ from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.inputs.shards import Shard
 from persqa_client.inputs.sources import Source
 from persqa_client.jsonl import dump_compact, load_object
-from persqa_client.ray.cluster import Cluster
+from persqa_client.ray.cluster import Cluster, discard_ray_messages
 from persqa_client.ray.coordinator import JobState
 from persqa_client.ray.reports import ShardReport, add_endpoints, add_reports, join_texts, name_final_limits
 from persqa_client.ray.shard_files import (
@@ -213,7 +213,7 @@ class RayRun(Run):
                 workers = self._options.workers or max(1, len(cluster.list_nodes()))
                 total = choose_shards(self._options.shards, None, workers, self.output)
                 work = Work(total, waiting=deque(list_shards(total)))
-            with self._mark_folder():
+            with self._mark_folder(), discard_ray_messages():
                 await ShardTasks(self, cluster, work).run()
             return work
         finally:
@@ -241,6 +241,9 @@ class RayRun(Run):
         others = [run for shard, run in earlier.items() if shard not in state.latest]
         add_reports(self.progress, self._reports, others)
         self._permits = state.permits
+
+    def warn(self, message: str) -> None:
+        self._warn(message)
 
     def _find_wait(self) -> RowWait | None:
         if self._stops:

@@ -61,6 +61,8 @@ class Job(Protocol):
         """Gets the state of the shards. ``earlier``: as earlier starts have left them."""
         ...
 
+    def warn(self, message: str) -> None: ...
+
     def check_budget(self) -> RunStopped | None: ...
 
 
@@ -205,12 +207,13 @@ class ShardTasks:
         if not self._cluster.is_loss(error):
             self._work.error = self._cluster.explain(error)
             return
+        reason = describe_ray_error(error)
+        self._job.warn(f"The worker of shard {shard} is lost ({reason}). Another one continues the shard.")
         report = self._state.latest.get(shard)
         losses = self._losses.setdefault(shard, Losses())
         if (count := losses.add(-1 if report is None else report.done)) < MAX_STARTS:
             self._resting[shard] = monotonic() + FIRST_REST * self._interval * 2 ** (count - 1)
             return
-        reason = describe_ray_error(error)
         self._work.error = RunStopped(
             "worker_dies",
             f"The worker of shard {shard} has died {MAX_STARTS} times without a new answer. Ray's logs on its node say "

@@ -39,6 +39,10 @@ class Job:
     output: Path = Path("qa.jsonl")
     workers: int | None = 1
     stops: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
 
     def make_task(self, shard: Shard) -> Any:
         return shard
@@ -95,10 +99,11 @@ class PlayedCluster:
         return RunStopped("cluster_lost", "lost") if isinstance(error, CoordinatorLost) else error
 
 
-async def work_on(cluster: PlayedCluster) -> Work:
+async def work_on(cluster: PlayedCluster, warnings: list[str] | None = None) -> Work:
     settings = make_run_settings([Endpoint(base_url="http://127.0.0.1:9/v1", model="m")], {}, output="qa.jsonl")
     work = Work(1, waiting=deque([SHARD]))
-    tasks = ShardTasks(Job(settings), cluster, work, look_interval=0.001)  # type: ignore[arg-type]
+    job = Job(settings, warnings=[] if warnings is None else warnings)
+    tasks = ShardTasks(job, cluster, work, look_interval=0.001)  # type: ignore[arg-type]
     async with asyncio.timeout(20):
         await tasks.run()
     return work
@@ -115,8 +120,9 @@ async def test_a_worker_that_dies_again_and_again_stops_the_run() -> None:
 
 async def test_a_shard_may_lose_many_workers_that_stored_answers() -> None:
     losses = 2 * MAX_STARTS
-    cluster = PlayedCluster(iter([*[WorkerLost()] * losses, STOP]), lambda starts: starts)
-    work = await work_on(cluster)
+    cluster = PlayedCluster(iter([*[WorkerLost("It died")] * losses, STOP]), lambda starts: starts)
+    work = await work_on(cluster, warnings := [])
+    assert warnings == ["The worker of shard 2/3 is lost (It died). Another one continues the shard."] * losses
     assert cluster.starts == losses + 1
     assert str(work.error) == STOP.message
 
