@@ -66,7 +66,7 @@ class Cluster:
             if (place := HOST_AND_PORT.fullmatch(where)) is not None:
                 check_port(place[1], int(place[2]))
             self.ray.init(address=address or None, log_to_driver=False, logging_level=logging.ERROR)
-        except (OSError, RuntimeError, ValueError, OverflowError) as error:
+        except (OSError, RuntimeError, ValueError, OverflowError, self.ray.exceptions.RayError) as error:
             reason = " ".join((getattr(error, "strerror", None) or str(error)).split()).rstrip(".")
             raise SettingsError(f"--ray-address: no Ray cluster can be used at {where} ({reason}).") from error
 

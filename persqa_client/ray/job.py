@@ -120,6 +120,7 @@ class RayRun(Run):
         self._started_at = self._clock()
         for warning in (*self.plan.warnings(), *announce_pace(self.settings), *self.source.warnings()):
             self._warn(warning)
+            self._told.add(warning)  # the workers find the same
         files = RunFiles.for_output(self.output)
         refuse_output_as_input(self.source, files)
         with self._hold_output(files):

@@ -14,6 +14,7 @@ from persqa_client.inputs.shards import Shard
 from persqa_client.ray.coordinator import JobState
 from persqa_client.ray.job import RayOptions, RayRun
 from persqa_client.ray.shard_files import list_shards, shard_output
+from persqa_client.run.run_input import refuse_empty_source
 from persqa_client.run.settings import make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import Simulator
@@ -119,3 +120,20 @@ async def test_another_number_of_shards_and_another_run_are_refused(rows: Path, 
     go(simulator, rows, output_of(rows))
     with pytest.raises(SettingsError, match="a run without shards"):
         await execute(rows, simulator)
+
+
+async def test_a_warning_that_the_workers_repeat_is_told_once(tmp_path: Path, simulator: Simulator) -> None:
+    write_rows(tmp_path)
+    only, output = Shard(1, 1), tmp_path / "qa.jsonl"
+    go(simulator, tmp_path, shard_output(output, only), shard=str(only))
+    endpoint = Endpoint(base_url=simulator.base_url, model="persqa-simulator")
+    settings = make_run_settings([endpoint], {}, input=tmp_path, output=output)
+    told: list[str] = []
+    source = open_inputs([tmp_path], "image")
+    refuse_empty_source(source)  # as the command does, which lists the folder
+    run = RayRun(settings, source, RayOptions((str(tmp_path),)), warn=told.append)
+    await run.execute()
+    assert any("are skipped" in text for text in told), told
+    run.follow(JobState(warnings=[*told, "The disk is slow."]), {})
+    assert len(told) == len(set(told))
+    assert told[-1] == "The disk is slow."
