@@ -163,6 +163,8 @@ class ShardTasks:
                 node=node,
                 name=f"persqa shard {shard}",
             )
+            # If the run ends before the task, nothing else looks at its error.
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._running[future] = shard, node, reference
 
     def _count_workers(self) -> int:
