@@ -109,15 +109,16 @@ class Cluster:
 
     def explain(self, error: Exception) -> Exception:
         """An error of the cluster as one that stops the run; an exception of the task is a bug, and stays."""
-        exceptions = self.ray.exceptions
-        if not isinstance(error, exceptions.RayError):
+        kinds = self.ray.exceptions
+        is_of_cluster, is_of_task = (isinstance(error, kind) for kind in (kinds.RayError, kinds.RayTaskError))
+        if not is_of_cluster:
             return error
         if (missing := MISSING_MODULE.search(str(error))) is not None:
             return SettingsError(
                 f"--engine ray: a node of the cluster lacks the module {missing[1]}: install persqa_client "
                 f"{__version__} there, in the environment in which ray start is called"
             )
-        if isinstance(error, exceptions.RayTaskError):
+        if is_of_task:
             return error
         return RunStopped("cluster_lost", f"The Ray cluster can't work on the run ({describe_ray_error(error)}).")
 

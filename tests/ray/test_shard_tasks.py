@@ -121,7 +121,8 @@ async def test_a_worker_that_dies_again_and_again_stops_the_run() -> None:
 async def test_a_shard_may_lose_many_workers_that_stored_answers() -> None:
     losses = 2 * MAX_STARTS
     cluster = PlayedCluster(iter([*[WorkerLost("It died")] * losses, STOP]), lambda starts: starts)
-    work = await work_on(cluster, warnings := [])
+    warnings: list[str] = []
+    work = await work_on(cluster, warnings)
     assert warnings == ["The worker of shard 2/3 is lost (It died). Another one continues the shard."] * losses
     assert cluster.starts == losses + 1
     assert str(work.error) == STOP.message
