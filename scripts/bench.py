@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures the toolkit's performance, mostly as ratios within one run, and prints each figure beside its bar.
+"""Measures the toolkit's performance, mostly as ratios within one run, and prints each figure at once beside its bar.
 
 usage: scripts/bench.py [NAME …] [--folder DIR]    all benches, or those named
 """
@@ -10,11 +10,10 @@ import argparse
 import compileall
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 from benches import (
+    ceiling,
     concurrency,
     endpoints,
     estimates,
@@ -26,7 +25,7 @@ from benches import (
     ray_nodes,
     startup,
 )
-from benches.common import Figure
+from benches.common import measure_in_process
 
 import persqa_client
 
@@ -35,6 +34,7 @@ BENCHES = {
     "pictures": pictures.measure,
     "startup": startup.measure,
     "admission": concurrency.measure,
+    "ceiling": ceiling.measure,
     "questions": questions.measure,
     "endpoints": endpoints.measure,
     "frames": frames.measure,
@@ -58,16 +58,10 @@ def main() -> int:
     for name in options.names or BENCHES:
         folder = options.folder / name
         folder.mkdir(parents=True, exist_ok=True)
-        for figure in measure_in_process(name, folder):
+        for figure in measure_in_process(BENCHES[name], folder):
             print(figure.line(), flush=True)
             all_met = all_met and figure.met is not False
     return 0 if all_met else 1
-
-
-def measure_in_process(name: str, folder: Path) -> list[Figure]:
-    """Measure in a separate process: a child counts its parent's memory as its own peak."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(BENCHES[name], folder).result()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -27,6 +30,12 @@ def concurrency(monkeypatch: pytest.MonkeyPatch) -> Any:
 def common(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(SCRIPTS)
     return import_module("benches.common")
+
+
+@pytest.fixture
+def ceiling(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    return import_module("benches.ceiling")
 
 
 @pytest.fixture
@@ -99,3 +108,81 @@ def test_packed_rows_are_read_with_their_pictures(monkeypatch: pytest.MonkeyPatc
     for layout, key in (("parquet", "images"), ("webdataset", "image")):
         export_runs([output], ExportSettings(layout, tmp_path / layout))
         assert reader.read_all(str(tmp_path / layout), key) == (9, size)
+
+
+TWO_FIGURES_AND_A_FAULT = """
+import time
+from benches.common import Figure
+
+def measure(folder):
+    yield Figure("the first", "1", "≤ 2", True)
+    deadline = time.monotonic() + 60
+    while not (folder / "first.seen").exists():
+        assert time.monotonic() < deadline, "the first figure was kept back"
+        time.sleep(0.01)
+    yield Figure("the second", "3", "≤ 2", False)
+    raise ValueError("a fault of the bench")
+"""
+
+
+def test_figures_come_as_they_are_measured_and_then_the_fault(
+    common: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "two_figures.py").write_text(TWO_FIGURES_AND_A_FAULT)
+    figures = common.measure_in_process(import_module("two_figures").measure, tmp_path)
+    assert next(figures).line() == "| the first | 1 | ≤ 2 | met |"
+    (tmp_path / "first.seen").touch()
+    assert next(figures).line() == "| the second | 3 | ≤ 2 | MISSED |"
+    with pytest.raises(RuntimeError, match=r"failed, with exit code 1; its error is above\.$"):
+        next(figures)
+
+
+@pytest.mark.slow
+def test_all_clients_of_the_ceiling_send_the_same_pictures_and_texts(ceiling: Any, common: Any, tmp_path: Path) -> None:
+    rows, bodies, dataset = common.write_new_rows(tmp_path, 4), tmp_path / "bodies.jsonl", tmp_path / "dataset.jsonl"
+    ceiling.record_bodies(rows, bodies, tmp_path / "out.jsonl", 4)
+    others = ceiling.write_dataset(bodies, dataset)
+    pictures = [base64.b64encode(path.read_bytes()).decode() for path in sorted((tmp_path / "small").iterdir())]
+    sent = [json.loads(line) for line in bodies.read_text().splitlines()]
+    assert all(picture in str(body) for picture, body in zip(pictures, sent, strict=True))
+    for body, line in zip(sent, dataset.read_text().splitlines(), strict=True):
+        first, *rest = json.loads(line)["content"]
+        assert first == {"type": "text", "text": body["messages"][0]["content"] + ceiling.NEXT_TURN}
+        assert rest == body["messages"][1]["content"]
+    assert others == {name: sent[-1][name] for name in ("temperature", "top_p", "seed", "structured_outputs")}
+    with common.run_bare_server(0.0, tmp_path / "again.jsonl") as url:
+        assert ceiling.run_bare_loop(url, 4, bodies) > 0
+    assert sorted((tmp_path / "again.jsonl").read_text().splitlines()) == sorted(bodies.read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("auto", "tokens", "met"),
+    [(18.0, 55.0, [True, True, True, True, True]), (17.8, 56.0, [True, True, False, True, False])],
+)
+def test_a_ceiling_is_judged_by_medians_and_equal_work(
+    auto: float, tokens: float, met: list[bool], ceiling: Any
+) -> None:
+    """The rates of the bare loop, of ``persqa run`` with a fixed concurrency, and of ``vllm bench serve``."""
+    rates = [(20.0, 19.0, 21.0), (30.0, 10.0, 40.0), (20.0, 19.5, 20.0)]
+    rounds = [
+        {
+            "bare loop": ceiling.Measured(bare, 469, 55),
+            "persqa run": ceiling.Measured(run, 469, 55),
+            "vllm bench serve": ceiling.Measured(bench, 467, 55),
+            "persqa run, auto": ceiling.Measured(bare * auto / 20, 469, tokens),
+        }
+        for bare, run, bench in rates
+    ]
+    figures = list(ceiling.judge(rounds))
+    assert [figure.met for figure in figures] == met
+    assert figures[0].value == "0.950 (0.333 to 0.975)"
+
+
+def test_a_server_that_ignores_sigterm_is_ended(common: Any) -> None:
+    command = ["bash", "-c", "trap '' TERM; echo ready; while :; do sleep 0.01; done"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        common.end_group(process, 0.1)
+        assert process.returncode == -signal.SIGKILL

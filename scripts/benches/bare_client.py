@@ -1,6 +1,7 @@
 """Posts ready request bodies in a bare aiohttp loop, the least that a client can do. Prints requests per second.
 
-usage: bare_client.py BASE_URL REQUESTS CONCURRENCY IMAGE…
+usage: bare_client.py BASE_URL REQUESTS CONCURRENCY IMAGE…           a body for each image
+       bare_client.py BASE_URL REQUESTS CONCURRENCY BODIES.jsonl     a body in each line
 """
 
 from __future__ import annotations
@@ -34,9 +35,15 @@ async def main(url: str, requests: int, concurrency: int, bodies: list[bytes]) -
 
         began = time.perf_counter()
         await asyncio.gather(*(post() for _ in range(concurrency)))
-    print(f"{requests / (time.perf_counter() - began):.0f}")
+    print(f"{requests / (time.perf_counter() - began):.3f}")
+
+
+def read_bodies(path: Path) -> list[bytes]:
+    if path.suffix == ".jsonl":
+        return path.read_bytes().splitlines()
+    return [BODY_START + base64.b64encode(path.read_bytes()) + BODY_END]
 
 
 if __name__ == "__main__":
-    bodies = [BODY_START + base64.b64encode(Path(path).read_bytes()) + BODY_END for path in sys.argv[4:]]
+    bodies = [body for path in sys.argv[4:] for body in read_bodies(Path(path))]
     asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), bodies))

@@ -1,12 +1,14 @@
 """Serves chat requests with always the same answer, after a delay, until SIGTERM. Prints its base URL.
 
-usage: bare_server.py SECONDS
+usage: bare_server.py SECONDS [BODIES.jsonl]    appends the bodies of the requests to a file, one in each line
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from itertools import count
+from pathlib import Path
 
 from aiohttp import web
 
@@ -17,12 +19,22 @@ ANSWER = (
 )
 
 
-async def main(latency: float) -> None:
+async def main(latency: float, record: Path | None) -> None:
+    numbers = count(1)
+
     async def chat(request: web.Request) -> web.Response:
-        while await request.content.readany():
-            pass
+        if record is None:
+            while await request.content.readany():
+                pass
+            answer = ANSWER
+        else:
+            body = await request.read()
+            with record.open("ab") as file:
+                file.write(body + b"\n")
+            # A client may take a reply with the id of an earlier one for that one, and send its request again.
+            answer = ANSWER.replace(b'"1"', b'"%d"' % next(numbers))
         await asyncio.sleep(latency)
-        return web.Response(body=ANSWER, content_type="application/json")
+        return web.Response(body=answer, content_type="application/json")
 
     async def models(request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": "bench-model", "object": "model"}]})
@@ -39,4 +51,4 @@ async def main(latency: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(float(sys.argv[1])))
+    asyncio.run(main(float(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2:] else None))

@@ -13,10 +13,13 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -27,7 +30,9 @@ SIMULATED_MODEL = "persqa-simulator"
 TINY_MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
 TINY_SCRIPT = Path(__file__).parents[2] / "tests" / "live" / "tiny_vllm" / "serve.sh"
 TINY_HOME = Path(os.environ.get("TINY_VLLM_HOME", Path.home() / ".cache" / "tiny-vllm"))
-TINY_START_SECONDS = 300
+TINY_START_SECONDS = 900
+# A run has 30 seconds for its requests in flight.
+END_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,30 @@ class Figure:
     def line(self) -> str:
         state = {True: "met", False: "MISSED", None: "–"}[self.met]
         return f"| {self.what} | {self.value} | {self.bar} | {state} |"
+
+
+def measure_in_process(measure: Callable[[Path], Iterable[Figure]], folder: Path) -> Iterator[Figure]:
+    """The figures of a bench, each as soon as it is measured. Raises RuntimeError if the bench fails.
+
+    In a separate process, since a child counts its parent's memory as its own peak.
+    """
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=send_figures, args=(measure, folder, sender))
+    process.start()
+    # The child has the only other end, so that its end is that of the figures.
+    sender.close()
+    with suppress(EOFError):
+        while True:
+            yield receiver.recv()
+    process.join()
+    if process.exitcode:
+        raise RuntimeError(f"The bench in {folder} failed, with exit code {process.exitcode}; its error is above.")
+
+
+def send_figures(measure: Callable[[Path], Iterable[Figure]], folder: Path, sender: Connection) -> None:
+    for figure in measure(folder):
+        sender.send(figure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +109,13 @@ def persqa(*words: str | Path) -> tuple[str | Path, ...]:
     return sys.executable, "-m", "persqa_client", *words
 
 
+def call_persqa(*words: str | Path) -> dict[str, Any]:
+    """The object of a ``persqa`` command with ``--json``; some of its rows may fail."""
+    result = subprocess.run([str(word) for word in persqa(*words)], capture_output=True, text=True, check=False)
+    assert result.returncode in (0, 1), result.stderr
+    return dict(json.loads(result.stdout))
+
+
 @contextmanager
 def run_process(*words: str | Path, stdout: int) -> Iterator[subprocess.Popen[str]]:
     """A process that is ended after the block, together with its children."""
@@ -88,30 +124,41 @@ def run_process(*words: str | Path, stdout: int) -> Iterator[subprocess.Popen[st
     try:
         yield process
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
+        end_group(process)
         if process.stdout is not None:
             process.stdout.close()
+
+
+def end_group(process: subprocess.Popen[str], seconds: float = END_SECONDS) -> None:
+    """By SIGTERM, and after some seconds by SIGKILL: a vLLM that is still starting may wait for its engine for ever."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @contextmanager
 def run_script(name: str, *words: str | Path) -> Iterator[str]:
     """A script of this folder that prints one line when it is ready; gives the line."""
     command = [sys.executable, Path(__file__).parent / name, *words]
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.terminate()
-        process.wait()
+    with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
 
 
 @contextmanager
-def run_bare_server(latency: float = 0.2) -> Iterator[str]:
-    """A server that always gives the same answer, after ``latency`` seconds; gives its base URL."""
-    with run_script("bare_server.py", str(latency)) as url:
+def run_bare_server(latency: float = 0.2, *record: Path) -> Iterator[str]:
+    """A server that always gives the same answer, after ``latency`` seconds; gives its base URL.
+
+    ``record``: file for the bodies of the requests.
+    """
+    with run_script("bare_server.py", str(latency), *record) as url:
         yield url
 
 
@@ -159,6 +206,11 @@ def wait_for_health(url: str) -> None:
     raise RuntimeError(f"{url} did not start")
 
 
+def sum_counter(metrics: str, name: str) -> float:
+    """Of vLLM's /metrics, over all labels."""
+    return sum(float(value) for value in re.findall(rf"^vllm:{name}_total\S* (\S+)", metrics, re.MULTILINE))
+
+
 def fetch(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=10) as response:
         return bytes(response.read())
@@ -199,10 +251,10 @@ def write_rows(path: Path, images: Sequence[Path], count: int | None = None) -> 
     return path
 
 
-def write_new_rows(folder: Path, count: int) -> Path:
-    """Write rows of small new images, which are in no server's cache."""
+def write_new_rows(folder: Path, count: int, side: int = 224) -> Path:
+    """Write rows of small new images, which are in no server's cache. ``side``: of an image, in pixels."""
     rng = random.Random(time.time_ns())
-    smooth = Image.frombytes("RGB", (8, 8), rng.randbytes(192)).resize((224, 224))
+    smooth = Image.frombytes("RGB", (8, 8), rng.randbytes(192)).resize((side, side))
     (folder / "small").mkdir(parents=True, exist_ok=True)
     paths = [folder / "small" / f"{number:05}.jpg" for number in range(count)]
     for path in paths:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from benches.common import (
     run_process,
     run_simulator,
     run_tiny_vllm,
+    sum_counter,
     wait_for_health,
     write_new_rows,
 )
@@ -83,19 +83,21 @@ class RunResult:
     lost: int
 
 
-def measure(folder: Path, *, seconds: float = 60.0) -> list[Figure]:
+def measure(folder: Path, *, seconds: float = 60.0) -> Iterator[Figure]:
     """TINY_VLLM_URL may name a tiny vLLM with ``--max-num-queued-reqs 8``; otherwise one is started."""
-    figures = [*measure_changing_capacity(folder), *measure_noise(folder)]
+    yield from measure_changing_capacity(folder)
+    yield from measure_noise(folder)
     if (url := os.environ.get("TINY_VLLM_URL")) is not None:
-        return [*figures, *compare_with_fixed(url, folder, seconds)]
+        yield from compare_with_fixed(url, folder, seconds)
+        return
     if not has_tiny_vllm():
-        return figures
+        return
     with run_tiny_vllm(TINY_PORT, "--max-num-queued-reqs", "8") as (url, _):
         wait_for_health(url)
-        figures += compare_with_fixed(url, folder, seconds)
+        yield from compare_with_fixed(url, folder, seconds)
     with run_tiny_vllm(TINY_PORT) as (url, _):
         wait_for_health(url)
-        return [*figures, compare_short_runs(url, folder)]
+        yield compare_short_runs(url, folder)
 
 
 def measure_changing_capacity(folder: Path) -> Iterator[Figure]:
@@ -231,7 +233,3 @@ def read_counts(url: str) -> ServerCounts:
         answered, rejected = sum_counter(text, "request_success"), sum_counter(text, "admission_rejections")
         return ServerCounts(time.monotonic(), answered, rejected)
     return ServerCounts(time.monotonic(), stats["answered"], stats["refused"])
-
-
-def sum_counter(text: str, name: str) -> float:
-    return sum(float(value) for value in re.findall(rf"^vllm:{name}_total\S* (\S+)", text, re.MULTILINE))

@@ -8,6 +8,7 @@ import signal
 import statistics
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import get_args
@@ -35,18 +36,18 @@ TINY_PORTS = (8018, 8019)
 Server = tuple[str, subprocess.Popen[str]]
 
 
-def measure(folder: Path, *, rounds: int = 3) -> list[Figure]:
-    figures = [measure_gain(folder, rounds)]
+def measure(folder: Path, *, rounds: int = 3) -> Iterator[Figure]:
+    yield measure_gain(folder, rounds)
     with ExitStack() as stack:
         servers = [stack.enter_context(run_simulator(*SIMULATOR_FLAGS)) for _ in range(2)]
-        figures += measure_kill(servers, folder, SIMULATED_MODEL, ROWS_SIMULATED, "simulators")
+        yield from measure_kill(servers, folder, SIMULATED_MODEL, ROWS_SIMULATED, "simulators")
     if not has_tiny_vllm():
-        return figures
+        return
     with ExitStack() as stack:
         servers = [stack.enter_context(run_tiny_vllm(port)) for port in TINY_PORTS]
         for url, _ in servers:
             wait_for_health(url)
-        return figures + measure_kill(servers, folder, TINY_MODEL, ROWS_TINY, "vLLM servers")
+        yield from measure_kill(servers, folder, TINY_MODEL, ROWS_TINY, "vLLM servers")
 
 
 def measure_gain(folder: Path, rounds: int) -> Figure:

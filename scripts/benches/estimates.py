@@ -6,15 +6,14 @@ answers have most of the tokens, and 20 of them can't tell the mean within 15 %;
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from PIL import Image
 
-from benches.common import SIMULATED_MODEL, Figure, persqa, run_simulator, write_rows
+from benches.common import SIMULATED_MODEL, Figure, call_persqa, run_simulator, write_rows
 
 PILOT = 20
 HIDDEN_TOKENS = 60
@@ -51,8 +50,7 @@ class Comparison(NamedTuple):
     answers: Told
 
 
-def measure(folder: Path, *, rows: int = 500, rounds: int = 5) -> list[Figure]:
-    figures = []
+def measure(folder: Path, *, rows: int = 500, rounds: int = 5) -> Iterator[Figure]:
     for name, sides in (("photos", PHOTO_SIDES), ("small pictures", SMALL_SIDES)):
         found = [compare(folder, sides, rows, seed) for seed in range(rounds)]
         for in_all, answers in found:
@@ -60,22 +58,21 @@ def measure(folder: Path, *, rows: int = 500, rounds: int = 5) -> list[Figure]:
         worst = max(abs(each.in_all.error) for each in found)
         what = f"{name}: error of the tokens that a pilot of {PILOT} tells for {rows} rows, the worst of {rounds}"
         bar, met = (f"≤ {ERROR_BAR:.0%}", worst <= ERROR_BAR) if sides == PHOTO_SIDES else ("–", None)
-        figures.append(Figure(what, f"{worst:.1%}", bar, met))
+        yield Figure(what, f"{worst:.1%}", bar, met)
         held = sum(each.in_all.holds and each.answers.holds for each in found)
         what = f"{name}: runs whose tokens, and those of the answers, are in their intervals"
         # One of 20 may miss.
-        figures.append(Figure(what, f"{held} of {rounds}", f"≥ {rounds - 1}", held >= rounds - 1))
-    return figures
+        yield Figure(what, f"{held} of {rounds}", f"≥ {rounds - 1}", held >= rounds - 1)
 
 
 def compare(folder: Path, sides: tuple[int, int], rows: int, seed: int) -> Comparison:
     source = write_pictures(folder, sides, rows, seed)
     flags = ["--model", SIMULATED_MODEL, "--seed", str(seed), "--json", "--quiet"]
     with run_simulator("--latency", 0.02, "--slots", 64, "--hidden-tokens", HIDDEN_TOKENS) as (url, _):
-        estimate = call("estimate", source, "--pilot", str(PILOT), "--base-url", url, *flags)["estimate"]
+        estimate = call_persqa("estimate", source, "--pilot", str(PILOT), "--base-url", url, *flags)["estimate"]
     # Another simulator, whose caches are empty.
     with run_simulator("--latency", 0.02, "--slots", 64, "--hidden-tokens", HIDDEN_TOKENS) as (url, _):
-        taken = call("run", source, "-o", folder / "qa.jsonl", "--fresh", "--base-url", url, *flags)["tokens"]
+        taken = call_persqa("run", source, "-o", folder / "qa.jsonl", "--fresh", "--base-url", url, *flags)["tokens"]
     prompt, completion = taken["prompt"], taken["completion"]
     return Comparison(
         read_told(estimate["tokens"], prompt + completion), read_told(estimate["completion_tokens"], completion)
@@ -95,9 +92,3 @@ def write_pictures(folder: Path, sides: tuple[int, int], count: int, seed: int) 
         colours = Image.frombytes("RGB", (4, 4), rng.randbytes(48))
         colours.resize((rng.randint(*sides), rng.randint(*sides))).save(path, "JPEG", quality=60)
     return write_rows(folder / "rows.jsonl", paths)
-
-
-def call(*words: str | Path) -> dict[str, Any]:
-    result = subprocess.run([str(word) for word in persqa(*words)], capture_output=True, text=True, check=False)
-    assert result.returncode in (0, 1), result.stderr
-    return dict(json.loads(result.stdout))

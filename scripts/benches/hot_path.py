@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from benches.common import (
@@ -22,7 +23,7 @@ CONCURRENCY = 256
 WALL_BAR, CPU_BAR, MEMORY_BAR = 1.6, 3.5, 400
 
 
-def measure(folder: Path, *, rows: int = 10_000, rounds: int = 3) -> list[Figure]:
+def measure(folder: Path, *, rows: int = 10_000, rounds: int = 3) -> Iterator[Figure]:
     images = make_images(folder / "pictures", rows)
     input = write_rows(folder / "rows.jsonl", images)
     with run_bare_server() as url, hold_in_memory(folder / "pictures"):
@@ -33,11 +34,9 @@ def measure(folder: Path, *, rows: int = 10_000, rounds: int = 3) -> list[Figure
     bare, ours = pairs[-1]
     seconds = f"{wall:.2f} ({ours.wall:.1f} s / {bare.wall:.1f} s)"
     per_row = f"{cpu:.2f} ({1000 * ours.cpu / rows:.2f} ms / {1000 * bare.cpu / rows:.2f} ms a row)"
-    return [
-        Figure("wall time, times a bare loop", seconds, f"≤ {WALL_BAR}", wall <= WALL_BAR),
-        Figure("CPU, times a bare loop", per_row, f"≤ {CPU_BAR}", cpu <= CPU_BAR),
-        Figure(f"peak memory at {CONCURRENCY} in flight", f"{peak:.0f} MB", f"< {MEMORY_BAR} MB", peak < MEMORY_BAR),
-    ]
+    yield Figure("wall time, times a bare loop", seconds, f"≤ {WALL_BAR}", wall <= WALL_BAR)
+    yield Figure("CPU, times a bare loop", per_row, f"≤ {CPU_BAR}", cpu <= CPU_BAR)
+    yield Figure(f"peak memory at {CONCURRENCY} in flight", f"{peak:.0f} MB", f"< {MEMORY_BAR} MB", peak < MEMORY_BAR)
 
 
 def measure_bare_loop(url: str, rows: int, images: list[Path]) -> Cost:

@@ -26,14 +26,10 @@ SAMPLES = sorted((Path(persqa_client.__file__).parent / "samples").glob("*.jpg")
 READER = Path(__file__).parent / "read_rows.py"
 
 
-def measure(folder: Path, *, count: int = ROWS) -> list[Figure]:
+def measure(folder: Path, *, count: int = ROWS) -> Iterator[Figure]:
     shutil.rmtree(folder)
     folder.mkdir()
     rows = write_rows(folder / "rows.jsonl", make_small_pictures(folder / "photos", count))
-    return list(measure_all(folder, rows, count))
-
-
-def measure_all(folder: Path, rows: Path, count: int) -> Iterator[Figure]:
     asked = max(1, count // ASKED_PART)
     output = folder / "qa.jsonl"
     with run_simulator("--latency", 0) as (url, _):

@@ -12,6 +12,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from benches.common import (
@@ -33,13 +34,11 @@ LINK_MBPS = 200
 LIVE_IMAGES = 40
 
 
-def measure(folder: Path, *, images: int = 300, rounds: int = 3) -> list[Figure]:
+def measure(folder: Path, *, images: int = 300, rounds: int = 3) -> Iterator[Figure]:
     rows = write_rows(folder / "rows.jsonl", make_images(folder / "pictures", images))
-    return [
-        measure_bytes(folder, rows),
-        measure_link(folder, rows, images, rounds),
-        measure_live(folder, rounds),
-    ]
+    yield measure_bytes(folder, rows)
+    yield measure_link(folder, rows, images, rounds)
+    yield measure_live(folder, rounds)
 
 
 def measure_bytes(folder: Path, rows: Path) -> Figure:

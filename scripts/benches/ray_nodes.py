@@ -43,11 +43,14 @@ COST_FLAGS = ("--slots", 64, "--latency", 0.02)
 PICTURES, PICTURE_PERMITS = 300, 16
 
 
-def measure(folder: Path) -> list[Figure]:
+def measure(folder: Path) -> Iterator[Figure]:
     if find_spec("ray") is None:
         print("Ray is not installed: its figures are left out.", file=sys.stderr)
-        return []
-    return [*measure_nodes(folder), *measure_balance(folder), *measure_cost(folder), *measure_processor(folder)]
+        return
+    yield from measure_nodes(folder)
+    yield from measure_balance(folder)
+    yield from measure_cost(folder)
+    yield from measure_processor(folder)
 
 
 @contextmanager
