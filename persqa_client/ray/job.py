@@ -136,7 +136,9 @@ class RayRun(Run):
                 if (reached := self.check_budget()) is not None:
                     raise reached
             if work is None or work.waiting:
-                work = await self._work_in_cluster(work)
+                # Ray prints the last of them when it is closed.
+                with discard_ray_messages():
+                    work = await self._work_in_cluster(work)
         if work.error is not None:
             self.summary = self._summarize(work, "interrupted")
             raise work.error
@@ -214,7 +216,7 @@ class RayRun(Run):
                 workers = self._options.workers or max(1, len(cluster.list_nodes()))
                 total = choose_shards(self._options.shards, None, workers, self.output)
                 work = Work(total, waiting=deque(list_shards(total)))
-            with self._mark_folder(), discard_ray_messages():
+            with self._mark_folder():
                 await ShardTasks(self, cluster, work).run()
             return work
         finally:
