@@ -44,8 +44,11 @@ def find_embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | Non
 
 def parse_address(host: str) -> Address | None:
     """None for a name. The zone of an IPv6 address does not count."""
+    address, _, zone = host.strip("[]").partition("%")
+    if zone and ":" not in address:
+        return None
     try:
-        return ipaddress.ip_address(host.strip("[]").partition("%")[0])
+        return ipaddress.ip_address(address)
     except ValueError:
         return None
 

@@ -6,9 +6,10 @@ import errno
 import ipaddress
 import os
 import re
-import socket
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from persqa_client.addresses import parse_host
 
 COMPLETIONS_ROUTE = re.compile(r"(/chat)?/completions$")
 
@@ -34,9 +35,23 @@ def parse_base_url(url: str) -> tuple[str, str]:
         raise ValueError("must not hold a user name or password; use --api-key-env instead")
     if parts.fragment or "#" in query:
         raise ValueError("must not have a fragment (#)")
+    if problem := find_url_problem(url):
+        raise ValueError(f"is not a valid address ({problem})")
     if (root := COMPLETIONS_ROUTE.sub("", url)) != url:
         raise ValueError(f"must be the root of the API, {add_query(root, query)}, not one of its routes")
     return url, query
+
+
+def find_url_problem(url: str) -> str:
+    """Why the HTTP client refuses a URL, such as one with the host 010.0.0.1; empty if it accepts it."""
+    # Imported here: commands that send nothing don't need it.
+    import httpx2
+
+    try:
+        httpx2.URL(url)
+    except httpx2.InvalidURL as error:
+        return str(error)
+    return ""
 
 
 def add_query(url: str, query: str) -> str:
@@ -48,14 +63,9 @@ def is_loopback(url: str) -> bool:
     host = (urlsplit(url).hostname or "").rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        try:
-            # Short and numeric forms, such as 127.1 and 0x7f000001, as the system's resolver reads them.
-            address = ipaddress.ip_address(socket.inet_aton(host))
-        except (OSError, ValueError):
-            return False
+    address = parse_host(host)
+    if address is None:
+        return False
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     # A connection to the unspecified address, 0.0.0.0 or ::, reaches this machine.

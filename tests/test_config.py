@@ -42,6 +42,9 @@ def test_a_base_url_is_normalised(given: str, kept: str) -> None:
             f"{URL}/chat/completions?api-version=1", rf"must be the root of the API, {URL}\?api-version=1,", id="query"
         ),
         pytest.param(f"{URL}#part", "must not have a fragment", id="fragment"),
+        pytest.param("http://010.0.0.1/v1", "is not a valid address .Invalid IPv4 address: '010.0.0.1'", id="octal"),
+        pytest.param("http://256.1.1.1/v1", "is not a valid address", id="a number above 255"),
+        pytest.param("http://１２７.0.0.1/v1", "is not a valid address", id="wide digits"),
         pytest.param("http://me:secret@host/v1", "must not hold a user name", id="password"),
     ],
 )

@@ -21,6 +21,7 @@ from persqa_client.answers.foreign_scripts import (
     has_descriptive_word,
     has_english_run,
     has_hiragana,
+    has_many_loans,
 )
 from persqa_client.answers.foreign_words import (
     ENGLISH_PHRASE,
@@ -128,11 +129,19 @@ def check_language(text: str, task: Task) -> Problem | None:
         return None
     if asked == "zh" and is_plain(text, task.tag) and not LATIN_LETTER.search(text, len(task.tag)):
         return None
+    if translates_itself(text, task.tag, asked):
+        return Problem("wrong_language", "a translation in brackets")
     has_other_predicate = not text.isascii() and asked not in HAN_LANGUAGES and begins_in_han(text, task.tag)
     if has_other_predicate or not is_in_language(text, asked):
         expected = NAMES.get(asked, "the language of the question")
         return Problem("wrong_language", f"wrong language (expected {expected})")
     return None
+
+
+def translates_itself(text: str, tag: str, asked: str) -> bool:
+    """Whether a sentence about the tag stands in brackets, in letters of another language."""
+    _, bracket, inner = text.partition(f"({tag}") if f"({tag}" in text else text.partition(f"（{tag}")
+    return bool(bracket) and bool(HAN_CHARACTER.search(inner)) != (asked in ("zh", "ja"))
 
 
 def mixes_languages(text: str, asked: str) -> bool:
@@ -274,6 +283,8 @@ def has_script(text: str, script: str) -> bool:
     text = ADDRESSES.sub(" ", text)
     loans = script in UNSPACED_SCRIPTS
     if has_english_run(text) or ENGLISH_PHRASE.search(text) or has_descriptive_word(text, loans=loans):
+        return False
+    if loans and has_many_loans(text):
         return False
     text = UNITS.sub(" ", NAMES_WITH_WORDS.sub(" ", text))
     if count_english_marks(text, loans=loans) >= 2:

@@ -59,6 +59,8 @@ LATIN_PART = compile_lazily(
     r"|(?<=[\u3040-\u9fff])[a-z]{3,}(?: [a-z]+)*(?![A-Za-z\d'’-])"
     r"|(?<![\w'’-])[a-z]{3,}(?=[\uac00-\ud7a3])"
 )
+MOST_LOANS = 2
+LATIN_PREDICATE = compile_lazily(r"(?:很|非常|十分|特别|看起来|看上去|显得) ?[a-z]{3,}")
 COLOR_PART = compile_lazily(
     rf"(?<=[\u3040-\u9fff]) ?(?:{COLORS}) ?[的のな]"
     rf"|(?<=[\u0400-\u06ff\uac00-\ud7a3] )(?:{COLORS}) (?=[\u0400-\u06ff\uac00-\ud7a3])(?!컬러|톤|색)"
@@ -71,6 +73,8 @@ KANA_ATTRIBUTE = compile_lazily(rf"(?<![\u3041-\u30ff])[\u3041-\u3096]{{2,}}[い
 CYRILLIC_NOUN = compile_lazily(
     r"(?<![\w'’-])(?:an?|the|his|her|its|el|la|los|las|una?|le|les|une|der|die|das|den|dem|eine?[mnr]?|o|os|as|um|uma)"
     r" [а-яё]{3,}(?![\w-])(?! ?[(（])"
+    # An ending of grammar, between two words of the sentence.
+    r"|[a-z]{2,} [а-яё]{4,}(?:енно|но|ый|ая|ое|ые|ого|ть|ет|ит) [a-z]{2,}"
 )
 # Chinese that says what is depicted. An inscription seldom does, and stands behind a word for writing.
 DEPICTION = compile_lazily(
@@ -183,6 +187,14 @@ NOUN_PLACES = {
 }
 
 
+def has_many_loans(text: str) -> bool:
+    """Whether English words stand in several places of a Chinese or Japanese text, and one of them is a phrase or what
+    somebody looks like. Loans of fashion are nouns and attributes of one word: oversize的hoodie，搭配legging和boots.
+    """
+    parts = {part.strip() for part in LATIN_PART.findall(text)}
+    return len(parts) > MOST_LOANS and (any(" " in part for part in parts) or LATIN_PREDICATE.search(text) is not None)
+
+
 def count_english_marks(text: str, *, loans: bool) -> int:
     """Counts the marks of English in another script. With ``loans``, words of fashion (legging) do not count."""
     words = [word for word in LATIN_WORDS.findall(text) if word.islower() and len(word) > 1]
@@ -287,13 +299,14 @@ ARABIC_MIX = compile_lazily(
     r"[\u0621-\u063a\u0641-\u064a]{2}(?<!\wال)(?<!\bال)[a-z]{2,}"
     r"|(?<!\w)[a-z]{2,}[\u0621-\u063a\u0641-\u064a]{2}"
 )
-CYRILLIC = compile_lazily(r"[\u0400-\u04ff]")
+CYRILLIC_OR_HANGUL = compile_lazily(r"[\u0400-\u04ff\uac00-\ud7a3]")
+LATIN_MIX = compile_lazily(rf"{CYRILLIC_MIX.pattern}|[a-z]{{2,}}[\uac00-\ud7a3]+|[\uac00-\ud7a3]+[a-z]{{2,}}")
 LATIN_SMALL = compile_lazily("[a-z]")
 
 
 # The letters of the other script, and the mix.
 MIXES = {
-    **dict.fromkeys(("en", "es", "fr", "de", "pt"), (CYRILLIC, CYRILLIC_MIX)),
+    **dict.fromkeys(("en", "es", "fr", "de", "pt"), (CYRILLIC_OR_HANGUL, LATIN_MIX)),
     "ru": (LATIN_SMALL, CYRILLIC_MIX),
     "ko": (LATIN_SMALL, KOREAN_MIX),
     "ar": (LATIN_SMALL, ARABIC_MIX),

@@ -9,7 +9,7 @@ from operator import eq
 from persqa_client.answers.foreign_scripts import find_mixed_word
 from persqa_client.answers.word_salad import find_word_salad
 from persqa_client.lazy_pattern import compile_lazily
-from persqa_client.quotations import remove_quotations
+from persqa_client.quotations import is_about_code, remove_quotations
 from persqa_client.types import Task
 from persqa_client.word_search import WordSearch, split_at_blanks, split_in_lower_case
 
@@ -27,6 +27,7 @@ PARTICLES = compile_lazily(
     r"[的了着在是和把被很它][的了着在是和把被其为](?:(?<=的的)(?![确士])|(?<=的了)的|(?<=了的)了|(?<=[^的]了了)(?![然解])"
     r"|(?<=了着)(?![装重力急手火色眼想凉陆])|(?<=着着)(?![装重力急手火眼凉])|(?<=在在)|(?<=是在)了(?!解)|(?<=是是)(?!非)"
     r"|(?<=和和)(?![气睦平善谐])|(?<=是着)(?![装重力急手火色眼凉陆名])|(?<=的着)(?![装重力急手火色眼凉陆名想落])"
+    r"|(?<=把的)(?![士确])|(?<=被的)(?=[在了着和是])|(?<=在把)(?![玩守弄握关风手])|(?<=了是)(?=[和着了在])"
     r"|(?<=[把被]了)(?![解结])|(?<=被着)(?![火地凉])|(?<=被为)(?![难人数首])|(?<=很[的把被])|(?<=很了)(?![解不])|(?<=很着)(?![急迷凉火重])"
     r"|(?<=很在)(?![意乎行理状])|(?<=它其)(?![他实它余中]))"
 )
@@ -45,6 +46,13 @@ CHINESE_FAULTS = compile_lazily(
     r"|(?<![所存现現潜潛实實実内內外自正站坐住停躺待呆处處好健旨意不还])在的"
     r"|(?<![暖温柔平随祥饱谦缓中共人应调亲附总唱讲说求])和(?=[，。；])"
 )
+# Others, in an answer that has such a pair: 正, 着 and a measure word before a particle of another place, and an end
+# that needs a word behind it.
+CHINESE_SLIPS = compile_lazily(
+    r"在正(?![中午前上下后对常确式好义])|[里上]了(?=[一-龯])(?<![走跑爬坐登戴穿追赶迷爱迎关闭合盖换系安加用涂抹贴挂铺写画印插遇搭踏跳][里上].)(?![解一两三几])"
+    r"|[一两]个[了里着把被](?![外边面])|一只[了着]|色着的|[^温柔随平谦缓暖附]和的(?!朋友)|(?:是一|在的|着的一个|[^这那每哪几两]一个|把着|很了|是和)[。.！!]?\s*$"
+)
+CHINESE_END = compile_lazily(r"[一的个着了和](?<=是一|在的|一个|把着|很了|是和)[。.！!]?\s*$")
 MIN_GIBBERISH = 2
 # Single Han characters between spaces, and Russian words that begin with ъ, ь or ы or have no vowel.
 LONE_CHARACTER = compile_lazily(r"[\u4e00-\u9fff](?<!\S.)(?!\S)")
@@ -81,6 +89,8 @@ IMPOSSIBLE_PAIRS = make_word_pairs(
     ("the a an", "the a an of is are and to with by at from for or"),
     ("of with by from for to at", "of is are and to for with at by on"),
     ("the a an", "have has had be been was were he she they which"),
+    ("a an", "in on under"),
+    ("has have had wearing", "wearing holding looking sitting standing walking she he they"),
     ("el los las un una", "el la los las un una y es con por"),
     ("con por para en", "con por para en y es"),
     ("le les un une", "le les un une et est avec dans sur pour"),
@@ -106,19 +116,27 @@ IMPOSSIBLE_PAIRS = make_word_pairs(
     ("في على إلى عن مع", "في على إلى عن مع و من"),
 )
 # Pairs that no noun phrase begins with, and those that are rare: one of each shows it, too.
-SURE_PAIRS = frozenset(pair for pair in IMPOSSIBLE_PAIRS if pair[0] in ("the", "an"))
+SURE_PAIRS = frozenset(pair for pair in IMPOSSIBLE_PAIRS if pair[0] in ("the", "an") or pair == ("a", "in"))
 RARE_PAIRS = make_word_pairs(
     ("is are was were", "and or but of thus"),
     ("and or but", "and or but of because"),
     ("of with by from for to at in on into onto under behind near", "and or but because is are was were"),
     ("which that who", "wherefore thus of and or"),
+    ("red blue green yellow brown purple seven five six", "the a an"),
 )
+# A sentence ends with a noun or an adverb before a preposition, and never with these.
+WRONG_END = compile_lazily(r" (?:and|or|the|an?|of) (?:with|to|of|under|in|at|by|from)[.!]?\s*\Z")
 # The name of a sign or a key: "the and symbol".
 NAMED_WORD = compile_lazily(
     r"\b(?:the|an?) (?:and|at|of|is|for|to|or|by|with|from)"
     r" (?=(?:signs?|symbols?|buttons?|keys?|switch|words?|letters?)\b)",
     re.IGNORECASE,
 )
+# Names of code: three parts, as no brand has, or two parts glued to the end of a sentence.
+HUMP = compile_lazily("[a-z][A-Z]")
+IDENTIFIER = compile_lazily(r"(?<![\w.@/#-])[a-z]+(?:[A-Z][a-z]+){2,}(?!\w)|(?<=[a-z][.!?])(?:[A-Z][a-z]+){2,}\W*\Z")
+# A grade, a vitamin, a team.
+LETTER = compile_lazily(r"(?<=[a-z] )A(?= )")
 # An article, a preposition or a particle that stands three times in a row, or twice in two places.
 FUNCTION_WORD = "the|an?|of|to|is|are|and|with|at|for|from|de|el|le|les|des|una|der|den|dem|mit|und|et|em|в|с|и|ли|же"
 REPEATED_WORD = compile_lazily(rf"(?<![\w'’-])({FUNCTION_WORD})(?: \1)+(?![\w'’-])", re.IGNORECASE)
@@ -155,6 +173,8 @@ def find_gibberish(text: str) -> str:
     if not text.isascii() and (repeated := TRIPLED_PARTICLE.search(text)):
         return repeated[0]
     parts = [found[0] for found in DOUBLED_MARK.finditer(text)] if DOUBLED_MARK.search(text) else []
+    if HUMP.search(text) and (identifier := IDENTIFIER.search(text)) and not is_about_code(text):
+        return identifier[0]
     words = split_in_lower_case(text)
     if LETTERS_APART.search(text) and (apart := find_letters_apart(text)):
         return apart
@@ -177,8 +197,10 @@ def find_gibberish(text: str) -> str:
         parts = find_wrong_pairs(text) if not IMPOSSIBLE_PAIRS.isdisjoint(pairwise(words)) else []
     if len(parts) < MIN_GIBBERISH and not text.isascii():
         parts = PARTICLES.findall(text) or (sorted(set(CYRILLIC_NOISE.findall(text))) if has_noise else [])
-        if len(parts) == 1 and CHINESE_DISORDER.search(text):
+        if len(parts) == 1 and (CHINESE_DISORDER.search(text) or CHINESE_SLIPS.search(text)):
             parts = parts * MIN_GIBBERISH
+        if not parts and CHINESE_END.search(text):
+            parts = [found[0] for found in CHINESE_SLIPS.finditer(text)]
         # Most texts have none of the words that a fault needs.
         if len(parts) < MIN_GIBBERISH and ("因" in text or "所以" in text or "于" in text or "然而" in text):
             parts += sorted(set(CHINESE_FAULTS.findall(text)))
@@ -191,9 +213,11 @@ def find_gibberish(text: str) -> str:
 
 def find_wrong_pairs(text: str) -> list[str]:
     """Pairs of words that never follow each other. A sure one, outside of names, counts twice beside a rare one."""
-    words = split_in_lower_case(NAMED_WORD.sub("", text))
+    words = split_in_lower_case(LETTER.sub("", NAMED_WORD.sub("", text)))
     found = IMPOSSIBLE_PAIRS.intersection(pairwise(words))
     parts = [" ".join(pair) for pair in pairwise(words) if pair in found and (pair[0] != pair[1] or len(found) > 1)]
+    if len(parts) == 1 and WRONG_END.search(text):
+        return parts * MIN_GIBBERISH
     if len(parts) == 1 and found <= SURE_PAIRS and parts[0] in text:
         behind = parts[0].split()[1]
         rare = [pair for pair in RARE_PAIRS.intersection(pairwise(words)) if pair[0] != behind]

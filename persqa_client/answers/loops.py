@@ -18,7 +18,7 @@ from persqa_client.word_search import split_at_blanks
 # More direct copies of a phrase than this are a loop: of phrases of at least two words or four Chinese characters, and
 # of single words, which may also be emphasis or a sound (boom boom boom).
 MAX_PHRASE_COPIES, MAX_WORD_COPIES = 3, 11
-LONGEST_PERIOD = 12  # In words.
+LONGEST_PERIOD, LONG_PERIOD = 12, 3  # In words.
 # A loop continues to the end, so fewer copies of a word suffice there. Cries and sounds are short words.
 LAST_COPIES = 5
 SHORTEST_WORD, SHORTEST_UNSPACED_WORD = 5, 3  # The second one for Korean and Arabic.
@@ -157,7 +157,7 @@ def has_few_words(text: str) -> bool:
 
 
 def repeats_words(words: Sequence[str]) -> bool:
-    if max(Counter(words).values()) <= MAX_PHRASE_COPIES:
+    if max(Counter(words).values()) < MAX_PHRASE_COPIES:
         return False
     bare = [word.strip(",.;!?") for word in words]
     for period in range(1, min(LONGEST_PERIOD, len(bare) // MAX_PHRASE_COPIES) + 1):
@@ -166,11 +166,20 @@ def repeats_words(words: Sequence[str]) -> bool:
         start = 0
         for is_same, run in groupby(same):
             length = len(list(run))
+            if is_same and period >= LONG_PERIOD and length >= 2 * period and is_run_on(words, start, period):
+                return True
             if is_same and length >= period * copies and (period == 1 or len(set(bare[start : start + period])) > 1):
                 return True
             start += length
     ngrams = Counter(zip(*(bare[start:] for start in range(NGRAM_WORDS)), strict=False))
     return max(ngrams.values(), default=0) > MAX_NGRAM_REPEATS or circles(bare)
+
+
+def is_run_on(words: Sequence[str], start: int, period: int) -> bool:
+    """Whether three copies of a phrase follow each other without a mark."""
+    copies = words[start : start + 3 * period - 1]
+    is_phrase = len(set(words[start : start + period])) >= LONG_PERIOD
+    return is_phrase and not any(word.endswith(tuple(MARKS)) for word in copies) and not is_uttered(words[:start])
 
 
 def circles(words: Sequence[str]) -> bool:

@@ -39,6 +39,8 @@ EXAMS = compile_lazily(
 MARKDOWN = compile_lazily(
     r"!?\[[^\]\n]*\]\((?:https?:|data:|\w+\.(?:png|jpe?g|gif))|\\(?:text|textbf|boxed|mathrm|begin|frac)\b ?\{|https?://\S+"
 )
+# A heading, or a line across the page with more text below it.
+HEADING = compile_lazily(r"\n\s*#{1,6} \S|\n\s*(?:-{3,}|\*{3,}|_{3,})\s*\n\s*\S")
 HASHTAGS = compile_lazily(r"(?:#[^\W\d]\w*[ \t，,]*){2,}$")
 EMOJI = r"[\u2600-\u27bf\U0001f300-\U0001faff]\ufe0f?\s?"
 EMOJI_FLOOD = compile_lazily(rf"{EMOJI}(?:{EMOJI}){{5,}}")
@@ -74,7 +76,7 @@ MATHS = compile_lazily(
 )
 # What stands alone behind the last sentence: a role, a mark of the end or of a fence, a score, a choice, a signature.
 LAST_LINE = compile_lazily(
-    r"[.!?。！？](?:assistant|user|human|model|system)\W*\Z"
+    r"[.!?。！？](?:assistant|user|human|model|system)\W*\Z|[.!?。！？]\s(?:assistant|user)\s*\Z"
     r"|[.!?。！？]\s+(?:(?:END|EOS|EOF|STOP|DONE)\W*|[A-Za-z][\w-]{1,20} ?[:=] ?[01]\.\d+\W*)\Z"
     r"|[.!?。！？]\s*(?:#{2,}|={3,}|`{3})\s*\Z"
     r"|[.!?。！？]\s+[A-Z]?[\w ]{0,12}\b(?:answer|option|choice) ?: ?\(?[A-E]\)?\W*\Z"
@@ -143,6 +145,8 @@ def find_remark(text: str, language: str) -> str:
         found = None if is_about_code(text) else MARKDOWN.search(remove_quotations(text))
     if found is None and "#" in text:
         found = HASHTAGS.search(text)
+    if found is None and "\n" in text:
+        found = None if is_about_code(text) else HEADING.search(remove_marked(text))
     if found and is_on_display(found[0], text, language):
         found = None
     if found is None and ("<0x" in text or not text.isascii()):

@@ -20,9 +20,11 @@ from persqa_client.quotations import is_about_code, remove_marked, remove_quotat
 from persqa_client.types import Problem, Task
 from persqa_client.word_search import WordSearch, split_at_blanks
 
-# Never part of an answer, not even quoted: control characters, U+FFFD and other non-characters, GBK filler.
+# Never part of an answer, not even quoted: control characters, U+FFFD and other non-characters, GBK filler, and a role
+# of a chat glued between two sentences.
 BROKEN = compile_lazily(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]|锟斤|斤拷|烫烫烫|屯屯屯|addCriterion"
+    r"|[.!?。！？](?:assistant|user)(?=\s?[A-Z\u4e00-\u9fff<])"
 )
 # Each alternative begins with a literal where it can: ``re`` skips to it.
 MESSAGE = compile_lazily(
@@ -49,6 +51,8 @@ BOX = compile_lazily(
     r"[\"'](?:bbox(?:_2d)?|box_2d|point_2d|label)[\"'] ?:|</?(?:box|ref|quad|point|bbox)>|\{ ?[\"']\w+[\"'] ?:"
     r"|\[\[ ?\d+(?:\.\d+)?, ?\d|\[ ?\{|\{ ?\w+ ?: ?[\[{\"'\d]"
     r"|[\[(]{1,2}\d{1,4}(?:\.\d+)?(?:, ?\d{1,4}(?:\.\d+)?){3}[\])]{1,2}|\(\d{1,4}, ?\d{1,4}\) ?, ?\(\d{1,4}, ?\d{1,4}\)"
+    # A member of an object that lost its braces.
+    r"|\" ?, ?\"\w+\" ?: ?[\"\d\[{]|>\s*\"\w+\" ?: ?[\"\d\[{]"
 )
 POINTS = compile_lazily(r"\(\d, ?\d\) ?, ?\(\d, ?\d\)")
 # Exceptions, values of interfaces, messages of clients, lines of code, filler text. A sentence about a picture has them
@@ -103,7 +107,7 @@ HINTED_WORDS = compile_lazily("|".join(longest_word(hint) for hints, _ in HINTED
 # In scripts with spaces. The longest words of a language, and the names of places, are shorter.
 LONG_TOKEN = compile_lazily(r"[A-Za-z\d_\-+/=\u00c0-\u024f\u0400-\u04ff\u0620-\u06ff\uac00-\ud7a3]{100,}+")
 MIN_CHARACTERS = 8
-BOX_HINTS = ("[", "{", "(", "</", "<b", "<r", "<q", "<p")
+BOX_HINTS = ("[", "{", "(", "</", "<b", "<r", "<q", "<p", '":')
 # Characters before a box that are searched for a word of writing.
 SHORTEST_FRAME = 12
 # The keys of a JSON object ("code") are no evidence that the answer is about code.

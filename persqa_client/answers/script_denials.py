@@ -37,6 +37,15 @@ CHINESE_SAME = compile_lazily(
     r"|(?P<was>是|在)(?P<thing>[^，。；]{1,10})[，。；](?:但是?|而且|又|也)?(?:<>)?并?不(?P=was)(?P=thing)"
     r"|没有?在(?P<act>[一-龯]{2,4})[，。；]<>正?在[^，。；没不]{0,8}(?P=act))[。！]?$"
 )
+# The same act or look, with no other subject between: 在睡觉，没有在睡觉; 很开心，一点也不开心.
+CHINESE_ACT = compile_lazily(
+    r"^<>(?:(?:是|正)*在(?P<act>[一-龯]{2,6})[，。；](?:[^，。；人他她旁边身]{0,12}[，；])?"
+    r"(?:<>|[他她它]|并|却|但|其实|根本|完全)*没有?在?(?P=act)"
+    r"|(?P<verb>[一-龯])着(?P<thing>[一-龯]{1,4})[，。；](?:<>|[他她它]|并|却|但|又|也)*没有?(?P=verb)着?(?P=thing)"
+    r"|(?:看起来|看上去)?(?:很|非常|十分|特别|挺)(?P<look>[一-龯]{2,3})[，。；](?:<>|但|却|也|又|并|同时|而且)*"
+    r"(?:一点[也都]|根本|完全|丝毫)不(?P=look)"
+    r")[。！]?$"
+)
 STRONG = compile_lazily(r"并且|而且|同时|又没|且没|完全没|根本没|一点[也都]没|丝毫没|压根没")
 CHINESE_DOUBT = compile_lazily(
     r"像|似|想|要|忍|准备|差点|看起来|看上去|假装|昨|刚才|之前|其实|但|却|不过|虽|另|别人|只"
@@ -147,6 +156,7 @@ def denies_in_chinese(text: str) -> bool:
         or CHINESE_OBJECT_DENIED.search(text)
         or CHINESE_HAS_NOT.search(text)
         or CHINESE_SAME.search(text)
+        or CHINESE_ACT.search(text)
     ):
         return True
     has = CHINESE_HAS.search(text)

@@ -26,6 +26,24 @@ VALUE_MARK = compile_lazily(
     r"|\s*[-*•·]\s[^\n:：]{1,20}[:：][^\n]{1,200}\n\s*[-*•·]\s"
     r"|\s*[-*•·]\s[^\n]{1,60}\n\s*[-*•·]\s"
 )
+# Labels with values in a row: "<mam> **Top:** red **Shoes:** white", <mam>动作：跑步；地点：公园.
+LABEL = r"(?:[A-Z\u00c0-\u00dd\u0410-\u042f][\w ]{0,14}|(?:(?![写寫说說着著喊叫])[\u3041-\u9fff\uac00-\ud7a3]){1,6})"
+LABELS = compile_lazily(
+    rf"\s*(?:[-*•·#]+\s|\d[.)]\s?|[一二三四]、)?(?:\*\*[^\W\d_][\w ]{{0,20}}|{LABEL})(?:\*\*)?\s?[:：](?:\*\*)?\s?"
+    r"(?![\"“「『])[^:：\n\"“「『]{1,60}?[\s,;，；。.、*\n-]\s?(?:[一二三四]、)?(?:\*\*)?[^\W\d_]\w{0,14}(?:\*\*)?\s?[:：]"
+)
+MIN_LABELS = 2
+# Text of the picture without a sentence: a name of an account; words in capitals and numbers; parts of Chinese between
+# blanks. Only names have so many capitals behind the tag, and no more than three.
+COPIED = compile_lazily(
+    r"\s*@\w+|\s*[A-Z\u00c0-\u00dd\u0410-\u042f\d][^\s<>]*"
+    r"(?:\s+(?![a-z\u00df-\u00ff\u0430-\u044f]|['’\"“«(*])[^\s<>]+){3}(?=\s|\Z)"
+)
+COPIED_CHINESE = compile_lazily(
+    r"(?=[^，。！？；,]+\Z)(?=.*[\u4e00-\u9fff] [\u4e00-\u9fff]).*[\u4e00-\u9fff\d] [\u4e00-\u9fff\d]"
+    r".*[\u4e00-\u9fff\d] [\u4e00-\u9fff\d]"
+)
+LANGUAGES_WITH_CAPITALS = ("en", "es", "fr", "de", "pt", "ru")
 # A label of an answer behind a mark: "<mam> (answer): a man …". What is quoted may be on the picture.
 ANSWER_LABEL = compile_lazily(
     r"\s*[,،，(\[–—-]\s*(?:answer|response|réponse|respuesta|resposta|antwort|ответ|(?:ال)?(?:إجابة|جواب)|答案|回答|답변?|대답)"
@@ -84,7 +102,11 @@ def check_is_sentence(text: str, task: Task) -> Problem | None:
     if language is None:
         return Problem("not_a_sentence", "it ends at the tag") if TAG_ENDS_SENTENCE.match(text, len(task.tag)) else None
     start = len(task.tag)
-    if begins_with_predicate(text, start, language):
+    if is_named_person(text, start, task, language):
+        fault = "it says the name of a person"
+    elif is_list_or_copy(text, start, language):
+        fault = "a list or text of the picture stands behind the tag"
+    elif begins_with_predicate(text, start, language):
         fault = find_fault_at_end(text, start, task, language)
     elif stands_behind_tag(text, start, language):
         return stand_in_problem(task)
@@ -116,6 +138,26 @@ def lower_opening_pattern(language: str) -> re.Pattern[str]:
 def join_openings(language: str) -> str:
     """All that shows at the beginning that the tag is not the subject."""
     return "|".join(f"(?:{join_phrases(language, kind, place)})" for kind, place in OPENINGS)
+
+
+def is_named_person(text: str, start: int, task: Task, language: str) -> bool:
+    """Whether the tag is said to be somebody with a whole name: "<mam> is Jane Roe giving a speech". To a question
+    about a role, a breed or a make, such a name is an answer.
+    """
+    start += text.startswith(" ", start)
+    if phrase_pattern(language, "sentence", "named").match(text, start) is None:
+        return False
+    return phrase_pattern(language, "question", "roles").search(task.question) is None
+
+
+def is_list_or_copy(text: str, start: int, language: str) -> bool:
+    """Whether labels with values follow the tag, or text that was copied from the picture."""
+    if text.count(":") + text.count("：") >= MIN_LABELS and LABELS.match(text, start):
+        return True
+    if language == "zh":
+        return " " in text and COPIED_CHINESE.match(text, start) is not None
+    following = text[start : start + 2].lstrip()[:1]
+    return not following.islower() and language in LANGUAGES_WITH_CAPITALS and COPIED.match(text, start) is not None
 
 
 def stands_behind_tag(text: str, start: int, language: str) -> bool:

@@ -1,8 +1,9 @@
-"""Finds two sentences about the tag of which one denies what the other says, without a word of it in the same place.
+"""Finds two statements about the tag of which one denies what the other says, without a word of it in the same place.
 
 An adjective may deny a thing: "<mam> is barefoot. <mam> wears white sneakers." Then both are whole sentences with
 nothing that says where else the thing is, when, or whose it is. Or the denied predicate stands behind another one:
-"<mam> is upset and crying. <mam> is calm and is not crying."
+"<mam> is upset and crying. <mam> is calm and is not crying." A clause behind the first one counts as a statement about
+the tag if nothing but a predicate is in it: "<mam> is alone, surrounded by friends."
 """
 
 from __future__ import annotations
@@ -64,13 +65,24 @@ LACKS: dict[str, tuple[tuple[str, str], ...]] = {
             r"(?:is holding|holds) (?:an?|two|some) (?:[\w-]+ ){0,3}(?:umbrella|cup|mug|bag|book|phone|ball|bottle"
             r"|bouquet|balloon|glass|box|camera|basket|guitar|microphone|flag|sandwich|apple|flower|flowers|newspaper)",
         ),
-        ("bald", r"has (?:(?:a full head of|very|long|short|thick|curly|straight|wavy|\w+) ){1,4}hair"),
+        (
+            "bald",
+            r"(?:has|with) (?:(?:a full head of|very|long|short|thick|curly|straight|wavy|\w+) ){1,4}hair"
+            r"(?: (?:down|falling|reaching|tied) .*)?",
+        ),
         ("clean-shaven|beardless", r"has (?:an? )?(?:[\w-]+ ){0,3}(?:beard|goatee)"),
         (
             "(?:all )?alone|by (?:him|her|it)self",
             r"is (?:(?:standing|sitting) )?(?:surrounded by|among|with) (?:(?:his|her|its|two|three|some|many) )?"
-            r"(?:friends|people|others|children)",
+            r"(?:an? (?:\w+ )?(?:crowd|group) of )?(?:friends|people|others|children)",
         ),
+        ("(?:fast |sound(?:ly)? )?asleep|sleeping(?: soundly)?", "(?:is )?(?:wide |fully |completely )awake(?: .*)?"),
+        (
+            "indoors",
+            r"is (?:(?:standing|sitting|walking|playing) )?(?:outdoors|outside (?:on|in|under) (?:the|an?) "
+            r"(?:lawn|grass|street|field|open|garden|yard|park|rain|snow)\b)(?: .*)?",
+        ),
+        ("(?:(?:perfectly|completely) )?(?:still|motionless)", r"is (?:running|sprinting|dancing|jumping)(?: .*)?"),
     ),
     "de": (
         (
@@ -121,12 +133,25 @@ LACKS: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("光着头", "戴着?(?:一顶)?[^，]{0,8}帽子?"),
         ("(?:是个?)?(?:光头|秃头)", "(?:留着?|有)(?:着?一头)?[^，胡]{0,6}(?:[长短卷]发|头发)"),
-        ("(?:[两双]手)空空(?:如也)?|空着[双两]?手", "[拿捧抱握举提端]着(?:的是)?[一两几三][^，人]{1,12}"),
+        ("(?:[两双]手)空空(?:如也|的)?|空着[双两]?手", "[拿捧抱握举提端]着(?:的是)?[一两几三][^，人]{1,12}"),
         ("光着上身|赤膊|光着膀子", "穿着(?:一件)?[^，外]{0,8}(?:T恤|衬衫|毛衣)"),
         (
             "(?:独自|孤身)一人|独自[坐站]着",
-            "[和跟与][^，画照]{0,6}(?:朋友|家人|同学|同事|伙伴)们?(?:在一起|一起[坐站]着|坐在一起|站在一起)",
+            "[和跟与][^，画照]{0,6}(?:朋友|家人|同学|同事|伙伴)们?(?:在一起|一起[坐站]着|坐在一起|站在一起)"
+            "|(?:身边|周围|四周)(?:围|挤|站|坐)满了?[^，]{0,6}(?:朋友|家人|同学|同事|人群|孩子)们?",
         ),
+        ("(?:头上)?什么[也都]没有?戴", "戴着(?:一顶)?[^，没不]{0,8}帽子?"),
+        (
+            "(?:正?在)?(?:熟睡|睡觉|沉睡|酣睡)|睡着了?|睡得[很正]?[香沉熟]",
+            "(?:十分|非常|很)?(?:清醒|精神抖擞)(?:着|地[^，]*)?|醒着|(?:一点[也都]|根本|完全)没有?睡着?"
+            "|(?:眼睛|双眼)睁得[^，]{1,6}",
+        ),
+        ("在(?:室内|屋里|房间里|屋子里)", "[站坐走跑躺]?在(?:户外|室外|野外)(?:的[^，]*)?"),
+        (
+            "一动不动(?:地[站坐趴待]着)?",
+            "在?(?:飞快|快速|拼命|全力|全速)?地?(?:奔跑|狂奔|飞奔|冲刺|跳舞)(?:[^，]*)?",
+        ),
+        ("坐[在着][^，人他她]{0,10}", "(?:笔直|直直|挺直)?地?站着"),
     ),
     "ja": (
         ("裸足|はだし", "[^、。はも]{0,12}(?:靴|スニーカー|ブーツ|サンダル)を履いています"),
@@ -149,6 +174,19 @@ LACKS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
+# An answer with what is lacking has one of these.
+HINTS = {
+    "en": ("bare", "less", "empty-h", "bald", "-shaven", "alone", "self", "sleep", "indoors", " still"),
+    "de": ("barfuß", "barhäuptig", "kahl", "glatz", "allein"),
+    "es": ("descalz", "calv", " sol"),
+    "fr": ("nus", "nu-", "nue", "chauve", " seul"),
+    "pt": ("descalç", "careca", "sozinh"),
+    "ru": ("бос", "непокрыт", "лыс"),
+    "zh": ("光着", "光脚", "光双", "光头", "赤", "秃", "空", "独", "孤", "什么", "睡", "屋", "室", "一动", "站着"),
+    "ja": ("裸足", "はだし", "手ぶら", "一人", "ひとり"),
+    "ko": ("맨발", "빈손", "대머리"),
+    "ar": ("حافي", "أصلع", "صلعاء", "بمفرد", "وحيد"),
+}
 # Clauses with another subject.
 OTHER_SUBJECT = compile_lazily(
     r"\b(?:who|whose|which|that|qui|que|dont|quien|quem|котор\w+|both|each|they|beide|sie|er|he|she)\b"
@@ -156,30 +194,59 @@ OTHER_SUBJECT = compile_lazily(
     re.IGNORECASE,
 )
 MOST_WORDS_BEFORE = 3
+# The clauses of a sentence. A participle at the beginning of one is its predicate.
+CLAUSE = compile_lazily(
+    r"[,;，；、]\s*(?:(?:but|and|while|yet|und|aber|et|mais|y|pero|e|mas|и|но) |但|却|同时|又|而)?"
+    r"| (?:and|while|but|und|et|y|e|и) |同时"
+)
+PARTICIPLE = compile_lazily(r"\A(?!(?:is|has)\b)\w+(?:ing|ed)(?= )")
+COLOR = "black|white|red|green|yellow|blue|brown|orange|pink|purple|gr[ae]y"
+TWO_COLORS = {
+    "en": compile_lazily(
+        rf"\b(?P<one>{COLOR}) (?P<noun>[a-z-]+)(?:(?:,? (?:and|but)|,) (?:his|her|its|the|this|that) (?P=noun)"
+        rf"|,? (?:that|which)|\. (?:His|Her|Its|The) (?P=noun)) is"
+        rf" (?:(?:actually|completely|entirely|all|pure|fully|solid) )*(?P<other>{COLOR})(?=\W*$|[.,;])"
+    ),
+    "zh": compile_lazily(
+        r"(?P<one>[红蓝绿黄黑白紫粉灰棕橙])色的?(?P<noun>[一-龯]{1,4})[，。；](?:但|而|可)?(?:[这那该]|[他她它]的)?[条件顶双把个辆只]?"
+        r"(?P=noun)[却其实明]*是(?:纯|全|完全)?(?P<other>[红蓝绿黄黑白紫粉灰棕橙])色的?[。！]?$"
+    ),
+}
 
 
 def contradicts_sentence(text: str, tag: str, question: str) -> bool:
     """Whether two sentences about the tag contradict each other."""
-    if text.count(tag) < MIN_TAGS:
-        return False
     language = choose_language(question)
     if language not in LACKS:
+        return False
+    may_lack = any(map(text.__contains__, HINTS[language]))
+    may_have_colors = text.count("色") > 1 if language == "zh" else language == "en" and " is " in text[len(tag) + 4 :]
+    may_have_colors = may_have_colors and has_two_colors(text, language)
+    if not (may_lack or may_have_colors or text.count(tag) >= MIN_TAGS):
         return False
     own = remove_quotations(text).replace(tag, "<>")
     if compares_pictures(own):
         return False
+    if may_have_colors and has_two_colors(own, language):
+        return True
     sentences = [sentence.strip() for sentence in SENTENCE_END.split(own)]
     about = [sentence for sentence in sentences if sentence.startswith("<>")]
-    if len(about) < MIN_TAGS:
-        return False
-    return has_what_it_lacks(about, language) or denies_joined(about, language)
+    if may_lack and has_what_it_lacks(about, language):
+        return True
+    return len(about) >= MIN_TAGS and denies_joined(about, language)
+
+
+def has_two_colors(text: str, language: str) -> bool:
+    """Whether a thing has one colour, and as a whole another one: "a red dress, and her dress is completely blue"."""
+    return any(found["one"] != found["other"] for found in TWO_COLORS[language].finditer(text))
 
 
 def has_what_it_lacks(sentences: list[str], language: str) -> bool:
     """Whether the tag is without a thing, and has it."""
-    if compile_hint(language).search(" ".join(sentences)) is None:
-        return False
     said = [sentence.removeprefix("<>").strip() for sentence in sentences]
+    for sentence in said[:1]:
+        clauses = [clause.strip() for clause in CLAUSE.split(sentence)[:2]]
+        said += [PARTICIPLE.sub(r"is \g<0>", clause) for clause in clauses] if len(clauses) > 1 else []
     return any(
         lack.fullmatch(one) and thing.fullmatch(other)
         for one, other in permutations(said, 2)
@@ -214,11 +281,6 @@ def denies(sentence: str, word: str, language: str) -> bool:
 
 def is_unsure(sentence: str) -> bool:
     return not sentence.startswith("<> ") or bool(DOUBT.search(sentence) or OTHER_SUBJECT.search(sentence))
-
-
-@lru_cache
-def compile_hint(language: str) -> re.Pattern[str]:
-    return re.compile("|".join(lack for lack, _ in LACKS[language]))
 
 
 @lru_cache

@@ -23,9 +23,17 @@ from httpx2._utils import URLPattern, get_environment_proxies
 from multidict import CIMultiDict
 from yarl import URL
 
-from persqa_client.client.idle_connections import CONNECTION, IdleConnector, IdleProtocol
+from persqa_client.client.idle_connections import CONNECTION, IdleConnector, IdleProtocol, find_id
+from persqa_client.client.local_hosts import LocalResolver, open_local_socket
 from persqa_client.client.request import Body
-from persqa_client.client.response_body import is_whole_answer, make_received, receive_body
+from persqa_client.client.response_body import (
+    AnswerStream,
+    is_stream,
+    is_whole_answer,
+    make_received,
+    make_response,
+    receive_body,
+)
 from persqa_client.config import Endpoint
 from persqa_client.errors import SettingsError
 from persqa_client.urls import is_loopback
@@ -183,7 +191,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         self._latest_headers: httpx2.Headers | None = None
         self._settings: dict[str, Any] = {}  # aiohttp's, for this URL and these headers
         self._is_closed = False
-        self._replies_differ = True  # until different requests get equal replies
+        self._ids_are_unique = True  # until different requests get the same id
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         is_empty = isinstance(request.stream, httpx2.ByteStream) and not request.content
@@ -196,18 +204,46 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         response, protocol = await self._send_twice_if_stale(send)
         if is_whole_answer(response):
             body = await receive_body(response)
-            if not (isinstance(protocol, IdleProtocol) and protocol.is_repetition(body) and self._replies_differ):
+            if not self._was_sent_before(body, protocol):
                 return ReceivedResponse(request, response.headers, body)
-            protocol.close()
             response = await self._send_alone(send)
             if is_whole_answer(response):
                 own = await receive_body(response)
-                # A server that gives equal replies to different requests does so here as well.
-                self._replies_differ = own != body
+                self._ids_are_unique = find_id(own) != find_id(body)
                 return ReceivedResponse(request, response.headers, own)
-        reply = await make_received(response)
+        if is_stream(response):
+            choose = partial(self._replace_repeated, protocol=protocol, send=send)
+            reply = make_response(response, stream=AnswerStream(response, choose))
+        else:
+            body = await receive_body(response)
+            reply = make_response(response, is_decoded=True, content=body)
+            if isinstance(protocol, IdleProtocol) and protocol.is_repeated_error(response, body):
+                protocol.close()
         reply.request = request
         return reply
+
+    async def _replace_repeated(self, body: bytes, *, protocol: object, send: Send) -> bytes:
+        """The body of a streamed reply, or that of another one if it was sent before. Raises ClientPayloadError."""
+        if not self._was_sent_before(body, protocol):
+            return body
+        response = await self._send_alone(send)
+        own = await receive_body(response)
+        if response.status != 200:
+            raise aiohttp.ClientPayloadError("the server sent an earlier stream again")
+        self._ids_are_unique = find_id(own) != find_id(body)
+        return own
+
+    def _was_sent_before(self, body: bytes, protocol: object) -> bool:
+        """Whether a reply is an earlier one on its connection, with its id: probably sent twice."""
+        if not (self._ids_are_unique and isinstance(protocol, IdleProtocol)):
+            return False
+        is_equal = protocol.find_equal_id(body)
+        if is_equal is False:
+            # Some servers give the same id to all replies, or count in a small range.
+            self._ids_are_unique = False
+        elif is_equal:
+            protocol.close()
+        return bool(is_equal)
 
     def _prepare(self, request: httpx2.Request, data: object) -> Send:
         if self._is_closed:
@@ -263,6 +299,8 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
     def _open_session(self, **settings: Any) -> aiohttp.ClientSession:
         tls = True if self._tls is None else self._tls
+        if isinstance(self._resolver, LocalResolver):
+            settings["socket_factory"] = open_local_socket
         return aiohttp.ClientSession(
             connector=IdleConnector(limit=self._connections, ssl=tls, resolver=self._resolver, **settings),
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -28,6 +28,7 @@ from persqa_client.client.failed_reply import (
     MODEL,
     NO_IMAGES,
     NO_PERMISSION,
+    NO_PLACE,
     OVERLOAD,
     SERVER_FAILURE,
     TOO_MANY_IMAGES,
@@ -125,6 +126,8 @@ def _find_refusing_endpoint(reply: FailedReply) -> ErrorDecision | None:
         found = ("wrong_key", message)
     elif reply.shows(NO_PERMISSION):
         found = ("forbidden", f"Access denied ({reply.where}){quote}; check the permissions of the key")
+    elif reply.shows(NO_PLACE):
+        found = ("forbidden", f"Requests from this place are refused ({reply.where}){quote}")
     elif status == 402:
         found = ("no_credit", f"The account has no credit (402 Payment Required){quote}")
     elif reply.shows(ACCOUNT):

@@ -45,6 +45,7 @@ TEXT_KEYS = frozenset(
         "description",
         "error_description",
         "error_msg",
+        "error_message",
         "status_msg",
         "raw",
         "data",

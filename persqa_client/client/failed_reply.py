@@ -51,6 +51,12 @@ BAD_KEY = _sign(
 # The key has no permission.
 NO_PERMISSION = _sign(r"^iam_permission_denied$")
 
+# Requests from this place are refused. A gateway may send single ones through another place.
+NO_PLACE = _sign(
+    r"^unsupported_country",
+    r"\buser location is not supported\b|\bcountry, region,? or territory (?:is )?not supported\b",
+)
+
 # The account is refused: its credit, its quota or its status. Codes name both a property of the account and its state,
 # because ``credit_card_image`` and ``restricted_content`` are about the row.
 FUNDS = r"(?:quota|credits?|balance|funds|budget|billing|bill|spend(?:ing)?|payment)"
@@ -70,6 +76,7 @@ ACCOUNT = _sign(
     rf"|\b(?:exceeded|used all|out of|reached|reaching) (?:\w+ ){{0,3}}"
     rf"(?:quota|credits?|(?:spend(?:ing)?|usage) limits?)\b"
     rf"|\b(?:key|spend(?:ing)?) limit (?:has been )?(?:exceeded|reached)|\bquota (?:is not enough|exceeded|exhausted)"
+    rf"|\bbudget has been exceeded\b|\b(?:exceeded|crossed|over) budget\b"
     rf"|\bin good standing\b|\bfree tier\b.{{0,40}}\bexhausted"
     rf"|\b{OWNER}\b.{{0,80}}\b(?:suspended|deactivated|terminated|restricted|overdue|in arrears)\b"
     rf"|\b(?:overdue|suspended|deactivated) {OWNER}\b|余额不足|额度不足|欠费",
@@ -78,15 +85,18 @@ ACCOUNT = _sign(
 # The model is not served, or takes no images.
 NAME = r"[`'\"“]?[\w./:@+-]*[`'\"”]?"
 MODEL = _sign(
-    r"model_not_(?:found|available|exist\w*|supported)|(?:invalid|unknown|unsupported)_model$|deployment_not_found",
+    r"model_not_(?:found|available|exist\w*|supported)|(?:invalid|unknown|unsupported)_model$|deployment_not_found"
+    r"|model_(?:decommissioned|deprecated|retired)|endpoint_not_running",
     rf"\bmodel:? {NAME} ?(?:was |is |does |do )?(?:not exist|not found|not available|not served|not a valid)"
+    rf"|\bmodel:? {NAME} (?:was|is|has been) (?:decommissioned|retired|shut down)\b"
     rf"|\b(?:invalid|unknown|no such) model\b|\bnot a valid model\b|\bno available channel for model\b"
     rf"|\bno endpoints found for\b|模型(?:不存在|.{{0,60}}无可用渠道)",
 )
 NO_IMAGES = _sign(
     words=r"\b(?:not|n't|no \w+ (?:found )?that) support (?:images|vision|(?:image|vision|multi-?modal) inputs?)\b"
     r"|\bimage inputs? (?:is|are) not supported|\bnot a (?:multi-?modal|vision) model\b"
-    r"|\bimage_url is only supported by|\bunknown variant .image_url"
+    r"|\bimage_url is only supported by|\b(?:unknown variant|unsupported content part type:?) .image_url"
+    r"|\bvision add-?on is not loaded\b|\bnot compiled for multi-?modal\b|\bnot configured with an? mmproj\b"
 )
 
 # Codes of refused content. Words about it need no pattern after the first answer: other refusals are the row's, too.
@@ -120,6 +130,8 @@ OVERLOAD = _sign(
     r"|\bcurrently loading\b|请稍后|稍后(?:再|重)试|负载已饱和",
 )
 
+# A part of the server did not answer. DashScope's code is that of a refused image.
+TIMED_OUT = r"\btimed out\b"
 # The server failed, or the request was damaged on its way: bodies are valid JSON when they are sent.
 SERVER_FAILURE = _sign(
     r"(?:^|_)(?:server_error|internal_error|internal_server_error|backend_?error|cancelled|incomplete_generation)$",
@@ -127,7 +139,9 @@ SERVER_FAILURE = _sign(
     r"|\b(?:pars(?:e|ing)|read(?:ing)?) (?:the |your )?(?:JSON |request )?body\b|\bnot valid JSON\b"
     r"|\bunexpected EOF\b|\bunexpected end of (?:data|JSON|file|input)\b"
     r"|\bmodel (?:has |was |is )?(?:been )?(?:crashed|unloaded)\b|\bno models? (?:is |are )?loaded\b"
-    r"|\bconnection (?:was )?(?:refused|reset|closed|aborted)\b|\boperation was cancell?ed\b|\bstatus code \(no body\)",
+    r"|\bconnection (?:was )?(?:refused|reset|closed|aborted)\b|\boperation was cancell?ed\b|\bstatus code \(no body\)"
+    # vLLM reports an exception of its own as a 400.
+    rf"|\balready borrowed\b|\bout of memory\b|{TIMED_OUT}",
 )
 
 # An account's credit that requests in flight have reserved.
@@ -187,6 +201,8 @@ class FailedReply:
 
     @property
     def refuses_content(self) -> bool:
+        if re.search(TIMED_OUT, self.error.own_words, re.IGNORECASE):
+            return False
         has_field = any("flagged_input" in one for one in self.error.objects)
         return has_field or REFUSED_ROW.in_codes(self.error.codes) or REFUSED_ROW.in_words(self.error.words)
 

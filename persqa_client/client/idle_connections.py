@@ -15,8 +15,12 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
-# Replies that are kept to be compared with later ones, and the bytes of the longest.
-KEPT_REPLIES, MAX_KEPT = 8, 8192
+# The beginning of an interim reply, which another one follows. It has no body, but may state a length.
+INTERIM = re.compile(rb"HTTP/\d\.\d 1")
+# The id of a completion, which is unique. TGI's is empty.
+REPLY_ID = re.compile(rb'"id"\s*:\s*"([^"]+)"')
+# Replies that are kept to be compared with later ones.
+KEPT_REPLIES = 8
 # Seconds until the failure of a request on a closed connection arrives: about a round trip.
 MAX_STALE_SECONDS = 1.0
 
@@ -30,7 +34,8 @@ class IdleProtocol(ResponseHandler):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
-        self._replies = deque[bytes](maxlen=KEPT_REPLIES)
+        self._replies = deque[tuple[bytes, int]](maxlen=KEPT_REPLIES)  # ids and hashes
+        self._latest_error: int | None = None
 
     def data_received(self, data: bytes) -> None:
         if not self.has_received:
@@ -43,18 +48,32 @@ class IdleProtocol(ResponseHandler):
         head = data.find(b"\r\n\r\n") + 2
         length = CONTENT_LENGTH.search(data, 0, head)
         end = len(data) if length is None else head + 2 + int(length[1])
-        if len(data) > end:
-            self.force_close()
+        if len(data) <= end or INTERIM.match(data):
+            return data
+        self.force_close()
         return data[:end]
 
-    def is_repetition(self, reply: bytes) -> bool:
-        """Whether a reply is an earlier one on this connection, with its id: probably sent twice. Remembers it."""
-        if len(reply) > MAX_KEPT:
-            return False
-        if reply in self._replies:
-            return b'"id"' in reply
-        self._replies.append(reply)
-        return False
+    def find_equal_id(self, reply: bytes) -> bool | None:
+        """Whether an earlier reply on this connection with the same id is equal; None if there is none.
+
+        Remembers the reply.
+        """
+        number = find_id(reply)
+        if number is None:
+            return None
+        earlier = next((content for each, content in self._replies if each == number), None)
+        if earlier is None:
+            self._replies.append((number, hash(reply)))
+        return None if earlier is None else earlier == hash(reply)
+
+    def is_repeated_error(self, response: aiohttp.ClientResponse, body: bytes) -> bool:
+        """Whether a reply is the latest error on this connection, with its headers: perhaps sent twice.
+
+        The reply to the request may then be taken for that to the next one.
+        """
+        error = hash((response.status, response.raw_headers, body))
+        is_repeated, self._latest_error = error == self._latest_error, error
+        return is_repeated
 
     @property
     def is_spoilt(self) -> bool:
@@ -74,6 +93,11 @@ class IdleProtocol(ResponseHandler):
         """
         seconds = asyncio.get_running_loop().time() - self.began
         return self.uses > 1 and not self.has_received and seconds < MAX_STALE_SECONDS
+
+
+def find_id(reply: bytes) -> bytes | None:
+    found = REPLY_ID.search(reply)
+    return None if found is None else found[1]
 
 
 def _is_readable(transport: asyncio.BaseTransport) -> bool:

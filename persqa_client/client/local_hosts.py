@@ -1,18 +1,21 @@
 """Endpoints of this machine and of private networks alone (``--local-only``).
 
-The address that is checked is the one that is connected to. Redirects are never followed.
+The address that is checked is the one that is connected to. Redirects are never followed. ``LocalResolver`` chooses
+among the addresses of a name. aiohttp resolves no host that looks like an address, and its versions differ in what
+does, so ``open_local_socket`` checks each address again, in the form that the system gets.
 """
 
 from __future__ import annotations
 
 import socket
-from urllib.parse import urlsplit
+from typing import Any
 
 import httpx2
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
+from yarl import URL
 
-from persqa_client.addresses import is_public, parse_address, parse_host
+from persqa_client.addresses import is_public, parse_host
 from persqa_client.config import Endpoint
 from persqa_client.errors import SettingsError
 
@@ -42,18 +45,31 @@ class LocalResolver(AbstractResolver):
 
 
 def is_local(address: str) -> bool:
-    parsed = parse_address(address)
+    parsed = parse_host(address)
     return parsed is not None and not is_public(parsed)
 
 
+def open_local_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket for a connection to this address, as getaddrinfo returns it. Raises SettingsError if it is public."""
+    family, kind, protocol, _, (host, *_) = address
+    if not is_local(host):
+        raise outside_error(host, host)
+    return socket.socket(family, kind, protocol)
+
+
 def check_local_url(url: str) -> None:
-    """Raises SettingsError for a host that is a public address, in any form that the system reads as one: no resolver
-    is asked for it. Names are checked when they are connected to.
-    """
-    host = urlsplit(url).hostname or ""
-    address = parse_host(host)
-    if address is not None and is_public(address):
-        raise outside_error(host, host if parse_address(host) is not None else str(address))
+    """Raises SettingsError for a host that is a public address. Names are checked when they are connected to."""
+    host = find_host(url)
+    if (address := parse_host(host)) is not None and is_public(address):
+        raise outside_error(host, str(address))
+
+
+def find_host(url: str) -> str:
+    """The host as aiohttp gets it; empty if there is none."""
+    try:
+        return URL(str(httpx2.URL(url)), encoded=True).raw_host or ""
+    except (httpx2.InvalidURL, ValueError):
+        return ""
 
 
 def outside_error(host: str, address: str) -> SettingsError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -14,8 +14,9 @@ from persqa_client.client.response import is_event_stream
 
 MAX_BODY = 32 * 2**20  # bytes
 PIECE = 16 * 2**10  # bytes of a read; decoded, up to a thousand times as many
-# The end of a stream, and the seconds that its connection gets to end as well.
-STREAM_END, MAX_END_SECONDS = re.compile(rb"[\r\n]data:[ \t]*\[DONE\]\s*\Z"), 0.25
+# The last event of a stream, with comments after it, and the seconds that the connection gets to end as well.
+STREAM_END = re.compile(rb"[\r\n]data:[ \t]*\[DONE\][ \t]*+(?:[\r\n]++(?:[ \t]++|:[^\r\n]*+)?)*+\Z")
+MAX_END_SECONDS = 0.25
 TOO_LONG = f"the response has more than {MAX_BODY // 2**20} MiB"
 
 
@@ -62,12 +63,16 @@ def is_whole_answer(response: aiohttp.ClientResponse) -> bool:
     return response.status == 200 and not is_event_stream(response.headers)
 
 
+def is_stream(response: aiohttp.ClientResponse) -> bool:
+    return response.status == 200 and is_event_stream(response.headers) and not is_encoded(response)
+
+
 async def read_to_end(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """The pieces of a body. Some servers send the last event of a stream, but not the end of the body."""
-    end = b""
+    end = b"\n"
     async for piece in response.content.iter_any():
         yield piece
-        end = (end + piece)[-32:]
+        end += piece
         if STREAM_END.search(end):
             try:
                 async with asyncio.timeout(MAX_END_SECONDS):
@@ -75,6 +80,7 @@ async def read_to_end(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             except (TimeoutError, aiohttp.ClientError):
                 response.close()
             return
+        end = end[-32:]
 
 
 async def limit_size(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -104,3 +110,14 @@ class ResponseStream(httpx2.AsyncByteStream):
     async def aclose(self) -> None:
         self._response.release()
         await self._response.wait_for_close()
+
+
+class AnswerStream(ResponseStream):
+    """The body of an answer, as a whole when it ends. ``choose`` returns the body in place of one that it gets."""
+
+    def __init__(self, response: aiohttp.ClientResponse, choose: Callable[[bytes], Awaitable[bytes]]) -> None:
+        super().__init__(response)
+        self._choose = choose
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield await self._choose(b"".join([piece async for piece in super().__aiter__()]))

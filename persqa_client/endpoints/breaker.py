@@ -30,8 +30,8 @@ from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request
 # may be random: a truncated answer, or one bad replica.
 MIN_REFUSED_TRIALS = 4
 # The code of a wait that is longer than --max-outage. A gateway may ask for it at random, while one of its accounts is
-# used up, so more trials are needed. They take about a minute.
-LONG_WAIT, MIN_LONG_WAITS = "rate_limited", 10
+# used up, and Azure asks for a day when a limit per minute is reached. So more trials are needed. They take 95 s.
+LONG_WAIT, MIN_LONG_WAITS = "rate_limited", 14
 # Requests that failed alike in a row, without an answer in between, after which a trial is sent. If fewer requests are
 # in flight, that number of transient failures is enough, but at least MIN_STREAK.
 MAX_STREAK, MIN_STREAK = 20, 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from persqa_client.answers.contradictions import affirms_and_denies
+from persqa_client.answers.sentence_pairs import contradicts_sentence
 from tests.support.cases import each_case
 
 DOING = "What is <mam> doing?"
@@ -37,6 +38,9 @@ DOING = "What is <mam> doing?"
         (DOING, "<mam> is sitting on a bench. In fact, <mam> is standing next to it."),
         ("Où est <mam> ?", "<mam> est dehors, au soleil. En même temps, <mam> est à l'intérieur."),
         ("<mam>在哪里？", "<mam>在室内。实际上，<mam>在室外的草地上。"),
+        ("<mam>在睡觉吗？", "<mam>是在睡觉，眼睛睁得大大的，没有在睡觉。"),
+        ("<mam>在看镜头吗？", "<mam>看着镜头，没有看镜头。"),
+        ("<mam>开心吗？", "<mam>很开心，一点也不开心。"),
     ],
 )
 def test_a_predicate_that_is_affirmed_and_denied(question: str, text: str) -> None:
@@ -76,3 +80,41 @@ def test_a_predicate_that_is_affirmed_and_denied(question: str, text: str) -> No
 )
 def test_what_is_denied_is_something_else(question: str, text: str) -> None:
     assert not affirms_and_denies(text, "<mam>", question)
+
+
+@each_case(
+    ("text", "found"),
+    [
+        ("<mam> is alone, surrounded by a crowd of friends.", True),
+        ("<mam> is alone, surrounded by empty chairs.", False),
+        ("<mam> is barefoot and is wearing white sneakers.", True),
+        ("<mam> is barefoot and is carrying her sneakers.", False),
+        ("<mam> is fast asleep, wide awake and staring.", True),
+        ("<mam> is asleep, and the baby is wide awake.", False),
+        ("<mam> is indoors, standing outside on the lawn.", True),
+        ("<mam> is indoors, looking outside through a window.", False),
+        ("<mam> is wearing a red dress, and her dress is completely blue.", True),
+        ("<mam> is wearing a red dress that is white at the cuffs.", False),
+    ],
+)
+def test_clauses_about_the_tag_contradict_each_other(text: str, found: bool) -> None:
+    assert contradicts_sentence(text, "<mam>", DOING) == found
+
+
+@each_case(
+    ("text", "found"),
+    [
+        ("<mam>独自一人，身边围满了朋友。", True),
+        ("<mam>独自一人坐着，身边摆满了书。", False),
+        ("<mam>戴着帽子，头上什么也没戴。", True),
+        ("<mam>戴着帽子，脖子上什么也没戴。", False),
+        ("<mam>在睡觉，一点也没睡。", True),
+        ("<mam>在睡觉，旁边的婴儿却醒着。", False),
+        ("<mam>穿着红色的裙子，这条裙子是纯蓝色的。", True),
+        ("<mam>穿着红色的上衣，裙子是蓝色的。", False),
+        ("<mam>一动不动地站着，正在飞快地奔跑。", True),
+        ("<mam>坐在椅子上，笔直地站着。", True),
+    ],
+)
+def test_chinese_clauses_about_the_tag_contradict_each_other(text: str, found: bool) -> None:
+    assert contradicts_sentence(text, "<mam>", "<mam>在做什么？") == found

@@ -6,7 +6,7 @@ import pytest
 
 from persqa_client.answers.non_answers import build_statement, find_own_text, has_phrase
 from persqa_client.answers.phrases import has_hint, languages_to_check, may_have_hint
-from tests.answers.score import TABLES, judge, read_part
+from tests.answers.score import TABLES, find_family, judge, read_part
 from tests.support.cases import each_case
 
 KINDS = ("refusal", "no_image", "about_the_task")
@@ -27,14 +27,11 @@ STILL_ACCEPTED = (
     "<mam>正在玩一个红色的",
     "<mam> window the blue of seventeen carpet likewise onto ran spoon gently.",
     "<mam> Elena is wearing a green velvet dress.",
-    "<mam> is barefoot and is wearing white sneakers.",
 )
 # Of ``blind_22``: contradictions, words of another language, and words in no order.
 STILL_WRONG_22 = (
-    "<mam> is indoors, standing outside on the lawn under an open sky.",
     "<mam> tiene uma mochila azul-marinho pendurada no ombro esquerdo.",
     "<mam>的指甲涂成了酒红色，无名指上还贴着一颗 маленький 的亮钻。",
-    "<mam>穿着一双 white sneakers，鞋带是 neon yellow 的 color，看起来很 comfortable。",
     "<mam> has on a pair of black",
 )
 # The same for the last tables: besides these, contradictions between two sentences, a word cut in the middle, a
@@ -51,12 +48,8 @@ STILL_WRONG = (
     "<mam> is an elderly man in his early twenties with no gray hair at all.",
 )
 
-# Of ``blind_23``: the advertisement of a gateway, and an unfinished sentence.
-STILL_WRONG_23 = (
-    "<mam> is playing tennis on a clay court.\n\n---\n\nPowered by Pollinations.AI free text APIs. Support our mission "
-    "to keep AI accessible for everyone.",
-    "<mam>正在和一位戴着安全帽的工人说话,两个人都",
-)
+# Of ``blind_23``: an unfinished sentence.
+STILL_WRONG_23 = ("<mam>正在和一位戴着安全帽的工人说话,两个人都",)
 # Of ``near_rules``, ``near_rules_2`` and ``adversary_9``: English words that may be a brand, words of a refusal or a
 # notice, tempo marks and dishes of another language, and two words in a row that are no phrase.
 STILL_DROPPED = (
@@ -72,14 +65,7 @@ STILL_DROPPED = (
 # Of ``blind_26``.
 STILL_WRONG_26 = (
     "<mam> is wearing gloves, and no gloves are being worn by <mam>.",
-    "<mam> is Taylor Swift performing on stage in a sequined bodysuit.",
     "<mam> находится в 图书馆 среди высоких книжных полок.",
-    "<mam>是在睡觉，眼睛睁得大大的，没有在睡觉。",
-    "<mam>就是周杰伦,他正在台上弹钢琴。",
-    "<mam>站在站在的旁边一个了和的女人树在把着。",
-    "<mam> has three wheels. Wait, looking again, there are four. Actually, I think it is three after all.",
-    "<mam>穿着一条浅色的jeans，搭配white sneakers，look很casual。",
-    "<mam>就是著名演员成龙，他正在出席电影首映式。",
 )
 KNOWN = (*STILL_DROPPED, *STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23, *STILL_WRONG_26)
 
@@ -97,9 +83,10 @@ PARTS = pytest.mark.parametrize(
         "near_phrases",
         "near_rules",
         "near_rules_2",
+        "near_rules_3",
         *(f"blind_{number}" for number in range(4, 27)),
         "adversary",
-        *map("adversary_{}".format, range(2, 10)),
+        *map("adversary_{}".format, range(2, 11)),
     ],
 )
 def test_no_answer_is_judged_wrong(name: str, is_fast: bool) -> None:
@@ -133,3 +120,16 @@ def test_a_text_with_a_phrase_of_a_table_has_a_hint(is_fast: bool) -> None:
             if kinds and not (may_have_hint(case.raw, language) and has_hint(statement.text, language)):
                 lacking.append((language, case.raw, kinds))
     assert lacking == []
+
+
+@each_case(
+    ("kind", "family"),
+    [
+        ("near a contradiction", "contradictions"),
+        ("further Q&A", "echoes and further questions"),
+        ("JSON box", "server text and markup"),
+        ("plain", "other kinds"),
+    ],
+)
+def test_kinds_belong_to_families(kind: str, family: str) -> None:
+    assert find_family(kind) == family

@@ -73,3 +73,49 @@ def test_marks_after_the_tag_and_at_the_end(text: str, found: str | None) -> Non
 )
 def test_a_noun_phrase_without_a_verb(question: str, text: str, found: str | None) -> None:
     assert find_code(text, question) == found
+
+
+@each_case(
+    ("question", "text", "found"),
+    [
+        ("Who is <mam>?", "<mam> is Jane Roe.", "not_a_sentence"),
+        ("What is <mam> doing?", "<mam> is Jane McRoe giving a speech.", "not_a_sentence"),
+        ("What is <mam> wearing?", "<mam> is the American singer Jane Roe in a red dress.", "not_a_sentence"),
+        ("Who is <mam> dressed as?", "<mam> is Peter Pan, hands on hips.", None),
+        ("What is <mam>?", "<mam> is Jane Roe, a doll in a box.", None),
+        ("What is <mam> doing?", "<mam> is Nordic walking on a trail.", None),
+        ("Where is <mam>?", "<mam> is in Times Square.", None),
+        ("<mam>在做什么？", "<mam>就是李小明，他正在唱歌。", "not_a_sentence"),
+        ("<mam>在做什么？", "<mam>是著名演员成某人，她正在走红毯。", "not_a_sentence"),
+        ("<mam>在做什么？", "<mam>是约翰·罗伊，正在演讲。", "not_a_sentence"),
+        ("<mam>演的是什么角色？", "<mam>是约翰·罗伊，正在演讲。", None),
+        ("<mam>是做什么的？", "<mam>是高中老师，正在讲课。", None),
+        ("¿Quién es <mam>?", "<mam> es Juan Pérez celebrando un gol.", "not_a_sentence"),
+        ("¿Qué es <mam>?", "<mam> es Juan Pérez.", None),
+        ("Qui est <mam> ?", "<mam> est l'actrice Jeanne Dupont.", "not_a_sentence"),
+        ("Quem é <mam>?", "<mam> é João Silva comemorando um gol.", "not_a_sentence"),
+        ("Wer ist <mam>?", "<mam> ist der Schauspieler Hans Schmidt.", "not_a_sentence"),
+        ("Кто <mam>?", "<mam> — это Иван Петров в скафандре.", "not_a_sentence"),
+        ("Кто <mam>?", "<mam> — Дед Мороз с мешком подарков.", None),
+    ],
+)
+def test_a_whole_name_is_no_predicate(question: str, text: str, found: str | None) -> None:
+    assert find_code(text, question) == found
+
+
+@each_case(
+    ("question", "text", "found"),
+    [
+        ("What is <mam> wearing?", "<mam> **Top:** red shirt **Shoes:** white", "not_a_sentence"),
+        ("<mam>在做什么？", "<mam>动作：跑步；地点：公园；心情：愉快", "not_a_sentence"),
+        ("<mam>手里有什么？", "<mam>手里有两张卡片，左边写着：早，右边写着：晚。", None),
+        ("What is <mam> reading?", "<mam> SALE 50% OFF EVERYTHING", "not_a_sentence"),
+        ("What is <mam> doing?", "<mam> @anna 12 likes", "not_a_sentence"),
+        ("What is <mam> doing?", "<mam> Anna Maria Roe Smith smiles.", "not_a_sentence"),
+        ("What does <mam>'s shirt say?", "<mam>'s shirt says JUST DO IT in big letters.", None),
+        ("<mam>在看什么？", "<mam>菜单 炒面 38元 汤面 32元", "not_a_sentence"),
+        ("<mam>多高？", "<mam>身高约 120 厘米，比桌子高", None),
+    ],
+)
+def test_lists_and_copied_text_are_no_sentences(question: str, text: str, found: str | None) -> None:
+    assert find_code(text, question) == found

@@ -95,3 +95,63 @@ def test_traces_of_programs(question: str, text: str, code: str | None) -> None:
 )
 def test_ends_that_lack_a_noun(question: str, text: str, code: str | None) -> None:
     assert find_code(text, question) == code
+
+
+@each_case(
+    ("question", "text", "code"),
+    [
+        (DOING, '<mam> is running", "confidence": "high"}', "server_residue"),
+        (DOING, '<mam> "action": "running", "place": "park".', "server_residue"),
+        (DOING, "<mam>\n\n### Appearance\n- Brown hair", "server_residue"),
+        (DOING, "<mam> is running.\n\n---\n\nPowered by a free gateway.", "server_residue"),
+        (DOING, "<mam> is running.user What is he doing?assistant He runs.", "server_residue"),
+        (DOING, '<mam> points at two signs, "open", "closed": both are red.', None),
+    ],
+)
+def test_pieces_of_objects_pages_and_chats(question: str, text: str, code: str | None) -> None:
+    assert find_code(text, question) == code
+
+
+@each_case(
+    ("text", "code"),
+    [
+        ("<mam> sits a at table by window coffee and with.", "server_residue"),
+        ("<mam> is the holding of a in umbrella red the street walking.", "server_residue"),
+        ("<mam> is showing an A in maths and a B in history.", None),
+        ("<mam> has painted the fence red the way her neighbour did.", None),
+    ],
+)
+def test_function_words_in_no_order(text: str, code: str | None) -> None:
+    assert find_code(text, DOING) == code
+
+
+@each_case(
+    ("text", "code"),
+    [
+        ("<mam>在正公园里了跑步着的一个。", "server_residue"),
+        ("<mam>站在站在的旁边一个了和的女人树在把着。", "server_residue"),
+        ("<mam>站在正中间，手里拿着的是红色的那一个。", None),
+        ("<mam>穿着浅色的jeans，搭配white sneakers，look很casual。", "wrong_language"),
+        ("<mam>穿着一件oversize的hoodie，搭配legging和boots。", None),
+    ],
+)
+def test_chinese_in_no_order_and_with_many_english_words(text: str, code: str | None) -> None:
+    assert find_code(text, "<mam>在做什么？") == code
+
+
+@each_case(
+    ("text", "code"),
+    [
+        ("<mam> is in the park in the park in the park.", "loop"),
+        ("<mam> jumps up and down, up and down, up and down.", None),
+        ("<mam> laughs: ha ha ha ha ha ha ha ha ha!", None),
+        ("<mam> is sitting on the mapStateToProps bench.", "server_residue"),
+        ("<mam> is running in the park.FunctionFlags", "server_residue"),
+        ("<mam> is playing a game on a PlayStation with an iPhone beside it.", None),
+        ("<mam> is reading a book로부터 in bed.", "server_residue"),
+        ("<mam> is running (<mam>正在跑步).", "wrong_language"),
+        ("<mam> is eating jianbing (煎饼).", None),
+    ],
+)
+def test_copies_names_of_code_and_other_scripts(text: str, code: str | None) -> None:
+    assert find_code(text, DOING) == code

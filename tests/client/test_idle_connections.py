@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -17,6 +17,7 @@ import pytest
 from persqa_client.client.idle_connections import MAX_STALE_SECONDS, IdleProtocol
 from persqa_client.client.request import Body
 from persqa_client.client.transport import Client
+from persqa_client.errors import AttemptError
 from persqa_client.types import EncodedImage
 from tests.client.attempts import BODY, client_of, failure
 from tests.client.raw_server import make_reply
@@ -167,7 +168,15 @@ async def test_bytes_that_no_request_asked_for_are_no_reply(surplus: bytes, seco
     assert connections == 3
 
 
-async def test_a_reply_that_is_sent_again_during_the_next_request_is_no_reply_to_it() -> None:
+def number_stream(text: str) -> bytes:
+    chunk = {"id": f"chatcmpl-{text}", "choices": [{"delta": {"content": text}, "finish_reason": "stop"}]}
+    return make_reply("200 OK", b"data: %b\n\n" % orjson.dumps(chunk), "Content-Type: text/event-stream").data
+
+
+@pytest.mark.parametrize("make", [number_reply, number_stream])
+async def test_a_reply_that_is_sent_again_during_the_next_request_is_no_reply_to_it(
+    make: Callable[[str], bytes],
+) -> None:
     received = list[str]()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -179,7 +188,7 @@ async def test_a_reply_that_is_sent_again_during_the_next_request_is_no_reply_to
                 received.append((await reader.readexactly(int(length[1]) if length else 0)).decode())
                 writer.write(latest)
                 await asyncio.sleep(0.05 if latest else 0)
-                latest = number_reply(received[-1])
+                latest = make(received[-1])
                 writer.write(latest)
         writer.close()
 
@@ -191,11 +200,41 @@ async def test_a_reply_that_is_sent_again_during_the_next_request_is_no_reply_to
     assert received == ["0", "1", "1", "2", "3", "3"], "1 and 3 got the reply to the request before"
 
 
-@pytest.mark.parametrize(("fields", "requests"), [({"id": "x"}, 6), ({}, 5)])
-async def test_a_server_whose_replies_are_all_equal_gets_one_request_twice(
-    fields: dict[str, str], requests: int
+async def test_after_an_error_that_is_sent_again_no_reply_is_taken_for_that_to_the_next_request() -> None:
+    error = make_reply("429 Busy", b"{}").data
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                text = (await reader.readexactly(1)).decode()
+                if text in "01":
+                    writer.write(error)
+                if text != "0":
+                    await asyncio.sleep(0.05)
+                    writer.write(number_reply(text))
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server, client_of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1") as client:
+        for number in range(2):
+            with pytest.raises(AttemptError):
+                await client.send(b"%d" % number)
+        assert (await client.send(b"2")).text == "2"
+
+
+@pytest.mark.parametrize(
+    ("fields", "texts", "requests"),
+    [
+        ({"id": "x"}, "AAAAA", 6),
+        ({}, "AAAAA", 5),
+        ({"id": ""}, "AAAAA", 5),  # https://github.com/huggingface/text-generation-inference/issues/1782
+        ({"id": "1"}, "ABAABABB", 8),  # https://github.com/InternLM/lmdeploy/pull/4707
+    ],
+)
+async def test_replies_with_one_id_are_not_taken_for_repeated_ones(
+    fields: dict[str, str], texts: str, requests: int
 ) -> None:
-    reply = make_reply("200 OK", orjson.dumps(fields | completion_json()))
     sent = 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -204,13 +243,14 @@ async def test_a_server_whose_replies_are_all_equal_gets_one_request_twice(
             while True:
                 await reader.readuntil(b"\r\n\r\n")
                 await reader.readexactly(1)
+                reply = orjson.dumps(fields | completion_json(texts[sent % len(texts)]))
                 sent += 1
-                writer.write(reply.data)
+                writer.write(make_reply("200 OK", reply).data)
         writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     async with server, client_of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1") as client:
-        for _ in range(5):
+        for _ in texts:
             await client.send(b"1")
     assert sent == requests
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -49,10 +50,22 @@ class FixedResolver(AbstractResolver):
         ("http://8.8.8.8/v1", True),
         ("http://[2606:4700::1111]/v1", True),
         ("http://[::ffff:8.8.8.8]/v1", True),
-        # Older versions of aiohttp connect to these without a resolver.
-        ("http://134744072/v1", True),
-        ("http://010.8.8.8/v1", True),
+        # Numbers that the system reads as 127.0.0.1 and as 8.8.8.8, and a full stop of Chinese.
+        ("http://2130706433/v1", False),
+        ("http://0x7f.1/v1", False),
         ("http://127.1/v1", False),
+        ("http://134744072/v1", True),
+        ("http://0x8.8.8.8/v1", True),
+        ("http://8.8/v1", True),
+        ("http://8.8.8.8./v1", True),
+        ("http://8。8。8。8/v1", True),
+        ("http://[::8.8.8.8]/v1", True),
+        ("http://[fe80::1%25eth0]/v1", False),
+        ("http://127.0.0.1@8.8.8.8/v1", True),
+        ("http://8.8.8.8@127.0.0.1/v1", False),
+        # Names, whatever their first label looks like.
+        ("http://8.8.8.8%00/v1", False),
+        ("http://0177.0.0.1/v1", False),  # no URL: refused before
     ],
 )
 def test_an_address_is_refused_before_anything_is_sent(url: str, is_refused: bool) -> None:
@@ -68,6 +81,20 @@ async def test_a_name_is_connected_to_at_its_private_addresses_alone() -> None:
     assert [each["host"] for each in found] == ["10.0.0.7"]
     with pytest.raises(SettingsError, match=r"the endpoint api\.example \(8\.8\.8\.8\) is not in a private network"):
         await LocalResolver(FixedResolver("8.8.8.8")).resolve("api.example", 80)
+
+
+@pytest.mark.parametrize("host", ["134744072", "0x8.8.8.8", "010.8.8.8", "8.8.8.8", "::ffff:8.8.8.8"])
+async def test_the_address_of_each_connection_is_checked(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions of aiohttp differ in the hosts that they resolve, and those that they take for addresses."""
+
+    async def take_for_address(*args: object, **settings: object) -> list[ResolveResult]:
+        return [ResolveResult(hostname=host, host=host, port=80, family=socket.AF_INET, proto=0, flags=0)]
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "_resolve_host", take_for_address)
+    endpoint = Endpoint(base_url="http://gpu.lan/v1", model="m", local_only=True)
+    async with Client(endpoint, timeout=1) as client:
+        with pytest.raises(SettingsError, match=r"^--local-only: the endpoint .* is not in a private network"):
+            await client.send(b"{}")
 
 
 async def test_a_request_to_a_public_name_ends_the_run(simulator: Simulator) -> None:

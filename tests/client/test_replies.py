@@ -65,6 +65,10 @@ def chunk(data: bytes) -> bytes:
         ),
         pytest.param(RawReply(make_head("100 Continue") + make_reply("200 OK", ANSWER).data), id="after 100"),
         pytest.param(RawReply(make_head("103 Early Hints") + make_reply("200 OK", ANSWER).data), id="after 103"),
+        pytest.param(
+            RawReply(make_head("100 Continue", "Content-Length: 0") + make_reply("200 OK", ANSWER).data),
+            id="after 100 with a length",
+        ),
         pytest.param(make_reply("200 OK", ANSWER, "X-Name: M\xfcller", "X-None:"), id="odd headers"),
         pytest.param(make_reply("200 OK", ANSWER, "Set-Cookie: =;;"), id="odd cookie"),
         pytest.param(make_reply("200 OK", ANSWER[:-1] + b',"cost":NaN}', JSON), id="NaN"),
@@ -81,6 +85,11 @@ def chunk(data: bytes) -> bytes:
         # https://github.com/earendil-works/pi/issues/7954
         pytest.param(RawReply(make_head("200 OK", STREAM, CHUNKED) + chunk(EVENTS)), id="event stream without an end"),
         pytest.param(RawReply(make_head("200 OK", CHUNKED) + chunk(EVENTS[:-3]) + chunk(b"]\n\n")), id="as a text"),
+        # https://github.com/letta-ai/letta-code/pull/4238: comments keep a connection alive.
+        pytest.param(
+            RawReply(make_head("200 OK", STREAM, CHUNKED) + chunk(EVENTS + b": keepalive\n\n: keep")),
+            id="event stream without an end, with comments",
+        ),
     ],
 )
 async def test_an_answer_is_read_however_it_is_sent(reply: RawReply) -> None:

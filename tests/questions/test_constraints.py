@@ -193,7 +193,10 @@ EXCLUDED = (
 
 END_MARK = re.compile(r"[.!?。！？…؟।][\s\"'”’»」』)）]*$")
 # Tables of answers that resemble bad ones on purpose: many have no full stop, or another start.
-RARE_FORMS = ("sentences.jsonl", "phrasings.jsonl", "kinds.jsonl", "adversary_8.jsonl", "adversary_9.jsonl")
+RARE_FORMS = (
+    *("sentences.jsonl", "phrasings.jsonl", "kinds.jsonl", "near_rules_3.jsonl"),
+    *map("adversary_{}.jsonl".format, range(8, 11)),
+)
 
 
 def honest_answers(paths: Iterable[Path]) -> list[tuple[str, str, str]]:

@@ -1,6 +1,7 @@
 """Load and noise: refusals beyond a server's slots, limits of a minute, and errors now and then.
 
-They cost no row, and stop a run only if the server asks for a longer wait than the longest outage.
+They cost no row, and stop a run only if the server asks for a longer wait than the longest outage, and for longer than
+a minute.
 """
 
 from __future__ import annotations
@@ -179,6 +180,28 @@ SCENARIOS = [
         completion('{"events": [{"title": "partial', "error", tokens=0),
     ),
     noise(
+        "vLLM: a 400 for two requests at the same moment",
+        "https://github.com/vllm-project/vllm/pull/30264",
+        0.1,
+        refusal(400, "Already borrowed", type="BadRequestError", code=400),
+    ),
+    noise(
+        "ModelScope: a 400 for a picture that another service did not check in time",
+        "https://github.com/lobehub/lobehub/issues/9749",
+        0.1,
+        refusal(
+            400,
+            "Download the media resource timed out during the data inspection process.",
+            code="InvalidParameter.DataInspection",
+        ),
+    ),
+    noise(
+        "Gemini: a gateway that now and then sends from another country",
+        "https://github.com/poenl/gemini-api/issues/4",
+        0.1,
+        refusal(400, "User location is not supported for the API use.", code=400, status="FAILED_PRECONDITION"),
+    ),
+    noise(
         "Cloudflare: 524 for requests that take too long",
         "https://github.com/QuantumNous/new-api/issues/4972",
         0.08,
@@ -194,22 +217,23 @@ SCENARIOS = [
     ),
 ]
 
-ASKS_FOR_A_DAY = Scenario(
-    name="Azure: a wait of a day",
-    source="https://github.com/jasonacox/TinyLLM/issues/17",
-    endpoints=(
-        server(
-            *trouble(
-                "account",
-                refusal(429, "You have exceeded token rate limit. Please retry after 86400 seconds.").after(86400),
-                seconds=200,
-            )
-        ),
-    ),
-    stops=("86400",),
-    # Twenty waits in a row may still be noise. Then trials find out.
-    cost=5 * CONCURRENCY,
-)
+A_DAY = refusal(429, "You have exceeded token rate limit. Please retry after 86400 seconds.").after(86400)
+
+
+def day_long_wait(source: str, *stops: str, seconds: float) -> Scenario:
+    return Scenario(
+        name=f"Azure: a wait of a day, for {seconds:g} s",
+        source=source,
+        endpoints=(server(*trouble("account", A_DAY, seconds=seconds)),),
+        stops=stops,
+        # Twenty waits in a row may still be noise. Then trials find out.
+        cost=5 * CONCURRENCY,
+    )
+
+
+ASKS_FOR_A_DAY = day_long_wait("https://github.com/jasonacox/TinyLLM/issues/17", "86400", seconds=200)
+# The limit was one of tokens per minute.
+LIMIT_PER_MINUTE = day_long_wait("https://github.com/vanderschaarlab/climb/issues/1", seconds=70)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
@@ -224,3 +248,7 @@ def test_beside_another_endpoint_they_cost_no_row_either(scenario: Scenario) -> 
 
 def test_a_wait_beyond_the_longest_outage_stops_the_run() -> None:
     check(ASKS_FOR_A_DAY)
+
+
+def test_a_wait_of_a_day_for_a_limit_per_minute_stops_nothing() -> None:
+    check(LIMIT_PER_MINUTE)
