@@ -8,7 +8,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from persqa_client.config import Limits
 from persqa_client.endpoints.pool import Pool
@@ -19,6 +19,7 @@ from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.inputs.shards import Shard
 from persqa_client.inputs.sources import Source
 from persqa_client.jsonl import dump_compact, load_object
+from persqa_client.outcomes import Outcome
 from persqa_client.ray.cluster import Cluster, discard_ray_messages
 from persqa_client.ray.coordinator import JobState
 from persqa_client.ray.reports import ShardReport, add_endpoints, add_reports, join_texts, name_final_limits
@@ -40,10 +41,12 @@ from persqa_client.run.run_input import listing_identity, refuse_output_as_input
 from persqa_client.run.settings import RunSettings
 from persqa_client.run.summary import RunState, Summary
 from persqa_client.storage.checkpoint import FinishedRun, hide_identity, read_checkpoint, read_run_file
+from persqa_client.storage.journal import read_journal
 from persqa_client.storage.numbered_files import find_free_number, keep_numbered, number_files
 from persqa_client.storage.recovery import check_settings_unchanged
 from persqa_client.storage.run_files import RunFiles, RunInUse, RunLock
 from persqa_client.storage.tally import Tally
+from persqa_client.types import TaskId
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +198,15 @@ class RayRun(Run):
         checkpoint = read_checkpoint(files)
         if checkpoint is None:
             return None if self.settings.retry_failed else read_run_file(files)
-        return checkpoint.to_finished_run() if checkpoint.mode == "run" else None
+        if checkpoint.mode != "run":
+            return None
+        run = checkpoint.to_finished_run()
+        tally, later = Tally.from_json(run.tally), dict[TaskId, Outcome]()
+        with suppress(SettingsError):  # a process that lost its driver may still write the shard
+            later = {entry.outcome.task_id: entry.outcome for entry in read_journal(files, checkpoint.generation)}
+        for outcome in later.values():
+            tally.add(outcome)
+        return replace(run, tally=tally.to_json())
 
     def _find_finished(self, settings: RunSettings, files: RunFiles) -> FinishedRun | None:
         """None if something is left to do, or if a process that lost its driver still writes the shard."""

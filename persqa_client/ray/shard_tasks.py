@@ -74,7 +74,7 @@ class Work:
     # Finished before this start, or by it.
     finished: dict[Path, FinishedRun] = field(default_factory=dict)
     waiting: deque[Shard] = field(default_factory=deque)
-    # What earlier starts have done, of unfinished shards until their last checkpoint.
+    # What earlier starts have done, also of unfinished shards.
     earlier: dict[Shard, FinishedRun] = field(default_factory=dict)
     ends: list[ShardEnd] = field(default_factory=list)
     error: Exception | None = None
