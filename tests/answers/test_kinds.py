@@ -67,7 +67,40 @@ STILL_WRONG_26 = (
     "<mam> is wearing gloves, and no gloves are being worn by <mam>.",
     "<mam> находится в 图书馆 среди высоких книжных полок.",
 )
-KNOWN = (*STILL_DROPPED, *STILL_ACCEPTED, *STILL_WRONG, *STILL_WRONG_22, *STILL_WRONG_23, *STILL_WRONG_26)
+# Of ``blind_27``.
+STILL_WRONG_27 = (
+    "<mam> is pattern the of stripe jacketing were onto has blue which seamed it plaid not to sleeve of.",
+    "<mam> feel banana window seventeen of the running, cloud is spoon therefore eleven.",
+    "<mam> is pointing at the 地图 on the wall.",
+    "<mam>穿的皮衣是黑色的。 /no_think",
+    "<mam>坐在咖啡馆靠窗的位置,桌上有一杯拿铁和一本打开",
+    "<mam>在草地上放风筝[citation:2][citation:5]。",
+    "<mam> is carrying a surfboard【7†source】 along the beach.",
+    "<mam>的裤把款了于上面为红着一个的在她们且式样子被往因而裤。",
+    "<mam>骑的是一辆 bicycle，颜色是 yellow。",
+    "<mam>在看[书名]。",
+    "<mam>从图片来看，是否在打电话取决于您如何定义“打电话”，请补充更多信息以便我准确作答。",
+    "<mam>两只",
+    "<mam> looks like a typical example of the kind of subject you might find in the training set for this sort"
+    " of question.",
+    "<mam>在雪地里堆雪人。\n\n**Token 用量**:输入 1287 / 输出 9 / 耗时 0.84s",
+    "<mam> sta guidando una Vespa verde e allo stesso tempo non sta guidando nessuna Vespa.",
+    "<mam>在理发店剪头发。天天中彩票大发快三官网下载",
+    "<mam>今天穿了一身笔挺的西装~关注公众号【AI绘图小站】,回复“模型”领取同款资源包!",
+    "<mam>이 타고 있는 것은 skateboard이며 wheels가 orange color입니다.",
+    "<mam> ist komplett weiß. <mam> ist komplett schwarz.",
+    "<mam>在弹吉他。(共6字,符合字数要求)",
+    "<mam>画椅子的云因为七点钟走进苹果，蓝色了的声音桌。",
+)
+KNOWN = (
+    *STILL_DROPPED,
+    *STILL_ACCEPTED,
+    *STILL_WRONG,
+    *STILL_WRONG_22,
+    *STILL_WRONG_23,
+    *STILL_WRONG_26,
+    *STILL_WRONG_27,
+)
 
 PARTS = pytest.mark.parametrize(
     "is_fast", [pytest.param(True, id="a fourth"), pytest.param(False, id="the rest", marks=pytest.mark.slow)]
@@ -84,7 +117,7 @@ PARTS = pytest.mark.parametrize(
         "near_rules",
         "near_rules_2",
         "near_rules_3",
-        *(f"blind_{number}" for number in range(4, 27)),
+        *(f"blind_{number}" for number in range(4, 28)),
         "adversary",
         *map("adversary_{}".format, range(2, 11)),
     ],

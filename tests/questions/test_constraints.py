@@ -152,6 +152,7 @@ NO_END = r"""<mam> holds a green umbrella
 OTHER_START = """<mam>T恤上印的是“LESS IS MORE”，意思是“少即是多”。
 <mam>T恤上的英文是“Stay hungry, stay foolish”，意思是“求知若饥，虚心若愚”。
 <mam>身后的海报上写着:“如果不害怕,你会做什么?”
+<mam>的水杯上印着一句英文:“I can't adult today.”
 <mam>: on the left a lamp; on the right a plant.
 <mam>：左边是灯；右边是花。
 <mam>，右边那位，背着红色的包。
