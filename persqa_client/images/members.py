@@ -34,6 +34,8 @@ MAX_OPEN = 4
 # Files whose places are known without reading the archive again, and bytes kept of an archive that is compressed.
 MAX_KNOWN = 65_536
 KEPT_BYTES = 32_000_000
+# Without a number if a store raises them.
+STORE_ERRORS = (FileNotFoundError, PermissionError, ConnectionError, TimeoutError)
 
 
 class Member(NamedTuple):
@@ -98,21 +100,37 @@ class PictureReader(Protocol):
     def read(self, name: str) -> Picture: ...
 
 
+class OpenFile:
+    """``lock``: while the file is opened or read."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.reader: PictureReader | None = None
+
+
 class OpenReaders:
     """Keeps the readers used last. Thread-safe; each reader is used by one thread at a time."""
 
     def __init__(self, size: int = MAX_OPEN) -> None:
         self._lock = threading.Lock()
-        self._readers: LRUCache[tuple[Any, ...], tuple[threading.Lock, PictureReader]] = LRUCache(size)
+        self._files: LRUCache[tuple[Any, ...], OpenFile] = LRUCache(size)
 
     def read(self, key: tuple[Any, ...], open_reader: Callable[[], PictureReader], name: str) -> Picture:
         with self._lock:
-            found = self._readers.get(key)
-            if found is None:
-                found = self._readers[key] = (threading.Lock(), open_reader())
-        lock, reader = found
-        with lock:
-            return reader.read(name)
+            file = self._files.get(key)
+            if file is None:
+                file = self._files[key] = OpenFile()
+        with file.lock:
+            if file.reader is None:
+                file.reader = open_reader()
+            try:
+                return file.reader.read(name)
+            except RowError:
+                raise
+            except BaseException:
+                # In the middle of a file, it would not find its place again: the next call opens it anew.
+                file.reader = None
+                raise
 
 
 OPEN_READERS = OpenReaders()
@@ -132,7 +150,7 @@ def load_member(path: str, status: os.stat_result | str, member: Member) -> Pict
         try:
             return OPEN_READERS.read(key, lambda: TarPictures(path), member.name)
         except TAR_ERRORS as error:
-            if isinstance(error, OSError) and error.errno is not None:
+            if is_reading_error(error):
                 raise
             raise RowError("image_unreadable", f"cannot be read: its archive is broken ({error}).") from error
     import_extra("pyarrow", "parquet", f"a picture in a file .{member.kind}")
@@ -146,10 +164,15 @@ def load_member(path: str, status: os.stat_result | str, member: Member) -> Pict
         key = (*key, cell.column, group)
         return OPEN_READERS.read(key, lambda: arrow_pictures.GroupPictures(path, cell.column, group), member.name)
     except arrow_pictures.ARROW_ERRORS as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if is_reading_error(error):
             raise
         reason = str(error).partition("\n")[0]
         raise RowError("image_unreadable", f"cannot be read: its file is broken ({reason}).") from error
+
+
+def is_reading_error(error: BaseException) -> bool:
+    """Whether the system or the store could not read the file. For a broken one, the libraries also raise OSError."""
+    return isinstance(error, OSError) and (error.errno is not None or isinstance(error, STORE_ERRORS))
 
 
 class TarPictures:
