@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 from collections.abc import Iterator
@@ -18,6 +19,22 @@ VERSION_MEMBERS = ("ETag", "etag", "generation", "blob_id", "content_settings", 
 # By default, s3fs holds ten parts of 50 MB in memory.
 UPLOAD_OPTIONS = {scheme: {"chunksize": 16 << 20, "max_concurrency": 2} for scheme in ("s3", "s3a")}
 SHOWN_REASON = 200
+# Of S3: the credentials themselves are refused, and not only this file.
+CREDENTIAL_CODES = frozenset(
+    (
+        *("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken"),
+        *("RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired"),
+    )
+)
+# Exceptions of botocore, google-auth and azure with the same meaning, or without any credentials.
+CREDENTIAL_ERRORS = frozenset(
+    (
+        *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError"),
+        *("SSOTokenLoadError", "UnauthorizedSSOTokenError", "DefaultCredentialsError", "RefreshError"),
+        "ClientAuthenticationError",
+    )
+)
+UNAUTHORIZED = 401
 # ``abfs://container@account…`` is a place of Azure, and no user.
 PASSWORD = re.compile(r"(?<=://)[^/@]*:[^/]*@")
 # It would be written into the files of the run, and is not used.
@@ -84,6 +101,40 @@ def read_object(url: str, max_bytes: int) -> bytes | int:
         return size
     # If the end is given, s3fs does not request the size again.
     return bytes(store.cat_file(url, start=0, end=size)) if size else b""
+
+
+def find_credential_fault(url: str, error: BaseException | None) -> BaseException | None:
+    """The error that says that the store refuses the credentials of this machine; None if it refuses only this file, or
+    for other errors. ``error`` is what reading the file has raised. Blocks.
+    """
+    if any(map(is_credential_fault, list_causes(error))):
+        return error
+    if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EINVAL:
+        # A HEAD request, for the size, is answered without a reason.
+        try:
+            open_store(url).cat_file(url, start=0, end=1)
+        except Exception as again:  # each store has its own exceptions
+            return again if any(map(is_credential_fault, list_causes(again))) else None
+    return None
+
+
+def list_causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def is_credential_fault(error: BaseException) -> bool:
+    response = getattr(error, "response", None)
+    detail = response.get("Error") if isinstance(response, dict) else None
+    code = detail.get("Code") if isinstance(detail, dict) else None
+    statuses = (getattr(each, name, None) for each in (error, response) for name in ("status_code", "status", "code"))
+    return code in CREDENTIAL_CODES or type(error).__name__ in CREDENTIAL_ERRORS or UNAUTHORIZED in statuses
+
+
+def forget_store(url: str) -> None:
+    """The next one that is opened looks for credentials again, also in this process."""
+    type(open_store(url)).clear_instance_cache()
 
 
 def list_objects(pattern: str) -> Iterator[tuple[str, int]]:
