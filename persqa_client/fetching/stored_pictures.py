@@ -24,6 +24,7 @@ from persqa_client.stores.access import (
     find_credential_fault,
     forget_store,
     has_password,
+    lower_scheme,
     read_object,
     read_status,
 )
@@ -54,7 +55,7 @@ class AllowedStores:
         """Raises RowError."""
         if has_password(url):
             raise RowError("fetch_refused", f"{PASSWORD_GIVEN}.")
-        if self.places is not None and not any(is_below(url, place) for place in self.places):
+        if self.places is not None and not any(is_below(lower_scheme(url), place) for place in self.places):
             raise RowError("image_outside", "lies outside of the folders to which images are confined; move it there.")
         if not self.includes(url):
             store = name_store(url)

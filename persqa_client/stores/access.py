@@ -54,6 +54,12 @@ def has_password(url: str) -> bool:
     return PASSWORD.search(url) is not None
 
 
+def lower_scheme(url: str) -> str:
+    """The packages of the stores know their scheme in lower case only."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme.lower()}{separator}{rest}"
+
+
 def open_store(url: str) -> Any:
     """The file system of fsspec for the scheme only. A chain of schemes in the URL has no effect.
 
@@ -78,7 +84,7 @@ def open_object(url: str) -> BinaryIO:
 
 def open_unbuffered(url: str) -> io.RawIOBase:
     """Each read asks the store. Raises what the store raises."""
-    store = open_store(url)
+    store, url = open_store(url), lower_scheme(url)
     if "memory" in (store.protocol, *store.protocol):
         # In this store, all readers of a file share one position.
         return cast(io.RawIOBase, io.BytesIO(store.cat_file(url)))
@@ -88,14 +94,14 @@ def open_unbuffered(url: str) -> io.RawIOBase:
 
 def read_status(url: str) -> ObjectStatus:
     """Raises what the store raises."""
-    info = open_store(url).info(url)
+    info = open_store(url).info(lower_scheme(url))
     version = next((str(info[name]) for name in VERSION_MEMBERS if info.get(name)), "")
     return ObjectStatus(int(info.get("size") or 0), version, info.get("type") == "directory")
 
 
 def read_object(url: str, max_bytes: int) -> bytes | int:
     """The content, or its size if that is larger than the limit. Raises what the store raises."""
-    store = open_store(url)
+    store, url = open_store(url), lower_scheme(url)
     size = int(store.info(url).get("size") or 0)
     if size > max_bytes:
         return size
@@ -112,7 +118,7 @@ def find_credential_fault(url: str, error: BaseException | None) -> BaseExceptio
     if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EINVAL:
         # A HEAD request, for the size, is answered without a reason.
         try:
-            open_store(url).cat_file(url, start=0, end=1)
+            open_store(url).cat_file(lower_scheme(url), start=0, end=1)
         except Exception as again:  # each store has its own exceptions
             return again if any(map(is_credential_fault, list_causes(again))) else None
     return None
