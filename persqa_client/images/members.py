@@ -31,6 +31,8 @@ ASSUMED_BYTES = 1_000_000
 Kind = Literal["parquet", "arrow", "tar", "gz"]
 # Row groups, files or archives that are open at the same time.
 MAX_OPEN = 4
+# Larger files are not read. 200 million pixels with 16 bits per channel fit.
+MAX_FILE_BYTES = 1_000_000_000
 # Files whose places are known without reading the archive again, and bytes kept of an archive that is compressed.
 MAX_KNOWN = 65_536
 KEPT_BYTES = 32_000_000
@@ -92,6 +94,11 @@ def parse_cell(name: str) -> Cell:
 
 def missing_member_error(name: str, reason: str) -> RowError:
     return RowError("image_missing", f"does not exist: its file has no {name!r} ({reason}).")
+
+
+def large_file_error(size: int) -> RowError:
+    limit = f"the limit is {MAX_FILE_BYTES / 1e9:.0f} GB, so make it smaller first"
+    return RowError("image_too_large", f"has {size / 1e9:.1f} GB; {limit}.")
 
 
 class PictureReader(Protocol):
@@ -228,18 +235,20 @@ class TarPictures:
             if not entry.isfile():
                 continue
             is_found = entry.name == name
-            if self._is_compressed:
-                data = self._keep(entry)
-            else:
+            if not self._is_compressed:
                 self._known.setdefault(entry.name, entry)
                 if len(self._known) > MAX_KNOWN:
                     self._known.popitem(last=False)
                 data = self._extract(entry) if is_found else b""
+            elif is_found or entry.size <= self._max_kept:
+                data = self._keep(entry)
             if is_found:
                 return data
         return None
 
     def _extract(self, entry: tarfile.TarInfo) -> bytes:
+        if entry.size > MAX_FILE_BYTES:  # of zeros, also in a small archive
+            raise large_file_error(entry.size)
         file = self._archive.extractfile(entry)
         return b"" if file is None else file.read()
 

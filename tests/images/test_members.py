@@ -11,6 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from persqa_client.errors import RowError
+from persqa_client.images import members
 from persqa_client.images.arrow_pictures import GroupPictures
 from persqa_client.images.members import Member, OpenReaders, Picture, TarPictures, name_member, parse_member
 from persqa_client.images.references import read_reference
@@ -63,6 +64,18 @@ def test_a_file_is_opened_again_after_an_error_in_the_middle() -> None:
         read()
     assert read() == b"a"
     assert len(opened) == 2
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
+def test_a_small_archive_may_hold_a_large_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of zeros."""
+    monkeypatch.setattr(members, "MAX_FILE_BYTES", 1_000)
+    write_tar(tmp_path / name, [("large.png", bytes(1_001)), ("1.png", make_png(1))])
+    archive = TarPictures(str(tmp_path / name), max_kept=1_000)
+    assert archive.read("1.png").data == make_png(1)
+    with pytest.raises(RowError, match="the limit is 0 GB") as caught:
+        archive.read("large.png")
+    assert caught.value.code == "image_too_large"
 
 
 def test_a_path_in_a_parquet_file_is_that_of_a_regular_file(tmp_path: Path) -> None:
