@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from fsspec.registry import register_implementation
+from typer.testing import CliRunner
 
+from persqa_client.cli.main import app
 from persqa_client.errors import UnusableInput
 from persqa_client.simulator.server import Simulator
 from tests.stores.conftest import draw_png
@@ -82,3 +84,13 @@ def test_a_file_that_is_denied_fails_its_row(expiring: ExpiringStore, folder: Pa
 def go_on(rows: str, simulator: Simulator, *, left: int, **flags: Any) -> Any:
     ExpiringStore.left = left
     return go(rows, "out/qa.jsonl", simulator, concurrency=1, **flags)
+
+
+def test_a_dry_run_says_so_in_one_sentence(expiring: ExpiringStore, folder: Path) -> None:
+    Path("rows.jsonl").write_bytes(write_lines(["red.png"]))
+    ExpiringStore.left = 0
+    flags = ["--dry-run", "--base-url", "http://127.0.0.1:9/v1", "--model", "m", "--image-root", "gs://bucket"]
+    expiring.pipe_file("gs://bucket/red.png", draw_png("red"))
+    result = CliRunner().invoke(app, ["run", "rows.jsonl", *flags])
+    assert (result.exit_code, type(result.exception)) == (2, SystemExit)
+    assert "Error: gs://bucket does not accept the credentials" in result.output
