@@ -163,7 +163,7 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode
             check_metrics_port(settings.metrics_port)
         show_logged_warnings()
         prepared = prepare_work(settings, source, mode, flags["input"])
-    except SettingsError as error:
+    except (SettingsError, StorageError, UnusableInput) as error:
         exit_with_error(error, EXIT_USAGE)
     tune_gc()
     return prepared
