@@ -86,7 +86,9 @@ def _load_leniently(line: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start + 1}") from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}") from error
+        # Probably a path of Windows.
+        advice = "; write a path with / or with \\\\" if error.msg.startswith("Invalid \\") else ""
+        raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}{advice}") from error
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     except ValueError as error:

@@ -16,6 +16,9 @@ COMPLETIONS_ROUTE = re.compile(r"(/chat)?/completions$")
 # A list of URLs, or of hosts. A comma is allowed in a path.
 SEVERAL_URLS = re.compile(r"[\s,;]+https?://|^https?://[^/?#]*[\s,;]", re.IGNORECASE)
 
+# A server without http://.
+HOST_WITH_PORT = re.compile(r"[\w.-]+:\d+(?:/v1)?$")
+
 
 def parse_base_url(url: str) -> tuple[str, str]:
     """The root of the API without a slash at its end, and the query that each request gets. Raises ValueError."""
@@ -30,7 +33,8 @@ def parse_base_url(url: str) -> tuple[str, str]:
         # An IPv6 address without brackets, or a port that is not a number.
         well_formed = False
     if not well_formed:
-        raise ValueError("must look like http://HOST:PORT/v1")
+        meant = f"; did you mean http://{url.removesuffix('/v1')}/v1?" if HOST_WITH_PORT.match(url) else ""
+        raise ValueError(f"must look like http://HOST:PORT/v1{meant}")
     if parts.username or parts.password:
         raise ValueError("must not hold a user name or password; use --api-key-env instead")
     if parts.fragment or "#" in query:

@@ -29,6 +29,7 @@ ROOT_MODULES = frozenset(
         "quotations.py",
         "task_groups.py",
         "suggestions.py",
+        "terminals.py",
         "types.py",
         "urls.py",
         "validation.py",

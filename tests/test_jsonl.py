@@ -140,6 +140,7 @@ def test_a_value_is_replaced_in_place(line: bytes, expected: bytes) -> None:
         pytest.param(b"", "not JSON", id="empty"),
         pytest.param(b"[1]", "not a JSON object", id="array"),
         pytest.param(b'{"a": 1', "not JSON", id="torn"),
+        pytest.param(rb'{"a": "C:\photos"}', r"character 10; write a path with / or with \\\\$", id="Windows path"),
         pytest.param(b'{"a": "\xff"}', "not UTF-8 at byte 8", id="latin-1"),
         pytest.param(b'{"a":' + b"[" * 100_000, "nested too deeply", id="deep"),
         pytest.param(b'{"a": ' + b"1" * 5000 + b"}", "a number is too long", id="long number"),

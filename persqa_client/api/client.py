@@ -302,7 +302,8 @@ def watch_stream(
     if on_progress is not None:
         yield report_progress(watched, on_progress, lambda: total)
     if shows_bar:
-        from persqa_client.run.progress_display import QuietConsole, show_meter
+        from persqa_client.run.progress_display import show_meter
+        from persqa_client.terminals import QuietConsole
 
         meter = ProgressMeter(watched, monotonic(), count_rows=lambda: total, price=watched.settings.limits.price)
         yield show_meter(meter, QuietConsole(stderr=True))

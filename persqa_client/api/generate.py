@@ -316,7 +316,8 @@ def choose_monitors(on_progress: OnProgress | None, *, shows_bar: bool) -> Itera
         yield partial(report_run, on_progress=on_progress)
     if shows_bar:
         # Imported here: it takes 60 ms.
-        from persqa_client.run.progress_display import QuietConsole, show_progress
+        from persqa_client.run.progress_display import show_progress
+        from persqa_client.terminals import QuietConsole
 
         yield partial(show_progress, console=QuietConsole(stderr=True))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -142,6 +143,7 @@ def check_bank(
     """
     from persqa_client.images.references import describe_reference
     from persqa_client.questions.bank import inspect_bank, parse_bank, read_bank_bytes
+    from persqa_client.terminals import wrap_words
 
     name = describe_reference(str(file))
     try:
@@ -152,7 +154,7 @@ def check_bank(
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
     for problem in problems:
-        print(show_controls(f"{problem}."))
+        print(wrap_words(show_controls(f"{problem}."), sys.stdout, indent=2))
     print("\n".join(count_by_place(questions)))
     if problems:
         exit_with_problems(len(problems))

@@ -85,7 +85,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         line = data[: error.start].count(b"\n") + 1
         raise typer.BadParameter(f"{path} is not in UTF-8 (line {line}); save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
-        raise typer.BadParameter(f"{path} is not valid TOML: {error}.") from error
+        advice = "; write paths with /, or in single quotes" if b"\\" in data else ""
+        raise typer.BadParameter(f"{path} is not valid TOML: {error}{advice}.") from error
 
 
 def read_value(value: object, parameter: Any) -> object:

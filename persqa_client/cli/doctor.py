@@ -8,8 +8,6 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Console
-
 from persqa_client import __version__
 from persqa_client.cli.endpoint_flags import read_credentials
 from persqa_client.cli.exits import EXIT_NO_SERVER, EXIT_OK, EXIT_USAGE, exit_with_error
@@ -30,6 +28,7 @@ from persqa_client.probing.capabilities import (
 )
 from persqa_client.probing.only_model import MAX_MODELS_SHOWN
 from persqa_client.probing.probe import identify_server, probe_server
+from persqa_client.terminals import QuietConsole
 from persqa_client.types import Strategy
 
 # Label and text of a table row. A row that continues the previous one has an empty label.
@@ -55,7 +54,7 @@ def print_report(base_url: str, model: str | None, flags: Mapping[str, Any], tim
         endpoint, server, notes = asyncio.run(diagnose(endpoint, limits, choose_model=model is None))
         result |= {"endpoint": endpoint.full_url, "model": endpoint.model, "server": server.to_json(), "notes": notes}
         if not as_json:
-            print_results(list_findings(endpoint, server, notes), Console())
+            print_results(list_findings(endpoint, server, notes), QuietConsole())
         refuse_without_vision(server)
     except PersQAError as error:
         code = EXIT_USAGE if isinstance(error, SettingsError) else EXIT_NO_SERVER
@@ -69,7 +68,7 @@ def print_report(base_url: str, model: str | None, flags: Mapping[str, Any], tim
         return
     for warning in warnings:
         print_warning(warning)
-    console = Console()
+    console = QuietConsole()
     console.print("\nSettings to use:", style="bold")
     console.print(command, soft_wrap=True, markup=False, highlight=False)
 

@@ -7,6 +7,7 @@ from itertools import islice
 from persqa_client.cli.messages import print_warning, show_controls
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.request import render_preview
+from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.prepare import load_image
 from persqa_client.inputs.shards import iterate_rows
@@ -35,8 +36,10 @@ def print_requests(settings: RunSettings, source: Source) -> bool:
     # Without a probe the server's features are unknown, so requests are shown as for vLLM 0.12 and later.
     strategy = settings.recipe.strategy
     task_maker = plan.make_task_maker("constrain" if strategy == "auto" else strategy)
+    roots = ["…/v1" if each.base_url == PLACEHOLDER_URL else each.base_url for each in settings.endpoints]
     urls = " or ".join(
-        add_query(f"{endpoint.base_url}/chat/completions", endpoint.query) for endpoint in settings.endpoints
+        add_query(f"{root}/chat/completions", endpoint.query)
+        for root, endpoint in zip(roots, settings.endpoints, strict=True)
     )
     usable = False
     shown = list(islice(iterate_rows(source, settings.limit, settings.shard), DRY_RUN_ROWS))

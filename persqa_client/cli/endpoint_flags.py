@@ -8,21 +8,24 @@ from typing import Any
 
 from persqa_client.cli.run_flags import VARIABLES
 from persqa_client.config import UNKNOWN_MODEL, Endpoint
-from persqa_client.endpoints.credentials import Credentials, keep_local, make_endpoints
+from persqa_client.endpoints.credentials import PLACEHOLDER_URL, Credentials, keep_local, make_endpoints
 from persqa_client.errors import SettingsError
 from persqa_client.suggestions import find_similar_name
 
 CREDENTIAL_FLAGS = ("api_key_env", "api_key_command", "header", "ca_cert", "client_cert")
 
 
-def read_endpoints(flags: Mapping[str, Any]) -> tuple[Endpoint, ...]:
+def read_endpoints(flags: Mapping[str, Any], *, sends: bool = True) -> tuple[Endpoint, ...]:
     """Sends nothing: without --model, that of the endpoints is ``UNKNOWN_MODEL``.
 
+    ``sends``: whether requests will be sent; otherwise a placeholder stands for an endpoint that is not given.
     Raises SettingsError if there is no endpoint, or if flags need ``--serve``.
     """
     for name, default in (("serve_args", None), ("device", "auto"), ("vllm_command", None)):
         if flags[name] != default:
             raise SettingsError(f"--{name.replace('_', '-')} needs --serve MODEL, which starts a server.")
+    if not flags["base_url"] and not sends:
+        return (Endpoint(base_url=PLACEHOLDER_URL, model=flags["model"] or UNKNOWN_MODEL),)
     if not flags["base_url"]:
         variable = VARIABLES["base_url"]
         others = [name for name in os.environ if name.startswith("PERSQA_") and name != VARIABLES["model"]]

@@ -13,7 +13,6 @@ from logging import WARNING
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from persqa_client import __version__
 from persqa_client.cli.endpoint_flags import read_endpoints
@@ -22,8 +21,7 @@ from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_OK, E
 from persqa_client.cli.json_result import describe_reason_of_end, print_as_json
 from persqa_client.cli.messages import log_message, print_message, print_warning, show_logged_warnings
 from persqa_client.cli.results import print_results
-from persqa_client.config import UNKNOWN_MODEL, Endpoint, VerifyChoice
-from persqa_client.endpoints.credentials import PLACEHOLDER_URL
+from persqa_client.config import VerifyChoice
 from persqa_client.engines.budget import format_amount
 from persqa_client.errors import RunStopped, SettingsError, StorageError, UnusableInput
 from persqa_client.inputs.opening import expand_existing, open_inputs
@@ -40,10 +38,13 @@ from persqa_client.run.prices import KnownPrice, find_known_price
 from persqa_client.run.run import Run
 from persqa_client.run.run_input import plan_for_source, refuse_empty_source
 from persqa_client.run.settings import RunSettings
+from persqa_client.terminals import QuietConsole
 
 # Flags of `persqa estimate` that `persqa run` does not have: switches, and flags with a value.
 OWN_SWITCHES, OWN_FLAGS = frozenset({"--json", "--quiet", "-q"}), ("--pilot",)
 DEFAULT_OUTPUT = "qa.jsonl"
+# In place of the endpoint, if there is none yet.
+MISSING_URL = "URL"
 # Columns of the labels; codes of failures are among them.
 LABEL_WIDTH = 17
 
@@ -78,7 +79,7 @@ def estimate_at_endpoints(flags: dict[str, Any], rows: int, *, as_json: bool, qu
             print_as_json(report | {"exit_code": EXIT_INTERRUPTED, "reason": reason})
         print_message("Stopped. Nothing was written.", WARNING)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    command = mask_keys(make_run_command(sys.argv[1:]))
+    command = mask_keys(make_run_command(sys.argv[1:], has_server=bool(flags["base_url"])))
     if as_json:
         print_as_json(report | {"command": command})
     else:
@@ -87,10 +88,7 @@ def estimate_at_endpoints(flags: dict[str, Any], rows: int, *, as_json: bool, qu
 
 def open_estimate(flags: dict[str, Any]) -> tuple[RunPlan, Source]:
     """Raises SettingsError, and RunStopped if the server does not name its model."""
-    if flags["base_url"]:
-        endpoints = read_endpoints(flags)
-    else:
-        endpoints = (Endpoint(base_url=PLACEHOLDER_URL, model=flags["model"] or UNKNOWN_MODEL),)
+    endpoints = read_endpoints(flags, sends=False)
     # Pictures in an object store are downloaded for the moment, not beside the output.
     settings = read_settings(flags, endpoints).model_copy(update={"output": None})
     source = open_inputs(
@@ -112,8 +110,8 @@ def open_estimate(flags: dict[str, Any]) -> tuple[RunPlan, Source]:
 
 
 def read_with_status(source: Source, meter: RowMeter, limit: int | None, *, quiet: bool) -> InputSurvey:
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    console = QuietConsole(stderr=True)
+    if quiet or not console.is_interactive:
         return survey_input(source, meter, limit)
     with console.status("Reading the input") as status:
         return survey_input(source, meter, limit, tell=lambda text: status.update(text))
@@ -154,7 +152,7 @@ def show_lines_of(lines: Iterator[tuple[str, str]] | Sequence[tuple[str, str]], 
     for label, text in lines:
         log_message(f"{label} {text}")
     if not as_json:
-        print_results(lines, Console())
+        print_results(lines, QuietConsole())
 
 
 def list_survey(survey: InputSurvey, meter: RowMeter, verify: VerifyChoice) -> Iterator[tuple[str, str]]:
@@ -303,11 +301,13 @@ def describe_estimate(found: RunEstimate, pilot: Pilot, price: KnownPrice | None
     }
 
 
-def make_run_command(words: Sequence[str]) -> str:
+def make_run_command(words: Sequence[str], *, has_server: bool = True) -> str:
     """Makes the `persqa run` command from the words of `persqa estimate`, without the secrets of ``--extra-body``.
 
     >>> make_run_command(["estimate", "my photos", "--pilot", "5", "--json", "--model", "m"])
     "persqa run 'my photos' --model m -o qa.jsonl"
+    >>> make_run_command(["estimate", "photos"], has_server=False)
+    'persqa run photos -o qa.jsonl --base-url URL'
     """
     kept: list[str] = []
     skips = False
@@ -319,7 +319,10 @@ def make_run_command(words: Sequence[str]) -> str:
             skips = False
     kept = [mask_body(word) for word in kept]
     has_output = any(word.startswith(("-o", "--output=")) or word == "--output" for word in kept)
-    return shlex.join(["persqa", "run", *kept, *([] if has_output else ["-o", DEFAULT_OUTPUT])])
+    added = [*([] if has_output else ["-o", DEFAULT_OUTPUT]), *([] if has_server else ["--base-url", MISSING_URL])]
+    # What follows "--" is an input.
+    end = kept.index("--") if "--" in kept else len(kept)
+    return shlex.join(["persqa", "run", *kept[:end], *added, *kept[end:]])
 
 
 def mask_body(word: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,12 +43,13 @@ from persqa_client.keys import mask_keys
 from persqa_client.probing.only_model import add_model, lacks_model
 from persqa_client.run.background import STOPPING_MESSAGE, Monitor, execute_with_monitors, tune_gc
 from persqa_client.run.preview import Preview, Sample, make_preview_settings
-from persqa_client.run.progress_display import QuietConsole, log_progress, show_progress
+from persqa_client.run.progress_display import log_progress, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source, refuse_output_as_input
 from persqa_client.run.settings import RunSettings, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.storage.run_files import RunFiles
+from persqa_client.terminals import QuietConsole
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 with suppress(ImportError):  # There is no uvloop for Windows.
@@ -56,6 +58,8 @@ with suppress(ImportError):  # There is no uvloop for Windows.
 Value = TypeVar("Value")
 # Seconds after which it is said that a server has not named its model yet.
 MODEL_WAIT = 2.0
+# At SIGTERM, which a batch system sends.
+TERMINATED_MESSAGE = "Stopping after the requests in flight. A second signal stops immediately."
 # Seconds between the figures in a log file.
 LOG_INTERVAL = 60.0
 # Flags of ``persqa run`` that are not run settings; they select or start the server.
@@ -67,7 +71,7 @@ SERVER_FLAGS = frozenset(
 def run_at_endpoints(flags: dict[str, Any], mode: Mode) -> None:
     """All that needs no server is checked before one is asked for its model."""
     try:
-        endpoints = read_endpoints(flags)
+        endpoints = read_endpoints(flags, sends=not mode.dry_run)
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
     run, report = prepare_run(flags, endpoints, mode)
@@ -159,7 +163,7 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], mode: Mode
             check_metrics_port(settings.metrics_port)
         show_logged_warnings()
         prepared = prepare_work(settings, source, mode, flags["input"])
-    except SettingsError as error:
+    except (SettingsError, StorageError, UnusableInput) as error:
         exit_with_error(error, EXIT_USAGE)
     tune_gc()
     return prepared
@@ -243,13 +247,15 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Value]) -> Value:
 async def execute_with_signals(run: Run, *, shows_progress: bool, monitors: Sequence[Monitor] = ()) -> Summary:
     loop = asyncio.get_running_loop()
 
-    def stop() -> None:
-        print_message(STOPPING_MESSAGE, logging.WARNING)
+    signals = count(1)
+
+    def stop(message: str) -> None:
+        print_message(message if next(signals) == 1 else "Stopping immediately.", logging.WARNING)
         run.stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number, message in ((signal.SIGINT, STOPPING_MESSAGE), (signal.SIGTERM, TERMINATED_MESSAGE)):
         with suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop)
+            loop.add_signal_handler(number, stop, message)
     if shows_progress:
         monitors = (*monitors, partial(show_progress, console=QuietConsole(stderr=True)))
     if has_log_file():

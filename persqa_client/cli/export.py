@@ -146,10 +146,10 @@ def export_outputs(
 @contextmanager
 def show_steps(*, quiet: bool) -> Iterator[Callable[[Stage, int], None]]:
     """Shows the progress of the export on a terminal; elsewhere, nothing."""
-    from rich.console import Console
+    from persqa_client.terminals import QuietConsole
 
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    console = QuietConsole(stderr=True)
+    if quiet or not console.is_interactive:
         yield lambda stage, number: None
         return
     with console.status("Reading the files …") as status:

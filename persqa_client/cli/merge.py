@@ -79,10 +79,10 @@ def merge_outputs(
 
 @contextmanager
 def merge_status(*, hidden: bool) -> Iterator[Callable[[int], None]]:
-    from rich.console import Console
+    from persqa_client.terminals import QuietConsole
 
-    console = Console(stderr=True)
-    if hidden or not console.is_terminal:
+    console = QuietConsole(stderr=True)
+    if hidden or not console.is_interactive:
         yield lambda done: None
         return
     with console.status("Reading the shards") as status:

@@ -6,11 +6,9 @@ import logging
 import os
 import re
 import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -49,16 +47,10 @@ class StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if not getattr(record, "is_for_file", False):
             with tolerate_closed_stream(sys.stderr):
+                # Imported here to keep --help fast (cli/run.py).
+                from persqa_client.terminals import wrap_words
+
                 print(wrap_words(show_controls(record.getMessage()), sys.stderr), file=sys.stderr, flush=True)
-
-
-def wrap_words(text: str, stream: TextIO) -> str:
-    """On a terminal, lines end between words. Words that are longer than a line, such as paths, are left whole."""
-    if not stream.isatty():
-        return text
-    width = os.get_terminal_size(stream.fileno()).columns or 80
-    wrap = partial(textwrap.fill, width=width, break_long_words=False, break_on_hyphens=False, expand_tabs=False)
-    return "\n".join(line if len(line) <= width else wrap(line) for line in text.split("\n"))
 
 
 stderr_handler = StderrHandler()

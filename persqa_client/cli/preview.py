@@ -28,6 +28,7 @@ from persqa_client.run.preview import Preview
 from persqa_client.run.prices import find_common_price
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
+from persqa_client.terminals import QuietConsole
 from persqa_client.types import BadRow, Row
 
 # Maximum size of a picture, in cells of the terminal.
@@ -41,7 +42,7 @@ SHOWN_PIXELS = 400 * 400
 def report_preview(run: Run, summary: Summary, preview: Preview) -> int:
     """Prints the rows on stdout, and returns the exit code of a run with these rows."""
     print_rows(run, preview)
-    console = Console(highlight=False, soft_wrap=True)
+    console = QuietConsole(highlight=False, soft_wrap=True)
     price = run.plan.limits.price or find_common_price(run.settings)
     for text in describe_totals(summary, preview, price):
         console.print(text, markup=False, soft_wrap=not console.is_terminal)
@@ -58,7 +59,7 @@ def print_kept_rows(run: Run, preview: Preview) -> None:
 
 
 def print_rows(run: Run, preview: Preview) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = QuietConsole(highlight=False, soft_wrap=True)
     protocol = choose_protocol(os.environ, is_terminal=sys.stdout.isatty())
     outcomes = sorted(preview.outcomes.items())
     reader = run.composition.make_row_reader()

@@ -83,6 +83,7 @@ def recheck_output(
 
 def print_recheck(report: RecheckReport, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
     from persqa_client.cli.json_result import print_as_json
+    from persqa_client.terminals import wrap_words
 
     lines = format_report(report)
     for line in lines:
@@ -92,7 +93,7 @@ def print_recheck(report: RecheckReport, *, dry_run: bool, as_json: bool, quiet:
     elif not quiet:
         with tolerate_closed_stream(sys.stdout):
             for line in lines:
-                print(show_controls(line))
+                print(wrap_words(show_controls(line), sys.stdout, indent=6))
 
 
 def describe_recheck(report: RecheckReport, *, dry_run: bool) -> dict[str, Any]:
@@ -131,7 +132,7 @@ def format_report(report: RecheckReport) -> list[str]:
     lines = [f"{'rechecked':<13} {count_of(report.questions, 'question')}"]
     for kind, heading in HEADINGS.items():
         codes = {code: count for (one, code), count in report.changes.most_common() if one == kind}
-        lines.append(f"{heading:<13} {sum(codes.values()):,}")
+        lines += [f"{heading:<13} {sum(codes.values()):,}"] if codes else []
         for code, count in codes.items():
             lines += [f"  {code:<11} {count:,}"] if code else []
             lines += [f"    {format_example(example, report.counted_as)}" for example in report.examples[kind, code]]

@@ -22,6 +22,7 @@ from persqa_client.errors import MaskedError, RunStopped
 from persqa_client.images.references import describe_reference
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary, list_results
+from persqa_client.terminals import QuietConsole
 
 SAMPLES = 3
 # Characters of a sample and of a reason; lines of the failure file that are searched for reasons.
@@ -45,7 +46,7 @@ def report_result(run: Run, summary: Summary, *, shows_results: bool = True) -> 
         is_stream = run.settings.is_stream
         stream = sys.stderr if is_stream else sys.stdout
         with tolerate_closed_stream(stream):
-            print_results([*list_results_with_examples(summary, run.settings.recipe)], Console(file=stream))
+            print_results([*list_results_with_examples(summary, run.settings.recipe)], QuietConsole(file=stream))
             if is_stream and summary.tally.failed_total:
                 print(f"{'failed rows':<13} {show_controls(str(run.settings.failed))}", file=stream)
     log_results(summary)

@@ -10,7 +10,6 @@ from logging import WARNING
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
@@ -24,14 +23,15 @@ from persqa_client.config import Endpoint, build_settings
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RunStopped, SettingsError, StorageError
 from persqa_client.keys import mask_keys
+from persqa_client.terminals import QuietConsole
 from persqa_client.vllm_server.command import API_KEY_VARIABLE, split_arguments
 from persqa_client.vllm_server.logs import make_progress_printer
 from persqa_client.vllm_server.server import VLLMServer
 
 
 def run_with_server(flags: dict[str, Any], mode: Mode) -> None:
-    console = Console(stderr=True)
-    status = console.status("") if console.is_terminal and not mode.quiet else None
+    console = QuietConsole(stderr=True)
+    status = console.status("") if console.is_interactive and not mode.quiet else None
     try:
         server = make_server(flags, partial(tell_progress, status, make_progress_printer(write=choose_writer(status))))
         placeholder = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=server.model)

@@ -6,6 +6,8 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 # As in cli/exits.py, which is imported later.
@@ -20,12 +22,21 @@ def main() -> None:
         signal.signal(signal.SIGINT, stop_early)  # until ``prepare_process``
     from persqa_client.cli.main import app
 
-    try:
+    with tolerated_output():
         try:
             app(prog_name="persqa")
         finally:
-            if sys.stdout is not None:  # closed by the caller
-                sys.stdout.flush()
+            # Inside of its own, so that an exit code of the command stays if the reader has closed the output.
+            with tolerated_output():
+                if sys.stdout is not None:  # closed by the caller
+                    sys.stdout.flush()
+
+
+@contextmanager
+def tolerated_output() -> Iterator[None]:
+    """Leaves out output whose reader has ended. Exits if the disk is full."""
+    try:
+        yield
     except OSError as error:
         if error.errno not in FULL + CLOSED:
             raise

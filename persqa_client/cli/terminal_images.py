@@ -21,7 +21,7 @@ CHUNK = 4096
 
 def choose_protocol(environ: Mapping[str, str], *, is_terminal: bool) -> Protocol | None:
     """The protocol for pictures that the terminal supports; None without colours. Tmux and screen pass only blocks."""
-    if not is_terminal or "NO_COLOR" in environ or environ.get("TERM", "dumb") == "dumb":
+    if not is_terminal or environ.get("NO_COLOR") or environ.get("TERM", "dumb") == "dumb":
         return None
     if not ("TMUX" in environ or environ["TERM"].startswith(("screen", "tmux"))):
         if "KITTY_WINDOW_ID" in environ or environ["TERM"] in ("xterm-kitty", "xterm-ghostty"):

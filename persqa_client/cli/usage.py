@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,12 @@ from persqa_client.keys import mask_keys
 from persqa_client.suggestions import explain_read_error, find_similar_name
 from persqa_client.urls import expand_home, explain_impossible_path
 
+# Flags that are suggested for one that does not exist, and characters of one that begins others.
+MAX_SUGGESTED, MIN_BEGINNING = 3, 4
+# Signs that programs for texts put in place of one hyphen or two.
+OTHER_HYPHENS = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d-]+")
+# What stands before the message of a usage error.
+PREFIX = "Error: "
 NOT_A_CHOICE = re.compile(r"'(.*)' is not one of (.*)", re.DOTALL)
 # typer has click under a name of its own.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -26,11 +35,19 @@ MissingParameter: Any = sys.modules[UsageError.__module__].MissingParameter
 
 @contextmanager
 def masked_usage_errors() -> Iterator[None]:
-    """A key may be given in any place: as a command, a choice, a value of the config file."""
+    """A key may be given in any place: as a command, a choice, a value of the config file.
+
+    On a terminal, the lines of the message end between words.
+    """
     try:
         yield
     except UsageError as error:
+        # Imported here to keep --help fast (cli/run.py).
+        from persqa_client.terminals import wrap_words
+
         error.message = mask_keys(error.message)
+        shown = wrap_words(f"{PREFIX}{error.format_message()}", sys.stderr).removeprefix(PREFIX)
+        error.format_message = lambda: shown
         raise
 
 
@@ -48,6 +65,20 @@ class Group(TyperGroup):
         with masked_usage_errors():
             return super().invoke(ctx)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name.startswith("-") or self.get_command(ctx, name) is not None:
+            return super().resolve_command(ctx, args)
+        names = self.list_commands(ctx)
+        flags = ("--help", *(flag for each in self.params for flag in each.opts))
+        if (similar := find_similar_name(name, (*names, *flags))) is not None:
+            advice = f". Did you mean {ctx.command_path} {similar}?"
+        elif "run" in names and os.path.exists(name):
+            advice = f". To ask about {name}: {ctx.command_path} run {shlex.quote(name)} …"
+        else:
+            advice = f"; choose from {', '.join(names)}."
+        raise UsageError(f"There is no command {name!r}{advice}", ctx)
+
 
 class Command(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -57,6 +88,8 @@ class Command(TyperCommand):
         return ["[OPTIONS]", *(describe_argument(each) for each in self.params if each.param_type_name == "argument")]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        refuse_other_hyphens(args, self.list_flags(), ctx)
+        self.refuse_flags_as_values(ctx, args)
         try:
             return super().parse_args(ctx, args)
         except UsageError as error:
@@ -70,14 +103,23 @@ class Command(TyperCommand):
                 self.explain_value(ctx, error)
             elif hasattr(error, "possibilities"):
                 # The suggestions of click are often far from the given word.
-                known = [name for each in self.params for name in (*each.opts, *each.secondary_opts) if name[0] == "-"]
-                similar = find_similar_name(error.option_name, [name for name in known if name.startswith("--")])
                 error.possibilities = None
-                error.message += "" if similar is None else f". Did you mean {similar}?"
+                error.message += suggest_flags(error.option_name, self.list_flags())
             elif option := next((each for each in self.params if needs_value(each, error)), None):
-                shown = f"{error.option_name} {name_value(option)}"
-                error.message = f"{error.option_name} needs a value: {shown}{describe_choices(option)}."
+                error.message = ask_for_value(error.option_name, option)
             raise
+
+    def list_flags(self) -> list[str]:
+        return [name for each in self.params for name in (*each.opts, *each.secondary_opts) if name[0] == "-"]
+
+    def refuse_flags_as_values(self, ctx: Any, args: list[str]) -> None:
+        """``-o --model m`` would write a file with the name ``--model``."""
+        flags = self.list_flags()
+        options = {name: each for each in self.params if not getattr(each, "is_flag", True) for name in each.opts}
+        words = args[: args.index("--")] if "--" in args else args
+        for word, after in pairwise(words):
+            if word in options and after.partition("=")[0] in flags:
+                raise UsageError(ask_for_value(word, options[word]), ctx)
 
     def explain_value(self, ctx: Any, error: Any) -> None:
         """Changes the message of an invalid or missing value."""
@@ -86,13 +128,35 @@ class Command(TyperCommand):
 
         if isinstance(error, MissingParameter):
             if takes_config(self) and error.param is not None and error.param.param_type_name == "argument":
-                error.message = f"Give it here, or as {error.param.name!r} in the file of --config"
+                name = error.param.name
+                error.message = f"Name a folder or a file, such as photos/, or give {name} in the file of --config."
             return
         error.message = describe_reason(error.message)
         if (similar := find_similar_choice(error.message)) is not None:
             error.message = f"{error.message.removesuffix('.')}. Did you mean {similar!r}?"
         if is_from_config(ctx, error.param):
             error.message = f"{error.message.removesuffix('.')} (in {ctx.meta[CONFIG_KEY]})"
+
+
+def refuse_other_hyphens(args: list[str], flags: list[str], ctx: Any) -> None:
+    """A command that was copied from a text may have a dash in place of the hyphens of a flag."""
+    for word in args[: args.index("--")] if "--" in args else args:
+        name = OTHER_HYPHENS.sub("", word, count=1).partition("=")[0]
+        meant = next((flag for flag in (f"-{name}", f"--{name}") if flag in flags), None)
+        if meant is not None and OTHER_HYPHENS.match(word) and not word.isascii():
+            raise UsageError(f"{word.partition('=')[0]} begins with another sign than a hyphen; type {meant}.", ctx)
+
+
+def suggest_flags(given: str, flags: list[str]) -> str:
+    """The flag that is alike, or those that begin with the given one, as ``--api-key`` does."""
+    similar = find_similar_name(given, [flag for flag in flags if flag.startswith("--")])
+    longer = [flag for flag in flags if len(given) > MIN_BEGINNING and flag.startswith(given)]
+    meant = longer if similar is None else [similar]
+    return f". Did you mean {' or '.join(meant)}?" if 0 < len(meant) <= MAX_SUGGESTED else ""
+
+
+def ask_for_value(name: str, option: Any) -> str:
+    return f"{name} needs a value: {name} {name_value(option)}{describe_choices(option)}."
 
 
 def needs_value(option: Any, error: Any) -> bool:

@@ -32,11 +32,12 @@ from persqa_client.inputs.sources import InMemorySource, Source
 from persqa_client.jsonl import dump_compact, dump_spaced, load_object
 from persqa_client.run.background import Monitor, execute_blocking
 from persqa_client.run.plan import RunPlan
-from persqa_client.run.progress_display import QuietConsole, show_progress
+from persqa_client.run.progress_display import show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.settings import RunSettings, UuidChoice, make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.storage.run_files import RunFiles
+from persqa_client.terminals import QuietConsole
 from persqa_client.types import OutputStyle, QuestionLanguage
 
 if TYPE_CHECKING:

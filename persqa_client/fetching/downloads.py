@@ -7,28 +7,33 @@ may be used, and hosts that are addresses themselves, which are not resolved, ar
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import NoReturn
+from urllib.parse import urljoin
 from weakref import WeakValueDictionary
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from persqa_client.addresses import is_public, parse_address
 from persqa_client.client.retry import parse_retry_after
 from persqa_client.errors import RowError
+from persqa_client.fetching.daemon_threads import start_thread
 from persqa_client.fetching.policy import AllowedHosts, FetchLimits, RefusedAddress
 
 # Bytes that are asked for at once.
 PIECE = 65_536
 # Maximum bytes of one header line, and of the status line. A signed redirect of an object store has about 2,000.
 MAX_LINE = 16_384
+# What the resolver has found is no name.
+NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 HEADERS = {"User-Agent": "persqa-client", "Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity"}
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Refused for the moment; other servers' errors are 500 and above.
@@ -37,6 +42,9 @@ DENIED = frozenset({401, 402, 403, 407, 451})
 # Not tried again.
 LASTING_FAULTS = (aiohttp.ClientSSLError, aiohttp.ClientResponseError, aiohttp.InvalidURL)
 SCHEMES = frozenset({"http", "https"})
+TARGET = re.compile(r"[a-z]+://[^/?#]*(?P<target>[^#]*)", re.IGNORECASE)
+# A path and a query that are valid as they are, and whose dots are no folders.
+PLAIN_TARGET = re.compile(r"(?!.*/\.\.?(?:[/?]|$))(?:[\w\-.~!$&'()*+,;=:@/?|]|%[0-9a-f]{2})*", re.IGNORECASE | re.ASCII)
 
 
 class FailedAttempt(Exception):
@@ -60,6 +68,24 @@ class HostGates:
         if gate is None:
             gate = self._gates[host] = asyncio.Semaphore(self._size)
         return gate
+
+
+class ThreadResolver(AbstractResolver):
+    """That of the system. It may block for half a minute for a name of a domain whose servers do not answer."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        look_up = partial(
+            socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG
+        )
+        return [
+            ResolveResult(hostname=host, host=str(place[0]), port=port, family=kind, proto=protocol, flags=NUMERIC)
+            for kind, _, protocol, _, place in await start_thread(look_up, name="resolve")
+        ]
+
+    async def close(self) -> None:
+        pass
 
 
 class CheckedResolver(AbstractResolver):
@@ -93,7 +119,7 @@ def open_session(
 
     ``resolver``: by default, that of the system.
     """
-    checked = CheckedResolver(resolver or ThreadedResolver(), allowed)
+    checked = CheckedResolver(resolver or ThreadResolver(), allowed)
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(resolver=checked, limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -178,7 +204,18 @@ def parse_web_url(text: str) -> URL:
         raise RowError("fetch_refused", "is not a URL such as https://host/picture.jpg; correct it.")
     if url.user is not None or url.password is not None:
         raise RowError("fetch_refused", "names a user or password, which is not sent; download it first.")
-    return url.with_fragment(None)
+    return keep_target(url.with_fragment(None), text)
+
+
+def keep_target(url: URL, text: str) -> URL:
+    """The path and the query as they are written: a server may compare them with a signature. yarl would write, for
+    example, ``%2F`` in a query as a slash.
+    """
+    found = TARGET.match(text.strip())
+    if found is None or not PLAIN_TARGET.fullmatch(found["target"]):
+        return url
+    path, _, query = found["target"].partition("?")
+    return URL.build(scheme=url.scheme, authority=url.raw_authority, path=path or "/", query_string=query, encoded=True)
 
 
 def find_redirect(url: URL, location: str | None) -> URL:
@@ -186,7 +223,7 @@ def find_redirect(url: URL, location: str | None) -> URL:
     if not location:
         raise RowError("fetch_redirects", "is redirected without an address; correct the URL.")
     try:
-        return parse_web_url(str(url.join(URL(location))))
+        return parse_web_url(urljoin(str(url), location))
     except (ValueError, RowError) as error:
         # Not shown: it may have a password.
         raise RowError(

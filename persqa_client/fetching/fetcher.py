@@ -20,7 +20,7 @@ import aiohttp
 from persqa_client.errors import RowError, StorageError
 from persqa_client.fetching.downloads import Downloader, FailedAttempt, open_session
 from persqa_client.fetching.policy import AllowedHosts, FetchLimits
-from persqa_client.fetching.stored_pictures import AllowedStores, StoredPictureReader
+from persqa_client.fetching.stored_pictures import PARTS, AllowedStores, StoredPictureReader
 from persqa_client.images.fetched_files import find_fetched, is_fetchable, is_web_url, name_fetched
 from persqa_client.images.loader import LoadImage
 from persqa_client.images.prepare import check_picture_data
@@ -30,8 +30,7 @@ from persqa_client.types import BoxMark, LoadedImage
 
 Sleep = Callable[[float], Awaitable[None]]
 NO_STORES = AllowedStores()
-# The folder of downloads in progress, and seconds after which one was left by a run that was killed.
-PARTS = ".parts"
+# Seconds after which a download in progress was left by a run that was killed.
 OLD_PART = 3600.0
 
 
@@ -168,9 +167,6 @@ class PictureFetcher:
         for task in list(self._running.values()):
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
-        if self._stored is not None:
-            self._stored.close()
-            self._stored = None
         if self._session is not None:
             await self._session.close()
             self._session = self._downloader = None
@@ -203,15 +199,18 @@ class PartFile:
         self._file: BinaryIO | None = None
 
     def begin(self) -> None:
-        """Also of a further attempt, which begins anew."""
+        """Also of a further attempt, which begins anew. The file is opened with the first bytes: most of a run's
+        downloads wait for a connection.
+        """
         self.close()
         with storage_errors(self._target):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("wb")
+            self._path.unlink(missing_ok=True)
 
     def write(self, piece: bytes) -> None:
-        assert self._file is not None
         with storage_errors(self._target):
+            if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._path.open("wb")
             self._file.write(piece)
 
     def close(self) -> None:
@@ -224,7 +223,7 @@ class PartFile:
         """Blocks. Raises RowError like ``read_image`` for what is no picture; that is downloaded again next time."""
         self.close()
         with storage_errors(self._target):
-            data = self._path.read_bytes()
+            data = self._path.read_bytes() if self._path.exists() else b""
         if not data:
             raise RowError("image_empty", "is empty; provide a file with content.")
         check_picture_data(reference, data)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from persqa_client.errors import RowError, SettingsError, StorageError
+from filelock import FileLock
+
+from persqa_client.errors import RowError, SettingsError, StorageError, UnusableInput
+from persqa_client.fetching.daemon_threads import start_thread
 from persqa_client.fetching.downloads import FailedAttempt, too_large_error
 from persqa_client.fetching.policy import FetchLimits
 from persqa_client.images.fetched_files import name_digest
@@ -18,12 +21,17 @@ from persqa_client.images.members import Member, load_member, parse_member
 from persqa_client.stores.access import (
     PASSWORD_GIVEN,
     describe_store_reason,
+    find_credential_fault,
+    forget_store,
     has_password,
+    lower_scheme,
     read_object,
     read_status,
 )
 from persqa_client.stores.paths import ObjectPath, name_store
 
+# The folder of downloads in progress.
+PARTS = ".parts"
 # Beside the pictures of a file of many rows: the version of the file that they are from.
 VERSION = "version"
 
@@ -47,7 +55,7 @@ class AllowedStores:
         """Raises RowError."""
         if has_password(url):
             raise RowError("fetch_refused", f"{PASSWORD_GIVEN}.")
-        if self.places is not None and not any(is_below(url, place) for place in self.places):
+        if self.places is not None and not any(is_below(lower_scheme(url), place) for place in self.places):
             raise RowError("image_outside", "lies outside of the folders to which images are confined; move it there.")
         if not self.includes(url):
             store = name_store(url)
@@ -66,9 +74,11 @@ def list_stored_roots(roots: Sequence[Path]) -> tuple[str, ...]:
     return tuple(str(root) for root in roots if isinstance(root, ObjectPath))
 
 
-def drop_old_members(folder: Path, url: str) -> str:
+def drop_old_members(folder: Path, url: str, locks: Path) -> str:
     """Removes the pictures that were downloaded into the folder from another version of the file, and returns its
     version. They stay if the store can't be asked. Blocks. Raises StorageError.
+
+    ``locks``: a folder for the lock. Other processes, such as those of other shards, do the same.
     """
     try:
         version = read_status(url).version
@@ -76,28 +86,31 @@ def drop_old_members(folder: Path, url: str) -> str:
         return ""
     marker = folder / VERSION
     try:
-        if folder.exists():
-            if marker.exists() and marker.read_text(encoding="utf-8") == version:
-                return version
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        marker.write_text(version, encoding="utf-8")
+        locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(locks / f"{folder.parent.name}{folder.name}.lock"):
+            if folder.exists():
+                if marker.exists() and marker.read_text(encoding="utf-8") == version:
+                    return version
+                shutil.rmtree(folder)
+            folder.mkdir(parents=True)
+            marker.write_text(version, encoding="utf-8")
     except OSError as error:
         raise StorageError(f"The downloaded pictures in {folder} can't be replaced: {error.strerror}.") from error
     return version
 
 
 class StoredPictureReader:
-    """Reads whole pictures in threads of its own."""
+    """Reads whole pictures, each in a thread."""
 
     def __init__(self, limits: FetchLimits, folder: Path, stores: AllowedStores) -> None:
         """``folder``: that of all downloaded pictures. ``stores``: what a Parquet file may name in place of bytes."""
         self._limits = limits
         self._stores = stores
         self._folder = folder
+        # Stores that are not only a row's choice: if they refuse the credentials, the run stops.
+        self._trusted = set(stores.named)
         # Versions of files of many rows. Each is read once.
         self._versions: dict[str, asyncio.Future[str]] = {}
-        self._threads = ThreadPoolExecutor(limits.per_host, thread_name_prefix="store")
         self._free = asyncio.Semaphore(limits.per_host)
 
     async def find_version(self, reference: str) -> str:
@@ -110,31 +123,31 @@ class StoredPictureReader:
         found = self._versions.get(member.file)
         if found is None:
             folder = self._folder / name_digest(member.file)
-            loop = asyncio.get_running_loop()
-            found = self._versions[member.file] = loop.run_in_executor(
-                self._threads, drop_old_members, folder, member.file
-            )
+            drop = partial(drop_old_members, folder, member.file, self._folder / PARTS)
+            found = self._versions[member.file] = start_thread(drop, name="store")
         return await asyncio.shield(found)
 
     async def download(self, reference: str, write: Callable[[bytes], object]) -> None:
-        """Raises RowError without a subject, and FailedAttempt."""
+        """Raises RowError without a subject, FailedAttempt, and UnusableInput like ``check_credentials``."""
         limits, version = self._limits, await self.find_version(reference)
         async with self._free:
-            reading = asyncio.get_running_loop().run_in_executor(
-                self._threads, read_stored_picture, reference, version, limits.max_bytes, self._stores
-            )
             try:
                 async with asyncio.timeout(limits.timeout):
-                    data = await reading
+                    data = await start_thread(partial(self._read_picture, reference, version), name="store")
             except TimeoutError as error:
                 raise RowError(
                     "fetch_timeout", f"took longer than {limits.timeout:g} s; raise --fetch-timeout."
                 ) from error
+        self._trusted.add(name_store(reference))
         write(data)
 
-    def close(self) -> None:
-        """Does not wait for what is being read."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    def _read_picture(self, reference: str, version: str) -> bytes:
+        try:
+            return read_stored_picture(reference, version, self._limits.max_bytes, self._stores)
+        except (RowError, FailedAttempt) as error:
+            if name_store(reference) in self._trusted:
+                check_credentials(reference, error.__cause__)
+            raise
 
 
 def read_stored_picture(url: str, version: str, max_bytes: int, stores: AllowedStores) -> bytes:
@@ -144,7 +157,10 @@ def read_stored_picture(url: str, version: str, max_bytes: int, stores: AllowedS
     """
     member = parse_member(url)
     try:
-        data = read_object(url, max_bytes) if member is None else read_stored_member(member, version, max_bytes, stores)
+        if member is None:
+            data = read_object(url, max_bytes)
+        else:
+            data = read_member_or_object(url, member, version, max_bytes, stores)
     except RowError:
         raise
     except SettingsError as error:
@@ -154,6 +170,21 @@ def read_stored_picture(url: str, version: str, max_bytes: int, stores: AllowedS
     if isinstance(data, int):
         raise too_large_error(data, max_bytes)
     return data
+
+
+def read_member_or_object(url: str, member: Member, version: str, max_bytes: int, stores: AllowedStores) -> bytes | int:
+    """A file may have a name that looks like a picture in an archive: ``x.tar#y.png``. Raises like
+    ``read_stored_member``.
+    """
+    try:
+        return read_stored_member(member, version, max_bytes, stores)
+    except (RowError, FileNotFoundError, SettingsError) as error:
+        if isinstance(error, RowError) and error.code != "image_missing":
+            raise
+        try:
+            return read_object(url, max_bytes)
+        except FileNotFoundError:
+            raise error from None
 
 
 def read_stored_member(member: Member, version: str, max_bytes: int, stores: AllowedStores) -> bytes | int:
@@ -168,6 +199,24 @@ def read_stored_member(member: Member, version: str, max_bytes: int, stores: All
         return read_object(other, max_bytes)
     data = picture.data or b""
     return data if len(data) <= max_bytes else len(data)
+
+
+def check_credentials(url: str, error: BaseException | None) -> None:
+    """Raises UnusableInput if the store refuses the credentials of this machine, because they have expired or are not
+    valid: all further pictures would fail. ``error``: what the store has raised. Blocks.
+    """
+    member = parse_member(url)
+    fault = find_credential_fault(url if member is None else member.file, error)
+    if fault is None:
+        return
+    store = name_store(url)
+    forget_store(url)
+    raise UnusableInput(
+        "fetch_denied",
+        f"{store} does not accept the credentials of this machine ({describe_store_reason(fault)}), so the run was "
+        "stopped. Renew them. No row was marked as failed for this.",
+        shown=store,
+    ) from fault
 
 
 def raise_store_error(error: Exception) -> NoReturn:

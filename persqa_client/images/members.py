@@ -31,9 +31,13 @@ ASSUMED_BYTES = 1_000_000
 Kind = Literal["parquet", "arrow", "tar", "gz"]
 # Row groups, files or archives that are open at the same time.
 MAX_OPEN = 4
+# Larger files are not read. 200 million pixels with 16 bits per channel fit.
+MAX_FILE_BYTES = 1_000_000_000
 # Files whose places are known without reading the archive again, and bytes kept of an archive that is compressed.
 MAX_KNOWN = 65_536
 KEPT_BYTES = 32_000_000
+# Without a number if a store raises them.
+STORE_ERRORS = (FileNotFoundError, PermissionError, ConnectionError, TimeoutError)
 
 
 class Member(NamedTuple):
@@ -92,10 +96,23 @@ def missing_member_error(name: str, reason: str) -> RowError:
     return RowError("image_missing", f"does not exist: its file has no {name!r} ({reason}).")
 
 
+def large_file_error(size: int) -> RowError:
+    limit = f"the limit is {MAX_FILE_BYTES / 1e9:.0f} GB, so make it smaller first"
+    return RowError("image_too_large", f"has {size / 1e9:.1f} GB; {limit}.")
+
+
 class PictureReader(Protocol):
     """Reads pictures of one file, and is closed by the collector."""
 
     def read(self, name: str) -> Picture: ...
+
+
+class OpenFile:
+    """``lock``: while the file is opened or read."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.reader: PictureReader | None = None
 
 
 class OpenReaders:
@@ -103,16 +120,24 @@ class OpenReaders:
 
     def __init__(self, size: int = MAX_OPEN) -> None:
         self._lock = threading.Lock()
-        self._readers: LRUCache[tuple[Any, ...], tuple[threading.Lock, PictureReader]] = LRUCache(size)
+        self._files: LRUCache[tuple[Any, ...], OpenFile] = LRUCache(size)
 
     def read(self, key: tuple[Any, ...], open_reader: Callable[[], PictureReader], name: str) -> Picture:
         with self._lock:
-            found = self._readers.get(key)
-            if found is None:
-                found = self._readers[key] = (threading.Lock(), open_reader())
-        lock, reader = found
-        with lock:
-            return reader.read(name)
+            file = self._files.get(key)
+            if file is None:
+                file = self._files[key] = OpenFile()
+        with file.lock:
+            if file.reader is None:
+                file.reader = open_reader()
+            try:
+                return file.reader.read(name)
+            except RowError:
+                raise
+            except BaseException:
+                # In the middle of a file, it would not find its place again: the next call opens it anew.
+                file.reader = None
+                raise
 
 
 OPEN_READERS = OpenReaders()
@@ -132,7 +157,7 @@ def load_member(path: str, status: os.stat_result | str, member: Member) -> Pict
         try:
             return OPEN_READERS.read(key, lambda: TarPictures(path), member.name)
         except TAR_ERRORS as error:
-            if isinstance(error, OSError) and error.errno is not None:
+            if is_reading_error(error):
                 raise
             raise RowError("image_unreadable", f"cannot be read: its archive is broken ({error}).") from error
     import_extra("pyarrow", "parquet", f"a picture in a file .{member.kind}")
@@ -146,10 +171,15 @@ def load_member(path: str, status: os.stat_result | str, member: Member) -> Pict
         key = (*key, cell.column, group)
         return OPEN_READERS.read(key, lambda: arrow_pictures.GroupPictures(path, cell.column, group), member.name)
     except arrow_pictures.ARROW_ERRORS as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if is_reading_error(error):
             raise
         reason = str(error).partition("\n")[0]
         raise RowError("image_unreadable", f"cannot be read: its file is broken ({reason}).") from error
+
+
+def is_reading_error(error: BaseException) -> bool:
+    """Whether the system or the store could not read the file. For a broken one, the libraries also raise OSError."""
+    return isinstance(error, OSError) and (error.errno is not None or isinstance(error, STORE_ERRORS))
 
 
 class TarPictures:
@@ -205,18 +235,20 @@ class TarPictures:
             if not entry.isfile():
                 continue
             is_found = entry.name == name
-            if self._is_compressed:
-                data = self._keep(entry)
-            else:
+            if not self._is_compressed:
                 self._known.setdefault(entry.name, entry)
                 if len(self._known) > MAX_KNOWN:
                     self._known.popitem(last=False)
                 data = self._extract(entry) if is_found else b""
+            elif is_found or entry.size <= self._max_kept:
+                data = self._keep(entry)
             if is_found:
                 return data
         return None
 
     def _extract(self, entry: tarfile.TarInfo) -> bytes:
+        if entry.size > MAX_FILE_BYTES:  # of zeros, also in a small archive
+            raise large_file_error(entry.size)
         file = self._archive.extractfile(entry)
         return b"" if file is None else file.read()
 

@@ -48,8 +48,9 @@ from persqa_client.images.formats import (
 )
 from persqa_client.images.heif import check_heif
 from persqa_client.images.jpeg import strip_jpeg
+from persqa_client.images.members import MAX_FILE_BYTES
 from persqa_client.images.png import strip_png
-from persqa_client.images.references import MAX_FILE_BYTES, FileVersion, NamedErrors, get_file_version, read_reference
+from persqa_client.images.references import FileVersion, NamedErrors, get_file_version, read_reference
 from persqa_client.images.webp import strip_webp
 from persqa_client.types import BoxMark, EncodedImage
 

@@ -23,12 +23,10 @@ from persqa_client.images.confined_roots import ConfinedRoots
 from persqa_client.images.data_uris import decode_base64, read_data_uri
 from persqa_client.images.fetched_files import find_fetched, is_fetchable, is_fetched_folder
 from persqa_client.images.formats import detect_format
-from persqa_client.images.members import ASSUMED_BYTES, load_member, parse_member
+from persqa_client.images.members import ASSUMED_BYTES, MAX_FILE_BYTES, large_file_error, load_member, parse_member
 from persqa_client.stores.paths import OBJECT_STARTS, has_store, join_root
 from persqa_client.suggestions import find_similar_path
 
-# Larger files are not read. 200 million pixels with 16 bits per channel fit.
-MAX_FILE_BYTES = 1_000_000_000
 # Characters shown in a message: of a path, of a data: URI's header, and of bare base64.
 SHOWN_PATH, SHOWN_DATA_HEADER, SHOWN_BASE64 = 200, 60, 20
 
@@ -225,8 +223,7 @@ def read_found_file(path: str, status: os.stat_result) -> bytes:
         code, kind = next(kinds, ("image_device", "not a regular file"))
         raise RowError(code, f"is {kind}; give the path of the image file.")
     if status.st_size > MAX_FILE_BYTES:
-        limit = f"the limit is {MAX_FILE_BYTES / 1e9:.0f} GB, so make it smaller first"
-        raise RowError("image_too_large", f"has {status.st_size / 1e9:.1f} GB; {limit}.")
+        raise large_file_error(status.st_size)
     if status.st_size == 0:
         # Not opened: reading files of unknown size under /proc may block.
         return b""

@@ -77,6 +77,9 @@ class ListedSource(NamedSource):
     def root(self) -> str:
         """The absolute path, without links, that the names are relative to."""
 
+    def locate(self, name: str) -> str:
+        return os.path.join(self.root, name)
+
     @abstractmethod
     def find_names(self, is_known: Callable[[str], bool]) -> Iterator[str]:
         """The names that are not known, each of them once, in the same order for the same files."""
@@ -164,10 +167,10 @@ class ListedSource(NamedSource):
         return islice(self.find_names(is_never_known), skip, None)
 
     def named_lines(self, start: Position) -> Iterator[NamedLine]:
-        position, root = start, self.root
+        position = start
         for name in self._names(start.number):
             position = advance(position, encode_name(name))
-            yield NamedLine(self.render_line(name), position, name, os.path.join(root, name))
+            yield NamedLine(self.render_line(name), position, name, self.locate(name))
 
     def digest_at(self, position: Position) -> str:
         digest = ""

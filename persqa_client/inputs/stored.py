@@ -83,6 +83,10 @@ class StoredImagesSource(ListedSource):
     def root(self) -> str:
         return self._place.folder
 
+    def locate(self, name: str) -> str:
+        """A name may begin with a slash, and is no path of this machine then."""
+        return f"{self.root}/{name}"
+
     def _list(self) -> StoredNames:
         if self._listed is None:
             self._listed = self._place.list_names()
@@ -92,7 +96,7 @@ class StoredImagesSource(ListedSource):
         return (name for name in self._list().images if not is_known(name))
 
     def render_line(self, name: str) -> bytes:
-        return dump_spaced({self._image_key: [f"{self.root}/{name}"]})
+        return dump_spaced({self._image_key: [self.locate(name)]})
 
     def find_name(self, reference: str) -> str | None:
         start = f"{self.root}/"
@@ -103,7 +107,7 @@ class StoredImagesSource(ListedSource):
         return (f"{self.name}: {describe_other_files(others)}",) if others else ()
 
     def as_written(self) -> Source:
-        return ImagesSource([f"{self.root}/{name}" for name in self.find_names(is_never_known)], self._image_key)
+        return ImagesSource([self.locate(name) for name in self.find_names(is_never_known)], self._image_key)
 
 
 def open_stored(name: str, image_key: str, open_rows_file: Callable[[Path], Source]) -> Iterator[Source]:

@@ -73,21 +73,24 @@ class PathWriter:
             return reference
         if has_store(self.roots) and not os.path.isabs(path):
             return next(filter(is_object_url, list_candidates(path, self.roots)))
-        member = parse_member(path)
-        file, inside = (path, "") if member is None else (member.file, f"#{member.name}")
-        directory, name = os.path.split(self._locate(file))
+        found, inside = self._find(path), ""
+        if found is None:
+            member = parse_member(path)
+            file, inside = (path, "") if member is None else (member.file, f"#{member.name}")
+            found = (member and self._find(file)) or list_candidates(expand_absent(file), self.roots)[0]
+        directory, name = os.path.split(found)
         base = None if self.style == "absolute" else self.folder
         return make_reference(os.path.join(write_directory(directory, base, os.getcwd()), name) + inside)
 
     def _is_base64(self, reference: str) -> bool:
         return is_bare_base64(reference) and not estimate_reference_size(reference, self.roots)
 
-    def _locate(self, path: str) -> str:
+    def _find(self, path: str) -> str | None:
         try:
             found = find_path(path, self.roots)
         except (OSError, ValueError):
             found = None
-        return found[0] if found is not None else list_candidates(expand_absent(path), self.roots)[0]
+        return None if found is None else found[0]
 
     def resolve(self, references: Sequence[str]) -> tuple[str, ...]:
         """Changes paths that ``write`` wrote to paths that can be read from the working directory."""

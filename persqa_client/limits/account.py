@@ -5,6 +5,7 @@ Times are in seconds, on a clock that all processes of the machine share.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -38,11 +39,14 @@ class Account:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Account:
         """Raises KeyError, TypeError or ValueError for what ``to_json`` has not made."""
+        processes = {check_process_name(name): ProcessNeeds(**needs) for name, needs in fields["processes"].items()}
+        for needs in processes.values():
+            needs.held, needs.wanted, needs.seen = int(needs.held), int(needs.wanted), float(needs.seen)
         return cls(
             str(fields["settings"]),
             float(fields["paused_until"]),
             {str(name): float(until) for name, until in fields["reserved"].items()},
-            {str(name): ProcessNeeds(**needs) for name, needs in fields["processes"].items()},
+            processes,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +84,13 @@ class Account:
         granted = max(0, min(fair, total - others))
         needs.held = max(needs.held, granted)
         return granted
+
+
+def check_process_name(name: str) -> str:
+    """Raises ValueError for the path of another file: the lock of a dead process is removed."""
+    if os.path.basename(name) != name or name in ("", os.curdir, os.pardir):
+        raise ValueError(f"{name!r} is no name of a process")
+    return name
 
 
 def divide_fairly(wanted: Mapping[str, int], total: int, turn: int = 0) -> dict[str, int]:

@@ -140,7 +140,7 @@ class RefusalReport:
         outcomes, refused = (sum(part[column] for part in self._slices) for column in (1, 2))
         if refused < MIN_REPORTED or refused < MIN_REPORTED_SHARE * outcomes:
             return None
-        return f"{refused / outcomes:.0%} of requests were refused in the last minute: {self.message}"
+        return f"{100 * refused / outcomes:.0f} % of requests were refused in the last minute: {self.message}"
 
     def describe_total(self) -> str | None:
         if self.refused < MIN_REPORTED or self.refused < MIN_REPORTED_SHARE * self.outcomes:

@@ -19,16 +19,21 @@ from persqa_client.limits.controllers import Permit
 RESERVED_FILES = 64
 # Connections of an endpoint that need no permit: /health, /metrics.
 SPARE_CONNECTIONS = 8
+# A connection, and the file into which it is written.
+FILES_OF_DOWNLOAD = 2
 
 
-def fit_open_files(limits: Limits, endpoints: int) -> Limits:
+def fit_open_files(limits: Limits, endpoints: int, *, downloads: int = 0) -> Limits:
     """Lowers the concurrency to the files that are left. Raises the soft limit towards the hard one if needed.
 
-    Raises SettingsError if none are left.
+    ``downloads``: of pictures, at the same time. Raises SettingsError if no files are left.
     """
     others = count_open_files() + RESERVED_FILES
-    allowed = raise_soft_limit(others + endpoints * (limits.concurrency_cap + SPARE_CONNECTIONS))
-    return limits if allowed is None else lower_concurrency(limits, allowed, others, endpoints)
+    downloaded = downloads * FILES_OF_DOWNLOAD
+    allowed = raise_soft_limit(others + downloaded + endpoints * (limits.concurrency_cap + SPARE_CONNECTIONS))
+    if allowed is None:
+        return limits
+    return lower_concurrency(limits, allowed, others + min(downloaded, max(0, allowed - others) // 2), endpoints)
 
 
 def lower_concurrency(limits: Limits, allowed: int, others: int, endpoints: int) -> Limits:

@@ -36,6 +36,7 @@ class SharedLimits:
     """Call ``start`` before each request. Until the first report, there is no permit."""
 
     def __init__(self, folder: AccountFolder, base_url: str, limits: Limits, permits: ConcurrencyLimit) -> None:
+        self._folder = folder.path
         self._member = AccountMember(folder.of_endpoint(base_url), describe_rates(limits))
         self._permits = permits
         self._total = limits.concurrency_cap
@@ -71,9 +72,11 @@ class SharedLimits:
             while True:
                 await self._update(lambda account, now: now)
                 await asyncio.sleep(REPORT_INTERVAL)
-        except PersQAError as error:
-            self._error = error
-            self._permits.reject_waiting(error)
+        except Exception as error:
+            # Without the reports, requests would wait for ever: for an error of any kind.
+            reason = f"the limits can't be shared through {self._folder} ({error!r})"
+            self._error = error if isinstance(error, PersQAError) else StorageError(reason)
+            self._permits.reject_waiting(self._error)
 
     async def _update(self, change: Callable[[Account, float], float]) -> float:
         """A caller that is cancelled does not take a report from the others that is under way."""

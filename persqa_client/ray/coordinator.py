@@ -16,11 +16,9 @@ from persqa_client.ray.shared_limit import EndpointReport, Grant
 
 @dataclass(slots=True)
 class JobState:
-    """The latest report of each shard that is worked on, and what the first report of each said of earlier starts."""
+    """The latest report of each shard that is or was worked on, and what all of them have in common."""
 
     latest: dict[Shard, ShardReport] = field(default_factory=dict)
-    # How often the work on a shard began, by its workers' names.
-    workers: dict[Shard, list[str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     # Concurrent requests to each endpoint, as they are allowed at present.
     permits: tuple[int, ...] = ()
@@ -37,9 +35,6 @@ class Coordinator:
     async def report(self, report: ShardReport) -> Instructions:
         """A worker calls this about twice a second, and once at its end."""
         self._state.latest[report.shard] = dataclasses.replace(report, endpoints=())
-        workers = self._state.workers.setdefault(report.shard, [])
-        if report.worker not in workers:
-            workers.append(report.worker)
         self._state.warnings += [each for each in report.warnings if each not in self._state.warnings]
         if report.has_ended:
             for share in self._shares:

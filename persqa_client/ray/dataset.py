@@ -33,9 +33,9 @@ from persqa_client.types import BadRow, TaskId
 
 # Types of values that may be fields of a row; missing values are no fields.
 FIELD_TYPES = (str, int, float, list, dict)
-# CPUs of a worker, which mostly waits: 2 ms for each row. With whole CPUs, workers could leave none on a small cluster
-# for the tasks that read the data set, and wait for them for ever.
-WORKER_CPUS = 0.25
+# CPUs that Ray reserves for a worker, which mostly waits: 2 ms for each row. With any part of a CPU, workers on all
+# nodes of a small cluster would leave no whole one to the tasks that read the data set, and wait for them for ever.
+WORKER_CPUS = 0
 # Columns that are added.
 COLUMNS = ("answer", "question", "code", "details")
 
@@ -62,7 +62,7 @@ def answer(
     question: one question about every picture, with ``{tag}``, instead of those of the bank.
     limits: of all workers together.
     image_root: where relative paths start; it must be on storage that all nodes see.
-    workers: processes, each with a quarter of a CPU; two numbers for as few and as many as Ray chooses.
+    workers: processes, for which Ray reserves no CPU; two numbers for as few and as many as Ray chooses.
     batch_size: rows of a call. Each worker works on four calls at a time.
 
     A row that can't be answered has an empty ``answer``, a ``code`` and the reason in ``details``; ``code`` is empty
@@ -130,13 +130,26 @@ class AnswerBatches:
         rows = [dict(zip(names, cells, strict=True)) for cells in zip(*batch.values(), strict=True)]
         try:
             pipeline = await asyncio.shield(self._started)
-            outcomes = await asyncio.gather(*(self._answer_row(pipeline, row) for row in rows))
+            outcomes = await self._answer_rows(pipeline, rows)
         except RunStopped as stop:
             # An exception of this package can't be pickled.
             raise RuntimeError(f"{stop.code}: {stop.message}") from None
         cells = [write_cells(outcome) for outcome in outcomes]
         columns = {name: [each[place] for each in cells] for place, name in enumerate(COLUMNS)}
         return {**batch, **{name: np.array(values, dtype=object) for name, values in columns.items()}}
+
+    async def _answer_rows(self, pipeline: Pipeline, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
+        """Raises RunStopped if the coordinator is lost: requests would wait for its grants for ever."""
+        assert self._reporting is not None
+        answers = asyncio.gather(*(self._answer_row(pipeline, row) for row in rows))
+        try:
+            await asyncio.wait((answers, self._reporting), return_when=asyncio.FIRST_COMPLETED)
+            if self._reporting.done():
+                reason = " ".join(str(self._reporting.exception()).split())
+                raise RunStopped("cluster_lost", f"The actor that divides the limits is lost ({reason}).")
+            return await answers
+        finally:
+            answers.cancel()
 
     async def _start(self, pool: Pool) -> Pipeline:
         sessions = [SharedSession(session, self._settings.limits) for session in pool.sessions]

@@ -12,7 +12,7 @@ from persqa_client.config import Limits
 from persqa_client.limits.adaptive_limit import AdaptiveLimit
 from persqa_client.limits.controllers import FixedLimit, LimitController, Permit
 from persqa_client.limits.rate_limit import TOKEN_BURST
-from persqa_client.ray.shared_limit import EndpointReport, Events, Grant
+from persqa_client.ray.shared_limit import SPARE, EndpointReport, Events, Grant
 
 # Seconds after its last report for which a worker keeps what it was granted. A lost worker sends nothing more.
 LEASE = 10.0
@@ -203,10 +203,10 @@ class EndpointShare:
 
 def divide_permits(total: int, wanted: Mapping[str, int]) -> dict[str, int]:
     """Equal parts, and what some do not need goes to the others. What is left over without a whole part goes to the
-    first by name.
+    first by name, and to those without a request last: they would keep it for ever.
 
-    >>> divide_permits(10, {"a": 2, "b": 9, "c": 9})
-    {'a': 2, 'b': 4, 'c': 4}
+    >>> divide_permits(10, {"a": 2, "b": 9, "c": 9}), divide_permits(1, {"a": SPARE, "b": 9})
+    ({'a': 2, 'b': 4, 'c': 4}, {'a': 0, 'b': 1})
     """
     given = dict.fromkeys(wanted, 0)
     left, open_names = total, sorted(wanted, key=lambda name: (wanted[name], name))
@@ -218,7 +218,7 @@ def divide_permits(total: int, wanted: Mapping[str, int]) -> dict[str, int]:
         given[name] = wanted[name]
         left -= wanted[name]
         del open_names[0]
-    open_names.sort()
+    open_names.sort(key=lambda name: (wanted[name] <= SPARE, name))
     for place, name in enumerate(open_names):
         given[name] = left // len(open_names) + (place < left % len(open_names))
     return given

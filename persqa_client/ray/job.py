@@ -6,10 +6,9 @@ import asyncio
 import os
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from persqa_client.config import Limits
 from persqa_client.endpoints.pool import Pool
@@ -20,7 +19,8 @@ from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.inputs.shards import Shard
 from persqa_client.inputs.sources import Source
 from persqa_client.jsonl import dump_compact, load_object
-from persqa_client.ray.cluster import Cluster
+from persqa_client.outcomes import Outcome
+from persqa_client.ray.cluster import Cluster, discard_ray_messages
 from persqa_client.ray.coordinator import JobState
 from persqa_client.ray.reports import ShardReport, add_endpoints, add_reports, join_texts, name_final_limits
 from persqa_client.ray.shard_files import (
@@ -40,11 +40,13 @@ from persqa_client.run.run import Run
 from persqa_client.run.run_input import listing_identity, refuse_output_as_input
 from persqa_client.run.settings import RunSettings
 from persqa_client.run.summary import RunState, Summary
-from persqa_client.storage.checkpoint import FinishedRun, hide_identity, read_run_file
+from persqa_client.storage.checkpoint import FinishedRun, hide_identity, read_checkpoint, read_run_file
+from persqa_client.storage.journal import read_journal
 from persqa_client.storage.numbered_files import find_free_number, keep_numbered, number_files
 from persqa_client.storage.recovery import check_settings_unchanged
 from persqa_client.storage.run_files import RunFiles, RunInUse, RunLock
 from persqa_client.storage.tally import Tally
+from persqa_client.types import TaskId
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ class RayRun(Run):
         self._started_at = self._clock()
         for warning in (*self.plan.warnings(), *announce_pace(self.settings), *self.source.warnings()):
             self._warn(warning)
+            self._told.add(warning)  # the workers find the same
         files = RunFiles.for_output(self.output)
         refuse_output_as_input(self.source, files)
         with self._hold_output(files):
@@ -131,8 +134,14 @@ class RayRun(Run):
             if merged is not None and begun is None:
                 return self._use_merge_alone(files)
             work = None if begun is None else await asyncio.to_thread(self._find_work, begun)
+            if work is not None and work.waiting:
+                self.follow(JobState(), work.earlier)
+                if (reached := self.check_budget()) is not None:
+                    raise reached
             if work is None or work.waiting:
-                work = await self._work_in_cluster(work)
+                # Ray prints the last of them when it is closed.
+                with discard_ray_messages():
+                    work = await self._work_in_cluster(work)
         if work.error is not None:
             self.summary = self._summarize(work, "interrupted")
             raise work.error
@@ -178,7 +187,26 @@ class RayRun(Run):
                 work.waiting.append(shard)
             else:
                 work.finished[files.output] = finished
+            if (earlier := finished or self._find_begun(files)) is not None:
+                work.earlier[shard] = earlier
         return work
+
+    def _find_begun(self, files: RunFiles) -> FinishedRun | None:
+        """What earlier starts have done of an unfinished shard, which counts for the budget before the shard goes on.
+        None if it is processed again: only the reports of its worker show what that has used.
+        """
+        checkpoint = read_checkpoint(files)
+        if checkpoint is None:
+            return None if self.settings.retry_failed else read_run_file(files)
+        if checkpoint.mode != "run":
+            return None
+        run = checkpoint.to_finished_run()
+        tally, later = Tally.from_json(run.tally), dict[TaskId, Outcome]()
+        with suppress(SettingsError):  # a process that lost its driver may still write the shard
+            later = {entry.outcome.task_id: entry.outcome for entry in read_journal(files, checkpoint.generation)}
+        for outcome in later.values():
+            tally.add(outcome)
+        return replace(run, tally=tally.to_json())
 
     def _find_finished(self, settings: RunSettings, files: RunFiles) -> FinishedRun | None:
         """None if something is left to do, or if a process that lost its driver still writes the shard."""
@@ -216,15 +244,20 @@ class RayRun(Run):
     def make_task(self, shard: Shard) -> ShardTask:
         return ShardTask(self._settings_of(shard), self._options.inputs, os.getcwd(), self._marker, self._mark)
 
-    def follow(self, state: JobState, earlier: dict[Path, FinishedRun]) -> None:
+    def follow(self, state: JobState, earlier: Mapping[Shard, FinishedRun]) -> None:
         """Shows the reports as the progress of this run, and their warnings."""
         for warning in state.warnings:
             if warning not in self._told:
                 self._told.add(warning)
                 self._warn(warning)
         self._reports = self._pool.reports = list(state.latest.values())
-        add_reports(self.progress, self._reports, earlier.values())
+        # A report has the counts of earlier starts of its shard.
+        others = [run for shard, run in earlier.items() if shard not in state.latest]
+        add_reports(self.progress, self._reports, others)
         self._permits = state.permits
+
+    def warn(self, message: str) -> None:
+        self._warn(message)
 
     def _find_wait(self) -> RowWait | None:
         if self._stops:
@@ -276,8 +309,8 @@ class RayRun(Run):
         if report is not None:
             tally = report.tally
         else:
-            ended = {shard_output(self.output, end.shard): end.tally for end in work.ends}
-            earlier = {output: Tally.from_json(run.tally) for output, run in work.finished.items()}
+            earlier = {shard: Tally.from_json(run.tally) for shard, run in work.earlier.items()}
+            ended = {end.shard: end.tally for end in work.ends if end.error is None}
             for each in {**earlier, **ended}.values():
                 tally.add_tally(each)
         return Summary(

@@ -12,8 +12,8 @@ from persqa_client.limits.server_metrics import ServerMetrics
 from persqa_client.ray.granted_throttle import GrantedThrottle
 from persqa_client.task_groups import loop_time
 
-# Share of its permits from which on a worker can use more.
-SATURATED = 0.9
+# Permits that a worker wants beyond those for its requests, for the next one.
+SPARE = 1
 
 
 class AnswerSample(NamedTuple):
@@ -51,7 +51,7 @@ class Events:
 class EndpointReport(NamedTuple):
     events: Events
     in_use: int
-    # Permits that it could use.
+    # Permits for its requests, and ``SPARE``.
     wanted: int
     # Requests and tokens that it needs until the next report.
     requests: float = 0.0
@@ -149,7 +149,7 @@ class SharedSession:
         return EndpointReport(
             self._limit.take_events(now),
             in_use=limit.in_use,
-            wanted=count_wanted(limit.in_use, limit.waiting, self._limit.permits),
+            wanted=limit.in_use + limit.waiting + SPARE,
             requests=0.0 if self._requests is None else self._requests.take_wish(),
             tokens=0.0 if self._tokens is None else self._tokens.take_wish(),
             paused=paused if is_own else 0.0,
@@ -174,14 +174,3 @@ def describe_request_rate(limits: Limits) -> str | None:
     rates = [] if limits.rps is None else [(limits.rps, f"{limits.rps:g} requests per second")]
     rates += [] if limits.rpm is None else [(limits.rpm / 60, f"{limits.rpm:g} requests per minute")]
     return min(rates)[1] if rates else None
-
-
-def count_wanted(in_use: int, waiting: int, permits: int) -> int:
-    """More than it has if it uses nearly all and more wait; else one more than it uses: the others get the rest.
-
-    >>> count_wanted(in_use=8, waiting=20, permits=8), count_wanted(in_use=3, waiting=0, permits=64)
-    (28, 4)
-    """
-    if in_use >= SATURATED * permits and waiting:
-        return in_use + waiting
-    return in_use + waiting + 1

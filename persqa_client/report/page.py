@@ -25,8 +25,8 @@ TEMPLATE = "page.html.jinja"
 STYLE = "report.css"
 # In the order in which they are joined to one script: that of a file, and that of a page that is served.
 SCRIPTS = (
-    *("texts.js", "rows.js", "pairs.js", "figures.js", "plots.js", "gallery.js", "decisions.js", "compare.js"),
-    *("filters.js", "growing.js", "keys.js", "report.js"),
+    *("texts.js", "rows.js", "pairs.js", "figures.js", "plots.js", "gallery.js", "drafts.js", "decisions.js"),
+    *("compare.js", "filters.js", "growing.js", "keys.js", "report.js"),
 )
 SERVED_SCRIPTS = ("texts.js", "served.js", *SCRIPTS[3:])
 # Near the beginning of each report, so that it may be replaced by the next one.

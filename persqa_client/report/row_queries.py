@@ -27,10 +27,8 @@ ORDERS = {
 WORDS = re.compile(r'"([^"]+)"|(\S+)')
 ROW_ID = re.compile(r"(?:(\d{1,9})-)?(?:o(\d{1,15})|(\d{1,15})(?:\.(\d{1,9}))?)", re.ASCII)
 MOST_OPTIONS = 300
-# Longer lists of figures are cut by the page, too.
-MOST_WORDS = 2000
-# As many as a figure has bars.
-MOST_SHOWN_GROUPS = 25
+# As many as a figure has bars: each row may have a question and words of its own.
+MOST_BARS = 25
 
 
 class RowQuery(NamedTuple):
@@ -247,6 +245,10 @@ def count_figures(database: Connection, condition: Condition) -> Json:
         found = database.execute(f"{query} GROUP BY 1 ORDER BY number DESC, 1 LIMIT {limit}", condition.values)
         return [list(each) for each in found]
 
+    def count_different(column: str, more: str = "1") -> int:
+        query = f"SELECT count(DISTINCT {column}) FROM rows WHERE {condition.sql} AND {more}"
+        return int(database.execute(query, condition.values).fetchone()[0])
+
     def count_marks(kind: str) -> list[list[Any]]:
         query = f"SELECT name, count(*) FROM marks JOIN rows ON rows.id = row_id WHERE kind = ? AND {condition.sql}"
         return [list(each) for each in database.execute(f"{query} GROUP BY 1", (kind, *condition.values))]
@@ -255,21 +257,24 @@ def count_figures(database: Connection, condition: Condition) -> Json:
     prompt, completion, counted = database.execute(sums, condition.values).fetchone()
     groups = f"SELECT count(DISTINCT alike), count(*) FROM rows WHERE {condition.sql} AND alike > 0"
     group_count, alike = database.execute(groups, condition.values).fetchone()
-    texts = f"SELECT DISTINCT asked FROM rows WHERE {condition.sql}"
-    names = database.execute(f"SELECT id, text FROM questions WHERE id IN ({texts})", condition.values)
+    asked = count_by("asked", limit=MOST_BARS)
+    questions = ", ".join(str(number) for number, _ in asked)
+    names = database.execute(f"SELECT id, text FROM questions WHERE id IN ({questions})")
     return {
         "outcomes": count_by("code"),
-        "asked": count_by("asked"),
-        "accepted": count_by("asked", "code = ''"),
+        "asked": asked,
+        "accepted": count_by("asked", f"code = '' AND asked IN ({questions})"),
         "questions": [list(each) for each in names],
-        "words": count_by("words", "code = ''", MOST_WORDS),
+        "questions_count": count_different("asked"),
+        "words": count_by("words", "code = ''", MOST_BARS),
+        "words_count": count_different("words", "code = ''"),
         "languages": count_by("language"),
         "lengths": count_by("size", "code = ''"),
         "tokens": count_by("completion", "counted"),
         "steps": count_marks("steps"),
         "doubts": count_marks("doubts"),
         "decisions": count_by("decision", "decision <> ''"),
-        "groups": count_by("alike", "alike > 0", MOST_SHOWN_GROUPS),
+        "groups": count_by("alike", "alike > 0", MOST_BARS),
         "group_count": group_count,
         "alike": alike,
         "prompt": int(prompt),

@@ -61,7 +61,8 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         self.settings = settings
         self._warn = warn
         self._note_image = note_image
-        self.pool = pool or make_pool(settings, http_client, warn)
+        downloads = 0 if plan.fetched is None else settings.fetch_limits.connections
+        self.pool = pool or make_pool(settings, http_client, warn, downloads)
         # Probed features of each server; empty before the probe.
         self.servers: tuple[ServerCapabilities, ...] = ()
         self.strategy: Strategy = "direct"
@@ -149,8 +150,11 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         await self.aclose()
 
 
-def make_pool(settings: RunSettings, http_client: httpx2.AsyncClient | None, warn: Callable[[str], None]) -> Pool:
-    limits = fit_open_files(settings.limits, len(settings.endpoints))
+def make_pool(
+    settings: RunSettings, http_client: httpx2.AsyncClient | None, warn: Callable[[str], None], downloads: int
+) -> Pool:
+    """``downloads``: of pictures, at the same time."""
+    limits = fit_open_files(settings.limits, len(settings.endpoints), downloads=downloads)
     if limits.concurrency != settings.limits.concurrency:
         warn(
             f"--concurrency {settings.limits.concurrency} is lowered to {limits.concurrency}, because this process may "

@@ -24,6 +24,7 @@ from persqa_client.run.prices import KnownPrice, find_known_price
 from persqa_client.run.row_count import RowCount
 from persqa_client.run.run import Run
 from persqa_client.run.settings import RunSettings
+from persqa_client.run.summary import format_rate
 
 logger = logging.getLogger(__name__)
 
@@ -107,14 +108,14 @@ class ProgressSnapshot:
         share = "" if self.fraction is None else f" ({self.fraction:.0%})".replace("%", " %")
         done = f"{self.done:,}" if self.total is None else f"{self.done:,}/{self.total:,}"
         left = "" if self.seconds_left is None else f", {timedelta(seconds=round(self.seconds_left))} left"
-        # Zero before the first answer, and for servings that report no usage.
+        # Zero before the first answer, and while the server is away; for servings that report no usage, too.
+        rate = f", {format_rate(self.rows_per_second, self.row_name)}" if self.rows_per_second else ""
         tokens = f", {self.tokens_per_second:.0f} tokens/s" if self.tokens_per_second else ""
-        retries = f", {self.retries:,} {'retry' if self.retries == 1 else 'retries'}"
+        retries = f", {self.retries:,} {'retry' if self.retries == 1 else 'retries'}" if self.retries else ""
         cost = "" if self.cost is None else f", cost {format_amount(self.cost)}"
         return (
             f"{done} {self.row_name} done{share}, {self.failed:,} failed, "
-            f"{self._describe_flight()}, "
-            f"{self.rows_per_second:.1f} {self.row_name}/s{tokens}{retries}{cost}{left}"
+            f"{self._describe_flight()}{rate}{tokens}{retries}{cost}{left}"
         )
 
     def _describe_flight(self) -> str:
@@ -162,8 +163,10 @@ class ProgressMeter:
         total, fraction = self._find_total(done)
         tokens = spending.prompt_tokens, spending.completion_tokens
         phase = self.phases.update(now, progress, pool)
-        # Nobody knows when a server comes back.
-        left = None if phase.kind == "server" else estimate_seconds_left(fraction, done, rows_per_second)
+        left = estimate_seconds_left(fraction, done, rows_per_second)
+        if phase.kind == "server":
+            # Nobody knows when it comes back, and the rates would only fall.
+            left, rows_per_second, tokens_per_second = None, 0.0, 0.0
         return ProgressSnapshot(
             done=done,
             total=total,

@@ -32,13 +32,6 @@ INTERRUPT = "^C"
 Show = Callable[[str], object]
 
 
-class QuietConsole(Console):
-    """Stops printing when its output is closed; rich would exit the process."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-
-
 async def show_progress(run: Run, console: Console) -> None:
     with RowCount(run.source, run.settings.limit, run.settings.shard) as count:
         await show_meter(make_meter(run, count), console)
@@ -47,7 +40,7 @@ async def show_progress(run: Run, console: Console) -> None:
 async def show_meter(meter: ProgressMeter, console: Console) -> None:
     if console.is_jupyter:
         await show_in_notebook(meter, open_display())
-    elif console.is_terminal:
+    elif console.is_interactive:
         await show_bar(meter, console)
     else:
         await show_lines(meter, partial(console.print, soft_wrap=True, highlight=False, markup=False))

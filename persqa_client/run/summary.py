@@ -23,6 +23,8 @@ from persqa_client.storage.ledger import AnyLedger
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 
+# Slower rates are those of a minute.
+MIN_PER_SECOND = 0.1
 NOT_RESUMABLE = "With -o - this run can't be resumed: the same command starts from the beginning."
 
 
@@ -169,22 +171,24 @@ def describe_share(settings: RunSettings) -> str:
 
 
 def list_results(summary: Summary) -> list[tuple[str, str]]:
+    """Labels and texts. A count of zero is left out, but for that of the failures, which decides the exit code."""
     tally = summary.tally
     several = tally.tasks != tally.rows
     rate = ""
     if summary.seconds >= 1:
-        rate = f", {tally.tasks / summary.seconds:.1f} {'questions' if several else 'rows'}/s"
+        rate = f", {format_rate(tally.tasks / summary.seconds, 'questions' if several else 'rows')}"
     asked = f", {tally.tasks:,} questions" if several else ""
     shard = f" of shard {summary.shard}" if summary.shard else ""
     results = [("rows", f"{tally.rows:,}{shard}{asked}"), ("answered", f"{tally.succeeded:,}")]
     if tally.made_good_by:
         results.append(("interventions", format_counts(tally.made_good_by)))
-    codes = f" ({format_counts(tally.re_asked)})" if tally.re_asked else ""
-    results.append(("re-asked", f"{tally.re_asked.total():,}{codes}"))
+    if tally.re_asked:
+        results.append(("re-asked", f"{tally.re_asked.total():,} ({format_counts(tally.re_asked)})"))
     results.append(("failed", f"{tally.failed_total:,}"))
     results += [(f"  {code}", f"{count:,}") for code, count in tally.failed.most_common()]
     results += list_doubts(summary)
-    results.append(("tokens", f"{tally.prompt_tokens:,} in, {tally.completion_tokens:,} out"))
+    if tally.prompt_tokens or tally.completion_tokens:
+        results.append(("tokens", f"{tally.prompt_tokens:,} in, {tally.completion_tokens:,} out"))
     if (price := summary.price) is not None:
         cost = format_amount(cost_of(price, tally.prompt_tokens, tally.completion_tokens))
         results.append(("cost", f"{cost}, at {price.prompt:g} and {price.completion:g} a million tokens"))
@@ -208,17 +212,26 @@ def list_results(summary: Summary) -> list[tuple[str, str]]:
     return results
 
 
+def format_rate(per_second: float, noun: str) -> str:
+    """
+    >>> format_rate(1.26, "rows"), format_rate(0.02, "rows")
+    ('1.3 rows/s', '1.2 rows/min')
+    """
+    return f"{per_second:.1f} {noun}/s" if per_second >= MIN_PER_SECOND else f"{60 * per_second:.1f} {noun}/min"
+
+
 def list_doubts(summary: Summary) -> list[tuple[str, str]]:
     """Doubtful answers, and what the model said of them or of all answers."""
     tally = summary.tally
-    codes = f" ({format_counts(tally.doubts)})" if tally.doubtful else ""
-    advice = ""
-    if tally.doubtful and summary.verify == "off":
-        # The choice belongs to the run's identity, so this run can't be verified later.
-        advice = "; a new run with --verify doubtful lets the model check them"
-        if summary.files is not None and summary.state == "finished":
-            advice = f"; look at them in {summary.files.details.name}{advice}"
-    results = [("doubtful", f"{tally.doubtful:,}{codes}{advice}")]
+    results = []
+    if tally.doubtful:
+        advice = ""
+        if summary.verify == "off":
+            # The choice belongs to the run's identity, so this run can't be verified later.
+            advice = "; a new run with --verify doubtful lets the model check them"
+            if summary.files is not None and summary.state == "finished":
+                advice = f"; look at them in {summary.files.details.name}{advice}"
+        results.append(("doubtful", f"{tally.doubtful:,} ({format_counts(tally.doubts)}){advice}"))
     if not tally.verification_requests:
         return results
     usage = tally.verification_usage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 from collections.abc import Iterator
@@ -18,6 +19,22 @@ VERSION_MEMBERS = ("ETag", "etag", "generation", "blob_id", "content_settings", 
 # By default, s3fs holds ten parts of 50 MB in memory.
 UPLOAD_OPTIONS = {scheme: {"chunksize": 16 << 20, "max_concurrency": 2} for scheme in ("s3", "s3a")}
 SHOWN_REASON = 200
+# Of S3: the credentials themselves are refused, and not only this file.
+CREDENTIAL_CODES = frozenset(
+    (
+        *("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken"),
+        *("RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired"),
+    )
+)
+# Exceptions of botocore, google-auth and azure with the same meaning, or without any credentials.
+CREDENTIAL_ERRORS = frozenset(
+    (
+        *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError"),
+        *("SSOTokenLoadError", "UnauthorizedSSOTokenError", "DefaultCredentialsError", "RefreshError"),
+        "ClientAuthenticationError",
+    )
+)
+UNAUTHORIZED = 401
 # ``abfs://container@account…`` is a place of Azure, and no user.
 PASSWORD = re.compile(r"(?<=://)[^/@]*:[^/]*@")
 # It would be written into the files of the run, and is not used.
@@ -35,6 +52,12 @@ class ObjectStatus(NamedTuple):
 
 def has_password(url: str) -> bool:
     return PASSWORD.search(url) is not None
+
+
+def lower_scheme(url: str) -> str:
+    """The packages of the stores know their scheme in lower case only."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme.lower()}{separator}{rest}"
 
 
 def open_store(url: str) -> Any:
@@ -61,7 +84,7 @@ def open_object(url: str) -> BinaryIO:
 
 def open_unbuffered(url: str) -> io.RawIOBase:
     """Each read asks the store. Raises what the store raises."""
-    store = open_store(url)
+    store, url = open_store(url), lower_scheme(url)
     if "memory" in (store.protocol, *store.protocol):
         # In this store, all readers of a file share one position.
         return cast(io.RawIOBase, io.BytesIO(store.cat_file(url)))
@@ -71,19 +94,53 @@ def open_unbuffered(url: str) -> io.RawIOBase:
 
 def read_status(url: str) -> ObjectStatus:
     """Raises what the store raises."""
-    info = open_store(url).info(url)
+    info = open_store(url).info(lower_scheme(url))
     version = next((str(info[name]) for name in VERSION_MEMBERS if info.get(name)), "")
     return ObjectStatus(int(info.get("size") or 0), version, info.get("type") == "directory")
 
 
 def read_object(url: str, max_bytes: int) -> bytes | int:
     """The content, or its size if that is larger than the limit. Raises what the store raises."""
-    store = open_store(url)
+    store, url = open_store(url), lower_scheme(url)
     size = int(store.info(url).get("size") or 0)
     if size > max_bytes:
         return size
     # If the end is given, s3fs does not request the size again.
     return bytes(store.cat_file(url, start=0, end=size)) if size else b""
+
+
+def find_credential_fault(url: str, error: BaseException | None) -> BaseException | None:
+    """The error that says that the store refuses the credentials of this machine; None if it refuses only this file, or
+    for other errors. ``error`` is what reading the file has raised. Blocks.
+    """
+    if any(map(is_credential_fault, list_causes(error))):
+        return error
+    if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EINVAL:
+        # A HEAD request, for the size, is answered without a reason.
+        try:
+            open_store(url).cat_file(lower_scheme(url), start=0, end=1)
+        except Exception as again:  # each store has its own exceptions
+            return again if any(map(is_credential_fault, list_causes(again))) else None
+    return None
+
+
+def list_causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def is_credential_fault(error: BaseException) -> bool:
+    response = getattr(error, "response", None)
+    detail = response.get("Error") if isinstance(response, dict) else None
+    code = detail.get("Code") if isinstance(detail, dict) else None
+    statuses = (getattr(each, name, None) for each in (error, response) for name in ("status_code", "status", "code"))
+    return code in CREDENTIAL_CODES or type(error).__name__ in CREDENTIAL_ERRORS or UNAUTHORIZED in statuses
+
+
+def forget_store(url: str) -> None:
+    """The next one that is opened looks for credentials again, also in this process."""
+    type(open_store(url)).clear_instance_cache()
 
 
 def list_objects(pattern: str) -> Iterator[tuple[str, int]]:

@@ -443,6 +443,12 @@ def test_a_question_that_answers_alone_need_added_is_warned_about_once(folder: P
             "'--image-root': it is empty; name a file, or a folder (. for the working directory).",
         ),
         (("--questions", "x"), "questions = 2", "'--questions': must be a whole number"),
+        (
+            (),
+            'bank = "D:\\photos"',
+            "'--config': flags.toml is not valid TOML: Unescaped '\\' in a string (at line 1, column 13); "
+            "write paths with /, or in single quotes.",
+        ),
     ],
 )
 def test_a_bad_value_is_named_in_plain_words_with_its_file(

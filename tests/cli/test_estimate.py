@@ -54,7 +54,8 @@ def test_the_input_is_told_without_a_request(folder: Path) -> None:
     assert "requests          500, one for each question" in lines
     assert any(line.startswith("pictures          500, 5 different ones with 0.0 MB") for line in lines)
     assert any(", by the rule of the model; " in line for line in lines)
-    assert lines[-1] == "to run it         persqa run in.jsonl --model Qwen/Qwen2.5-VL-3B-Instruct -o qa.jsonl"
+    command = "persqa run in.jsonl --model Qwen/Qwen2.5-VL-3B-Instruct -o qa.jsonl --base-url URL"
+    assert lines[-1] == f"to run it         {command}"
     assert result.stderr == ""
 
 
@@ -164,6 +165,7 @@ def test_rows_from_standard_input_are_estimated(folder: Path, simulator: Simulat
         ),
         ("""estimate a --extra-body '{"n":1}'""", """persqa run a --extra-body '{"n":1}' -o qa.jsonl"""),
         ("estimate estimate --output=x.jsonl --json", "persqa run estimate --output=x.jsonl"),
+        ("estimate -- -photos", "persqa run -o qa.jsonl -- -photos"),
     ],
 )
 def test_the_command_of_the_run_follows(words: str, command: str) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+import termios
+from collections.abc import Iterable, Iterator
+from contextlib import redirect_stderr, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,12 +94,68 @@ def test_a_command_that_is_called_wrongly_shows_how_it_is_called() -> None:
     assert "--language" in result.stderr
 
 
+def read_terminal(reader: int) -> Iterator[str]:
+    """All that was written until the other end was closed, which is an error here."""
+    with suppress(OSError):
+        while data := os.read(reader, 10_000):
+            yield data.decode()
+    os.close(reader)
+
+
+def test_a_usage_error_breaks_no_word_of_a_terminal() -> None:
+    reader, writer = os.openpty()
+    with os.fdopen(writer, "w") as terminal:
+        termios.tcsetwinsize(writer, (24, 40))
+        with redirect_stderr(terminal), pytest.raises(SystemExit) as ended:
+            app(["export", "qa.jsonl"], prog_name="persqa")
+    shown = "".join(read_terminal(reader)).splitlines()
+    assert ended.value.code == 2
+    assert max(map(len, shown)) <= 40
+    message = " ".join(shown).partition("Error: ")[2]
+    assert message.startswith("The option --to FORMAT is missing; choose from llava, llamafactory, swift, trl, ")
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("run photos \u2013o qa.jsonl", "\u2013o begins with another sign than a hyphen; type -o."),
+        ("run photos \u2014output=qa.jsonl", "\u2014output begins with another sign than a hyphen; type --output."),
+        ("run photos -\u2011model m", "-\u2011model begins with another sign than a hyphen; type --model."),
+        ("run photos --api-key k", "No such option: --api-key. Did you mean --api-key-env or --api-key-command?"),
+        ("run photos --max x", "No such option: --max"),
+        ("photos", "There is no command 'photos'. To ask about photos: persqa run photos …"),
+        ("runs photos", "There is no command 'runs'. Did you mean persqa run?"),
+        ("help run", "There is no command 'help'. Did you mean persqa --help?"),
+        ("version", "There is no command 'version'. Did you mean persqa --version?"),
+        ("bank human", "There is no command 'human'; choose from list, show, check."),
+    ],
+)
+def test_what_was_probably_meant_is_named(
+    words: str, error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, words.split(), prog_name="persqa")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == f"Error: {error}"
+
+
+@pytest.mark.parametrize("words", ["-- \u2013o", "--serve-args --max-model-len --model m --", "--tag=--model"])
+def test_words_that_only_look_like_flags_are_values(words: str) -> None:
+    """The last error is that of the missing input, or of the missing endpoint."""
+    result = CliRunner().invoke(app, ["run", *words.split()], prog_name="persqa")
+    assert "hyphen" not in result.stderr
+    assert "needs a value" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "error"),
     [
         ("run photos --preview", "--preview needs a value: --preview N."),
         ("run photos --box", "--box needs a value: --box drawn|cropped."),
         ("run photos -o", "-o needs a value: -o FILE.jsonl."),
+        ("run photos -o --model m", "-o needs a value: -o FILE.jsonl."),
+        ("run photos --preview --base-url=u", "--preview needs a value: --preview N."),
         ("report qa.jsonl", "The option -o, --output FILE.html is missing."),
         ("export qa.jsonl", "The option --to FORMAT is missing; choose from llava, llamafactory, swift, "),
         ("export qa.jsonl --to", "--to needs a value: --to FORMAT; choose from llava, llamafactory, swift, "),

@@ -101,7 +101,8 @@ def test_without_an_input_the_places_for_it_are_named(tmp_path: Path) -> None:
     for command in ("run", "estimate"):
         result = persqa(command, "-o", "qa.jsonl", cwd=tmp_path)
         assert result.returncode == 2
-        assert "Missing argument 'INPUT'. Give it here, or as 'input' in the file of --config" in result.stderr
+        advice = "Name a folder or a file, such as photos/, or give input in the file of --config."
+        assert f"Missing argument 'INPUT'. {advice}" in result.stderr
     assert "--config" not in persqa("report", "-o", "r.html", cwd=tmp_path).stderr
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import os
 import re
-import termios
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from persqa_client.cli.messages import configure_messages, log_message, print_message, wrap_words
+from persqa_client.cli.messages import configure_messages, log_message, print_message
 from persqa_client.errors import SettingsError
 from persqa_client.simulator.server import DEFAULT_MODEL, Simulator
 from tests.support.commands import persqa
@@ -37,19 +34,6 @@ def test_a_log_has_the_time_of_each_message_and_no_key(tmp_path: Path, capsys: p
     assert re.fullmatch(f"{STAMP} INFO    more", lines[3])
     assert len(lines) == 4
     assert capsys.readouterr().err == "Error: two\nlines\nmore\nnot in the file\n"
-
-
-def test_lines_on_a_terminal_end_between_words() -> None:
-    """A path is left whole, and nothing else is changed."""
-    reader, writer = os.openpty()
-    with os.fdopen(reader, "rb"), os.fdopen(writer, "w") as terminal:
-        termios.tcsetwinsize(terminal.fileno(), (24, 20))
-        text = "Error: run --base-url\nagain, see photos/a-long-name.jsonl  now\n\nend"
-        lines = ["Error: run", "--base-url", "again, see", "photos/a-long-name.jsonl", "now", "", "end"]
-        assert wrap_words(text, terminal).split("\n") == lines
-        termios.tcsetwinsize(terminal.fileno(), (0, 0))
-        assert wrap_words(text, terminal) == text
-    assert wrap_words(text, io.StringIO()) == text
 
 
 def test_only_a_log_is_appended_to(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from persqa_client.config import Endpoint, Recipe
 from persqa_client.inputs.sources import ImagesSource
 from persqa_client.run.run import Run
 from persqa_client.run.settings import make_run_settings
-from persqa_client.run.summary import Summary
+from persqa_client.run.summary import Summary, list_results
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
 from persqa_client.storage.tally import Tally
 from tests.support.commands import persqa, start
@@ -95,6 +95,11 @@ def test_the_result_names_reasons_and_rows_and_how_to_look(tmp_path: Path) -> No
     looked.send_signal(signal.SIGINT)
     looked.communicate(20)
     assert looked.returncode == 0
+
+
+def test_counts_of_zero_are_left_out_but_that_of_the_failures() -> None:
+    summary = Summary("finished", Tally(rows=2, tasks=2, succeeded=2), 0.5)
+    assert list_results(summary) == [("rows", "2"), ("answered", "2"), ("failed", "0"), ("time", "0:00:00")]
 
 
 @pytest.mark.parametrize("rows", [0, 2])

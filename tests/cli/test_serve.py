@@ -180,6 +180,8 @@ def test_a_dry_run_starts_no_server(folder: Path) -> None:
     result = persqa(*serve_args("fail", "--dry-run"), cwd=folder)
     assert result.returncode == 0, result.stderr
     assert f'"model": "{MODEL}"' in result.stdout
+    without = persqa("run", "rows.jsonl", "--dry-run", cwd=folder)
+    assert (without.returncode, ": POST …/v1/chat/completions\n" in without.stdout) == (0, True), without.stderr
 
 
 def test_a_server_that_is_killed_ends_the_run_and_no_row_is_lost(folder: Path, mark: str) -> None:

@@ -12,17 +12,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from persqa_client.cli.execute import RUN_REPORT, execute
+from persqa_client.cli.execute import RUN_REPORT, execute, execute_with_signals
 from persqa_client.cli.exits import EXIT_BUG
 from persqa_client.cli.messages import tolerate_closed_stream
 from persqa_client.config import Endpoint
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.progress import ProgressMeter
-from persqa_client.run.progress_display import QuietConsole, show_lines
+from persqa_client.run.progress_display import show_lines
 from persqa_client.run.run import Run
 from persqa_client.run.settings import RunSettings
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
+from persqa_client.storage.tally import Tally
+from persqa_client.terminals import QuietConsole
 from tests.support.commands import PERSQA, lines_in, start
 
 SERVER = ("--base-url", "http://127.0.0.1:9/v1", "--model", "m")
@@ -65,6 +67,32 @@ def test_an_unexpected_exception_is_exit_70_with_a_traceback(tmp_path: Path, cap
     assert "same command again" in result.splitlines()[-1]
 
 
+class Held(Run):
+    """Ends at the second stop."""
+
+    def __init__(self) -> None:
+        endpoint = Endpoint(base_url="http://127.0.0.1:9/v1", model="m")
+        super().__init__(RunSettings(input=None, output=None, endpoint=endpoint), InMemorySource())
+        self.stops: asyncio.Queue[None] = asyncio.Queue()
+
+    def stop(self) -> None:
+        self.stops.put_nowait(None)
+
+    async def execute(self) -> Summary:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+            await self.stops.get()
+        return Summary("interrupted", Tally(), 0.0)
+
+
+async def test_each_signal_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    await execute_with_signals(Held(), shows_progress=False)
+    assert capsys.readouterr().err.splitlines() == [
+        "Stopping after the requests in flight. A second signal stops immediately.",
+        "Stopping immediately.",
+    ]
+
+
 ROWS = 12
 
 
@@ -104,6 +132,20 @@ def test_closed_or_full_streams_do_not_affect_the_run(rows: Path, streams: str) 
 )
 def test_closed_or_full_streams_do_not_affect_the_exit_code(rows: Path, streams: str) -> None:
     assert run_in_shell(rows, "http://127.0.0.1:9/v1", streams) == 3
+
+
+def test_a_reader_that_has_ended_does_not_change_the_exit_code(tmp_path: Path) -> None:
+    """The text is still in the buffer when the command ends."""
+    (tmp_path / "mine.txt").write_text("What is it?\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with os.fdopen(writer, "w") as closed:
+        command = [*PERSQA, "bank", "check", "mine.txt"]
+        result = subprocess.run(
+            command, cwd=tmp_path, env=buffered, stdout=closed, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (result.returncode, result.stderr) == (2, "Error: 1 problem. A run does not start with this bank.\n")
 
 
 async def test_progress_stops_if_its_output_is_closed(tmp_path: Path) -> None:

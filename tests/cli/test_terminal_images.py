@@ -28,6 +28,7 @@ XTERM = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
         ({"TERM": "xterm"}, None),
         ({"TERM": "dumb", "COLORTERM": "truecolor"}, None),
         ({"TERM": "xterm-kitty", "NO_COLOR": "1"}, None),
+        ({"TERM": "xterm-kitty", "NO_COLOR": ""}, "kitty"),
         ({}, None),
     ],
 )

@@ -160,7 +160,7 @@ async def test_many_refusals_are_reported_with_their_reason() -> None:
         for number in range(40):
             report.add(refused=number % 4 == 0, now=asyncio.get_running_loop().time())
         trouble, findings = describe_trouble(pool), collect_findings(pool)
-    assert trouble == "25% of requests were refused in the last minute: All workers are busy."
+    assert trouble == "25 % of requests were refused in the last minute: All workers are busy."
     assert findings == ["10 of 40 requests refused: All workers are busy."]
 
 

@@ -64,8 +64,9 @@ class HostileServer:
 
     async def reply(self, path: str, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection stays."""
-        kind, _, number = path.partition("?")[0].partition("/")
-        for piece in self.choose_pieces(kind, number):
+        place, _, query = path.partition("?")
+        kind, _, number = place.partition("/")
+        for piece in self.choose_pieces(kind, number, query):
             if piece is None:
                 await asyncio.sleep(0.02)
                 continue
@@ -79,7 +80,7 @@ class HostileServer:
             await writer.drain()
         return kind not in ("short", "endless", "chunks", "drip", "garbage", "reset")
 
-    def choose_pieces(self, kind: str, number: str) -> Iterator[bytes | None]:
+    def choose_pieces(self, kind: str, number: str, query: str) -> Iterator[bytes | None]:
         """None: a short pause."""
         match kind:
             case "private":
@@ -88,6 +89,8 @@ class HostileServer:
                 yield answer("302 Found", b"", "Location: http://169.254.169.254/latest/meta-data/")
             case "moved":
                 yield answer("301 Moved Permanently", b"", "Location: /a.png", "Set-Cookie: id=2")
+            case "redirect":
+                yield answer("307 Temporary Redirect", b"", f"Location: {query}")
             case "loop":
                 yield answer("302 Found", b"", "Location: /loop")
             case "nowhere":

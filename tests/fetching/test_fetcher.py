@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -236,6 +237,56 @@ async def test_the_checked_address_is_the_one_that_is_connected_to(server: Hosti
             await session.close()
         assert b"".join(pieces) == (PNG if is_reached else b"")
     assert [f"Host: a.example:{server.port}" in head for head in server.requests] == [True]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "a.png?Policy=x%2Fy%3D&type=image%2Fpng&name=a%20b%27%7E",
+        "%2Fa%3Ab%2c.png",
+        "redirect?/c.png?key=%2F%20%27",
+    ],
+)
+async def test_a_url_is_asked_for_as_it_is_written(target: str, fetcher: PictureFetcher, server: HostileServer) -> None:
+    """It may be signed."""
+    await fetcher.fetch(server.url(target))
+    assert server.requests[-1].split(" ")[1] == "/" + target.removeprefix("redirect?/")
+
+
+async def test_names_that_nobody_answers_for_do_not_hold_up_others(
+    server: HostileServer, tmp_path: Path, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered, look_up = threading.Event(), socket.getaddrinfo
+
+    def answer(host: Any, *arguments: Any, **more: Any) -> Any:
+        if str(host).endswith(".silent"):
+            answered.wait(5)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return look_up(host, *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    fetcher = make_fetcher(tmp_path, threads, limits=FetchLimits(timeout=2.0, attempts=1))
+    waiting = [asyncio.create_task(fetcher.fetch(f"http://{number}.silent/a.png")) for number in range(64)]
+    await asyncio.sleep(0.05)
+    await fetcher.fetch(server.url("a.png"))
+    answered.set()
+    codes = [each.code for each in await asyncio.gather(*waiting, return_exceptions=True) if isinstance(each, RowError)]
+    assert codes == ["fetch_failed"] * 64
+    await fetcher.aclose()
+
+
+async def test_downloads_that_wait_have_no_file(
+    server: HostileServer, tmp_path: Path, threads: ThreadPoolExecutor
+) -> None:
+    fetcher = make_fetcher(tmp_path, threads, limits=FetchLimits(per_host=1))
+    server.pause = 0.05
+    waiting = [asyncio.create_task(fetcher.fetch(server.url(f"a.png?{number}"))) for number in range(8)]
+    while not server.requests:
+        await asyncio.sleep(0.001)
+    assert len(list_files(tmp_path)) <= 1
+    await asyncio.gather(*waiting)
+    await fetcher.aclose()
+    assert len(list_files(tmp_path)) == 8
 
 
 async def test_a_folder_that_cannot_be_written_stops_the_run(

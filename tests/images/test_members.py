@@ -11,8 +11,9 @@ import pytest
 from pyarrow import parquet
 
 from persqa_client.errors import RowError
+from persqa_client.images import members
 from persqa_client.images.arrow_pictures import GroupPictures
-from persqa_client.images.members import Member, TarPictures, name_member, parse_member
+from persqa_client.images.members import Member, OpenReaders, Picture, TarPictures, name_member, parse_member
 from persqa_client.images.references import read_reference
 from tests.inputs.packed import PICTURE, make_png, make_samples, make_table, write_arrow, write_parquet, write_tar
 
@@ -37,6 +38,44 @@ def test_a_file_with_such_a_name_comes_first(tmp_path: Path) -> None:
     (tmp_path / "a.tar#1.png").write_bytes(make_png(1))
     write_tar(tmp_path / "a.tar", [("1.png", make_png(2))])
     assert read_reference("a.tar#1.png", [tmp_path]) == make_png(1)
+
+
+class FailingOnce:
+    """A reader that loses its connection, after which it would not find its place again."""
+
+    def __init__(self) -> None:
+        self.names = iter(["a", None, "b", "c"])
+
+    def read(self, name: str) -> Picture:
+        if (found := next(self.names)) is None:
+            raise ConnectionError("the connection was closed")
+        return Picture(found.encode())
+
+
+def test_a_file_is_opened_again_after_an_error_in_the_middle() -> None:
+    opened: list[FailingOnce] = []
+    readers = OpenReaders()
+
+    def read() -> bytes | None:
+        return readers.read(("a.tar",), lambda: opened.append(FailingOnce()) or opened[-1], "a").data  # type: ignore[func-returns-value]
+
+    assert read() == b"a"
+    with pytest.raises(ConnectionError):
+        read()
+    assert read() == b"a"
+    assert len(opened) == 2
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
+def test_a_small_archive_may_hold_a_large_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of zeros."""
+    monkeypatch.setattr(members, "MAX_FILE_BYTES", 1_000)
+    write_tar(tmp_path / name, [("large.png", bytes(1_001)), ("1.png", make_png(1))])
+    archive = TarPictures(str(tmp_path / name), max_kept=1_000)
+    assert archive.read("1.png").data == make_png(1)
+    with pytest.raises(RowError, match="the limit is 0 GB") as caught:
+        archive.read("large.png")
+    assert caught.value.code == "image_too_large"
 
 
 def test_a_path_in_a_parquet_file_is_that_of_a_regular_file(tmp_path: Path) -> None:

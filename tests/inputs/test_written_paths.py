@@ -17,7 +17,7 @@ from persqa_client.types import BadRow, Row
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """``work`` with pictures and an output folder; the working directory."""
-    for name in ("in/a b.jpg", "in/100%.jpg", "in/50%20off.jpg", "other/c.jpg", "out/qa.jsonl"):
+    for name in ("in/a b.jpg", "in/100%.jpg", "in/50%20off.jpg", "other/c.jpg", "other/x.tar#y.jpg", "out/qa.jsonl"):
         path = tmp_path / "work" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
@@ -39,6 +39,8 @@ def writer(style: PathStyle, folder: Path) -> PathWriter:
         ("file://{work}/in/a%20b.jpg", "../in/a b.jpg", "{work}/in/a b.jpg"),
         ("100%.jpg", "../in/100%.jpg", "{work}/in/100%.jpg"),
         ("50%20off.jpg", "../in/50%20off.jpg", "{work}/in/50%20off.jpg"),
+        ("x.tar#y.jpg", "../other/x.tar#y.jpg", "{work}/other/x.tar#y.jpg"),
+        ("missing.tar#y.jpg", "../in/missing.tar#y.jpg", "{work}/in/missing.tar#y.jpg"),
         ("missing.jpg", "../in/missing.jpg", "{work}/in/missing.jpg"),
         ("data:image/png;base64,iVBORw0KGgo=", None, None),
         ("https://example.com/a.jpg", None, None),

@@ -45,20 +45,24 @@ from persqa_client.config import Limits
 from persqa_client.limits.open_files import count_open_files, fit_open_files
 resource.setrlimit(resource.RLIMIT_NOFILE, tuple(map(int, sys.argv[1:])))
 others = count_open_files()
-limits = fit_open_files(Limits(concurrency=200), 1)
+limits = fit_open_files(Limits(concurrency=200), 1, downloads=DOWNLOADS)
 print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], others, limits.concurrency)
 """
 
 
-@pytest.mark.parametrize(("soft", "hard"), [(64, 1024), (512, 512), (64, 200)])
-def test_the_soft_limit_is_raised_as_far_as_needed(soft: int, hard: int) -> None:
+@pytest.mark.parametrize(
+    ("soft", "hard", "downloads"), [(64, 1024, 0), (512, 512, 0), (64, 200, 0), (64, 1024, 128), (64, 300, 128)]
+)
+def test_the_soft_limit_is_raised_as_far_as_needed(soft: int, hard: int, downloads: int) -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < hard:
         pytest.skip("the hard limit of this machine is lower")
-    result = python(SCRIPT, str(soft), str(hard))
+    result = python(SCRIPT.replace("DOWNLOADS", str(downloads)), str(soft), str(hard))
     allowed, others, concurrency = map(int, result.stdout.split())
-    taken = others + RESERVED_FILES + SPARE_CONNECTIONS
-    assert allowed == max(soft, min(hard, taken + 200))
-    assert concurrency == min(200, allowed - taken)
+    others += RESERVED_FILES
+    assert allowed == max(soft, min(hard, others + 2 * downloads + SPARE_CONNECTIONS + 200))
+    # A connection and a file for each download, but not more than half of all.
+    others += min(2 * downloads, (allowed - others) // 2)
+    assert concurrency == min(200, allowed - others - SPARE_CONNECTIONS)
 
 
 def send(admission: Admission, count: int) -> list[Permit]:

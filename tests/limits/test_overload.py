@@ -187,7 +187,7 @@ def test_the_report_says_how_many_are_refused_and_why() -> None:
     assert admission.report.describe(0.0) is None
     answer(admission, permits[6:], 0.2)
     refuse(admission, permits[:6], 0.2)
-    assert admission.report.describe(10.0) == "12% of requests were refused in the last minute: 503: busy."
+    assert admission.report.describe(10.0) == "12 % of requests were refused in the last minute: 503: busy."
     assert admission.report.describe(100.0) is None
 
 

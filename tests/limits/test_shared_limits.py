@@ -175,7 +175,22 @@ def needs_of(now: float) -> Any:
     return ProcessNeeds(8, 8, now)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"settings": 1}', '{"processes": {"a": {"x": 1}}}'])
+# An account with these processes.
+FORMED = '{"settings": "", "paused_until": 0, "reserved": {}, "processes": {%s}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"settings": 1}',
+        '{"processes": {"a": {"x": 1}}}',
+        FORMED % '"a": {"seen": null}',
+        FORMED % '"a": {"held": "x"}',
+    ],
+)
 def test_a_file_that_another_program_wrote_is_replaced(text: str, memory_path: Path) -> None:
     member = AccountMember(memory_path, "8 requests at once")
     (memory_path / "account.json").write_text(text)
@@ -183,6 +198,31 @@ def test_a_file_that_another_program_wrote_is_replaced(text: str, memory_path: P
     assert json.loads((memory_path / "account.json").read_text())["settings"] == "8 requests at once"
     member.leave()
     assert sorted(path.name for path in memory_path.rglob("*") if path.is_file()) == ["account.json", "account.lock"]
+
+
+def test_no_file_outside_of_the_folder_is_taken_for_the_lock_of_a_process(memory_path: Path) -> None:
+    (folder := memory_path / "host").mkdir()
+    (kept := memory_path / "rows.jsonl").write_text("rows")
+    (folder / "account.json").write_text(FORMED % '"../../rows.jsonl": {}')
+    member = AccountMember(folder, "8 requests at once")
+    member.update(lambda account, now: now)
+    member.leave()
+    assert kept.read_text() == "rows"
+
+
+async def test_an_unexpected_error_ends_the_waiting(memory_path: Path) -> None:
+    """As of a library that finds no locks in the file system."""
+    sharer = Sharer(memory_path)
+
+    def fail(change: Any) -> Any:
+        raise NotImplementedError("no locks")
+
+    sharer.shared._member.update = fail  # type: ignore[method-assign]
+    async with sharing(sharer):
+        sharer.begin(workers=3)
+        done, _ = await asyncio.wait(sharer.tasks, timeout=10)
+        assert len(done) == 3
+        assert all("can't be shared through" in str(task.exception()) for task in done)
 
 
 def test_a_folder_that_cant_be_written_is_refused(tmp_path: Path) -> None:

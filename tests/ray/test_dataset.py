@@ -96,6 +96,26 @@ def test_pictures_are_paths_arrays_and_rows_have_fields(
     assert [row["code"] for row in second] == ["", "", ""]
 
 
+def test_workers_leave_the_cpus_to_the_tasks_that_read(
+    connected: Any, busy_simulator: Simulator, tmp_path: Path
+) -> None:
+    """One worker on each node, of which each has one CPU. The tasks would wait for ever."""
+    from persqa_client.ray import answer
+
+    photos = ray.data.read_binary_files(str(draw_pictures(tmp_path / "photos", 6)), include_paths=True)
+    dataset = answer(photos, endpoint_of(busy_simulator), image="bytes", workers=3)
+    assert [row["code"] for row in dataset.take_all()] == [""] * 6
+
+
+def test_fewer_permits_than_workers_are_enough(connected: Any, busy_simulator: Simulator, tmp_path: Path) -> None:
+    from persqa_client.ray import answer
+
+    rows = [{"image": encode("red"), "number": number} for number in range(12)]
+    limits = Limits(concurrency=1)
+    dataset = answer(ray.data.from_items(rows), endpoint_of(busy_simulator), limits=limits, workers=3, batch_size=2)
+    assert [row["code"] for row in dataset.take_all()] == [""] * 12
+
+
 def test_what_is_wrong_is_said_before_anything_is_sent(connected: Any, busy_simulator: Simulator) -> None:
     from persqa_client.ray import answer
 

@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 
 from persqa_client.config import Endpoint
-from persqa_client.errors import SettingsError
+from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.inputs.opening import open_inputs
 from persqa_client.inputs.shards import Shard
+from persqa_client.ray.coordinator import JobState
 from persqa_client.ray.job import RayOptions, RayRun
 from persqa_client.ray.shard_files import list_shards, shard_output
+from persqa_client.run.run_input import refuse_empty_source
 from persqa_client.run.settings import make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import Simulator
+from persqa_client.storage.tally import Tally
+from tests.ray.test_reports import make_report
 from tests.run.test_shards import ROWS, go, write_rows
 
 TOTAL = 2
@@ -85,6 +89,28 @@ async def test_the_merge_alone_is_a_finished_run(rows: Path, simulator: Simulato
         await execute(rows, simulator, retry_failed=True)
 
 
+async def test_what_unfinished_shards_have_used_counts_before_they_go_on(tmp_path: Path, simulator: Simulator) -> None:
+    rows = write_rows(tmp_path)
+    one, two = list_shards(TOTAL)
+    work_on(one, rows, simulator)
+    with pytest.raises(RunStopped, match="max_tokens_total is 1"):
+        work_on(two, rows, simulator, max_tokens_total=1)
+    endpoint = Endpoint(base_url=simulator.base_url, model="persqa-simulator")
+    settings = make_run_settings([endpoint], {}, input=rows, output=output_of(rows))
+    run = RayRun(settings, open_inputs([rows], "image"), RayOptions((str(rows),)))
+    work = run._find_work(TOTAL)
+    assert list(work.waiting) == [two]
+    used = [Tally.from_json(work.earlier[shard].tally).prompt_tokens for shard in (one, two)]
+    assert min(used) > 0
+    run.follow(JobState(), work.earlier)
+    assert run.progress.spending.prompt_tokens == sum(used)
+    with pytest.raises(RunStopped, match=r"The run has used .* tokens, and --max-tokens-total is"):
+        await execute(rows, simulator, max_tokens_total=sum(used))
+    # The first report of its worker has the same counts again.
+    run.follow(JobState({two: make_report(shard=two)}), work.earlier)
+    assert run.progress.spending.prompt_tokens == used[0] + make_report().prompt_tokens
+
+
 async def test_another_number_of_shards_and_another_run_are_refused(rows: Path, simulator: Simulator) -> None:
     endpoint = Endpoint(base_url=simulator.base_url, model="persqa-simulator")
     settings = make_run_settings([endpoint], {}, input=rows, output=output_of(rows))
@@ -94,3 +120,20 @@ async def test_another_number_of_shards_and_another_run_are_refused(rows: Path, 
     go(simulator, rows, output_of(rows))
     with pytest.raises(SettingsError, match="a run without shards"):
         await execute(rows, simulator)
+
+
+async def test_a_warning_that_the_workers_repeat_is_told_once(tmp_path: Path, simulator: Simulator) -> None:
+    write_rows(tmp_path)
+    only, output = Shard(1, 1), tmp_path / "qa.jsonl"
+    go(simulator, tmp_path, shard_output(output, only), shard=str(only))
+    endpoint = Endpoint(base_url=simulator.base_url, model="persqa-simulator")
+    settings = make_run_settings([endpoint], {}, input=tmp_path, output=output)
+    told: list[str] = []
+    source = open_inputs([tmp_path], "image")
+    refuse_empty_source(source)  # as the command does, which lists the folder
+    run = RayRun(settings, source, RayOptions((str(tmp_path),)), warn=told.append)
+    await run.execute()
+    assert any("are skipped" in text for text in told), told
+    run.follow(JobState(warnings=[*told, "The disk is slow."]), {})
+    assert len(told) == len(set(told))
+    assert told[-1] == "The disk is slow."

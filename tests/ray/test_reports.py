@@ -15,9 +15,8 @@ from persqa_client.engines.row_loop import RunProgress
 from persqa_client.errors import MaskedError, RunStopped, SettingsError, StorageError, UnusableInput
 from persqa_client.inputs.shards import Shard
 from persqa_client.ray.cluster import choose_node
-from persqa_client.ray.coordinator import Coordinator, JobState
+from persqa_client.ray.coordinator import Coordinator
 from persqa_client.ray.reports import ShardEnd, ShardReport, add_endpoints, add_reports, describe_error_end
-from persqa_client.ray.shard_tasks import MAX_STARTS, find_dying_shard
 from persqa_client.ray.worker import ShardTask, check_node, run_shard
 from persqa_client.run.settings import make_run_settings
 from persqa_client.run.summary import EndpointStats
@@ -82,26 +81,14 @@ def test_the_counts_of_an_endpoint_are_added() -> None:
     assert add_endpoints([one, two, one]) == (EndpointStats("http://a/v1", 6, 2, 20, 2, 1), two)
 
 
-async def test_the_latest_report_of_a_shard_counts_and_its_starts_are_remembered() -> None:
+async def test_the_latest_report_of_a_shard_counts() -> None:
     coordinator = Coordinator(Limits(concurrency=4), endpoints=0)
     for worker in ("a", "a", "b"):
         await coordinator.report(make_report(worker))
     await coordinator.stop(1)
     instructions = await coordinator.report(make_report("b", done=6))
     assert instructions.stops == 1
-    state = await coordinator.look()
-    assert (state.latest[SHARD].done, state.workers[SHARD]) == (6, ["a", "b"])
-
-
-def test_a_shard_whose_worker_dies_again_and_again_stops_the_run() -> None:
-    def state(starts: int, done: int) -> JobState:
-        return JobState({SHARD: make_report(done=done)}, {SHARD: [f"{number}" for number in range(starts)]})
-
-    assert find_dying_shard(state(MAX_STARTS, done=2)) is None
-    assert find_dying_shard(state(MAX_STARTS + 1, done=3)) is None, "it goes on"
-    found = find_dying_shard(state(MAX_STARTS + 1, done=2))
-    assert isinstance(found, RunStopped)
-    assert found.code == "worker_dies"
+    assert (await coordinator.look()).latest[SHARD].done == 6
 
 
 def test_a_node_without_the_files_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

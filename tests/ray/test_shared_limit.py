@@ -71,6 +71,17 @@ async def test_no_more_are_in_flight_than_one_process_may_have() -> None:
     assert (server.answered, server.peak) == (180, 6)
 
 
+async def test_an_idle_worker_keeps_no_permit_from_one_that_waits() -> None:
+    """If there are fewer permits than workers."""
+    server = Server()
+    limits = Limits(concurrency=1)
+    async with serve_handler(server.handle) as url, sharing(url, limits, 3) as sessions:
+        async with asyncio.timeout(20):
+            await ask(sessions[:1], 2)
+            await ask(sessions[2:], 1)
+    assert (server.answered, server.peak) == (3, 1)
+
+
 async def test_one_worker_gets_what_the_others_leave() -> None:
     server = Server()
     limits = Limits(concurrency=6)

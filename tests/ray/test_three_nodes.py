@@ -82,8 +82,10 @@ def test_a_killed_worker_costs_what_was_in_flight(running: Command, slow_simulat
     for _ in range(2):
         find_workers()[0].kill()
         wait_for_answers(slow_simulator, running, 40)
-    _, err = running.communicate(120)
+    out, err = running.communicate(120)
     assert running.returncode == 0, err
+    assert err.count("Another one continues the shard.") == 2
+    assert out.startswith("rows "), "nothing of Ray's"
     check_output(tmp_path, slow_simulator, losses=2)
 
 

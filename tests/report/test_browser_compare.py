@@ -12,13 +12,23 @@ from persqa_client.outcomes import Outcome
 from persqa_client.report.page import write_report
 from tests.records.test_record_decisions import CUP, decide_on
 from tests.report.runs import WrittenRun, make_failure, make_record
-from tests.report.test_browser import browser, expect_rows, find_serious, pytestmark, wait_until
 from tests.report.test_view import open_page, view, wait_for_rows
+from tests.support.browser import (
+    browser,
+    expect,
+    expect_current,
+    expect_rows,
+    find_serious,
+    needs_chromium,
+    open_figures,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["browser", "pytestmark"]
+__all__ = ["browser"]  # a fixture
+pytestmark = needs_chromium
 
 FIRST: list[Outcome] = [
     make_record(1, "<mam> holds a red cup in the left hand."),
@@ -73,10 +83,6 @@ def choose(page: Page, name: str, value: str) -> None:
     wait_until(page, "compared.drawn === compared.turn")
 
 
-def compared(page: Page) -> list[str]:
-    return [" ".join(text.split()) for text in page.locator(".pair").all_inner_texts()]
-
-
 KINDS = {
     "changed": ["#1-1"],
     "same": ["#1-2"],
@@ -91,26 +97,23 @@ KINDS = {
 
 def test_rows_are_matched_and_chosen_by_what_became_of_them(page: Page) -> None:
     open_comparison(page)
-    found = {}
     for kind, rows in KINDS.items():
         choose(page, "kind", kind)
-        found[kind] = page.locator(".pair").evaluate_all(
-            "pairs => pairs.map(pair => pair.querySelector('.number').textContent)"
-        )
-        assert page.locator("#pair-count").inner_text() == ("1 pair" if len(rows) == 1 else f"{len(rows)} pairs")
-    assert found == KINDS
+        # The first number of each pair: the other one is beside it.
+        expect(page.locator(".pair .side:has(.number):not(.side:has(.number) + .side) .number")).to_have_text(rows)
+        expect(page.locator("#pair-count")).to_have_text("1 pair" if len(rows) == 1 else f"{len(rows)} pairs")
 
 
 def test_words_that_differ_are_marked(page: Page) -> None:
     open_comparison(page)
     choose(page, "kind", "changed")
     sides = page.locator(".pair .side")
-    marked = [sides.nth(number).locator("mark.word").all_inner_texts() for number in range(2)]
-    assert marked == [["red", "left"], ["blue", "right"]]
-    assert sides.nth(0).locator("mark:not(.word)").all_inner_texts() == ["<mam>"]
-    assert sides.nth(0).locator(".answer").inner_text() == "<mam> holds a red cup in the left hand."
+    for number, words in enumerate((["red", "left"], ["blue", "right"])):
+        expect(sides.nth(number).locator("mark.word")).to_have_text(words)
+    expect(sides.nth(0).locator("mark:not(.word)")).to_have_text(["<mam>"])
+    expect(sides.nth(0).locator(".answer")).to_have_text("<mam> holds a red cup in the left hand.")
     choose(page, "kind", "same")
-    assert "<b>plate</b>" in compared(page)[0]
+    expect(page.locator(".pair").first).to_contain_text("<b>plate</b>")
 
 
 def test_the_sums_stand_side_by_side(page: Page) -> None:
@@ -122,7 +125,7 @@ def test_the_sums_stand_side_by_side(page: Page) -> None:
     assert (table["refusal"], table["no_tag"]) == (["1", "0"], ["0", "1"])
     assert table["tokens out per question"] == ["5.8", "5.8"]
     choose(page, "second", "0")
-    assert page.locator("#compared-kind option").all_inner_texts()[1] == "changed (0)"
+    expect(page.locator("#compared-kind option").nth(1)).to_have_text("changed (0)")
 
 
 def test_answers_are_compared_as_the_runs_gave_them(browser: Browser, tmp_path: Path) -> None:
@@ -132,42 +135,43 @@ def test_answers_are_compared_as_the_runs_gave_them(browser: Browser, tmp_path: 
     with open_page(browser, f"file://{tmp_path / 'report.html'}") as page:
         open_comparison(page)
         choose(page, "kind", "same")
-        assert page.locator(".pair .answer").all_inner_texts() == [CUP, CUP]
-        assert page.locator(".pair .was").count() == 0
+        expect(page.locator(".pair .answer")).to_have_text([CUP, CUP])
+        expect(page.locator(".pair .was")).to_have_count(0)
 
 
 def test_the_filters_of_the_page_apply_to_pairs(page: Page) -> None:
     open_comparison(page)
     page.locator("#failed").check()
-    page.locator(".pair").nth(2).wait_for(state="detached")
-    assert page.locator("#pair-count").inner_text() == "2 pairs"
+    expect(page.locator(".pair")).to_have_count(2)
+    expect(page.locator("#pair-count")).to_have_text("2 pairs")
     for _ in range(2):  # also if it is the row of the address
         page.locator(".pair a.number", has_text="#2-3").click()
-        wait_until(page, "document.querySelector('.card[aria-current] a')?.textContent === '#2-3'")
-        assert page.locator("#compare").is_hidden()
+        expect_current(page, "2-3")
+        expect(page.locator("#compare")).to_be_hidden()
         page.locator("#tab-compare").click()
 
 
 def test_a_report_of_one_run_has_no_comparison(browser: Browser, tmp_path: Path) -> None:
     write_report([WrittenRun(tmp_path).finish(FIRST)], tmp_path / "report.html")
     with open_page(browser, f"file://{tmp_path / 'report.html'}") as page:
-        assert page.locator("#tab-compare").is_hidden()
+        expect(page.locator("#tab-compare")).to_be_hidden()
         page.locator("#tab-figures").focus()
         page.keyboard.press("ArrowRight")
-        assert page.evaluate("document.activeElement.id") == "tab-rows"
+        expect(page.locator("#tab-rows")).to_be_focused()
 
 
 def test_answers_that_are_nearly_alike_can_be_shown(page: Page) -> None:
     wait_until(page, "source.overview.group_count === 1")
-    page.locator("#tab-figures").click()
+    open_figures(page)
     figure = page.locator("#figures .figure", has=page.locator("h2", has_text="Near-duplicate answers"))
     figure.locator("p", has_text="2 of 8 answers (25%) are nearly alike, in 1 group").wait_for()
     figure.locator("button.bar").click()
     expect_rows(page, ["1-1", "1-5"])
     page.locator("#clear").click()
+    expect(page.locator(".card:not(.pair)")).to_have_count(10)
     page.locator(".alike", has_text="like 1 other").last.click()
     expect_rows(page, ["1-1", "1-5"])
-    assert page.locator("#group").input_value() == "1"
+    expect(page.locator("#group")).to_have_value("1")
 
 
 def test_the_comparison_is_accessible_and_fits_the_window(page: Page) -> None:

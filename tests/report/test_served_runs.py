@@ -198,6 +198,17 @@ def test_filters_leave_the_same_rows(all_outcomes: ServedRuns, filters: dict[str
     assert figures["found"] == sum(count for _, count in figures["outcomes"]) == len(rows)
 
 
+def test_figures_have_the_largest_counts_only(tmp_path: Path) -> None:
+    outcomes = [make_record(row, f"<mam> word{row} waves.", asked=f"Is <mam> {row % 39}?") for row in range(1, 41)]
+    with serve(WrittenRun(tmp_path).finish([*outcomes, make_failure(41, asked="Is <mam> 1?")])) as runs:
+        figures = runs.count_figures({})
+    counts, accepted, texts = (dict(figures[name]) for name in ("asked", "accepted", "questions"))
+    assert len(counts) == len(accepted) == len(texts) == len(figures["words"]) == 25
+    assert (figures["questions_count"], figures["words_count"]) == (39, 40)
+    largest = next(number for number, text in texts.items() if text == "Is <mam> 1?")
+    assert (counts[largest], accepted[largest]) == (3, 2)
+
+
 @pytest.mark.parametrize("order", ["input", "shortest", "longest", "tokens", "attempts", "question", "outcome"])
 def test_a_row_is_found_at_its_place_in_each_order(all_outcomes: ServedRuns, order: str) -> None:
     names = list_names(all_outcomes, order=order)

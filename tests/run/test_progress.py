@@ -71,7 +71,7 @@ async def test_lines_are_printed_until_the_run_ends(picture: Path) -> None:
     with run_simulator(SimSettings(latency=0.1)) as server:
         summary = await execute_with_monitors(make_run(server.base_url, picture, 12), show)
     assert summary.tally.succeeded == 12
-    told = [line for line in lines if line not in ("Starting", "Testing what the server can do")]
+    told = [line for line in lines if line not in ("Starting", "Asking for the server's models")]
     assert told
     assert all(" rows done" in line and "0 failed, " in line for line in told if line != "Finishing the files")
     await asyncio.sleep(0.12)
@@ -99,6 +99,9 @@ def test_unknown_figures_are_left_out() -> None:
     several = replace(snapshot, fraction=0.41, row_name="questions").format()
     assert several.startswith("1,200 questions done (41 %), ")
     assert "12.3 questions/s" in several
+    assert replace(snapshot, retries=0).format().endswith("12.3 rows/s")
+    assert replace(snapshot, retries=0, rows_per_second=0.02).format().endswith("80 in flight, 1.2 rows/min")
+    assert replace(snapshot, retries=0, rows_per_second=0.0).format().endswith("64 of 80 in flight")
     assert ", 64 in flight (limit 8), " in replace(snapshot, limit=8).format()
 
 
@@ -180,7 +183,7 @@ async def test_a_narrow_terminal_shows_why_a_run_waits(picture: Path) -> None:
     before = await show_for_a_moment(run, 60, monotonic())
     shown = await show_for_a_moment(run, 60, monotonic() - 10)
     await run.pool.aclose()
-    assert "0 retries" in " ".join(shown.split())
+    assert "0 failed, 0 of 2 in flight" in " ".join(shown.split())
     assert "Waiting for the server (connection refused; 0 s)" in shown
     assert "connection refused" not in before
 
@@ -217,6 +220,7 @@ async def test_no_time_is_left_while_the_server_is_away(picture: Path) -> None:
     snapshot = meter.take(64.0)
     await run.pool.aclose()
     assert (snapshot.seconds_left, snapshot.phase[:23]) == (None, "Waiting for the server ")
+    assert snapshot.format() == "20/40 rows done (50 %), 0 failed, 0 of 2 in flight"
 
 
 async def test_the_rate_is_that_of_the_time_in_which_rows_are_answered(picture: Path) -> None:

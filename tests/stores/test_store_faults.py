@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +23,7 @@ from persqa_client.cli.usage import path as parse_path
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.fetching.fetcher import PictureFetcher
 from persqa_client.fetching.policy import AllowedHosts, FetchLimits
-from persqa_client.fetching.stored_pictures import AllowedStores
+from persqa_client.fetching.stored_pictures import PARTS, AllowedStores, drop_old_members
 from persqa_client.images.fetched_files import FETCHED_FOLDER
 from persqa_client.images.references import read_reference
 from persqa_client.inputs.opening import open_inputs
@@ -39,6 +41,7 @@ class TroubledStore(MemoryFileSystem):  # type: ignore[misc]
     store: dict[str, Any] = {}  # noqa: RUF012
     pseudo_dirs = [""]  # noqa: RUF012
     requests: ClassVar[Counter[str]] = Counter()
+    released = threading.Event()
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
@@ -51,6 +54,8 @@ class TroubledStore(MemoryFileSystem):  # type: ignore[misc]
             raise PermissionError("Forbidden")
         if name == "slow.png":
             time.sleep(0.5)
+        if name.startswith("stuck"):
+            self.released.wait(5)
         if name == "lost.png" or (name == "again.png" and self.requests[name] == 1):
             raise ConnectionError("the connection was closed")
         return bytes(super().cat_file(path, start=start, end=end, **more))
@@ -90,22 +95,28 @@ def troubled() -> Iterator[TroubledStore]:
     TroubledStore.clear_instance_cache()
     store = TroubledStore()
     store.requests.clear()
+    store.released.clear()
     yield store
     TroubledStore.store.clear()
     register_implementation("gs", "gcsfs.GCSFileSystem", clobber=True)
 
 
-async def fetch(name: str, folder: Path) -> None:
-    limits = FetchLimits(max_bytes=100_000, timeout=0.2, first_wait=0.001)
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(1) as threads:
-        fetcher = PictureFetcher(
-            folder / FETCHED_FOLDER,
-            (folder,),
-            threads,
-            allowed=AllowedHosts(),
-            limits=limits,
-            stores=AllowedStores(frozenset({"gs://bucket"})),
-        )
+        yield threads
+
+
+def make_fetcher(folder: Path, threads: ThreadPoolExecutor, limits: FetchLimits) -> PictureFetcher:
+    stores = AllowedStores(frozenset({"gs://bucket"}))
+    return PictureFetcher(
+        folder / FETCHED_FOLDER, (folder,), threads, allowed=AllowedHosts(), limits=limits, stores=stores
+    )
+
+
+async def fetch(name: str, folder: Path) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        fetcher = make_fetcher(folder, threads, FetchLimits(max_bytes=100_000, timeout=0.2, first_wait=0.001))
         try:
             await fetcher.fetch(f"gs://bucket/{name}")
         finally:
@@ -116,7 +127,7 @@ async def fetch(name: str, folder: Path) -> None:
     ("name", "content", "code", "requests"),
     [
         ("missing.png", None, "fetch_missing", 0),
-        ("denied.png", b"", "fetch_denied", 1),
+        ("denied.png", b"", "fetch_denied", 2),  # and once for the reason
         ("slow.png", b"", "fetch_timeout", 1),
         ("lost.png", b"", "fetch_failed", 3),
         ("large.png", bytes(100_001), "image_too_large", 0),
@@ -139,6 +150,41 @@ async def test_an_attempt_is_repeated(troubled: TroubledStore, tmp_path: Path) -
     troubled.pipe_file("gs://bucket/again.png", draw_png())
     await fetch("again.png", tmp_path)
     assert read_reference("gs://bucket/again.png", [tmp_path]) == draw_png()
+
+
+async def test_pictures_that_never_arrive_do_not_hold_up_others(
+    troubled: TroubledStore, tmp_path: Path, threads: ThreadPoolExecutor
+) -> None:
+    names = ["stuck-1.png", "stuck-2.png", "a.png"]
+    for name in names:
+        troubled.pipe_file(f"gs://bucket/{name}", draw_png())
+    limits = FetchLimits(timeout=0.2, per_host=2)
+    fetcher = make_fetcher(tmp_path, threads, limits)
+    try:
+        results = await asyncio.gather(
+            *[fetcher.fetch(f"gs://bucket/{name}") for name in names], return_exceptions=True
+        )
+    finally:
+        troubled.released.set()
+        await fetcher.aclose()
+    assert [getattr(each, "code", None) for each in results] == ["fetch_timeout", "fetch_timeout", None]
+
+
+def test_processes_that_meet_a_file_for_the_first_time_keep_their_pictures(
+    troubled: TroubledStore, tmp_path: Path
+) -> None:
+    def read(number: int) -> None:
+        """As processes of several shards do."""
+        barrier.wait(5)
+        drop_old_members(folder, "gs://bucket/a.tar", tmp_path / PARTS)
+        (folder / str(number)).write_bytes(b"a picture")
+
+    troubled.pipe_file("gs://bucket/a.tar", b"an archive")
+    for turn in range(20):
+        folder, barrier = tmp_path / str(turn) / "1", threading.Barrier(8)
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(read, range(8)))
+        assert len(list(folder.iterdir())) == 9
 
 
 def test_an_input_that_is_cut_off_is_one_sentence(troubled: TroubledStore) -> None:

@@ -99,3 +99,17 @@ def test_a_broken_file_is_one_sentence(name: str, store: Any, simulator: Simulat
     store.pipe_file(f"memory://bucket/{name}", whole)
     with pytest.raises(SettingsError, match=f"The input memory://bucket/{name} is .* but can't be read"):
         go(f"memory://bucket/{name}", "out/qa.jsonl", simulator)
+
+
+def test_names_that_look_like_pictures_in_a_file(store: Any, simulator: Simulator) -> None:
+    for name in ("x.tar#y.png", "x.parquet#y.png", "y#x.png"):
+        store.pipe_file(f"memory://bucket/photos/{name}", draw_png())
+    assert go("memory://bucket/photos", "out/qa.jsonl", simulator).tally.succeeded == 3
+
+
+def test_a_file_that_is_not_there_is_not_a_broken_one(store: Any, simulator: Simulator) -> None:
+    lines = [{"image": f"photos/none.{kind}#{name}"} for kind, name in (("tar", "1.png"), ("parquet", "image/1/1"))]
+    Path("rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    store.pipe_file("memory://bucket/photos/1.png", draw_png())
+    flags = {"image_root": "memory://bucket", "max_bad_rows": 0}
+    assert dict(go("rows.jsonl", "out/qa.jsonl", simulator, **flags).tally.failed) == {"fetch_missing": 2}

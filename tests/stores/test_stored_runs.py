@@ -89,6 +89,27 @@ def test_a_folder_and_a_pattern_are_listed(store: Any, simulator: Simulator) -> 
         store.rm_file("memory://bucket/photos/00.png")
 
 
+def test_a_listed_name_is_no_path_of_this_machine(store: Any, folder: Path, simulator: Simulator) -> None:
+    """A key may have two slashes one after the other."""
+    private = folder / "private.png"
+    private.write_bytes(draw_png("blue"))
+    store.pipe_file(f"memory://bucket/photos/{private}", draw_png("red"))
+    summary = go("memory://bucket/photos", "out/qa.jsonl", simulator)
+    assert summary.tally.succeeded == 1
+    (written,) = read_pictures("out/qa.jsonl")
+    assert written == [f"memory://bucket/photos/{private}"]
+    found = find_fetched(written[0], [Path("out")])
+    assert found is not None
+    assert Path(found[0]).read_bytes() == draw_png("red")
+
+
+def test_a_scheme_in_upper_case(store: Any, simulator: Simulator) -> None:
+    fill(store)
+    Path("rows.jsonl").write_bytes(write_lines(["Memory://bucket/photos/0.png"]))
+    flags = {"image_root": "memory://bucket/photos", "confine_images": True}
+    assert go("rows.jsonl", "out/qa.jsonl", simulator, **flags).tally.succeeded == 1
+
+
 def test_a_table_and_a_compressed_file(store: Any, simulator: Simulator) -> None:
     fill(store)
     store.pipe_file("memory://bucket/photos/rows.csv", b"image,id\n0.png,1\n1.png,2\n2.png,3\n")

@@ -69,18 +69,47 @@ async function startDecision(row, card, action) {
   return storeDecision(row, card, action === "none" ? { kind: "none", comment: "" } : { kind: action });
 }
 
+// Sent one after the other, so that the last decision counts.
+let sending = Promise.resolve();
+
 // Returns whether it is stored.
-async function storeDecision(row, card, change) {
+function storeDecision(row, card, change) {
+  const tools = card.querySelector(".decide");
+  tools.setAttribute("aria-busy", "true");
+  const isStored = sending.then(() => sendDecision(row, change));
+  sending = isStored.then(() => tools.removeAttribute("aria-busy"));
+  return isStored;
+}
+
+async function sendDecision(row, change) {
   try {
     await source.decide(row, change);
+    showNotStored(row, null);
     return true;
   } catch (error) {
-    const line = card.querySelector(".trouble") ?? make("p", "message trouble");
-    line.setAttribute("role", "alert");
-    line.textContent = error.status === 409 ? say("changed") : say("not_stored", nameTrouble(error));
-    card.append(line);
+    showNotStored(row, nameTrouble(error));
     return false;
   }
+}
+
+// Decisions that were not stored, of rows that are no longer shown: reasons by the number of the row.
+const unstored = new Map();
+
+// On the card that the row has now.
+function showNotStored(row, reason) {
+  const shown = state.shown.find((each) => each.id === row.id);
+  const card = shown && document.getElementById(`row-${shown.key}`);
+  const isChanged = unstored.delete(row.id);
+  card?.querySelector(":scope > .trouble")?.remove();
+  if (reason !== null && card) card.append(makeTrouble(reason === say("changed") ? reason : say("not_stored", reason)));
+  else if (reason !== null) unstored.set(row.id, reason);
+  if (isChanged || unstored.has(row.id)) describeReport();
+}
+
+function makeTrouble(text) {
+  const line = make("p", "message trouble", text);
+  line.setAttribute("role", "alert");
+  return line;
 }
 
 // A request that got no answer has no status.
@@ -89,28 +118,36 @@ function nameTrouble(error) {
   return error.status === 409 ? say("changed") : error.message;
 }
 
-// What was written in editors that are open, or were when their page was left, by row and answer.
-const drafts = new Map();
-
-function openEditor(row, card, action) {
+// draft: what was written in an editor of the row before, which is opened again, without the focus.
+function openEditor(row, card, action, draft = null) {
   const open = card.querySelector(".editor");
   if (open !== null) {
     open.querySelector("textarea, input").focus();
     return;
   }
+  const editor = makeEditor(row, action);
+  if (draft !== null && !restoreDraft(row, editor, draft)) return;
+  card.append(editor.form);
+  listenToEditor(row, editor, action);
+  if (draft !== null) return;
+  const first = action === "edit" ? editor.answer : editor.comment;
+  first.focus();
+  first.setSelectionRange(first.value.length, first.value.length);
+  editor.form.scrollIntoView({ block: "nearest" });
+}
+
+// before: the values of the fields, which leave out some characters of what they are set to.
+function makeEditor(row, action) {
   const form = make("form", "editor");
   const answer = make("textarea");
   answer.dir = "auto";
   answer.rows = 4;
-  const key = JSON.stringify([row.id, textOf(row)]);
-  const draft = drafts.get(key);
-  answer.value = draft?.answer ?? (decisionOf(row) === "edit" ? row.decision.text : textOf(row));
+  answer.value = decisionOf(row) === "edit" ? row.decision.text : textOf(row);
   const comment = make("input");
   comment.type = "text";
   comment.dir = "auto";
   comment.maxLength = 10000;
-  const commented = row.decision?.stale ? "" : (row.decision?.comment ?? "");
-  comment.value = draft?.comment ?? commented;
+  comment.value = row.decision?.stale ? "" : (row.decision?.comment ?? "");
   const verdict = make("p", "verdict");
   verdict.setAttribute("role", "status");
   const save = make("button", "", say("save"));
@@ -121,47 +158,81 @@ function openEditor(row, card, action) {
   buttons.append(save, cancel, make("span", "facts keys", say("editor_keys")));
   if (action === "edit") form.append(labelled("new_answer", answer), verdict);
   form.append(labelled("comment", comment), buttons);
-  card.append(form);
-  form.addEventListener("input", () => drafts.set(key, { answer: answer.value, comment: comment.value }));
-  const close = () => {
-    drafts.delete(key);
-    form.remove();
-    document.getElementById(card.id)?.focus({ preventScroll: true });
-    if (isRereadDue) showNew();
+  return { form, answer, comment, verdict, save, cancel, before: { answer: answer.value, comment: comment.value } };
+}
+
+// What differs from the row: the rest may be changed elsewhere.
+function findWritten({ answer, comment, before }) {
+  return {
+    ...(answer.value === before.answer ? {} : { answer: answer.value }),
+    ...(comment.value === before.comment ? {} : { comment: comment.value }),
   };
-  const checker = action === "edit" ? watchEditor(row, answer, verdict, save) : null;
+}
+
+// Returns whether anything of it is not stored.
+function restoreDraft(row, editor, draft) {
+  const { form, answer, comment, before } = editor;
+  answer.value = draft.answer ?? before.answer;
+  comment.value = draft.comment ?? before.comment;
+  const isOpen = Object.keys(findWritten(editor)).length > 0;
+  if (!isOpen) forgetDraft(row);
+  if (draft.about !== textOf(row)) form.prepend(makeTrouble(say("changed")));
+  return isOpen;
+}
+
+function listenToEditor(row, editor, action) {
+  const { form, answer, cancel } = editor;
+  form.addEventListener("input", () => {
+    const written = findWritten(editor);
+    if (Object.keys(written).length === 0) forgetDraft(row);
+    else keepDraft(row, { action, about: textOf(row), ...written });
+  });
+  const close = () => {
+    // The focus may be in another editor by now.
+    const hadFocus = form.contains(document.activeElement) || document.activeElement === document.body;
+    const card = form.closest(".card");
+    forgetDraft(row);
+    form.remove();
+    if (hadFocus) card?.focus({ preventScroll: true });
+    showNew();
+  };
+  const checker = action === "edit" ? watchEditor(row, editor) : null;
   cancel.addEventListener("click", close);
   form.addEventListener("keydown", (event) => {
     if (event.key === "Escape") close();
-    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+    // A key that is held down would also confirm the problem that is shown first.
+    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.repeat || form.requestSubmit();
     else return;
     event.preventDefault();
     event.stopPropagation();
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    // A comment that was not changed here may have been changed elsewhere.
-    const change = comment.value === commented ? {} : { comment: comment.value };
+    const { comment } = findWritten(editor);
+    const change = comment === undefined ? {} : { comment };
     if (checker !== null) {
-      if (!answer.value.trim() || !(await checker.isShown())) return;
-      // An answer that was not changed is accepted.
       const text = answer.value.trim();
+      if (!text || !(await checker.isShown())) return;
+      // An answer that was not changed is accepted.
       Object.assign(change, text === textOf(row) ? { kind: "accept" } : { kind: "edit", text });
     }
-    if (Object.keys(change).length === 0) {
-      close();
-      return;
-    }
-    save.disabled = true;
-    form.classList.add("done");
-    if (await storeDecision(row, card, change)) close();
-    save.disabled = false;
-    form.classList.remove("done");
+    if (Object.keys(change).length === 0) close();
+    else if (!editor.isStoring) await storeWritten(row, editor, change, close);
   });
-  const first = action === "edit" ? answer : comment;
-  first.focus();
-  first.setSelectionRange(first.value.length, first.value.length);
-  form.scrollIntoView({ block: "nearest" });
+}
+
+// What is stored can't be changed meanwhile. If its page is left, the editor is only opened again if it is not stored.
+async function storeWritten(row, editor, change, close) {
+  const { form, answer, comment, save } = editor;
+  const setStoring = (isStoring) => {
+    editor.isStoring = answer.readOnly = comment.readOnly = save.disabled = isStoring;
+    markDraft(row, isStoring);
+  };
+  setStoring(true);
+  const isStored = await storeDecision(row, form.closest(".card"), change);
+  setStoring(false);
+  if (isStored) close();
+  else if (!form.isConnected) reopenEditors();
 }
 
 function labelled(text, element) {
@@ -171,7 +242,7 @@ function labelled(text, element) {
 }
 
 // Shows what the checks say of the text. A problem is seen before the text can be saved; it does not forbid that.
-function watchEditor(row, answer, verdict, save) {
+function watchEditor(row, { form, answer, verdict, save }) {
   let [timer, shown] = [0, null];
   const check = async () => {
     const text = answer.value.trim();
@@ -190,7 +261,9 @@ function watchEditor(row, answer, verdict, save) {
     const judgement = result.code ? say("check_bad", result.code, result.message) : say("check_good");
     verdict.textContent = (result.trouble ?? judgement) + notes + names;
     save.textContent = say(result.code ? "save_anyway" : "save");
-    save.scrollIntoView({ block: "nearest" });
+    // An empty text can't be stored.
+    save.disabled = !text;
+    if (form.contains(document.activeElement)) save.scrollIntoView({ block: "nearest" });
     return shown;
   };
   answer.addEventListener("input", () => {

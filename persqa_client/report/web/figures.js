@@ -15,30 +15,30 @@ function drawFigures(figures, isFiltered, total) {
     : say("of_rows", say("n_rows", figures.found)));
   panel.replaceChildren(
     heading,
-    makeFigure("outcomes_figure", makeBars(byCount(figures.outcomes).map(([code, count]) => ({
+    makeFigure("outcomes_figure", makeBars(figures.outcomes, ([code, count]) => ({
       label: code || say("accepted"), count, kind: code ? "bad" : "good",
       filter: { outcome: code ? `=${code}` : "accepted" },
-    })))),
+    }))),
     makeFigure("questions_figure", makeQuestionBars(figures)),
     makeFigure("lengths_figure", makeHistogram(figures.lengths, "lengths_figure", (from, to) => ({
       shortest: from, longest: to,
     }))),
-    makeFigure("words_figure", makeBars(byCount(figures.words).map(([words, count]) => ({
+    makeFigure("words_figure", makeBars(figures.words, ([words, count]) => ({
       label: words, count, filter: words && { words },
-    })))),
+    }), figures.words_count)),
     makeFigure("tokens_figure", makeTokens(figures)),
-    makeFigure("repairs_figure", makeBars(byCount(figures.steps).map(([step, count]) => ({
+    makeFigure("repairs_figure", makeBars(figures.steps, ([step, count]) => ({
       label: step, count, filter: { step },
-    })))),
-    makeFigure("doubts_figure", makeBars(byCount(figures.doubts).map(([doubt, count]) => ({
+    }))),
+    makeFigure("doubts_figure", makeBars(figures.doubts, ([doubt, count]) => ({
       label: doubt, count, kind: "doubt", filter: { doubt },
-    })))),
-    ...(figures.decisions.size > 0 ? [makeFigure("decisions_figure", makeBars(byCount(figures.decisions).map(
+    }))),
+    ...(figures.decisions.size > 0 ? [makeFigure("decisions_figure", makeBars(figures.decisions,
       ([decision, count]) => ({ label: say(`decision_${decision}`), count, kind: DECISION_KINDS[decision], filter: { decision } }),
-    )))] : []),
-    makeFigure("languages_figure", makeBars(byCount(figures.languages).map(([code, count]) => ({
+    ))] : []),
+    makeFigure("languages_figure", makeBars(figures.languages, ([code, count]) => ({
       label: code || say("unclear"), count, filter: { language: code || "?" },
-    })))),
+    }))),
     makeFigure("groups_figure", makeGroups(figures)),
     ...makePlots(figures.timelines),
   );
@@ -70,19 +70,21 @@ function makeFigure(title, content) {
   return figure;
 }
 
-// A bar with a filter is a button that shows its rows. count: of all, if only the largest are given.
-function makeBars(bars, count = bars.length) {
-  if (bars.length === 0) return make("p", "nothing", say("nothing"));
+// The largest of a map of counts. A bar with a filter is a button that shows its rows. count: of all, if only the largest
+// are given.
+function makeBars(counts, describe, count = counts.size) {
+  if (counts.size === 0) return make("p", "nothing", say("nothing"));
+  const bars = byCount(counts).slice(0, MOST_BARS).map(describe);
   const list = make("ul", "bars");
-  const most = Math.max(...bars.slice(0, MOST_BARS).map((bar) => bar.of ?? bar.count));
-  for (const bar of bars.slice(0, MOST_BARS)) list.append(makeBar(bar, most));
+  const most = Math.max(...bars.map((bar) => bar.of ?? bar.count));
+  for (const bar of bars) list.append(makeBar(bar, most));
   if (count > MOST_BARS) list.append(make("li", "others", say("others", count - MOST_BARS)));
   return list;
 }
 
 function makeBar(bar, most) {
   const item = make("li");
-  const line = make(bar.filter ? "button" : "div", bar.of === undefined ? "bar" : "bar wide");
+  const line = make(bar.filter ? "button" : "div", `bar ${bar.of === undefined ? "" : "wide"} ${bar.isText ? "text" : ""}`);
   const label = make("span", "label");
   label.dir = "auto";
   label.append(showText(bar.label));
@@ -102,8 +104,8 @@ function makeBar(bar, most) {
   return item;
 }
 
-function makeQuestionBars({ asked, accepted, questions }) {
-  return makeBars(byCount(asked).map(([number, of]) => ({
+function makeQuestionBars({ asked, accepted, questions, questions_count: count }) {
+  return makeBars(asked, ([number, of]) => ({
     label: questions.get(number) || say("no_question"),
     count: accepted.get(number) ?? 0,
     of,
@@ -111,7 +113,7 @@ function makeQuestionBars({ asked, accepted, questions }) {
     text: say("accepted_of", accepted.get(number) ?? 0, of),
     filter: { question: String(number) },
     name: questions.get(number),
-  })));
+  }), count);
 }
 
 // A group counts as far as the filters leave it.
@@ -126,10 +128,10 @@ function makeGroups(figures) {
       { style: "percent", maximumFractionDigits: 1 });
     box.append(
       make("p", "", say("group_sums", alike, accepted, share, count)),
-      makeBars(byCount(figures.groups).map(([group, size]) => ({
-        label: source.groups.get(group).first.slice(0, 300), count: size, kind: "doubt",
+      makeBars(figures.groups, ([group, size]) => ({
+        label: source.groups.get(group).first.slice(0, 300), count: size, kind: "doubt", isText: true,
         filter: { group: String(group) }, name: labelGroup(group),
-      })), count),
+      }), count),
     );
   }
   const note = noteCompared(figures.compared);

@@ -23,7 +23,7 @@ function increase(map, key, by = 1) {
 }
 
 function byCount(map) {
-  return [...map].sort((one, other) => other[1] - one[1] || (String(one[0]) < String(other[0]) ? -1 : 1));
+  return [...map].sort((one, other) => other[1] - one[1] || (one[0] < other[0] ? -1 : 1));
 }
 
 function isFailed(row) {

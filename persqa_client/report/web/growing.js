@@ -4,7 +4,7 @@
 let isLinkOpen = true;
 // Changes when all rows were read anew.
 let epoch;
-// Whether they were while an editor was open, so that they are shown when it is closed.
+// Whether they were while somebody wrote in an editor, so that they are shown when it is left.
 let isRereadDue = false;
 
 // What is new appears at its place, and what is looked at stays where it is.
@@ -15,9 +15,9 @@ async function showNew() {
   const isSorted = !source.isServed && source.isComplete && state.order !== "input";
   const isReread = isSorted || isRereadDue || epoch !== source.overview.epoch;
   epoch = source.overview.epoch;
-  isRereadDue = isReread && !hasNoEditor();
+  isRereadDue = isReread && !isNobodyWriting();
   if (isReread && !isRereadDue) {
-    await applyFilters({ keep: state.selected ?? state.shown[0] ?? null, page: state.page, isWanted: hasNoEditor });
+    await applyFilters({ keep: state.selected ?? state.shown[0] ?? null, page: state.page, isWanted: isNobodyWriting });
     return;
   }
   const found = await load({ also: state.shown.map((row) => row.key) }, { isNews: true });
@@ -25,9 +25,12 @@ async function showNew() {
   if (source.isComplete) await showOther();
 }
 
-const hasNoEditor = () => field("cards").querySelector(".editor") === null;
+// Other editors are opened again, with their drafts.
+const isNobodyWriting = () => document.activeElement?.closest(".editor") == null;
 
 function mergeFound(found) {
+  // Rows have numbers that are those of one reading. After another one they are drawn again when nobody writes.
+  if (state.shown.some((row) => row.epoch !== found.epoch)) return;
   state.count = found.count;
   const fresh = new Map([...found.rows, ...found.also].map((row) => [row.key, row]));
   state.shown = state.shown.map((row) => refreshCard(row, fresh.get(row.key) ?? row));
@@ -38,22 +41,24 @@ function mergeFound(found) {
     field("cards").querySelector(".nothing")?.remove();
     field("cards").append(...added.map(makeCard));
     state.shown.push(...added);
+    reopenEditors();
   }
   showPagers();
   showCount();
 }
 
-// A card with an editor stays until the editor is closed.
+// A card in which somebody writes stays until the editor is left: moving it would end what an input method composes.
 function refreshCard(row, fresh) {
   if (fresh.stamp === row.stamp) return row;
   const card = field(`row-${row.key}`);
-  const isEdited = card.querySelector(".editor:not(.done)") !== null;
-  if (isEdited) return row;
-  const [isOpen, focused] = [card.querySelector(".raws") !== null, document.activeElement];
+  const [editor, focused] = [card.querySelector(".editor"), document.activeElement];
+  if (editor?.contains(focused)) return row;
+  const isOpen = card.querySelector(".raws") !== null;
   const hadFocus = card.contains(focused);
   const made = makeCard(fresh);
   card.replaceWith(made);
   if (isOpen) made.querySelector("button.raw").click();
+  if (editor !== null) made.append(editor);
   if (state.selected === row) state.selected = fresh;
   markSelected();
   if (hadFocus) (made.querySelector(findSame(focused)) ?? made).focus({ preventScroll: true });

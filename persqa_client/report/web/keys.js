@@ -7,7 +7,8 @@ function showKeys() {
 
 function handleKey(event) {
   const target = event.target;
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  const isChord = (event.ctrlKey || event.metaKey || event.altKey) && !event.getModifierState("AltGraph");
+  if (isChord || event.isComposing) return;
   if (target.matches("input:not([type=checkbox]), select, textarea")) {
     if (event.key === "Escape") target.blur();
     return;
@@ -23,10 +24,10 @@ function handleKey(event) {
   const press = (button) => document.querySelector(`.card[aria-current] ${button}`)?.click();
   if (event.key === "/") field("search").focus();
   else if (state.view !== "rows") return;
-  else if (source.editable && isOnRow && event.key in DECISION_KEYS) queueKey(() => decideByKey(event.key));
-  else if (event.key === "o" && isOnRow) queueKey(() => press(".zoom"));
-  else if (event.key === "Enter" && isOnCard) queueKey(() => press("button.raw"));
   else if (event.key in actions) queueKey(actions[event.key]);
+  else if (source.editable && isOnRow && event.key in DECISION_KEYS) queueOnce(event, () => decideByKey(event.key));
+  else if (event.key === "o" && isOnRow) queueOnce(event, () => press(".zoom"));
+  else if (event.key === "Enter" && isOnCard) queueOnce(event, () => press("button.raw"));
   else return;
   event.preventDefault();
 }
@@ -39,4 +40,9 @@ let keyed = Promise.resolve();
 function queueKey(action) {
   const own = keyTurn;
   keyed = keyed.then(() => (own === keyTurn ? action() : null)).catch(console.error);
+}
+
+// A key that is held down decides on one row.
+function queueOnce(event, action) {
+  if (!event.repeat) queueKey(action);
 }

@@ -69,15 +69,17 @@ function drawLines(lines, title, { seconds, starts }) {
   return svg;
 }
 
-// Breaks where there is no value, and where a process ended.
+// Breaks where there is no value, and where a process ended. A value between two breaks is a short line of its own.
 function tracePath(values, seconds, starts, x, y) {
   const parts = [];
   const firsts = new Set(starts.map(([number]) => number));
-  let isOpen = false;
+  const hasLine = (from, to) => ![values[from] ?? null, values[to] ?? null].includes(null) && !firsts.has(to);
   values.forEach((value, number) => {
-    isOpen = isOpen && !firsts.has(number);
-    if (value !== null) parts.push(`${isOpen ? "L" : "M"}${x(seconds[number]).toFixed(1)} ${y(value).toFixed(1)}`);
-    isOpen = value !== null;
+    if (value === null) return;
+    const isFirst = !hasLine(number - 1, number);
+    const [at, height] = [x(seconds[number]), y(value).toFixed(1)];
+    if (isFirst && !hasLine(number, number + 1)) parts.push(`M${(at - 1.5).toFixed(1)} ${height}h3`);
+    else parts.push(`${isFirst ? "M" : "L"}${at.toFixed(1)} ${height}`);
   });
   return parts.join("");
 }

@@ -104,6 +104,7 @@ function drawPage() {
   const cards = state.shown.map(makeCard);
   list.replaceChildren(...(cards.length > 0 ? cards : [make("li", "nothing", say(source.overview.rows ? "none" : "empty"))]));
   markSelected();
+  reopenEditors();
   // Elements that are replaced lose the focus.
   if (hadFocus) (list.querySelector(".card[aria-current]") ?? list).focus({ preventScroll: true });
   showPagers();
@@ -236,6 +237,7 @@ function describeReport() {
   const failed = outcomes.reduce((sum, [, count]) => sum + count, 0) - accepted;
   field("summary").textContent = say("summary", say("n_questions", total), say("n_pictures", pictures), accepted, failed);
   const notes = source.isLost ? [say("lost")] : [...problems];
+  for (const [id, reason] of unstored) notes.unshift(say("note_not_stored", id, reason));
   notes.unshift(...new Set([...troubles.values()].map((trouble) => say("trouble", trouble))));
   for (const run of runs) {
     if (run.model) notes.push(say("note_model", run.file, run.model));
@@ -252,7 +254,7 @@ function describeReport() {
     item.append(showText(note));
     return item;
   }));
-  field("notes").classList.toggle("lost", source.isLost === true || troubles.size > 0);
+  field("notes").classList.toggle("lost", source.isLost === true || troubles.size > 0 || unstored.size > 0);
 }
 
 function listen() {
@@ -286,6 +288,9 @@ function listen() {
       field(`tab-${other}`).focus();
     });
   }
+  field("cards").addEventListener("focusout", () => setTimeout(() => {
+    if (isRereadDue && isNobodyWriting()) showNew();
+  }));
   field("cards").addEventListener("click", (event) => {
     const card = event.target.closest(".card");
     if (card === null || event.target.closest("a, button, form") || String(getSelection())) return;
@@ -309,8 +314,8 @@ function showAll() {
   showKeys();
   fillSelects();
   describeReport();
-  // What is written in an editor stays; its page is drawn when it is closed.
-  isRereadDue = !hasNoEditor();
+  // What is being written in an editor stays; its page is drawn when the editor is left.
+  isRereadDue = !isNobodyWriting();
   if (!isRereadDue) drawPage();
   showPagers();
   showCount();
@@ -318,6 +323,7 @@ function showAll() {
 }
 
 async function begin() {
+  if (source.editable) readDrafts();
   await source.prepare();
   fillSelects();
   describeReport();

@@ -135,7 +135,11 @@ function orderRows(found, order) {
   return Array.from(numbers, (number) => rows[number % size]);
 }
 
+let ranked = 0;
+
 function rankQuestions() {
+  if (ranked === questions.length) return;
+  ranked = questions.length;
   const collator = new Intl.Collator();
   const sorted = [...questions].sort((one, other) => collator.compare(one[0], other[0]));
   sorted.forEach((question, rank) => (question.rank = rank));
@@ -146,7 +150,7 @@ const HAN = /^\p{Script=Han}/u;
 function startFigures() {
   return {
     outcomes: new Map(), asked: new Map(), accepted: new Map(), words: new Map(), steps: new Map(), doubts: new Map(),
-    languages: new Map(), decisions: new Map(), groups: new Map(), alike: 0, lengths: new Map(), tokens: new Map(), questions: new Map(),
+    languages: new Map(), decisions: new Map(), groups: new Map(), alike: 0, lengths: new Map(), tokens: new Map(),
     prompt: 0, completion: 0, counted: 0, found: 0,
   };
 }
@@ -155,7 +159,6 @@ function addToFigures(figures, row) {
   figures.found++;
   increase(figures.outcomes, row.code ?? "");
   increase(figures.asked, row.question);
-  figures.questions.set(row.question, row.asked);
   increase(figures.languages, languageOf(row));
   if (!isFailed(row)) {
     increase(figures.accepted, row.question);
@@ -183,6 +186,18 @@ function firstWords(row) {
   const start = (row.answer.startsWith(tag) ? row.answer.slice(tag.length) : row.answer).slice(0, 80).trimStart();
   if (HAN.test(start)) return [...start].slice(0, 2).join("");
   return start.split(/\s+/, 2).join(" ").replace(/[.,;:!?]+$/, "").toLowerCase();
+}
+
+// Those that have bars, and how many there are: each row may have a question and words of its own.
+function findLargest(figures) {
+  const largest = (counts) => new Map(byCount(counts).slice(0, MOST_BARS));
+  const asked = largest(figures.asked);
+  const ofAsked = (find) => new Map([...asked.keys()].map((number) => [number, find(number)]));
+  return {
+    asked, accepted: ofAsked((number) => figures.accepted.get(number) ?? 0), questions: ofAsked((number) => questions[number][0]),
+    words: largest(figures.words), groups: largest(figures.groups),
+    questions_count: figures.asked.size, words_count: figures.words.size, group_count: figures.groups.size,
+  };
 }
 
 const found = { key: "", list: [], until: 0 };
@@ -268,7 +283,7 @@ const source = {
       if (test(row)) addToFigures(figures, row);
     };
     if (!(await workInSlices(rows, add, () => own === counting))) return null;
-    return { ...figures, group_count: figures.groups.size, timelines: shared.runs.map((run) => run.timeline) };
+    return { ...figures, ...findLargest(figures), timelines: shared.runs.map((run) => run.timeline) };
   },
   compare: (query) => compareRows(query),
   // The first part is shown at once; the others follow in steps that leave time for scrolling.

@@ -83,7 +83,8 @@ const source = {
     } catch {
       source.isLost = true;
     }
-    const isNew = state !== null && state.version !== source.overview.version;
+    // Two requests may be answered in the other order.
+    const isNew = state !== null && state.version > source.overview.version;
     if (isNew) source.overview = state;
     if (isNew || wasLost !== source.isLost) await source.onChange();
     return isNew;
