@@ -25,7 +25,7 @@ DESCRIPTIVE = (
     " horse people woman smile expression relaxed gentle smooth bright striped stripes colorful serious tired"
     " excited surprised friendly camera vegetables fruit bread sitting standing smiling holding"
     " wearing looking eating drinking reading cooking playing riding sleeping talking lying watching waiting"
-    " writing leaning jumping carrying laughing bicycle bicycles wheel wheels helmet skateboard motorcycle newspaper"
+    " writing leaning jumping carrying laughing bicycle bicycles wheel wheels helmet skateboard motorcycle truck"
 )
 DESCRIPTIVE_WORDS = frozenset(DESCRIPTIVE.split())
 # Loans in Chinese and Japanese only.

@@ -30,8 +30,10 @@ KEY_BEFORE = compile_lazily(r"[按点點选選击擊写寫标標印刻第](?:下
 # A switch of models that think, and a command behind the last sentence.
 SWITCH = compile_lazily(r"[\s.!?。！？]/(?:no_?)?think\b|[.!?。！？~～]\s{0,3}/[a-z_]{3,20}\s*\Z")
 # Figures with their names in the last lines, and names for what a model uses.
-PAIRS = compile_lazily(r"[.!?。！？)）]\s*\n\s*(?P<lines>[^\n.!?。！？]{1,40}\d(?:[^\n!?。！？]|\n(?!\n)){0,200})\Z")
-PAIR = compile_lazily(r"[^\W\d][^\d\n:：=/|]{0,24}[:：= ]\s*[*_]{0,2}\s*[~≈$]?\d[\d.,]*\s?[A-Za-z%/가-힣一-龯]{0,8}")
+PAIRS = compile_lazily(
+    r"[.!?。！？)）]\s*(?:\n|[\[(（【—–|-])\s*(?P<lines>[^\n.!?。！？]{1,40}\d(?:[^\n!?。！？]|\n(?!\n)){0,200})\Z"
+)
+PAIR = compile_lazily(r"[^\W\d][^\d\n:：=/|]{0,24}[:：= ]?\s*[*_]{0,2}\s*[~≈$]?\d[\d.,]*\s?[A-Za-z%/가-힣一-龯]{0,8}")
 USAGE = compile_lazily(
     r"(?<![A-Za-z])(?:tokens?|latency|elapsed|usage|throughput|duration|inference|generation time|response time"
     r"|processing time)\b|_tokens|耗时|耗時|用时|用時|用量|延迟|推理时间|响应时间|トークン|処理時間"
@@ -45,7 +47,8 @@ SELF_CHECK = compile_lazily(
     r"[.!?。！？]\s*[*_]{0,2}[(（\[【](?P<inner>[^()（）\[\]【】\n]{2,60})[)）\]】][*_]{0,2}[.。]?\s*\Z"
 )
 ABOUT_ANSWER = compile_lazily(
-    r"^(?:total(?:ly)?:? ?|in total ?|insgesamt ?|(?:en )?total:? ?)?\d{1,3} (?:words?|characters?|wörter"
+    r"^(?:answer|response) (?:length|format|language)\b|^(?:回答|答案)(?:长度|格式|语言)"
+    r"|^(?:total(?:ly)?:? ?|in total ?|insgesamt ?|(?:en )?total:? ?)?\d{1,3} (?:words?|characters?|wörter"
     r"|worte|zeichen|mots|palabras|caracteres|palavras|слов[ао]?|символ\w*)(?=\W|$)"
     r"(?! (?:are|is|on|in|of|auf|sur|en|em|на)\b)"
     r"|\b(?:(?<!\w )as (?:requested|required|instructed)|(?:length|format|word|language) (?:requirements?|limit"
@@ -63,14 +66,15 @@ ABOUT_ANSWER = compile_lazily(
 # Calls to the reader, and words of advertising of which no description has two.
 LAST_PART = compile_lazily(r"[.!?。！？~～…\n]+\s*(?P<part>(?:[^.。！？!?~～…\n<>]|\.(?=\w)){4,80}[!！.。?？…]?)\s*\Z")
 CALL = compile_lazily(
-    r"^¡?(?:please |don['’]t forget to )?(?:follow (?:us|me|our)\b|subscribe (?:to|now|for)\b"
+    r"(?:^|, )¡?(?:please |don['’]t forget to )?(?:follow (?:us|me|our)\b|subscribe (?:to|now|for)\b"
     r"|click (?:here|the link|on the link|below)"
     r"|(?:visit|check out) (?:us|our|www\b)|sign up (?:now|today|for)\b|download (?:now|our|the app)\b"
     r"|join (?:us|our)\b"
     r"|s[ií]g(?:ue|a)(?:nos|-nos)|suscr[ií]bete|inscreva-se|abonnez-vous|suivez-nous"
     r"|folg(?:t|en sie|e) uns|abonnier\w* "
-    r"|подпис(?:ывайтесь|ывайся|ись|итесь)\b|ставьте лайк|تابعونا|اشترك)"
+    r"|подпи(?:сывайтесь|сывайся|шись|шитесь)\b|ставьте лайк|تابعونا|اشترك)"
     r"|^(?:欢迎|請|请|快来)?(?:大家)?(?:扫码)?(?:长按)?(?:添加|加|关注|關注|搜索)(?![的了着过])[^，。]{0,8}(?:公众号|公眾號|微信|QQ群|小程序|订阅号)"
+    r"|^(?:更多[^，。]{0,8})?(?:欢迎|请|請)?(?:关注|關注)(?:我们|我們|本号|博主)"
     r"|^(?:请|請|快)?(?:点击|點擊|戳)[^，。]{0,6}(?:链接|鏈接|连结|下载|領取|领取|注册)|(?:フォロー|チャンネル登録|いいね)[^。]{0,6}(?:してね|お願い|よろしく)"
     r"|^(?:구독|팔로우|좋아요)[^.]{0,12}(?:부탁|해 ?주세요|눌러)",
     re.IGNORECASE,
@@ -78,8 +82,12 @@ CALL = compile_lazily(
 ADVERTISING = compile_lazily(
     r"彩票|快三|时时彩|時時彩|开奖|博彩|娱乐城|赌场|百家乐|官网|官網|公众号|平台|注册|下载|安装|手机版|免费|领取|优惠券|代理|加盟"
     r"|客服|扫码|充值|提现|微信号|关注|资源包"
+    r"|\b(?:best price|promo code|discount code|free (?:bonus|download|trial)|casino|betting|cheap|online now)\b",
+    re.IGNORECASE,
 )
-DESCRIBED = compile_lazily(r"[的是在有着正她他它牌屏写印站坐拿看]|手机上|店")
+DESCRIBED = compile_lazily(
+    r"[的是在有着正她他它牌屏写印站坐拿看]|手机上|店|\b(?:the|an?|is|are|has|have|his|her|its)\b", re.IGNORECASE
+)
 MIN_ADVERTISING = 2
 
 
@@ -105,7 +113,7 @@ def find_tail(text: str, language: str) -> str:
     found = ""
     if "/" in text and (switch := SWITCH.search(remove_quotations(text))):
         found = switch[0]
-    elif "\n" in text and (pairs := PAIRS.search(text)) and are_figures(pairs["lines"]):
+    elif (pairs := PAIRS.search(text)) and are_figures(pairs["lines"]):
         found = pairs["lines"]
     elif text.rstrip(".。*_ ").endswith((")", "）", "]", "】")) and (check := SELF_CHECK.search(text)):
         found = check["inner"] if ABOUT_ANSWER.search(check["inner"]) else ""

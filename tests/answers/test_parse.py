@@ -26,6 +26,7 @@ from tests.support.cases import each_case
         pytest.param(f"Answer: {GOOD}", GOOD, ("label",), id="label"),
         pytest.param(f"Sure! {GOOD}", GOOD, ("preamble",), id="preamble"),
         pytest.param(f"{GOOD} I hope this helps!", GOOD, ("postamble",), id="postamble"),
+        pytest.param(f"{GOOD}[1][2]", GOOD, ("citations",), id="citations"),
         pytest.param(f"> {GOOD}", GOOD, ("bullet",), id="bullet"),
         pytest.param(f"Question: {QUESTION}\nAnswer: {GOOD}", GOOD, ("echo", "label"), id="echoed question"),
         pytest.param(f"{GOOD}<|im_end|>", GOOD, ("template",), id="end of a turn"),
