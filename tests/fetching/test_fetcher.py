@@ -18,8 +18,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from persqa_client.errors import RowError, StorageError
 from persqa_client.fetching.downloads import CheckedResolver, Downloader, open_session
-from persqa_client.fetching.fetcher import PARTS, PictureFetcher, choose_wait
+from persqa_client.fetching.fetcher import PictureFetcher, choose_wait
 from persqa_client.fetching.policy import AllowedHosts, FetchLimits, RefusedAddress
+from persqa_client.fetching.stored_pictures import PARTS
 from persqa_client.images.fetched_files import FETCHED_FOLDER
 from persqa_client.images.references import describe_reference, estimate_reference_size, read_reference
 from tests.fetching.hostile_server import PNG, HostileServer, run_hostile_server

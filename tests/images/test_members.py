@@ -56,8 +56,12 @@ def test_a_file_is_opened_again_after_an_error_in_the_middle() -> None:
     opened: list[FailingOnce] = []
     readers = OpenReaders()
 
+    def open_file() -> FailingOnce:
+        opened.append(FailingOnce())
+        return opened[-1]
+
     def read() -> bytes | None:
-        return readers.read(("a.tar",), lambda: opened.append(FailingOnce()) or opened[-1], "a").data  # type: ignore[func-returns-value]
+        return readers.read(("a.tar",), open_file, "a").data
 
     assert read() == b"a"
     with pytest.raises(ConnectionError):
