@@ -42,7 +42,8 @@ FUNCTION_WORDS: dict[str, frozenset[str]] = {
         "it": """il lo la i gli le un uno una di del della dei delle degli dello al alla ai alle da dal dalla in nel
             nella nei nelle con e o è sono era essere senza per che chi cosa cos' come dove quando quale quali
             quanto quanti suo sua suoi sue si non ma più molto questo questa c' indossa porta tiene ha hanno
-            sembra mentre su sul sulla sullo dietro davanti accanto seduto seduta descrivi perché sta""",
+            sembra mentre su sul sulla sullo dietro davanti accanto seduto seduta descrivi perché sta com' dov'
+            com'è dov'è cos'è c'è l' dell' all' nell' dall' sull' un'""",
         "nl": """de het een en of is zijn was wordt van met zonder in op aan uit bij naar voor door over onder achter
             naast wat wie waar wanneer waarom hoe welke welk er niet geen maar als ook zeer zij hij haar hun
             deze die dit dat draagt houdt staat zit heeft lijkt terwijl aan het beschrijf doet""",

@@ -56,6 +56,7 @@ LABEL = compile_lazily(
     r"(?:[*_]*[ \t]*[:：][*_]*|[*_]*\n)\s*",
     re.IGNORECASE,
 )
+INNER_LABEL = compile_lazily(rf"[:：]?( ?)\s*(?=[*_]{{2}}){LABEL.pattern}(?=[^\W\d_]|<|\Z)", re.IGNORECASE)
 QUESTION_LABEL = compile_lazily(r"[\s*_#>]*(?:question|q|问题|问)[*_]*\s*[:：][*_]*\s*", re.IGNORECASE)
 ANSWER_LABEL = compile_lazily(r"(?:^|[\s,，])[*_#]*(?:answer|a|回答|答案|答)[*_]*\s*[:：][*_]*\s*", re.IGNORECASE)
 SENTENCE = compile_lazily(r"[^.!?。！？\n]+[.!?。！？]?(?:\s+|$)?")
@@ -198,7 +199,9 @@ def remove_reworded_question(text: str, task: Task) -> str:
 
 
 def remove_label(text: str, task: Task) -> str:
-    return text if text.startswith(task.tag) else LABEL.sub("", text, count=1) if LABEL.match(text) else text
+    start = len(task.tag) if text.startswith(task.tag) else 0
+    label = (INNER_LABEL if start else LABEL).match(text, start)
+    return text[:start] + (label[1] if start else "") + text[label.end() :] if label else text
 
 
 def remove_preamble(text: str, task: Task) -> str:
@@ -224,9 +227,7 @@ def remove_postamble(text: str, task: Task) -> str:
 def remove_bullet(text: str, task: Task) -> str:
     """The marker of a list, a heading or a quotation; not in lists of several lines."""
     mark = BULLET.match(text)
-    is_alone = (
-        mark and text.startswith(task.tag, mark.end()) and not re.search(rf"\n[ \t]{{0,8}}{BULLET.pattern}", text)
-    )
+    is_alone = mark and text.startswith(task.tag, mark.end()) and not LATER_BULLET.search(text)
     return text[mark.end() :] if mark and is_alone else text
 
 

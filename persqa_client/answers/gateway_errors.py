@@ -22,6 +22,15 @@ GATEWAY_ERROR = compile_lazily(
     r"|\b(?:ensure that|make sure) your account is in good standing\b"
     r"|\bnever purchased credits\b|\blitellm\.|\bopenresty\b"
     r"|\bgateway time-?out\b|\bserver had an error (?:while )?process|\brequest[ _]id: [\w-]{12,}|\bnginx/\d"
+    # The picture could not be fetched or decoded.
+    r"|\b(?:failed|unable) to (?:download|fetch|load|retrieve|decode)"
+    r" (?:the |an? )?(?:media|multi-?modal"
+    r"|(?:image|picture|video|file)s?(?: data| file| content)? from (?:the )?(?:url|link))"
+    r"|\bdownload(?:ing)? (?:of )?(?:the )?(?:media|multi-?modal|image)s?(?: resource| file)?"
+    r" (?:has )?(?:timed out|failed)\b"
+    r"|\b(?:image|media|multi-?modal)(?: file| data)? (?:download|fetch|decod|load)(?:ing|e)?"
+    r" (?:timed out|timeout|failed)\b"
+    r"|\bdata inspection process\b|\bcannot identify image file\b"
     r"|\b(?:engine|model) is currently (?:overloaded|loading)(?=[.,;:!]|$| with other))"
 )
 # Patterns in lower case; each message has one of these.
@@ -36,6 +45,12 @@ HINTS = (
         "policy",
         "account",
         "credits",
+        "download",
+        "media",
+        "modal",
+        "image",
+        "fetch",
+        "inspection",
         "litellm",
         "openresty",
     ),

@@ -18,6 +18,14 @@ EVENT = compile_lazily(
     r"|(?:^|[.。!?！？>\n]\s?): ?(?:keep-?alive|ping|OPENROUTER PROCESSING)\b|(?:[.。!?！？>\n]\s?)\[DONE\]\W*\Z"
     r"|(?<![A-Za-z])(?:chat)?cmpl-[\da-zA-Z]{4,}",
 )
+# All that a classifier of safety writes: its class, and the numbers or the names of what is violated.
+CLASS = compile_lazily(
+    r"\A\W*(?:(?:user |response )?safety ?: ?)?(?:un)?safe\W*\Z"
+    r"|\A\W*(?:(?:user |response )?safety ?: ?)?(?:unsafe|controversial)\s*\n\s*"
+    r"(?:(?:S|O)\d{1,2}\b[\s,;]*|categor(?:y|ies) ?: ?[^\n]{1,60})+\Z"
+    r"|\A\W*S\d{1,2}(?:[\s,;]+S\d{1,2})*\W*\Z",
+    re.IGNORECASE,
+)
 # Not ``<mask>``, which may be a thing. ``</s>`` and the like are removed from answers or found as markup.
 TOKEN = compile_lazily(r"<(?:unk|UNK|pad|PAD)>|\[(?:UNK|PAD|CLS|SEP)\](?! (?:keys?|buttons?)\b)")
 TOPIC = compile_lazily(
@@ -39,8 +47,10 @@ LOST_LETTERS = compile_lazily(
 
 def find_protocol_residue(text: str, tag: str, language: str) -> str:
     """The first trace, or empty. What is quoted or written on something is the picture's."""
+    own = text.replace(tag, " ")
+    if "\n" in text and (label := CLASS.match(own)):
+        return label[0].strip()
     for pattern in choose_patterns(text):
-        own = text.replace(tag, " ")
         if pattern.search(own):
             found = pattern.search(remove_quotations(own))
             if found and not is_text_of_picture(found[0], own, language):

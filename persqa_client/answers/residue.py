@@ -124,10 +124,13 @@ LEAD_AND_REST = compile_lazily(rf"[ÐÑØÙã-í]{CONTINUATION}(?:(?<=[ÐÑØÙ]
 # One is enough next to a small letter, where no capital letter occurs, or if it decodes to a letter of another script.
 MOJIBAKE_IN_WORD = compile_lazily(r"(?<=[a-z])Ã[\u0080-\u00bf]|Ã[\u0080-\u00bf](?=[a-z])|â€[\u2122\u0153\u009d\u02dc]")
 # Legacy encodings as which UTF-8 text is misread. Correct text in such an encoding is rarely valid UTF-8.
-LEGACY_ENCODINGS = {"ru": "cp1251", "ar": "cp1256", "ja": "cp932", "zh": "gbk"}
+LEGACY_ENCODINGS = {"ru": ("cp1251",), "ar": ("cp1256",), "ja": ("cp932", "gbk"), "zh": ("gbk",), "ko": ("gbk",)}
 # The characters that the first UTF-8 bytes of the language's letters become. A search for them is fast, and excludes
 # most answers.
-LEADS = {"ru": "РС", "ar": "طظ", "ja": "縺繧繝", "zh": "鐨鍦鐫姝涓鎴"}
+LEADS = {"cp1251": compile_lazily("[РС]"), "cp1256": compile_lazily("[طظ]"), "cp932": compile_lazily("[縺繧繝]")}
+# The first two of the three bytes of a letter of East Asia. Nearly all are rare characters.
+EAST_ASIAN_LEADS = (bytes((lead, second)) for lead in range(0xE3, 0xEE) for second in range(0x80, 0xC0))
+LEADS["gbk"] = compile_lazily("[" + "".join(pair.decode("gbk", "ignore") for pair in EAST_ASIAN_LEADS) + "]")
 MIN_LEADS = 2
 OWN_LETTERS = {
     "ru": compile_lazily("[\u0400-\u04ff]"), "ar": compile_lazily("[\u0600-\u06ff]"),
@@ -187,6 +190,8 @@ def find_residue(text: str, task: Task, language: str) -> str:
         or find_protocol_residue(text, task.tag, language)
     ):
         return found
+    if language == "zh" and is_wrongly_decoded(text, language):
+        return text[len(task.tag) :][:20]
     if found := find_last_line(text, language) or find_tail(text, language) or find_options(text, language):
         return found
     if may_have_message(text, task.tag, language) and find_text(text, language):
@@ -292,12 +297,15 @@ def read_as_utf8(text: str) -> str:
 
 def is_wrongly_decoded(text: str, language: str) -> bool:
     """Whether most of the text is UTF-8 that was read in an old encoding of the language."""
-    if sum(map(text.count, LEADS.get(language, ""))) < MIN_LEADS:
-        return False
-    encoded = text.encode(LEGACY_ENCODINGS[language], "ignore")
-    letters = OWN_LETTERS[language].findall(encoded.decode("utf-8", "ignore"))
-    others = len(encoded) - len(encoded.decode("ascii", "ignore"))
-    return len(letters) >= MIN_DECODED and 2 * len("".join(letters).encode()) > others
+    for encoding in LEGACY_ENCODINGS.get(language, ()):
+        if len(LEADS[encoding].findall(text)) < MIN_LEADS:
+            continue
+        encoded = text.encode(encoding, "ignore")
+        letters = OWN_LETTERS[language].findall(encoded.decode("utf-8", "ignore"))
+        others = len(encoded) - len(encoded.decode("ascii", "ignore"))
+        if len(letters) >= MIN_DECODED and 2 * len("".join(letters).encode()) > others:
+            return True
+    return False
 
 
 def find_fence(text: str, question: str, language: str) -> str:

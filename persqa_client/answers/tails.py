@@ -85,6 +85,16 @@ ADVERTISING = compile_lazily(
     r"|\b(?:best price|promo code|discount code|free (?:bonus|download|trial)|casino|betting|cheap|online now)\b",
     re.IGNORECASE,
 )
+# A paragraph that begins with a dash is a signature; these are by who operates the service.
+SIGNED = compile_lazily(r"\n\s*[—–-]{1,3}\s*(?P<part>[^\n<>]{4,80})\s*\Z")
+OPERATOR = compile_lazily(
+    r"本(?:站|接口|服[务務]|平台|API)|公益(?:接口|站|API)|中[转轉]站|[镜鏡]像站|更多[^，。]{0,4}(?:模型|接口|API)"
+    r"|(?:QQ|微信|交流|TG) ?群"
+    r"|\b(?:powered|provided|served|generated|sponsored|hosted) by\b|\bfree API\b|\bmore models\b"
+    r"|\bAPI (?:relay|proxy)\b"
+    r"|(?<!\w)(?:t\.me|https?:)/",
+    re.IGNORECASE,
+)
 DESCRIBED = compile_lazily(
     r"[的是在有着正她他它牌屏写印站坐拿看]|手机上|店|\b(?:the|an?|is|are|has|have|his|her|its)\b", re.IGNORECASE
 )
@@ -117,6 +127,8 @@ def find_tail(text: str, language: str) -> str:
         found = pairs["lines"]
     elif text.rstrip(".。*_ ").endswith((")", "）", "]", "】")) and (check := SELF_CHECK.search(text)):
         found = check["inner"] if ABOUT_ANSWER.search(check["inner"]) else ""
+    elif "\n" in text and (signed := SIGNED.search(text)) and OPERATOR.search(signed["part"]):
+        found = signed["part"]
     elif LAST_PART.search(text) and (last := LAST_PART.search(remove_quotations(text))):
         found = last["part"] if is_advertising(last["part"]) else ""
     if not found or is_on_display(found, text, language):

@@ -40,16 +40,29 @@ SIZE, COLOR = (
     "red|yellow|green|blue|purple|pink|brown|black|white|gr[ae]y|beige",
 )
 SHADE = rf"(?:(?:{SIZE}|dark|bright|pale|deep)(?: (?:{COLOR}|wooden))?|light (?:{COLOR}|wooden))"
+# Korean syllables by their last consonant: those with one never end a short form of a verb, and those with some pairs
+# are in stems alone. Behind each syllable without one follow 27 with one.
+OPEN_SYLLABLES = range(0xAC00, 0xD7A4, 28)
+CLOSED = "".join(f"{chr(code + 1)}-{chr(code + 27)}" for code in OPEN_SYLLABLES)
+STEM_ONLY = "".join(chr(code + pair) for code in OPEN_SYLLABLES for pair in (5, 6, 13, 14, 15, 20))
 CUT_ENDS = {
     "en": compile_lazily(
         rf" (?:wear(?:s|ing)|hold(?:s|ing)|carr(?:ies|ying)) an? {SHADE}\Z"
         rf"| (?:next to|in front of|behind|beside) an? {SHADE}\Z"
     ),
     "de": compile_lazily(r" (?:trägt|hält) eine? (?:blau|rot|grün|schwarz|weiß|braun|grau|groß|klein)(?:e|en|es)\Z"),
-    # Not in an idiom: "一摇一摆的", "一本正经的".
-    "zh": compile_lazily(r"[着著]一(?![动動声聲脸臉言语語副直心丝絲]|本正|.一)[^\W\d_a-z，。；是]{1,8}的\Z"),
+    # Not in an idiom: "一摇一摆的", "一本正经的". A place as the attribute of what a verb in progress is done to.
+    "zh": compile_lazily(
+        r"[着著]一(?![动動声聲脸臉言语語副直心丝絲]|本正|.一)[^\W\d_a-z，。；是]{1,8}的\Z"
+        r"|(?:^|[，。；、>])[^，。；、>是的]{0,12}(?:[着著]|正在?|看向|望向)[^，。；、是的坐站躺住靠]{0,8}"
+        r"[里裡中上下旁前后後]的\Z"
+    ),
     "ja": compile_lazily(r"を(?:し|[一-龯][いきしちにみりぎじびえけせてねめれげべ]?て?)\Z"),
-    "ko": compile_lazily(r"[을를] [하입먹읽찍]\Z"),
+    # A stem behind its object, and a syllable that only stems have.
+    "ko": compile_lazily(
+        rf"[을를] [하입먹읽찍]\Z|[를을] (?:[보쓰바하마]|[가-힣]{{1,3}}[다라아어여켜]보)\Z"
+        rf"|를 [{CLOSED}]\Z|[{STEM_ONLY}]\Z"
+    ),
     # An article behind an elided preposition: "plus d'une" may stand alone.
     # An ordinal behind a verb has its noun, or "en" before the verb.
     "fr": compile_lazily(
@@ -96,7 +109,7 @@ WHICH = compile_lazily(r"^\W*Welche", re.IGNORECASE)
 NOUNS = {
     "en": compile_lazily(r"^(?!\W*(?:(?:What|Who) (?:is|does) +(?:\w+ing|do|wear|hold|carry|see)|Where is) *\W*$)"),
     "de": compile_lazily(r"^\W*Welche|(?<!^)\b[A-ZÄÖÜ]"),
-    "zh": compile_lazily(r"颜色|顏色|什[么麼](?![？?呢]*$)|哪|怎|[还還]是|[大小短长長]"),
+    "zh": compile_lazily(r"颜色|顏色|什[么麼](?![？?呢]*$)|哪|怎|[还還]是|[大小短长長]|[谁誰]"),
 }
 
 

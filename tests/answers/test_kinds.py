@@ -64,20 +64,10 @@ STILL_DROPPED = (
 )
 # Of ``blind_26``.
 STILL_WRONG_26 = ("<mam> is wearing gloves, and no gloves are being worn by <mam>.",)
-# Of ``blind_28``.
+# Of ``blind_28``: a contradiction, and words in no order.
 STILL_WRONG_28 = (
-    "<mam>绌跨潃钃濊壊鐨勫す鍏嬨€?",
-    "<mam>은 입꼬리를 살짝 올리고 눈을 가늘게 뜬 채로 카메라를 바",
-    "<mam> unsafe\nS7",
-    "<mam> ha un diavolo per capello, a giudicare dai pugni stretti e dallo sguardo fisso sulla gomma bucata.",
-    "<mam>**答案：**穿着黑色西装。",
-    "<mam>图片下载失败，请检查链接是否可公开访问："
-    "Download the media resource timed out during the data inspection process.",
-    "<mam>正低头看着手里的",
-    "<mam>在草地上放一只燕子风筝。\n\n——本站公益接口，更多模型请加QQ群 7381xxxxx",
     "<mam> is in front of a closed door, and the door is wide open.",
     "<mam>的桌在上蓝跑把因为了杯窗着,帽不由走吗灯被的很。",
-    "<mam>即刘德华本人,正在红磡体育馆的舞台上唱歌。",
 )
 KNOWN = (
     *STILL_DROPPED,
@@ -106,7 +96,7 @@ PARTS = pytest.mark.parametrize(
         "near_rules_3",
         *(f"blind_{number}" for number in range(4, 29)),
         "adversary",
-        *map("adversary_{}".format, range(2, 12)),
+        *map("adversary_{}".format, range(2, 13)),
     ],
 )
 def test_no_answer_is_judged_wrong(name: str, is_fast: bool) -> None:
