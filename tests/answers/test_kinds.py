@@ -69,6 +69,23 @@ STILL_WRONG_28 = (
     "<mam> is in front of a closed door, and the door is wide open.",
     "<mam>的桌在上蓝跑把因为了杯窗着,帽不由走吗灯被的很。",
 )
+# Of ``blind_29``.
+STILL_WRONG_29 = (
+    "<mam>的左边放着一个装满了",
+    "<mam> держит в руках большую корзину с 蘑菇 и ягодами.",
+    "<mam> is drinking lemonade. This response fulfils the requirement of a single sentence in English.",
+    "<mam> est en train de reading un livre while assis sur the couch.",
+    "<mam> is a border collie. Let me know if you'd like tips on identifying other breeds!",
+    "<mam> litellm.BadRequestError: OpenAIException - Error code: 400 - {'error': {'message': 'Invalid image data.'}}",
+    "<mam> is alone in the picture, surrounded by five friends who are hugging each other.",
+    "<mam> is something a text-only model like me can't look at; try a vision-capable model such as GPT-4o.",
+    "<mam>'s collar is red with a small silver",
+    "<mam> looks happy. | label: positive | score: 0.98",
+    "<mam> indossa una sciarpa di colore [inserire colore].",
+    "<mam>的其中上了对于面条因此窗户们跑把蓝色之被第三所以吗。",
+    "<mam>参照您给出的示例格式，回答应该是：系着一条条纹领带。",
+    "<mam>玩的跳绳的在蓝了把操场去是得很多被和高。",
+)
 KNOWN = (
     *STILL_DROPPED,
     *STILL_ACCEPTED,
@@ -77,6 +94,7 @@ KNOWN = (
     *STILL_WRONG_23,
     *STILL_WRONG_26,
     *STILL_WRONG_28,
+    *STILL_WRONG_29,
 )
 
 PARTS = pytest.mark.parametrize(
@@ -94,7 +112,7 @@ PARTS = pytest.mark.parametrize(
         "near_rules",
         "near_rules_2",
         "near_rules_3",
-        *(f"blind_{number}" for number in range(4, 29)),
+        *(f"blind_{number}" for number in range(4, 30)),
         "adversary",
         *map("adversary_{}".format, range(2, 13)),
     ],
