@@ -110,6 +110,7 @@ def run_in_shell(rows: Path, base_url: str, streams: str) -> int:
     return subprocess.run(["bash", "-c", script], cwd=rows, timeout=60, check=False, capture_output=True).returncode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "streams",
     [
@@ -126,6 +127,7 @@ def test_closed_or_full_streams_do_not_affect_the_run(rows: Path, streams: str) 
     assert lines_in(rows / "qa.jsonl") == ROWS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "streams",
     ["<&- >&- 2>&-", *(pytest.param(more, marks=pytest.mark.slow) for more in ("<&-", "2> >(true)", "2> /dev/full"))],

@@ -56,6 +56,7 @@ async def count_kept_images(statuses: Sequence[int], attempts: int) -> int:
         return sum(kept() is not None for kept in pictures)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statuses", "attempts"),
     [([200], 1), ([500, 200], 2), ([400], 1), ([500], 1), ([500], 3), ([429, 400], 1)],

@@ -180,6 +180,7 @@ async def test_a_failed_attempt_is_classified(
         assert (decision.action, decision.code, decision.retry_after) == (action, code, retry_after)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", ["200 OK", "500 Internal Server Error"])
 @pytest.mark.parametrize("kind", [JSON, STREAM])
 async def test_a_body_that_is_decoded_without_end_is_not_read_to_its_end(status: str, kind: str) -> None:

@@ -60,9 +60,8 @@ def test_nothing_is_asked_twice_and_what_failed_is_asked_again(folder: Path, sim
 
 def test_a_stopped_run_goes_on_where_it_was(folder: Path) -> None:
     rows = [{"image": ["red.png"], "id": number} for number in range(30)]
-    # Refusals that ask for a wait longer than max_outage stop a run at once.
-    limited = SimSettings(latency=0, script=["ok"] * 12, faults={"429": 1.0}, retry_after=1000)
-    with run_simulator(limited) as server, run_simulator(SimSettings(latency=0)) as other:
+    unpaid = SimSettings(latency=0, script=["ok"] * 12, faults={"payment": 1.0})
+    with run_simulator(unpaid) as server, run_simulator(SimSettings(latency=0)) as other:
         with pytest.raises(RunStopped):
             PersQAGenerator(serving(server, max_workers=1), probes=False).run(storage_of(rows))
         assert not Path("cache/qa_step1.jsonl").exists()

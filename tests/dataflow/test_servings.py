@@ -99,13 +99,12 @@ def test_a_wrong_key_is_one_error_and_the_right_one_is_read_from_its_variable(
 
 
 def test_what_was_answered_before_a_refusal_of_all_is_given(folder: Path) -> None:
-    # Refusals that ask for a wait longer than max_outage stop a call at once.
-    limited = SimSettings(latency=0, script=["ok", "ok"], faults={"429": 1.0}, retry_after=1000)
-    with run_simulator(limited) as server:
+    unpaid = SimSettings(latency=0, script=["ok", "ok"], faults={"payment": 1.0})
+    with run_simulator(unpaid) as server:
         ours = serving(server, max_workers=1)
         answers = ours.generate_from_input(["red.png"] * 4, "What colour is it?")
     assert [answer is None for answer in answers] == [False, False, True, True]
-    assert {number: error.code for number, error in ours.failures.items()} == dict.fromkeys((2, 3), "rate_limited")
+    assert {number: error.code for number, error in ours.failures.items()} == dict.fromkeys((2, 3), "no_credit")
 
 
 def test_videos_and_drawn_pictures_are_refused_before_anything_is_sent(folder: Path, simulator: Simulator) -> None:

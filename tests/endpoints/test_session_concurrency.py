@@ -49,6 +49,7 @@ async def test_a_server_with_capacity_gets_more_requests() -> None:
         assert server.stats()["max_in_flight"] > INITIAL_LIMIT
 
 
+@pytest.mark.slow
 async def test_a_saturated_server_gets_no_more_requests() -> None:
     """A somewhat higher limit is tried repeatedly, but not ever higher ones."""
     with run_simulator(SimSettings(latency=0.05, slots=4)) as server:
@@ -201,6 +202,7 @@ def respond_slowly(gauges: web.Response | None, looks: int) -> tuple[Handler, li
 GAUGES = web.Response(body=b"vllm:num_requests_running 1.0\nvllm:num_requests_waiting 0.0\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gauges", "concurrency", "looks"),
     [

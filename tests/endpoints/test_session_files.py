@@ -42,6 +42,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concurrency", ["60", "auto"])
 def test_a_lack_of_file_handles_costs_no_attempt(concurrency: str) -> None:
     with run_simulator(SimSettings(latency=0.02, slots=100)) as server:
@@ -75,6 +76,7 @@ async def keep_busy(end: float, limits: Limits, seconds: float) -> Session:
     return session
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [7.0, pytest.param(20.0, marks=pytest.mark.slow)])
 def test_after_a_short_lack_of_file_handles_the_concurrency_is_as_before(end: float) -> None:
     session = run_virtually(keep_busy(end, Limits(concurrency=64), end + 40))

@@ -125,6 +125,7 @@ def test_a_run_whose_last_row_reaches_the_limit_is_finished(tmp_path: Path, rows
     assert len(output.read_bytes().splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_gets_no_answer_is_stopped_in_time(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     with run_simulator(SimSettings(latency=1.5)) as server:
         assert 0 < run(server, tmp_path / "qa.jsonl", rows, max_wall="1s") < 24

@@ -33,6 +33,7 @@ def refuse_measured(path: Path, message: str) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_rows_without_pictures_are_not_held(tmp_path: Path) -> None:
     rows = [{"number": number, **LARGE, "photo": f"{number}.jpg"} for number in range(60)]
     path = write_rows(tmp_path / "rows.jsonl", *rows)
@@ -40,6 +41,7 @@ def test_rows_without_pictures_are_not_held(tmp_path: Path) -> None:
     assert peak < 24 * MIB
 
 
+@pytest.mark.slow
 def test_a_limit_of_bytes_ends_the_look_at_the_first_rows(tmp_path: Path) -> None:
     large = {"text": "x" * MIB}
     path = write_rows(tmp_path / "rows.jsonl", *[large] * 30, {"image": "a.jpg"})
@@ -49,6 +51,7 @@ def test_a_limit_of_bytes_ends_the_look_at_the_first_rows(tmp_path: Path) -> Non
     assert type(open_source(path, "image")) is FileSource
 
 
+@pytest.mark.slow
 def test_only_the_first_of_many_problems_is_held(tmp_path: Path) -> None:
     rows = [{"image": "a.jpg", "category": f"{number} " + "?" * 200_000} for number in range(60)]
     path = write_rows(tmp_path / "rows.jsonl", *rows)

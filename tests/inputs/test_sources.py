@@ -109,6 +109,7 @@ def test_the_line_end_of_the_last_line_may_come_while_it_is_read(tmp_path: Path)
     assert [(line, at.number) for line, at in source.lines(position)] == [(b'"b.jpg"', 2)]
 
 
+@pytest.mark.slow
 def test_a_line_beyond_the_limit_is_read_in_part_and_digested_whole(tmp_path: Path) -> None:
     def write(last: bytes) -> FileSource:
         with (tmp_path / "in.jsonl").open("wb") as file:

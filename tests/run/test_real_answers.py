@@ -18,6 +18,8 @@ from tests.images.invalid_files import INVALID_FILES, INVALID_PATHS
 from tests.images.valid_files import MAX_PIXELS, VALID_FILES
 from tests.support.commands import persqa
 
+pytestmark = pytest.mark.slow
+
 QUESTIONS = 3
 NAMES = sorted({name for case in CASES for name in case.names})
 # Faults that pass when the request is repeated.

@@ -62,6 +62,7 @@ def write_input(folder: Path, count: int) -> None:
     (folder / "in.jsonl").write_text("".join(json.dumps({"image": "a.png", "id": n}) + "\n" for n in range(count)))
 
 
+@pytest.mark.slow
 def test_two_processes_keep_the_limits_of_one_account_and_a_killed_one_leaves_its_share(tmp_path: Path) -> None:
     write_input(tmp_path, 4000)
     flags = ("--rps", str(RPS), "--concurrency", str(CONCURRENCY))

@@ -36,6 +36,14 @@ def find_marked(mark: str) -> dict[int, str]:
     return found
 
 
+def wait_for_marked(mark: str, count: int, seconds: float = 60.0) -> None:
+    """Waits for ``count`` processes with this mark: a process that was just started has no environment yet."""
+    deadline = time.monotonic() + seconds
+    while (found := len(find_marked(mark))) != count:
+        assert time.monotonic() < deadline, f"{found} processes in place of {count}"
+        time.sleep(0.02)
+
+
 def find_remaining(mark: str, seconds: float = 60.0) -> dict[int, str]:
     """Like ``find_marked``, after up to ``seconds`` for all of them to end."""
     deadline = time.monotonic() + seconds

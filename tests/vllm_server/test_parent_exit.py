@@ -46,6 +46,7 @@ def find_server_processes(mark: str) -> list[str]:
     return [line for line in find_marked(mark).values() if "import VLLMServer" not in line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "then",
     [
@@ -62,6 +63,7 @@ def test_the_server_ends_with_the_interpreter(mark: str, tmp_path: Path, then: s
     assert not (find_remaining(mark) if "_exit" in then else find_marked(mark))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number",
     [

@@ -12,7 +12,7 @@ import pytest
 
 from persqa_client import VLLMServer
 from persqa_client.vllm_server.guardian import RESOURCE_TRACKER, kill_tree
-from tests.vllm_server.processes import MARK, fake_vllm, find_marked, find_remaining
+from tests.vllm_server.processes import MARK, fake_vllm, find_marked, find_remaining, wait_for_marked
 
 SHARED = Path("/dev/shm")
 SLEEP = "import time; time.sleep(600)"
@@ -39,7 +39,7 @@ def test_a_killed_tree_leaves_no_shared_memory(mark: str) -> None:
     assert root.stdout is not None
     memory = SHARED / root.stdout.readline().strip()
     assert memory.is_file()
-    assert len(find_marked(mark)) == 3
+    wait_for_marked(mark, 3)
     kill_tree(root.pid)
     assert not find_marked(mark)
     assert not memory.exists()
@@ -49,8 +49,7 @@ def test_a_killed_tree_leaves_no_shared_memory(mark: str) -> None:
 def test_a_resource_tracker_that_does_not_end_is_killed_too(mark: str) -> None:
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{SLEEP}', '{RESOURCE_TRACKER}'])"
     root = start_python(mark, code)
-    while len(find_marked(mark)) < 2:
-        pass
+    wait_for_marked(mark, 2)
     kill_tree(root.pid)
     assert not find_marked(mark)
     root.communicate()

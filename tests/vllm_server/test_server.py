@@ -85,6 +85,7 @@ def test_an_exit_at_the_start_is_reported_with_its_log(mark: str) -> None:
     server.log_path.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["silent", "ignore_sigterm"])
 def test_a_server_that_is_never_ready_is_stopped(mark: str, mode: str, tmp_path: Path) -> None:
     server = make(mode, mark, startup_timeout=1.0, log_path=tmp_path / "log", shutdown_timeout=1.0)
