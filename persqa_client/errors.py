@@ -6,7 +6,7 @@ PersQAError           base; ``str()`` is a message for users
 │   ├── StorageError   the run's files cannot be written (exit code 2)
 │   └── RunStopped     every row would fail in the same way (exit code 3)
 │       ├── ServerFailed   a server started by this program failed to start, or exited
-│       └── UnusableInput  none of the first rows, or of the next ones, can be asked about (exit code 2)
+│       └── UnusableInput  none of the first rows is usable, or a store refuses the credentials (exit code 2)
 ├── RowError           a row fails permanently; it goes to the failure file
 ├── AttemptError       an attempt failed; ``decision`` says what to do next
 ├── FailedOver         the request continues at another endpoint

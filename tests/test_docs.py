@@ -19,7 +19,15 @@ from persqa_client.types import Row
 from tests.goldens.surfaces import iterate_commands
 from tests.support.code_names import PackageNames, dotted_names_in
 from tests.support.commands import make_program, python
-from tests.support.readmes import anchors_of, blocks_of, broken_links, commands_in, find_readmes, flags_in
+from tests.support.readmes import (
+    anchors_of,
+    blocks_of,
+    broken_links,
+    broken_table_rows,
+    commands_in,
+    find_readmes,
+    flags_in,
+)
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "persqa_client" / "samples"
@@ -115,6 +123,36 @@ def script_flags() -> set[str]:
 
 def test_links_lead_somewhere() -> None:
     assert not [link for readme in READMES for link in broken_links(ROOT, readme)]
+
+
+def test_rows_of_tables_are_whole() -> None:
+    rows = {str(page): broken_table_rows(read(page)) for page in find_readmes(ROOT, "*.md")}
+    assert not {page: numbers for page, numbers in rows.items() if numbers}
+
+
+def test_a_row_that_breaks_its_table_is_found() -> None:
+    table = """
+1. A table in a list
+
+   | a | b |
+   | --- | :-: |
+   | `x \\| y` | z |
+   | over two
+   lines | z |
+   | `x | y` | z |
+   | x |
+
+| a | b | c |
+| --- | --- |
+no header, so
+
+| no | table |
+
+```text
+| nothing
+```
+"""
+    assert broken_table_rows(table) == [7, 8, 9, 10, 12, 14, 16]
 
 
 def test_flags_exist() -> None:

@@ -1,9 +1,10 @@
-"""Finds two statements about the tag of which one denies what the other says, without a word of it in the same place.
+"""Finds two statements about the tag that contradict each other without the same words in the same place.
 
-An adjective may deny a thing: "<mam> is barefoot. <mam> wears white sneakers." Then both are whole sentences with
-nothing that says where else the thing is, when, or whose it is. Or the denied predicate stands behind another one:
-"<mam> is upset and crying. <mam> is calm and is not crying." A clause behind the first one counts as a statement about
-the tag if nothing but a predicate is in it: "<mam> is alone, surrounded by friends."
+An adjective may deny a thing: "<mam> is barefoot. <mam> wears white sneakers." In this case both must be whole
+sentences, and neither may say that the thing is elsewhere, at another time, or another person's. Or the denied
+predicate stands behind another one: "<mam> is upset and crying. <mam> is calm and is not crying." A clause behind the
+first one counts as a statement about the tag if nothing but a predicate is in it: "<mam> is alone, surrounded by
+friends."
 """
 
 from __future__ import annotations
@@ -261,7 +262,7 @@ def has_two_colors(text: str, language: str) -> bool:
 
 
 def differs_in_whole_color(sentences: list[str]) -> bool:
-    """Whether two sentences say of the whole that it has one colour, and another one."""
+    """Whether two sentences give different colours to the same whole thing: "is all white", "is all black"."""
     said: dict[str, str] = {}
     for sentence in filter(WHOLLY.search, sentences):
         colors = WHOLE_COLOR.findall(sentence)
@@ -284,7 +285,7 @@ def has_what_it_lacks(sentences: list[str], language: str) -> bool:
 
 
 def denies_joined(sentences: list[str], language: str) -> bool:
-    """Whether a later sentence denies a predicate of one word that the first one has behind another predicate."""
+    """Whether a later sentence denies a one-word predicate of the first one that follows another predicate there."""
     first, *clauses = CLAUSE_END.split(sentences[0])
     if is_unsure(sentences[0]) or len(content_words(first)) > MOST_WORDS_BEFORE:
         return False

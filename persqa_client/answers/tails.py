@@ -119,7 +119,7 @@ def remove_citations(text: str, task: Task) -> str:
 
 
 def find_tail(text: str, language: str) -> str:
-    """What stands behind the last sentence and is none, or empty."""
+    """The text after the last sentence that is no sentence itself; empty if there is none."""
     found = ""
     if "/" in text and (switch := SWITCH.search(remove_quotations(text))):
         found = switch[0]

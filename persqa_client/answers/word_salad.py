@@ -93,7 +93,7 @@ GERMAN_SLIP = compile_lazily(
     r"|(?<!,) der (?:stehen|sitzen|sind|haben|laufen) | (?:dass|weil|wenn|obwohl) \w+ (?:dass|weil|wenn|obwohl) "
 )
 MIN_GERMAN_SLIPS = 2
-# An infinitive behind the tag, a number of what is no thing, a number behind a conjunction at the end.
+# An infinitive directly after the tag, a number before a verb form, a number after a conjunction at the end.
 ENGLISH_NUMBER = (
     "(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen)"
 )

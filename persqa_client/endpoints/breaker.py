@@ -133,7 +133,8 @@ class Breaker:
         self._in_flight.discard(number)
 
     def record_answer(self, number: int, request: Request) -> None:
-        """Decides failures by a usable answer: the rows are the cause of those that arrived before it was requested.
+        """Decides the held failures when a usable answer arrives. The row is the cause of a failure that arrived before
+        the answered request was sent.
 
         Rows of a streak are sent once more, because the endpoint may have recovered just before.
         """
@@ -265,7 +266,8 @@ class Breaker:
         return self._answered is not None
 
     def decide_after_trial(self, number: int, *, at_first: bool) -> None:
-        """Decides failures after trial ``number`` was answered. ``at_first``: there may have been no outage at all.
+        """Decides failures after trial ``number`` was answered. ``at_first``: whether the first trial was
+        answered, so that there may have been no outage at all. Only then can the rows be the cause.
 
         Failures that arrived during the trial stay held, because the endpoint may have failed since.
 

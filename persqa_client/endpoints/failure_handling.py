@@ -1,4 +1,4 @@
-"""Reactions to a failed attempt: of the request, and of its endpoint's limits, outage gate and breaker."""
+"""After a failed attempt, updates the request and the limits, the outage gate and the breaker of its endpoint."""
 
 from __future__ import annotations
 
@@ -238,9 +238,9 @@ class FailureHandler:
 
 
 def refuse_long_wait(decision: ErrorDecision, max_outage: float) -> ErrorDecision:
-    """A wait that is too long is a refusal by the endpoint. It counts only if the endpoint does not answer others.
+    """A wait that is too long is a refusal by the endpoint. It counts only if no other request is answered.
 
-    Gateways with several accounts ask for it at random while one of these is used up for a day or a week.
+    A gateway with several accounts asks for such a wait at random while one of them is used up for a day or a week.
     """
     if decision.action is not RetryAction.WAIT or (decision.retry_after or 0.0) <= max_outage:
         return decision

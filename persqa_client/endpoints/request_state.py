@@ -64,7 +64,8 @@ class Attempt:
         return self.given_back
 
     def is_unanswered_at(self, mark: Outage) -> bool:
-        """Whether, at ``mark``, no later request was answered, or no request was answered after the failure arrived.
+        """Whether one of these was true at ``mark``: no request that was sent later had been answered, or no request
+        had been answered since the failure arrived.
 
         Answers to older requests do not count, because the endpoint may have accepted them before the outage.
         """

@@ -296,7 +296,9 @@ class RefusalMonitor:
         return tally.refused_seconds > allowed * permits * max(now - tally.since, 1e-9)
 
     def _judge(self, in_use: int, now: float) -> None:
-        """Under the lower limit, the score is that of refusals that follow load."""
+        """A positive score means that the refusals depend on load: there are few under the lower limit, or as many as
+        before under the suspected one.
+        """
         tally, is_over = self._tally, self._tally.sent >= MAX_OUTCOMES
         if tally.score >= VERDICT or (is_over and tally.score > 0):
             if self._before.low_share < TOLERATED and self._wasted < WASTED / 2:
@@ -323,7 +325,7 @@ class RefusalMonitor:
         self.controller.record_saturation(limit, self._suspected, now)
 
     def _accept_noise(self, now: float) -> None:
-        """The share under both limits, or under the higher one if it is tolerated."""
+        """Records as noise the share of refusals under both limits, or that under the higher one if it is tolerated."""
         sent, refused = self._before.sent, self._before.refused - 1
         if self._count_since is State.LOWERED:
             sent, refused = sent + self._tally.sent, refused + self._tally.refused

@@ -1,6 +1,6 @@
 """Divides the limits of one endpoint among the workers that send requests to it. Decides without effects.
 
-What the workers report is put together for one limit, so that ``--concurrency auto`` measures the load of all of them.
+The reports of all workers feed one concurrency limit, so that ``--concurrency auto`` measures their total load.
 """
 
 from __future__ import annotations

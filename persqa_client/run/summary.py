@@ -279,7 +279,7 @@ def describe_endpoints(composition: Composition) -> dict[str, Any]:
 
 
 def describe_resuming(settings: RunSettings, *, has_outcomes: bool, reads_standard_input: bool = False) -> str:
-    """Errors say what happened; these words depend on how the run was started.
+    """Advice on how to continue. It is no part of the error messages, because it depends on how the run was started.
 
     ``has_outcomes``: whether this start has got any; without them, a fresh run leaves no files."""
     if settings.is_stream:

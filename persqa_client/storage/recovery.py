@@ -283,8 +283,8 @@ def check_settings_unchanged(old: Json, new: Json) -> None:
             continue
         if name == LISTING and now is None:
             raise SettingsError(
-                "the rows of this run were the images of a folder or pattern, and the input is not one now: give that "
-                "one alone, choose another -o, or start again with --fresh"
+                "the rows of this run were the images of a folder or pattern, and the input is something else now: "
+                "give only that folder or pattern, choose another -o, or start again with --fresh"
             )
         if name in BUILT_IN_DIGESTS and before != now:
             raise SettingsError(
@@ -296,7 +296,8 @@ def check_settings_unchanged(old: Json, new: Json) -> None:
             old_text, new_text = _format_setting(name, before, start), _format_setting(name, now, start)
             change = f"was {old_text} in this run and is {new_text} now"
             if old_text == new_text:
-                change = f"({new_text}) is another one than in this run, in what may be a key"
+                hidden = "a part that is not shown (a possible key, or the end of a long value)"
+                change = f"({new_text}) differs from its value in this run in {hidden}"
             raise SettingsError(
                 f"the setting {name} {change}: use the old value, choose another -o, or start again with --fresh"
             )

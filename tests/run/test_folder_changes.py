@@ -330,7 +330,7 @@ def test_the_input_must_stay_the_folder(work: Path, simulator: Simulator) -> Non
     with pytest.raises(SettingsError, match=r"copy is not .*photos, with which this run was started"):
         go("copy", "qa.jsonl", simulator)
     Path("rows.jsonl").write_text('"photos/b.png"\n"photos/c.png"\n')
-    with pytest.raises(SettingsError, match="the input is not one now"):
+    with pytest.raises(SettingsError, match="the input is something else now: give only that folder"):
         go("rows.jsonl", "qa.jsonl", simulator)
     (work / "photos").rename(work / "moved")
     assert go("moved", "qa.jsonl", simulator).tally.succeeded == 3

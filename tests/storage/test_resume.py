@@ -61,6 +61,12 @@ def test_a_tag_is_the_same_with_its_brackets() -> None:
         check_settings_unchanged({"tag": "<mam>"}, {"tag": "bo"})
 
 
+def test_a_change_that_is_cut_off_in_the_message_is_not_only_called_a_key() -> None:
+    bodies = [with_body({"stop": ["<end>"] * 20, "top_k": number}) for number in (5, 6)]
+    with pytest.raises(SettingsError, match="a possible key, or the end of a long value"):
+        check_settings_unchanged(*bodies)
+
+
 @pytest.mark.parametrize("prepare", [interrupt_run, run_to_end], ids=["unfinished", "finished"])
 @pytest.mark.parametrize(
     ("identity", "message"),
@@ -340,7 +346,7 @@ def test_a_key_in_a_request_field_is_in_no_file_and_a_change_is_noticed(is_finis
         else:
             ledger.checkpoint()()
     assert not [name for name, data in read_folder(tmp_path).items() if b"4Fq81" in data]
-    for change, words in {"api_key": "in what may be a key", "top_k": '"top_k":5} in this run'}.items():
+    for change, words in {"api_key": "a possible key", "top_k": '"top_k":5} in this run'}.items():
         with pytest.raises(SettingsError, match="the setting extra-body") as caught:
             open_ledger(tmp_path, identity=with_body({**body, change: "sk-proj-4Fq82"}))
         assert words in str(caught.value)

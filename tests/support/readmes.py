@@ -1,4 +1,4 @@
-"""Reads the repository's READMEs: their links and anchors, the flags they name, and the blocks that can be run."""
+"""Reads the repository's READMEs: links, anchors, tables, the flags they name, and the blocks that can be run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ HEADING = re.compile(r"^#{1,6} +(.+?) *#* *$", re.MULTILINE)
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?[^)]*\)|^\[[^\]]+\]:\s*(\S+)|(?:href|src|srcset)=\"([^\"]+)\"", re.MULTILINE)
 HTML_ANCHOR = re.compile(r"<\w+[^>]*\b(?:id|name)=\"([^\"]+)\"")
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+TABLE_DELIMITER = re.compile(r"\|(?: *:?-+:? *\|)+")
+# Also within code, where Markdown of GitHub ends a cell, too.
+CELL_END = re.compile(r"(?<!\\)\|")
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,9 @@ class Block:
     runs: bool
 
 
-def find_readmes(root: Path) -> list[Path]:
-    """All ``README*.md`` of the repository, outside folders that begin with a dot."""
-    paths = (path.relative_to(root) for path in root.rglob("README*.md"))
+def find_readmes(root: Path, pattern: str = "README*.md") -> list[Path]:
+    """All such files of the repository, outside folders that begin with a dot."""
+    paths = (path.relative_to(root) for path in root.rglob(pattern))
     hidden_or_built = ("build", "dist", "node_modules")
     return sorted(p for p in paths if not any(part[0] == "." or part in hidden_or_built for part in p.parts))
 
@@ -78,6 +81,22 @@ def broken_links(root: Path, readme: Path) -> list[str]:
             broken.append(f"{readme}: {link} (no such file)")
         elif anchor and (target.suffix != ".md" or anchor not in anchors_of(target.read_text(encoding="utf-8"))):
             broken.append(f"{readme}: {link} (no such heading)")
+    return broken
+
+
+def broken_table_rows(text: str) -> list[int]:
+    """The numbers of the lines in tables that are not a whole row: in one line, and with the cells of the table."""
+    without_blocks = FENCE.sub(lambda block: "\n" * block[0].count("\n"), text)
+    lines = ["", *map(str.strip, without_blocks.splitlines()), ""]
+    broken, ends = [], 0  # the number of marks in a row of the table; 0 outside of tables
+    for number, line in enumerate(lines[:-1]):
+        if not line:
+            ends = 0
+        elif not ends and TABLE_DELIMITER.fullmatch(lines[number + 1]):
+            ends = len(CELL_END.findall(lines[number + 1]))
+        if line and (ends or line[0] == "|"):
+            is_row = line[0] == line[-1] == "|" and len(CELL_END.findall(line)) == ends
+            broken += [] if is_row else [number]
     return broken
 
 
