@@ -20,7 +20,7 @@ from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.json_values import JsonValuesSource
 from persqa_client.inputs.listed import is_never_known
-from persqa_client.inputs.opening import names_input, open_inputs, open_source
+from persqa_client.inputs.opening import expand_existing, names_input, open_inputs, open_source
 from persqa_client.inputs.path_lists import PathListSource
 from persqa_client.inputs.patterns import PatternSource
 from persqa_client.inputs.rows import parse_line
@@ -485,3 +485,9 @@ def test_two_stars_do_not_follow_links_to_folders(
     assert [os.path.relpath(row["image"][0]) for row in rows_of(source) if isinstance(row, dict)] == names
     # A link that the pattern names is followed.
     assert len(rows_of(open_inputs(["photos/again/**/*.png"], "image"))) == 2
+
+
+def test_the_home_of_no_user_is_an_input_that_does_not_exist() -> None:
+    given = expand_existing("~no-such-user/photos")
+    with pytest.raises(SettingsError, match="The input ~no-such-user/photos does not exist"):
+        open_inputs([given], "image")
