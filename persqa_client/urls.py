@@ -86,7 +86,7 @@ def expand_home(path: str | Path) -> Path:
 
 
 def explain_impossible_path(path: str | Path) -> str | None:
-    """Why no file can have this path; None if one can."""
+    """Why no file can have this path, or be reached by it; None if one can."""
     try:
         os.lstat(path)
     except ValueError:  # a NUL, or half of a character
@@ -94,6 +94,8 @@ def explain_impossible_path(path: str | Path) -> str | None:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             return "is too long for the name of a file"
+        if error.errno in (errno.EACCES, errno.ELOOP):
+            return f"can't be reached ({error.strerror}), because of a folder above it"
     return None
 
 

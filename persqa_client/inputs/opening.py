@@ -191,7 +191,8 @@ def open_source(
     if os.path.isfile(path):
         return open_rows_file(path, image_key, row_layout, fetches=fetches)
     if os.path.exists(path):
-        raise SettingsError(f"The input {path} is neither a file nor a folder; {SUPPORTED_INPUTS}.")
+        piped = "give - and pipe the rows into the command"
+        raise SettingsError(f"The input {path} is neither a file nor a folder; {piped}, or {SUPPORTED_INPUTS}.")
     if ANY_URL.match(name):
         raise SettingsError(f"The input {name} is a URL; download it, and give the file.")
     if (reason := explain_unreachable_path(path)) is not None:

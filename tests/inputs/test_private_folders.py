@@ -7,8 +7,12 @@ from pathlib import Path
 
 import orjson
 import pytest
+import typer
 from PIL import Image
 
+from persqa_client import generate
+from persqa_client.cli.output_names import page_file, rows_file
+from persqa_client.cli.usage import path
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.opening import open_inputs
 from persqa_client.types import START_POSITION
@@ -37,6 +41,16 @@ def test_a_link_to_itself_is_not_said_to_be_missing(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(SettingsError, match=r"loop cannot be read .*symbolic links"):
         open_inputs([str(tmp_path / "loop")], "image")
+
+
+@pytest.mark.parametrize("name", ["qa.jsonl", "deeper/qa.jsonl"])
+def test_no_other_path_is_looked_up_in_a_private_folder(name: str, private: Path) -> None:
+    """An output, an image root or a page: pathlib's ``exists`` and ``is_dir`` raise errors there."""
+    for parse in (path, rows_file, page_file):
+        with pytest.raises(typer.BadParameter, match=r"^it can't be reached \(Permission denied\)"):
+            parse(str(private / name).replace(".jsonl", ".html" if parse is page_file else ".jsonl"))
+    with pytest.raises(SettingsError, match=r"output: can't be reached \(Permission denied\)"):
+        generate([], output=str(private / name), base_url="http://127.0.0.1:9/v1")
 
 
 @pytest.mark.parametrize("pattern", ["**/*.png", "*/*.png", "**/*"])
