@@ -86,13 +86,24 @@ def _load_leniently(line: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start + 1}") from error
     except json.JSONDecodeError as error:
-        # Probably a path of Windows.
-        advice = "; write a path with / or with \\\\" if error.msg.startswith("Invalid \\") else ""
-        raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}{advice}") from error
+        raise ValueError(f"not JSON: {error.msg} at character {error.pos + 1}{advise_on(error)}") from error
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     except ValueError as error:
         raise ValueError("a number is too long") from error
+
+
+def advise_on(error: json.JSONDecodeError) -> str:
+    """How the usual mistakes are corrected: paths of Windows, commas of arrays, and texts as Python prints them."""
+    # Python 3.13 reports the place of the comma itself, and earlier versions that of the bracket behind it.
+    before, behind = error.doc[: error.pos].rstrip(), error.doc[error.pos :].strip()
+    if behind == ",":
+        return "; remove the comma at the end"
+    if (before.endswith(",") and behind[:1] in ("]", "}")) or re.match(r",\s*[\]}]", behind):
+        return "; remove the comma before the bracket"
+    if behind.startswith("'"):
+        return '; write texts in double quotes (")'
+    return "; write a path with / or with \\\\" if error.msg.startswith("Invalid \\") else ""
 
 
 def is_too_deep(line: bytes) -> bool:

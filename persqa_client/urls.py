@@ -77,13 +77,16 @@ def is_loopback(url: str) -> bool:
 
 
 def expand_home(path: str | Path) -> Path:
-    """Replaces ``~``, which a shell leaves in quotes and after ``=``, unless a folder has this name."""
+    """Replaces ``~``, which a shell leaves in quotes and after ``=``, unless a folder has this name. Without such a
+    user, the path stays as it is.
+    """
     path = Path(path)
-    return path.expanduser() if str(path).startswith("~") and not Path(path.parts[0]).exists() else path
+    is_home = str(path).startswith("~") and not Path(path.parts[0]).exists()
+    return Path(os.path.expanduser(path)) if is_home else path
 
 
 def explain_impossible_path(path: str | Path) -> str | None:
-    """Why no file can have this path; None if one can."""
+    """Why no file can have this path, or be reached by it; None if one can."""
     try:
         os.lstat(path)
     except ValueError:  # a NUL, or half of a character
@@ -91,4 +94,17 @@ def explain_impossible_path(path: str | Path) -> str | None:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             return "is too long for the name of a file"
+        if error.errno in (errno.EACCES, errno.ELOOP):
+            return f"can't be reached ({error.strerror}), because of a folder above it"
+    return None
+
+
+def explain_unreachable_path(path: str | Path) -> str | None:
+    """Why it is not known whether a path exists, such as a folder that may not be searched; None if it is known."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        return None if error.errno == errno.ENAMETOOLONG else error.strerror or type(error).__name__
     return None

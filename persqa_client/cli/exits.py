@@ -80,7 +80,7 @@ def logged_command(quiet: bool, log_file: Path | None, output: Path | None = Non
 
 def prepare_process() -> None:
     """Makes Ctrl-C and SIGTERM raise KeyboardInterrupt, opens closed standard streams, and escapes characters that the
-    terminal cannot encode.
+    terminal cannot encode. Exits without a working directory.
 
     Runs before every command and before slow imports.
     """
@@ -91,6 +91,15 @@ def prepare_process() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    require_working_directory()
+
+
+def require_working_directory() -> None:
+    """Exits if it was removed, perhaps by another shell, and made anew: relative paths would have no meaning."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        exit_with_error(f"The working directory can't be found ({error.strerror}); change to it anew.", EXIT_USAGE)
 
 
 def open_missing_streams() -> None:

@@ -24,7 +24,7 @@ MIN_ROWS = 2
 LATER_ROWS = "If later rows are good, let these fail with --max-bad-rows 0."
 # Advice by code of an input failure.
 UNUSABLE_ADVICE = {
-    "bad_line": "Correct these lines, or leave them out: a row is one JSON object on a line.",
+    "bad_line": "Correct these rows, or leave them out. In JSONL, a row is one JSON object on a line.",
     "no_image": "Check --image-key.",
     "bad_image_field": "Check --image-key.",
     "image_missing": "Check the paths, the working directory and --image-root.",

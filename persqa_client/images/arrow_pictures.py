@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 import pyarrow as arrow
 from pyarrow import compute, ipc, parquet
 
+from persqa_client.images.formats import detect_format
 from persqa_client.images.members import Cell, Picture, missing_member_error, parse_cell
 from persqa_client.stores.access import open_object
 from persqa_client.stores.paths import is_object_url
@@ -168,7 +169,7 @@ def take_picture(value: Any, cell: Cell) -> Picture:
 
 
 def find_picture_columns(schema: Any, iterate_cells: Callable[[str], Iterable[Any]]) -> list[str]:
-    """Bytes alone may be text: many writers do not mark a column of texts as such. Its first value tells.
+    """Bytes alone may be text: many writers do not mark a column of texts as such. Its first values tell.
 
     ``iterate_cells``: the cells of a column of the file.
     """
@@ -179,10 +180,17 @@ def find_picture_columns(schema: Any, iterate_cells: Callable[[str], Iterable[An
 
 
 def begins_with_text(cells: Iterable[Any]) -> bool:
-    """By the first of the first thousand cells that has a value."""
-    first = next((cell.as_py() for cell in islice(cells, FIRST_CELLS) if cell.is_valid), b"\0")
+    """Whether the first value is text, and no picture is among the first thousand cells: that of a failed download may
+    be empty, or a message.
+    """
+    values = (cell.as_py() for cell in islice(cells, FIRST_CELLS) if cell.is_valid)
+    first = next(values, b"\0")
+    return is_text(first) and not any(detect_format(value) for value in values if not is_text(value))
+
+
+def is_text(value: bytes) -> bool:
     try:
-        return "\0" not in first.decode("utf-8")
+        return "\0" not in value.decode("utf-8")
     except UnicodeDecodeError:
         return False
 

@@ -33,6 +33,9 @@ from persqa_client.questions.tasks import find_first_tag
 from persqa_client.types import Json
 
 TURN_KEYS = ("messages", "conversations", "prompt")
+# Members with pairs such as {"human": …, "assistant": …}: ms-swift's and InternLM's, and those of The Cauldron
+# (HuggingFaceM4/the_cauldron). Turns in ``conversation`` are DataFlow-MM's, whose operator replaces their question.
+PAIR_KEYS = ("conversation", "texts")
 PICTURE_KEYS = ("images", "image")
 # Rows with one question: members of the question, of the answer, and of earlier pairs (Alpaca, and ms-swift's first
 # rows).
@@ -60,7 +63,8 @@ PICTURE_BLOCKS = frozenset({"image", "image_url", "image_path", "input_image"})
 TEXT_BLOCKS = frozenset({"text", "input_text", "output_text"})
 # Members of a block that say which picture it is, or have its text. Those of Oumi have either in ``content``
 # (oumi-ai/oumi, ``data/dataset_examples/vision_language_oumi_format.jsonl``), and those of LLaMA-Factory in ``value``.
-BLOCK_SOURCES = ("path", "url", "image", "image_url", "value", "base64", "content")
+# Those of Anthropic have an object in ``source``.
+BLOCK_SOURCES = ("path", "url", "image", "image_url", "value", "base64", "content", "source")
 BLOCK_TEXTS = ("text", "value", "content")
 # Base64 alone does not name its media type, which the reader of pictures detects.
 EMBEDDED = "data:image/jpeg;base64,"
@@ -138,6 +142,9 @@ def find_turns(fields: Json) -> tuple[tuple[str, ...], list[Turn]] | None:
         turns = read_all_turns(fields.get(key))
         if any(turn.role == "user" for turn in turns):
             return (key,), turns
+    for key in PAIR_KEYS:
+        if turns := read_pairs(fields.get(key)):
+            return (key,), turns
     for asking, answering in zip(QUESTION_KEYS, ANSWER_KEYS, strict=True):
         if isinstance(fields.get(asking[0]), str) and isinstance(fields.get(answering), str):
             texts = [text for key in asking if isinstance(text := fields.get(key), str) and text]
@@ -155,6 +162,18 @@ def read_history(value: object) -> list[Turn]:
         for role, text in zip(("user", "assistant"), pair, strict=True)
         if isinstance(text, str)
     ]
+
+
+def read_pairs(value: object) -> list[Turn]:
+    """Empty if it is no list of objects with a user's text and an assistant's, under the names of their roles."""
+    turns: list[Turn] = []
+    for each in value if isinstance(value, list) else ():
+        members = each.items() if isinstance(each, dict) else ()
+        said = {ROLES[role]: text for role, text in members if role in ROLES and isinstance(text, str)}
+        if not {"user", "assistant"} <= said.keys():
+            return []
+        turns += (Turn(role, said[role]) for role in ("user", "assistant"))
+    return turns
 
 
 def read_all_turns(value: object) -> list[Turn]:
@@ -228,7 +247,8 @@ def iter_places(content: object) -> Iterator[str | None]:
         if text is not None:
             yield from (found[1] for found in MARKS.finditer(text))
         elif isinstance(part, dict):
-            kind = find_block_type(part, "")
+            # Those of DashScope have no type, but a member with the text or the picture.
+            kind = find_block_type(part, next(filter(PICTURE_BLOCKS.__contains__, part), ", ".join(part)))
             if kind in TEXT_BLOCKS:
                 if not part.keys() & set(BLOCK_TEXTS):
                     raise RowError("bad_line", f"a block of the type {kind!r} has no member {BLOCK_TEXTS[0]!r}")
@@ -247,7 +267,7 @@ def find_block_picture(block: Json) -> str | None:
     for key in BLOCK_SOURCES:
         value = block.get(key)
         if isinstance(value, dict):
-            if isinstance(data := value.get("bytes"), str):
+            if isinstance(data := value.get("bytes", value.get("data")), str):
                 return EMBEDDED + data
             value = value.get("url", value.get("path"))
         if isinstance(value, str) and value:

@@ -181,13 +181,14 @@ def strip_line(raw: bytes, *, first: bool) -> bytes:
     return line.removeprefix(BYTE_ORDER_MARK) if first else line
 
 
-def count_lines(path: Path, end: int) -> int:
-    """The lines of the file before an offset."""
+def count_lines(path: Path, end: int, start: int = 0) -> int:
+    """The line ends of the file between two offsets."""
     count = 0
     with path.open("rb", buffering=0) as file:
-        while end > 0 and (chunk := file.read(min(end, BUFFER_SIZE))):
+        file.seek(start)
+        while start < end and (chunk := file.read(min(end - start, BUFFER_SIZE))):
             count += chunk.count(b"\n")
-            end -= len(chunk)
+            start += len(chunk)
     return count
 
 

@@ -8,16 +8,18 @@ The package `ijson` (3.6) converts numbers, does not tell where an element ends,
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.files import BUFFER_SIZE, Record, RecordFileSource, count_lines
 from persqa_client.inputs.rows import MAX_LINE_BYTES
 from persqa_client.inputs.sources import BrokenLine
-from persqa_client.jsonl import BYTE_ORDER_MARK, strip_marks
+from persqa_client.jsonl import BYTE_ORDER_MARK, advise_on, load_value, strip_marks
 
 STRING = rb'"(?:[^"\\]++|\\.)*+"'
 # A lone quotation mark begins a string that is not complete yet.
@@ -38,13 +40,13 @@ MAX_GAP = 64
 
 
 class Value(NamedTuple):
-    """See ``Record``."""
+    """See ``Record``. It is at ``begin``; if it is broken, other values may be a part of it."""
 
     line: bytes
+    begin: int
     end: int
     is_complete: bool
-    # Where a broken value begins behind which others may be a part of it.
-    broken_at: int | None = None
+    is_broken: bool = False
 
 
 class JsonValuesSource(RecordFileSource):
@@ -54,20 +56,45 @@ class JsonValuesSource(RecordFileSource):
         file.seek(0)
         begin, is_array = find_first_element(file)
         file.seek(max(offset, begin))
+        place = LinePlace(self.path)
         for value in split_values(file, max(offset, begin), is_array=is_array):
             line = write_on_one_line(value.line)
-            if value.broken_at is not None:
-                line = BrokenLine.make(line, self._describe_broken(value.broken_at, is_closed=value.is_complete))
+            if (reason := describe_problem(value, place)) is not None:
+                line = BrokenLine.make(line, reason)
             yield Record(line, value.end, value.is_complete)
-
-    def _describe_broken(self, offset: int, *, is_closed: bool) -> str:
-        begin = f"the value that begins in line {count_lines(self.path, offset) + 1}"
-        if not is_closed:
-            return f"{begin} is not closed, so nothing behind it was read; close it"
-        return f"{begin} is not JSON, and elements behind it may have been read as a part of it; correct it"
 
     def _seek(self, file: BinaryIO, offset: int) -> int:
         return offset  # an element may end anywhere in a line
+
+
+class LinePlace:
+    """The numbers of lines in a file, each counted from the line before that was asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset, self._count = 0, 0
+
+    def find_line(self, offset: int) -> int:
+        self._count += count_lines(self._path, offset, self._offset)
+        self._offset = offset
+        return self._count + 1
+
+
+def describe_problem(value: Value, place: LinePlace) -> str | None:
+    """Why a value is no JSON, with its line in the file; None if it is, or if its row says it as well."""
+    if value.is_broken:
+        begin = f"the value that begins in line {place.find_line(value.begin)}"
+        if not value.is_complete:
+            return f"{begin} is not closed, so nothing behind it was read; close it"
+        return f"{begin} is not JSON, and elements behind it may have been read as a part of it; correct it"
+    try:
+        load_value(value.line)
+    except ValueError as error:
+        if not isinstance(cause := error.__cause__, json.JSONDecodeError):
+            return None
+        line = place.find_line(value.begin) + cause.lineno - 1
+        return f"not JSON ({cause.msg} at character {cause.pos + 1}, in line {line} of the file{advise_on(cause)})"
+    return None
 
 
 def find_first_element(file: BinaryIO) -> tuple[int, bool]:
@@ -179,10 +206,10 @@ class ValueSplitter:
             self._start = self._at
 
     def _cut(self, end: int) -> Value:
-        broken_at = self._offset + self._start if self._is_broken else None
-        text = self._buffer[self._start : end].strip(WHITESPACE)
+        text = self._buffer[self._start : end].lstrip(WHITESPACE)
+        begin, is_broken = self._offset + end - len(text), self._is_broken
         self._start, self._is_broken = end, False
-        return Value(text, self._offset + end, is_complete=True, broken_at=broken_at)
+        return Value(text.rstrip(WHITESPACE), begin, self._offset + end, is_complete=True, is_broken=is_broken)
 
     def _cut_text(self, end: int) -> Iterator[Value]:
         begin = self._find_text(self._start, end)
@@ -219,9 +246,10 @@ class ValueSplitter:
     def _cut_broken(self) -> Value:
         """The text up to the next value, which ``_finds_next`` has found."""
         text = self._buffer[self._start : self._at].rstrip(WHITESPACE + b",")
+        begin = self._offset + self._start
         self._start, self._is_broken, self._next = self._at, False, None
         self._open.clear()
-        return Value(text, self._offset + self._at, is_complete=True)
+        return Value(text, begin, self._offset + self._at, is_complete=True)
 
     def _end(self) -> Iterator[Value]:
         yield from self._take_last_string()
@@ -229,14 +257,14 @@ class ValueSplitter:
             yield self._cut_broken()
             yield from self._scan()
             yield from self._take_last_string()
-        text = self._buffer[self._start :].strip(WHITESPACE)
+        text = self._buffer[self._start :].lstrip(WHITESPACE)
         end = self._offset + len(self._buffer)
+        begin, text = end - len(text), text.rstrip(WHITESPACE)
         if self._next is not None and self._is_array and text.endswith(b"]"):
             # The last element is broken, and nothing stands behind it.
-            yield Value(text.removesuffix(b"]").rstrip(WHITESPACE), end, is_complete=True)
+            yield Value(text.removesuffix(b"]").rstrip(WHITESPACE), begin, end, is_complete=True)
         elif text.strip(BYTE_ORDER_MARK):
-            broken_at = self._offset + self._start if self._is_open() else None
-            yield Value(text, end, is_complete=False, broken_at=broken_at)
+            yield Value(text, begin, end, is_complete=False, is_broken=self._is_open())
 
     def _take_last_string(self) -> Iterator[Value]:
         if self._open:

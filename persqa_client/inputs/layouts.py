@@ -11,6 +11,7 @@ from persqa_client.images.fetched_files import is_fetchable, is_web_url
 from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.members import parse_member
 from persqa_client.images.references import ANY_URL, DATA_URI, describe_reference, parse_local_path
+from persqa_client.inputs.conversations import OTHER_MEDIA
 from persqa_client.inputs.files import name_counted
 from persqa_client.inputs.rows import find_wrapped_line, parse_images, parse_json, parse_line
 from persqa_client.inputs.sources import BrokenLine, Source
@@ -181,6 +182,8 @@ def advise(rows: FieldSurvey, image_key: str) -> str:
         return f"the pictures seem to stand under {named!r}: add --image-key {named}"
     if (nested := rows.find_key(FieldValues.have_references_inside)) is not None:
         return f"the pictures stand inside {nested!r}: copy the paths of each row into a field {image_key!r} of it"
+    if (media := next((key for key in OTHER_MEDIA if key in rows.keys), None)) is not None:
+        return f"the rows have {OTHER_MEDIA[media]} under {media!r}, and only pictures are read"
     if any(map(looks_like_reference, rows.keys)):
         return f"its keys are paths of pictures: write a row with a field {image_key!r} for each of them"
     return "name the field with the paths of the pictures with --image-key, or add it to the rows"

@@ -30,7 +30,6 @@ from persqa_client.inputs.path_lists import PathListSource
 from persqa_client.inputs.patterns import (
     Matches,
     PatternSource,
-    describe_exports,
     find_matches,
     find_root,
     is_image_file,
@@ -44,7 +43,7 @@ from persqa_client.inputs.tar_samples import TarSource
 from persqa_client.stores.paths import is_object_url
 from persqa_client.suggestions import suggest_path
 from persqa_client.types import Json, Position, RowLayoutChoice
-from persqa_client.urls import expand_home
+from persqa_client.urls import expand_home, explain_unreachable_path
 
 STANDARD_INPUT = "-"
 # Kinds of files with rows.
@@ -129,8 +128,8 @@ def find_any_matches(pattern: str) -> Matches:
     matches = find_matches(pattern)
     if matches.paths:
         return matches
-    if matches.exports:
-        raise SettingsError(f"{describe_exports(pattern, matches.exports)} It matches no other file.")
+    if warnings := matches.warnings(pattern):
+        raise SettingsError(f"{' '.join(warnings)} It matches no other file.")
     folder = find_root(pattern)
     reason = "" if folder.is_dir() else f": there is no folder {folder}{suggest_path(folder)}"
     raise SettingsError(f"The pattern {pattern} matches no file{reason}; check it, or the working directory.")
@@ -146,10 +145,10 @@ def open_pattern(
     pattern: str, image_key: str, leave_out: Callable[[Path], bool], row_layout: RowLayoutChoice, fetches: bool
 ) -> Iterator[Source]:
     """A pattern that matches only images is one source. Later runs find the images that have appeared since."""
-    matches, exports = find_any_matches(pattern)
+    matches = find_any_matches(pattern)
     images: list[str] = []
     others: list[Source] = []
-    for match in matches:
+    for match in matches.paths:
         if is_image_file(match):
             images.append(match)
             continue
@@ -170,8 +169,8 @@ def open_pattern(
         yield PatternSource(pattern, image_key)
         return
     yield from others
-    if images or exports:
-        warnings = (describe_exports(pattern, exports),) if exports else ()
+    warnings = matches.warnings(pattern)
+    if images or warnings:
         yield ImagesSource(images, image_key, warnings)
 
 
@@ -192,9 +191,12 @@ def open_source(
     if os.path.isfile(path):
         return open_rows_file(path, image_key, row_layout, fetches=fetches)
     if os.path.exists(path):
-        raise SettingsError(f"The input {path} is neither a file nor a folder; {SUPPORTED_INPUTS}.")
+        piped = "give - and pipe the rows into the command"
+        raise SettingsError(f"The input {path} is neither a file nor a folder; {piped}, or {SUPPORTED_INPUTS}.")
     if ANY_URL.match(name):
         raise SettingsError(f"The input {name} is a URL; download it, and give the file.")
+    if (reason := explain_unreachable_path(path)) is not None:
+        raise SettingsError(f"The input {path} cannot be read ({reason}): check it, and the folders above it.")
     raise SettingsError(f"The input {path} does not exist{suggest_path(path)}; {SUPPORTED_INPUTS}.")
 
 

@@ -240,7 +240,8 @@ def find_dataset_files(folder: Path) -> list[Path]:
     """The files of a data set, in natural order. Raises SettingsError for several splits, which have the same names of
     files.
     """
-    if (folder / SPLITS).is_file():
+    # Unlike pathlib, os.path does not raise for a folder that may not be searched.
+    if os.path.isfile(folder / SPLITS):
         names = list_splits(folder / SPLITS)
         raise SettingsError(
             f"The input {folder} has several splits ({', '.join(names)}); give the folder of one, such as "

@@ -6,7 +6,6 @@ import glob
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -45,20 +44,31 @@ class Matches(NamedTuple):
     paths: list[str]
     # Exports that match, or have matches in them.
     exports: list[str]
+    # Folders that can't be listed, and may have matches.
+    unlisted: list[str]
+
+    def warnings(self, name: str) -> tuple[str, ...]:
+        """What the pattern of this name leaves out."""
+        left_out = (
+            ("also matches files of exports of persqa, which are left out", self.exports),
+            ("leaves out folders that can't be listed; check their permissions", self.unlisted),
+        )
+        return tuple(f"The pattern {name} {what}: {describe_names(those)}." for what, those in left_out if those)
 
 
 def find_matches(pattern: str) -> Matches:
     """``**`` reaches the files in folders by itself. An export below the folder of the pattern is left out, as below a
     folder.
     """
-    matches = expand(os.path.expanduser(pattern))
+    unlisted: list[str] = []
+    matches = expand(os.path.expanduser(pattern), "", unlisted)
     if "**" in pattern:
         matches = (match for match in matches if not os.path.isdir(match))
     find_export = ExportSearch(find_root(pattern)).find_above
     above = {match: find_export(match) for match in matches}
     exports = dict.fromkeys(export for export in above.values() if export is not None)
     paths = [match for match, export in above.items() if export is None]
-    return Matches(sorted(paths, key=sort_key), sorted(exports, key=sort_key))
+    return Matches(sorted(paths, key=sort_key), sorted(exports, key=sort_key), sorted(set(unlisted), key=sort_key))
 
 
 class ExportSearch:
@@ -82,37 +92,61 @@ class ExportSearch:
         return self._known[folder]
 
 
-def describe_exports(name: str, exports: Sequence[str]) -> str:
-    return f"The pattern {name} also matches files of exports of persqa, which are left out: {describe_names(exports)}."
-
-
-def expand(pattern: str, root: str = "") -> Iterator[str]:
-    """Expands like ``glob.iglob``, but ``**`` does not follow links to folders, as in a folder."""
+def expand(pattern: str, root: str, unlisted: list[str]) -> Iterator[str]:
+    """Expands like ``glob.iglob``, but ``**`` does not follow links to folders, as in a folder. Folders that can't be
+    listed are added to ``unlisted``.
+    """
     found = ANY_FOLDERS.search(pattern)
     if found is None:
+        folders, name = os.path.split(pattern)
+        if folders and glob.has_magic(name):
+            matches = (os.path.join(root, each) for each in glob.iglob(folders, root_dir=root or None))
+            unlisted += (each for each in matches if os.path.isdir(each) and not can_be_listed(each))
         yield from (os.path.join(root, match) for match in glob.iglob(pattern, root_dir=root or None))
         return
     before, after = pattern[: found.start()], pattern[found.end() :]
     starts = glob.iglob(before, root_dir=root or None) if before else [""]
     for start in starts:
-        for folder in walk_folders(os.path.join(root, start)):
-            yield from expand(after or "*", folder)
+        for folder in walk_folders(os.path.join(root, start), unlisted):
+            yield from expand(after or "*", folder, unlisted)
 
 
-def walk_folders(start: str) -> Iterator[str]:
-    """The folder and the visible ones below it, without those that can't be listed, and that of downloaded pictures."""
+def walk_folders(start: str, unlisted: list[str]) -> Iterator[str]:
+    """The folder and the visible ones below it, without that of downloaded pictures."""
     pending = [start]
     while pending:
         folder = pending.pop()
         yield folder
-        with suppress(OSError), os.scandir(folder or os.curdir) as entries:
-            pending += [
+        below = list_folders(folder)
+        if below is None:
+            unlisted.append(folder)
+        pending += below or ()
+
+
+def can_be_listed(folder: str) -> bool:
+    """``os.access`` would not see all reasons."""
+    try:
+        os.scandir(folder).close()
+    except OSError:
+        return False
+    return True
+
+
+def list_folders(folder: str) -> list[str] | None:
+    """The visible folders in it; None if it can't be listed."""
+    try:
+        with os.scandir(folder or os.curdir) as entries:
+            return [
                 os.path.join(folder, entry.name)
                 for entry in entries
                 if not entry.name.startswith(".")
                 and entry.name != FETCHED_FOLDER
                 and entry.is_dir(follow_symlinks=False)
             ]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError:
+        return None
 
 
 def find_root(pattern: str) -> Path:
@@ -146,17 +180,17 @@ class PatternSource(ImagesBelowSource):
         self.pattern = find_special_part(pattern)
         # Other matches, which were not there at the first start.
         self._skipped = skipped
-        # Found by the last search.
-        self._exports: list[str] | None = None
+        # Of the last search.
+        self._left_out: tuple[str, ...] | None = None
 
     def find_names(self, is_known: Callable[[str], bool]) -> Iterator[str]:
-        matches, self._exports = find_matches(self.name)
-        names = {os.path.relpath(match, self.folder).replace(os.sep, "/"): match for match in matches}
+        matches = find_matches(self.name)
+        self._left_out = matches.warnings(self.name)
+        names = {os.path.relpath(match, self.folder).replace(os.sep, "/"): match for match in matches.paths}
         return (name for name, match in names.items() if not is_known(name) and is_image_file(match))
 
     def warnings(self) -> tuple[str, ...]:
-        exports = find_matches(self.name).exports if self._exports is None else self._exports
-        warnings = (describe_exports(self.name, exports),) if exports else ()
+        warnings = find_matches(self.name).warnings(self.name) if self._left_out is None else self._left_out
         if not self._skipped:
             return warnings
         are = "is no image and is" if len(self._skipped) == 1 else "are no images and are"

@@ -10,6 +10,8 @@ The rules of their programs:
 - Pairs for DPO (2U1/Qwen-VL-Series-Finetune, ``README.md``): ``image`` is a path or a list of them, ``prompt`` is the
   question, with a mark for each, and ``chosen`` and ``rejected`` are answers. TRL's and Oumi's (huggingface/trl,
   ``docs/source/dataset_formats.md``; oumi-ai/oumi, ``data/dataset_examples``) need no marks.
+- LLaVA's files of questions (haotian-liu/LLaVA c121f04, ``llava/eval/model_vqa.py`` and ``playground/data``):
+  ``question_id``, ``image``, and the question in ``text``. ``category`` is the kind of the question.
 """
 
 from __future__ import annotations
@@ -17,11 +19,15 @@ from __future__ import annotations
 from typing import TypeGuard
 
 from persqa_client.inputs.conversations import MARK, place_pictures, remove_image_marks
-from persqa_client.inputs.made_rows import add_lacking_members, fill_placeholder, has_own_question
+from persqa_client.inputs.made_rows import add_lacking_members, fill_placeholder, has_own_question, make_row
 from persqa_client.inputs.rows import parse_images
 from persqa_client.json_members import replace_value
+from persqa_client.questions.categories import parse_category
 from persqa_client.questions.tasks import find_first_tag
 from persqa_client.types import Json
+
+# Where the category of a question is kept.
+QUESTION_CATEGORY = "question_category"
 
 
 class RewardRows:
@@ -64,6 +70,42 @@ class MarkedRows:
         else:
             members["question"] = question or None
         return add_lacking_members(line, fields, members)
+
+
+class NumberedRows:
+    """The text becomes the question. A category without a bank is one of questions, and gets another name."""
+
+    name = "numbered"
+    description = "numbered questions"
+
+    def reads(self, fields: Json, image_key: str) -> bool:
+        return has_numbered_text(fields) and bool(fields.get(image_key)) and not has_own_question(fields, image_key)
+
+    def convert(self, line: bytes, fields: Json, image_key: str) -> bytes:
+        if not has_numbered_text(fields) or has_own_question(fields, image_key):
+            return line
+        text: str = fields["text"]
+        place_pictures(parse_images(fields, image_key), [None] * text.count(MARK), "the text has")
+        question = fill_placeholder(remove_image_marks(text))
+        members: Json = {"question": question or None, "tag": find_first_tag(question)}
+        if is_other_category(fields.get("category")) and QUESTION_CATEGORY not in fields:
+            return make_row(line, fields, ("category",), members | {QUESTION_CATEGORY: fields["category"]})
+        return add_lacking_members(line, fields, members)
+
+
+def has_numbered_text(fields: Json) -> bool:
+    """Without a question, the text of LLaVA's files of answers is an answer to ``prompt``."""
+    return "question_id" in fields and "prompt" not in fields and isinstance(fields.get("text"), str)
+
+
+def is_other_category(value: object) -> bool:
+    if not isinstance(value, str) or not value.strip():
+        return False
+    try:
+        parse_category(value)
+    except ValueError:
+        return True
+    return False
 
 
 def find_marked(fields: Json) -> str | None:

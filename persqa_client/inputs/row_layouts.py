@@ -9,7 +9,7 @@ from persqa_client.errors import RowError
 from persqa_client.inputs.conversations import ConversationRows
 from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.layouts import iter_objects
-from persqa_client.inputs.question_rows import MarkedRows, RewardRows
+from persqa_client.inputs.question_rows import MarkedRows, NumberedRows, RewardRows
 from persqa_client.inputs.rows import MAX_LINE_BYTES, find_wrapped_line
 from persqa_client.inputs.sources import BrokenLine
 from persqa_client.jsonl import load_value, strip_marks
@@ -36,7 +36,8 @@ class RowLayout(Protocol):
         ...
 
 
-ROW_LAYOUTS: dict[str, RowLayout] = {layout.name: layout for layout in (ConversationRows(), RewardRows(), MarkedRows())}
+ALL_LAYOUTS: tuple[RowLayout, ...] = (ConversationRows(), RewardRows(), MarkedRows(), NumberedRows())
+ROW_LAYOUTS = {layout.name: layout for layout in ALL_LAYOUTS}
 
 
 def find_row_layout(source: FileSource, image_key: str) -> RowLayout | None:

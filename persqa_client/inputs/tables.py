@@ -57,9 +57,10 @@ class TableSource(RecordFileSource):
         if not header.is_complete:
             return
         columns = clean_header(header.cells)
-        is_record = partial(looks_like_record, columns=columns, image_key=self._image_key)
+        width = len(header.cells)
+        is_record = partial(looks_like_record, columns=columns, width=width, image_key=self._image_key)
         reader = RecordReader(
-            file, self._delimiter, width=len(columns), looks_like_record=is_record, max_bytes=self._max_record
+            file, self._delimiter, width=width, looks_like_record=is_record, max_bytes=self._max_record
         )
         begin = max(offset, header.end)
         lines_before = -1
@@ -70,7 +71,7 @@ class TableSource(RecordFileSource):
                 place = f"line {lines_before + record.line + 1} of the table"
                 line: bytes = BrokenLine.make(strip_line(record.raw, first=False), f"{place} {record.problem}")
             else:
-                line = self._make_row(columns, record)
+                line = self._make_row(columns, record, width)
             yield Record(line, record.end, record.is_complete)
 
     def _find_header(self, reader: RecordReader) -> TableRecord:
@@ -85,10 +86,12 @@ class TableSource(RecordFileSource):
                 return record
         return TableRecord([], b"", 0, 0, is_complete=False)
 
-    def _make_row(self, columns: list[str], record: TableRecord) -> bytes:
+    def _make_row(self, columns: list[str], record: TableRecord, width: int) -> bytes:
         cells = record.cells
         if not any(cells):
             return b""
+        if len(columns) < len(cells) <= width and not any(map(str.strip, cells[len(columns) :])):
+            cells = cells[: len(columns)]
         if len(cells) > len(columns):
             reason = (
                 f"it has {len(cells)} cells, and the header has {len(columns)}; write a cell that contains "
@@ -116,9 +119,11 @@ def find_undecoded(row: dict[str, Any], image_key: str) -> str | None:
     return next((name for name in undecoded if SURROGATE.search(row[name])), None)
 
 
-def looks_like_record(cells: Sequence[str], before: Sequence[str], *, columns: list[str], image_key: str) -> bool:
+def looks_like_record(
+    cells: Sequence[str], before: Sequence[str], *, columns: list[str], width: int, image_key: str
+) -> bool:
     """Whether the line has a cell for each column, and that of the picture is a path, or like that of the record."""
-    if len(cells) != len(columns) or image_key not in columns:
+    if len(cells) != width or image_key not in columns:
         return False
     place = columns.index(image_key)
     image = unquote(cells[place].strip())
@@ -151,7 +156,13 @@ def parse_images_cell(text: str) -> str | list[Any]:
 
 
 def clean_header(cells: list[str]) -> list[str]:
-    return [cell.strip() for cell in cells]
+    """The names of the columns, without the empty columns that spreadsheets write at the end.
+
+    A single column without a name is kept: pandas writes the numbers of rows in one.
+    """
+    names = [cell.strip() for cell in cells]
+    count = max((number for number, name in enumerate(names, 1) if name), default=0)
+    return names[:count] if names.count("") > 1 and "" not in names[:count] else names
 
 
 def split_record(text: str, delimiter: str) -> list[str]:
@@ -248,7 +259,8 @@ def split_records(lines: Sequence[str], delimiter: str) -> list[HeadRecord]:
 
 def check_header(path: Path, columns: Sequence[str]) -> None:
     if repeated := [name for name in columns if columns.count(name) > 1]:
-        raise SettingsError(f"The input {path} has two columns {repeated[0]!r}; rename one of them.")
+        which = f"columns {repeated[0]!r}; rename one of them" if repeated[0] else "columns without a name; name them"
+        raise SettingsError(f"The input {path} has two {which}.")
 
 
 def check_encoding(path: Path, lines: Sequence[str], delimiter: str, image_column: int) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from persqa_client import generate
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
-from tests.support.commands import persqa, start
+from tests.support.commands import PERSQA, persqa, start
 
 NAMES = ["a", "b", "c"]
 ROWS = [{"n": number, "image": [f"photos/{name}.png"]} for number, name in enumerate(NAMES)]
@@ -202,3 +202,15 @@ def test_a_killed_run_loses_no_row_and_writes_none_twice(inputs: list[str], tmp_
         assert not (tmp_path / "qa.jsonl").exists()
         assert persqa("run", *inputs, "-o", "qa.jsonl", *flags, cwd=tmp_path).returncode == 0
     assert pictures_in(tmp_path / "qa.jsonl") == expected
+
+
+def test_a_removed_working_directory_is_one_sentence(tmp_path: Path) -> None:
+    script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+    result = subprocess.run(
+        ["bash", "-c", script, "bash", *PERSQA, "run", str(tmp_path / "rows.jsonl"), "--dry-run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    said = "Error: The working directory can't be found (No such file or directory); change to it anew.\n"
+    assert (result.returncode, result.stderr) == (2, said)

@@ -80,7 +80,7 @@ def test_unusable_first_rows_are_held_and_explained() -> None:
     assert admitted == [([], False), ([], False), ([], True)]
     assert str(start.explain()) == (
         "None of the first 3 rows could be asked about (bad_line 2, no_image 1), so the run was stopped. "
-        "Line 1: not JSON. Correct these lines, or leave them out: a row is one JSON object on a line. "
+        "Line 1: not JSON. Correct these rows, or leave them out. In JSONL, a row is one JSON object on a line. "
         "None of these rows was marked as failed. If later rows are good, let these fail with --max-bad-rows 0."
     )
 

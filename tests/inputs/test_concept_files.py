@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from persqa_client.errors import SettingsError
 from persqa_client.inputs.concept_files import ConceptFileSource
 from persqa_client.inputs.opening import open_source, read_as_before
 from persqa_client.inputs.sources import BrokenLine
@@ -170,9 +171,29 @@ def test_a_run_continues_after_any_row(tmp_path: Path) -> None:
             {"question": "Is <bo> in it?", "tag": "bo"},
             id="TRL's and Oumi's pairs for DPO, without marks",
         ),
+        pytest.param(
+            {"question_id": 0, "image": "a.jpg", "text": "<image>\nIs <bo> in it?", "category": "Animals"},
+            {"question": "Is <bo> in it?", "tag": "bo"},
+            id="LLaVA's questions",
+        ),
+        pytest.param(
+            {"question_id": 0, "image": "a.jpg", "text": "Who?", "category": "conv", "question_category": 1},
+            {"question": "Who?"},
+            id="LLaVA's questions, with a field of the name that their category gets",
+        ),
+        pytest.param({"question_id": 0, "image": "a.jpg", "prompt": "Who?", "text": "Bo."}, {}, id="LLaVA's answers"),
     ],
 )
 def test_rows_keep_their_members_and_get_the_question_and_who_it_is_about(
     row: dict[str, Any], expected: dict[str, Any], tmp_path: Path
 ) -> None:
     assert rows_of(write(tmp_path / "data.json", [row])) == [{**row, **expected}]
+
+
+def test_a_category_of_questions_is_none_of_a_bank(tmp_path: Path) -> None:
+    row = {"question_id": 0, "image": "a.jpg", "text": "Who?", "category": "conv"}
+    kept = {"question_id": 0, "image": "a.jpg", "text": "Who?", "question": "Who?", "question_category": "conv"}
+    path = write(tmp_path / "data.json", [row] * 30)
+    assert rows_of(path) == [kept] * 30
+    with pytest.raises(SettingsError, match="'conv' is not a known category"):
+        open_source(path, "image", row_layout="fields")

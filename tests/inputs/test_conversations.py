@@ -55,6 +55,31 @@ def convert(row: dict[str, Any], image_key: str = "image") -> bytes:
             id="OpenAI",
         ),
         pytest.param(
+            {
+                "messages": blocks(
+                    {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "QQ=="}},
+                    {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}},
+                )
+            },
+            {"image": ["data:image/jpeg;base64,QQ==", "https://example.org/a.png"], "question": "Who?", **OLD},
+            id="Anthropic",
+        ),
+        pytest.param(
+            {"messages": [{"role": "user", "content": [{"image": "a.jpg"}, {"text": "Who?"}]}, ANSWERED]},
+            {"image": ["a.jpg"], "question": "Who?", **OLD},
+            id="DashScope: blocks without a type",
+        ),
+        pytest.param(
+            {"images": ["a.jpg"], "texts": [{"user": "Who?", "assistant": "A cup.", "source": "x"}] * 2},
+            {"image": ["a.jpg"], "question": "Who?", **OLD},
+            id="The Cauldron",
+        ),
+        pytest.param(
+            {"system": "S", "conversation": [{"human": "<image>Who?", "assistant": "A cup."}], "images": ["a.jpg"]},
+            {"system": "S", "image": ["a.jpg"], "question": "Who?", **OLD},
+            id="pairs of ms-swift",
+        ),
+        pytest.param(
             {"image": {"<image_00>": "a.jpg", "<image_01>": "b.jpg"}, "conversations": NUMBERED},
             {"image": ["a.jpg", "b.jpg"], "question": "Who?", **OLD},
             id="MiniCPM-V",
@@ -190,6 +215,7 @@ def test_a_text_without_pictures_is_no_picture_row_but_stays_one_in_a_mixed_file
         ({"messages": [ASKED], "images": ["a"], "audio": "b"}, "it has a sound under 'audio'; only pictures are read"),
         ({"messages": blocks({"type": "video", "path": "a.mp4"})}, "a block has the type 'video'; only text and"),
         ({"messages": blocks({"type": "text", "body": "a"})}, "a block of the type 'text' has no member 'text'"),
+        ({"messages": blocks({"video": "a.mp4"})}, "a block has the type 'video'; only text and"),
         ({"messages": blocks({"type": ["text"], "text": "a"})}, r"a block has the type .\[\"text\"\]."),
     ],
 )
@@ -211,3 +237,17 @@ def test_a_row_whose_pictures_are_not_clear_is_refused(row: dict[str, Any], mess
 )
 def test_marks_leave_the_words_apart(text: str, expected: str) -> None:
     assert remove_image_marks(text) == expected
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [{"human": "<image>Who?", "assistant": "Bo."}, {"human": "And?"}],
+        [{"from": "human", "value": "<image>Who?"}],
+        "text",
+        [["Who?", "Bo."]],
+    ],
+)
+def test_no_other_conversation_is_read_as_pairs(turns: object) -> None:
+    """DataFlow-MM's operator replaces the question of its turns."""
+    assert not ConversationRows().reads({"conversation": turns, "image": "a.jpg"}, "image")

@@ -16,7 +16,9 @@ from persqa_client.errors import SettingsError
 from persqa_client.inputs import json_values
 from persqa_client.inputs.json_values import JsonValuesSource
 from persqa_client.inputs.rows import parse_line
+from persqa_client.inputs.sources import BrokenLine
 from persqa_client.types import START_POSITION, BadRow
+from tests.support.cases import each_case
 
 
 def lines_of(path: Path, content: bytes) -> list[bytes]:
@@ -131,6 +133,49 @@ def test_a_broken_element_that_takes_in_others_says_so(
     row = parse_line(2, found[-1], image_key="image", output_key="out")
     assert isinstance(row, BadRow)
     assert (row.code, reason in row.message) == ("bad_line", True), row.message
+
+
+@each_case(
+    "content, reason",
+    [
+        pytest.param(
+            '[\n{\n"turns": [\n1,\n]\n}\n]',
+            "in line 5 of the file; remove the comma before",
+            id="a comma before a bracket",
+        ),
+        pytest.param(
+            '["a.jpg",\n {"image": "b.jpg",}]',
+            "in line 2 of the file; remove the comma",
+            id="a comma before a brace",
+        ),
+        pytest.param(
+            '[\n{"image": "a.jpg"},\n\n ...\n]',
+            "Expecting value at character 1, in line 4 of the file",
+            id="an ellipsis",
+        ),
+        pytest.param(
+            "[\n{\n'image': 'a.jpg'\n}\n]",
+            "line 3 of the file; write texts in double quotes",
+            id="as Python prints it",
+        ),
+        pytest.param(
+            '[\n{\n"image": "x\\p.jpg"\n}\n]', "line 3 of the file; write a path with / or with", id="an escape"
+        ),
+        pytest.param('[\n{"image": "a.jpg"}\n]\nthe end', "in line 4 of the file", id="behind an array"),
+    ],
+)
+def test_a_broken_element_is_named_by_its_line_in_the_file(content: str, reason: str, tmp_path: Path) -> None:
+    """Also behind the elements at which an earlier run has ended."""
+    path = tmp_path / "rows.json"
+    path.write_text(content)
+    whole = list(JsonValuesSource(path).lines(START_POSITION))
+    rows = [parse_line(1, line, image_key="image", output_key="out") for line, _ in whole]
+    assert [reason in row.message for row in rows if isinstance(row, BadRow)] == [True], rows
+    for number, (_, position) in enumerate(whole, 1):
+        again = [line for line, _ in JsonValuesSource(path).lines(position)]
+        assert [vars(line) for line in again if isinstance(line, BrokenLine)] == [
+            vars(line) for line, _ in whole[number:] if isinstance(line, BrokenLine)
+        ]
 
 
 @pytest.mark.parametrize(

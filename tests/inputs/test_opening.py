@@ -20,7 +20,7 @@ from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.json_values import JsonValuesSource
 from persqa_client.inputs.listed import is_never_known
-from persqa_client.inputs.opening import names_input, open_inputs, open_source
+from persqa_client.inputs.opening import expand_existing, names_input, open_inputs, open_source
 from persqa_client.inputs.path_lists import PathListSource
 from persqa_client.inputs.patterns import PatternSource
 from persqa_client.inputs.rows import parse_line
@@ -90,6 +90,7 @@ def test_lines_end_at_line_ends_alone(separator: str, name: str, tmp_path: Path)
         pytest.param('{\n"image": "a.jpg"\n', JsonValuesSource, id="an object without an end"),
         pytest.param('["a.jpg", "b.jpg"]\n', JsonValuesSource, id="an array on one line"),
         pytest.param('[\n{"image": "a.jpg"},\n{"image": "b.jpg}\n]\n', JsonValuesSource, id="a broken array"),
+        pytest.param('{"image": "a.jpg"},\n{"image": "b.jpg"}\n', JsonValuesSource, id="an array without its brackets"),
     ],
 )
 def test_a_file_named_jsonl_has_lines_unless_it_surely_is_one_value(text: str, kind: type, tmp_path: Path) -> None:
@@ -243,7 +244,11 @@ def test_an_input_of_another_kind_is_refused_in_one_sentence(
             id="a text that is an image's URL",
         ),
         pytest.param([{"messages": []}], "name the field with the paths", id="no pictures"),
-        pytest.param([{"video": "a.mp4"}], "only 'video'; name the field", id="videos"),
+        pytest.param(
+            [{"messages": [], "videos": ["a.mp4"]}] * 2,
+            "only 'messages', 'videos'; the rows have a video under 'videos', and only pictures are read",
+            id="videos",
+        ),
         pytest.param([{"data": [{"image": "a.jpg"}], "version": 1}], "its rows under 'data'; save that", id="wrapped"),
         pytest.param(
             [{"train/1.png": [], "train/2.png": []}], "its keys are paths of pictures: write", id="paths as keys"
@@ -480,3 +485,9 @@ def test_two_stars_do_not_follow_links_to_folders(
     assert [os.path.relpath(row["image"][0]) for row in rows_of(source) if isinstance(row, dict)] == names
     # A link that the pattern names is followed.
     assert len(rows_of(open_inputs(["photos/again/**/*.png"], "image"))) == 2
+
+
+def test_the_home_of_no_user_is_an_input_that_does_not_exist() -> None:
+    given = expand_existing("~no-such-user/photos")
+    with pytest.raises(SettingsError, match="The input ~no-such-user/photos does not exist"):
+        open_inputs([given], "image")

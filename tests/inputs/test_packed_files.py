@@ -103,6 +103,18 @@ def test_bytes_are_a_text_if_the_first_value_is_one(name: str, tmp_path: Path) -
     ]
 
 
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+@pytest.mark.parametrize("first", [b"", b"404 not found"])
+def test_a_failed_download_does_not_make_pictures_texts(first: bytes, name: str, tmp_path: Path) -> None:
+    pictures = arrow.array([None, first, make_png(1), b"", make_png(2)], arrow.binary())
+    table = arrow.table({"image": pictures, "note": arrow.array([b""] * 5, arrow.binary())})
+    source = open_one((write_parquet if name == "a.parquet" else write_arrow)(tmp_path / name, table))
+    assert rows_of(source) == [
+        {"image": None, "note": ""},
+        *({"image": f"{name}#image/{number}/1", "note": ""} for number in range(2, 6)),
+    ]
+
+
 def test_the_shape_of_a_cell_is_that_of_the_column(tmp_path: Path) -> None:
     two = [make_picture(1), make_picture(2)]
     columns = {

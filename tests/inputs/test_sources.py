@@ -147,7 +147,7 @@ def test_rows_in_memory_may_hold_paths_but_no_other_objects() -> None:
 
 def test_an_input_must_be_a_file_or_a_folder(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(SettingsError, match="neither a file nor a folder"):
+    with pytest.raises(SettingsError, match="neither a file nor a folder; give - and pipe"):
         open_source(tmp_path / "pipe", "image")
     with pytest.raises(SettingsError, match="absent does not exist"):
         open_source(tmp_path / "absent", "image")

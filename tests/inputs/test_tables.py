@@ -47,6 +47,12 @@ def open_table(path: Path, content: str, encoding: str = "utf-8") -> TableSource
         pytest.param("image\na.jpg\nb.jpg", [{"image": "a.jpg"}, {"image": "b.jpg"}], id="one column"),
         pytest.param("image,q\na.jpg\n", [{"image": "a.jpg"}], id="fewer cells"),
         pytest.param(
+            'image,q,,\na.jpg,Who?,, \nb.jpg,"x\ny",,\nc.jpg\n',
+            [{"image": "a.jpg", "q": "Who?"}, {"image": "b.jpg", "q": "x\ny"}, {"image": "c.jpg"}],
+            id="empty columns of a spreadsheet",
+        ),
+        pytest.param(",image\n0,a.jpg\n", [{"": "0", "image": "a.jpg"}], id="the numbers of rows that pandas writes"),
+        pytest.param(
             """image,q\n"[""a.jpg"", ""b.jpg""]",x\n"['c.jpg', 'd.jpg']",y\n[e].jpg,z\n""",
             [
                 {"image": ["a.jpg", "b.jpg"], "q": "x"},
@@ -60,6 +66,18 @@ def open_table(path: Path, content: str, encoding: str = "utf-8") -> TableSource
 def test_each_record_is_a_row(content: str, rows: list[object], tmp_path: Path) -> None:
     source = open_table(tmp_path / "rows.csv", content)
     assert [orjson.loads(line) for line, _ in source.lines(START_POSITION)] == rows
+
+
+def test_text_below_an_empty_column_is_not_lost(tmp_path: Path) -> None:
+    """Neither do empty columns change which record a quotation mark breaks."""
+    source = open_table(tmp_path / "rows.csv", 'image,q,,\na.jpg,x,,y\nb.jpg,"x,,\nc.jpg,y,,\nd.jpg,z,,\n')
+    rows = [parse_line(1, line, image_key="image", output_key="out") for line, _ in source.lines(START_POSITION)]
+    assert [row.line if isinstance(row, BadRow) else row.images for row in rows] == [
+        b"a.jpg,x,,y",
+        b'b.jpg,"x,,',
+        ("c.jpg",),
+        ("d.jpg",),
+    ]
 
 
 def test_reading_resumes_after_any_record(tmp_path: Path) -> None:
@@ -84,6 +102,7 @@ def test_reading_resumes_after_any_record(tmp_path: Path) -> None:
         pytest.param("a.jpg,Who?\nb.jpg,Where?\n", "without a header; .* such as image,question", id="no header"),
         pytest.param("path\na.jpg\nb.jpg\n", "only 'path'; add --image-key path", id="one column"),
         pytest.param("image,q,q\na.jpg,1,2\n", "two columns 'q'", id="two columns of a name"),
+        pytest.param("| image | q |\n|---|---|\n| a.jpg | x |\n", "two columns without a name; name", id="Markdown"),
         pytest.param(
             "My table,\n\nimage,q\na.jpg,x\n",
             "a table whose header stands in line 3; remove the lines above",
