@@ -19,6 +19,8 @@ NO_LETTER = compile_lazily(r"[\W_]+")
 MIN_QUESTION_LETTERS = 4
 # Words that begin alike are forms of one word. Shorter ones do not count.
 STEM_LENGTH, MIN_WORDS = 4, 2
+# Fewer words behind the tag are no sentence, whatever the mark.
+MIN_QUESTION_WORDS = 3
 # In Spanish, the mark shows where a question begins that a sign asks.
 SAID_QUESTION = compile_lazily(
     r"\b(?:dice|diga|pone|reza|lee|pregunta\w*|frase|texto|lema|título|letrero|cartel) ¿[^?\n]*\?"
@@ -55,6 +57,8 @@ def is_mere_question(own: str, task: Task, language: str) -> bool:
     if not own.startswith(task.tag) or not own.rstrip().endswith(QUESTION_MARKS) or UNSURE.search(own):
         return False
     rest = own.removeprefix(task.tag)
+    if language not in UNSPACED_LANGUAGES and len(rest.split()) < MIN_QUESTION_WORDS:
+        return False
     is_one = not rest.rstrip()[:-1].endswith(" ") and not any(
         mark in rest.strip()[:-1] for mark in ".。!！,，、،:：(（"
     )

@@ -157,8 +157,7 @@ LACKS: dict[str, tuple[tuple[str, str], ...]] = {
         ("裸足|はだし", "[^、。はも]{0,12}(?:靴|スニーカー|ブーツ|サンダル)を履いています"),
         (
             "手ぶら",
-            "[^、。はも]{0,10}(?:傘|バッグ|かばん|鞄|本|カップ|スマートフォン|花束?|ボール|袋|箱"
-            "|カメラ)を(?:手に)?持っています",
+            "[^、。はも]{0,10}(?:傘|バッグ|かばん|鞄|本|カップ|スマートフォン|花束?|ボール|袋|箱|カメラ)を(?:手に)?持っています",
         ),
         ("一人|ひとり", "友達と一緒(?:です|にいます)"),
     ),
@@ -209,22 +208,19 @@ TWO_COLORS = {
         rf" (?:(?:actually|completely|entirely|all|pure|fully|solid) )*(?P<other>{COLOR})(?=\W*$|[.,;])"
     ),
     "zh": compile_lazily(
-        r"(?P<one>[红蓝绿黄黑白紫粉灰棕橙])色的?(?P<noun>[一-龯]{1,4})[，。；](?:但|而|可)?(?:[这那该]"
-        r"|[他她它]的)?[条件顶双把个辆只]?"
+        r"(?P<one>[红蓝绿黄黑白紫粉灰棕橙])色的?(?P<noun>[一-龯]{1,4})[，。；](?:但|而|可)?(?:[这那该]|[他她它]的)?[条件顶双把个辆只]?"
         r"(?P=noun)[却其实明]*是(?:纯|全|完全)?(?P<other>[红蓝绿黄黑白紫粉灰棕橙])色的?[。！]?$"
     ),
 }
 # The colour of the whole, in two sentences that differ in nothing else.
 WHOLLY = compile_lazily(
-    r"\b(?:completely|entirely|totally|fully|wholly|all|solid|pure|komplett|völlig|vollständig|ganz|gänzlich"
-    r"|entièrement"
+    r"\b(?:completely|entirely|totally|fully|wholly|all|solid|pure|komplett|völlig|vollständig|ganz|gänzlich|entièrement"
     r"|complètement|totalement|tout|toute|completamente|totalmente|enteramente|inteiramente|todo|toda|полностью|целиком"
     r"|совершенно|весь|вся)\b|全身|[浑通]身|通体|整个|完全|真っ|全体が|온통|완전히|전부|بالكامل|تماما",
     re.IGNORECASE,
 )
 WHOLE_COLOR = compile_lazily(
-    rf"\b(?:{COLOR}|weiß|schwarz|rot|grün|gelb|blau|braun|grau|orange|rosa|lila|blan(?:c|che|c[oa])|noire?|rouge"
-    rf"|verte?|bleue?"
+    rf"\b(?:{COLOR}|weiß|schwarz|rot|grün|gelb|blau|braun|grau|orange|rosa|lila|blan(?:c|che|c[oa])|noire?|rouge|verte?|bleue?"
     r"|jaune|grise?|marron|negr[oa]|roj[oa]|verde|azul|amarill[oa]|branc[oa]|pret[oa]|vermelh[oa]|amarel[oa]|cinza"
     r"|(?:бел|ч[её]рн|красн|зел[её]н|ж[её]лт|сер|коричнев)(?:ый|ая|ое)|син(?:ий|яя|ее)|أ(?:بيض|سود|حمر|خضر|زرق|صفر))\b"
     r"|[红蓝绿黄黑白紫粉灰棕橙赤青緑黒茶](?=色|です|い)|(?:하얀|검은|빨간|파란|노란|초록|갈|회|분홍)(?=색)",

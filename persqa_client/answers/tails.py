@@ -105,7 +105,7 @@ MIN_ADVERTISING = 2
 # What stands behind the last sentence and tells nothing of the picture: a frame around a message of the program, a
 # label of a program with its value, the name of a file.
 FRAMED = compile_lazily(
-    r"[.!?。！？]\s*(?P<part>(?:[|#*=~<-]{1,6}\s?|[\[(（【<]\s?)(?:(?:[^\n\])）】.。]{0,30}\b)?(?:end of|tokens?"
+    r"[.!?。！？]\s*(?P<part>(?:[|#=~<-]{1,6}\s?|[\[(（【<]\s?)(?:(?:[^\n\])）】.。]{0,30}\b)?(?:end of|tokens?"
     r"|words?|confidence|score|sentiment|label"
     r"|response|answer|output|caption|model|stop|done|eos|status|rating|conf|prob)\b[^\n.。]{0,40}"
     r"|(?:以上)?(?:回答|答案|作答|输出|描述|生成)?(?:完毕|结束|完成|到此为止|完)|[\[(（【][^\n\])）】]{0,6}(?:回答"
@@ -113,7 +113,7 @@ FRAMED = compile_lazily(
     re.IGNORECASE,
 )
 LABELLED = compile_lazily(
-    r"[.!。！]\s*[-|*#\s]{0,5}(?P<part>(?:finish_reason|stop_reason|evaluation|assessment|explanation|difficulty"
+    r"[.!。！][ \t]*[-|# ]{0,5}(?P<part>(?:finish_reason|stop_reason|evaluation|assessment|explanation|difficulty"
     r"|total \w+(?: \w+)?|\w+_tokens|status|sentiment|(?:correct |final "
     r"|short |ground truth )?answers?(?: type)?|scores?"
     r"|confidence(?: level)?|category|categories|labels?|keywords?|tags?|tokens|source|topic|intent|emotion|mood"
