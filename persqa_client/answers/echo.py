@@ -9,7 +9,15 @@ from functools import lru_cache
 from persqa_client.answers.clean import is_reported, prompt_sentences
 from persqa_client.answers.comparisons import compares_both_ways, compares_pictures
 from persqa_client.answers.contradictions import affirms_and_denies
+from persqa_client.answers.counter_questions import (
+    MIN_QUESTION_LETTERS,
+    NO_LETTER,
+    STEM_LENGTH,
+    UNSPACED_LANGUAGES,
+    asks_back,
+)
 from persqa_client.answers.descriptions import repeats_description
+from persqa_client.answers.opposites import has_opposites
 from persqa_client.answers.phrases import choose_language, phrase_pattern
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.sentence_pairs import contradicts_sentence
@@ -20,7 +28,8 @@ from persqa_client.types import Problem, Task
 # Start of another question, answer or version.
 GOES_ON = compile_lazily(
     r"\n[ \t*_#>]{0,8}(?:(?:(?:follow-up|next|another|new) )?question|answer|q|问题|问|提问|題目|题目|追问|回答|答案"
-    r"|答复?|質問|問い|問題|答え|질문|문제|답변?|대답|정답|pregunta|respuesta|demande|réponse|frage|antwort|вопрос|ответ"
+    r"|答复?|質問|問い|問題|答え|질문|문제|답변?|대답|정답|pregunta|respuesta|demande|réponse|frage|antwort|вопрос"
+    r"|ответ"
     r"|pergunta|questão|resposta|(?:ال)?(?:سؤال|جواب|إجابة)"
     r"|user|human|assistant|system|用户|用戶|助手|人类) ?\d?[*_]{0,3} ?[:：]"
     r"|\bquestion ?[:：].{0,600}\banswer ?[:：]|\n(?:user|assistant|human)\n"
@@ -29,10 +38,12 @@ GOES_ON = compile_lazily(
 )
 # Another speaker, in the middle of a line.
 SPEAKERS = (
-    "Human|HUMAN|User|USER|Assistant|ASSISTANT|System|SYSTEM|AI|Bot|Model|Question|Answer|Usuario|Usuaria|Asistente|Pregunta"
+    "Human|HUMAN|User|USER|Assistant|ASSISTANT|System|SYSTEM|AI|Bot|Model|Question|Answer|Usuario|Usuaria|Asistente"
+    "|Pregunta"
     "|Respuesta|Utilisateur|Utilisatrice|Assistante?|Réponse|Benutzer|Nutzer|Assistent|Frage|Antwort|Пользователь"
     "|Ассистент|Помощник|Вопрос|Ответ|Usuário|Utilizador|Assistente|Pergunta|Resposta|المستخدم|المساعد|السؤال|سؤال"
-    "|الجواب|الإجابة|ユーザー|アシスタント|質問|回答|사용자|어시스턴트|질문|답변|用户|用戶|助手|人类|人類|问题?|問題?|答案?|追问"
+    "|الجواب|الإجابة|ユーザー|アシスタント|質問|回答|사용자|어시스턴트|질문|답변|用户|用戶|助手|人类|人類|问题?|問題?"
+    "|答案?|追问"
 )
 SPEAKS = compile_lazily(rf"[.!?。！？؟)）]\s*[#*_\[>-]*\s*(?:{SPEAKERS}|Q(?=\s?\d?\s?[:：]))\s?\d?\]?[*_]*\s?[:：]")
 # A question and its answer behind labels of one letter: "F: Was ist dahinter? A: Ein Baum."
@@ -58,7 +69,8 @@ TURN = compile_lazily(
     rf"|(?<!\w)(?:{USERS})[*_]* ?[:：][^\n]{{1,400}}?(?<!\w)(?:{MODELS})[*_]* ?[:：]"
 )
 SAYS_YES_OR_NO = compile_lazily(
-    r"[.!?。！？؟…]\s*(?:yes|no|s[ií]|oui|non|si|ja|nein|doch|sim|não|да|нет|نعم|لا|بلى|はい|いいえ|いえ|ええ|네|예|아니요|아니오|아뇨"
+    r"[.!?。！？؟…]\s*(?:yes|no|s[ií]|oui|non|si|ja|nein|doch|sim|não|да|нет|نعم|لا|بلى|はい|いいえ|いえ|ええ|네|예"
+    r"|아니요|아니오|아뇨"
     r"|是的?|对|對|不|不是|不对|不對|没有|沒有)\s?[,，、،.]\s*<>",
     re.IGNORECASE,
 )
@@ -82,20 +94,8 @@ CHANGES = compile_lazily(
 VERB_FORMS = {"has": "hav", "ca": "can", "wo": "will"}
 WHO = compile_lazily(r"(?<!\w)(?:who|whom|quién|quiénes|qui|wer|quem|кто|من)(?!\w)|谁|誰|누구|누가", re.IGNORECASE)
 CHOICE = compile_lazily(r"[^\W\d_]\s?[/／]\s?[^\W\d_]")
-NO_LETTER = compile_lazily(r"[\W_]+")
 CLAUSE_END = compile_lazily(r"[,.:;!?…()\n—–،؛؟、。！？，：；（）]+")
-MIN_QUESTION_LETTERS = 4
-QUESTION_MARKS = ("?", "？", "؟")
-UNSPACED_LANGUAGES = ("zh", "ja", "ko")
-ENDING_PARTICLES = " 呢吗嗎吧么啊か"
-# Words that begin alike are forms of one word. Shorter ones do not count.
-STEM_LENGTH, MIN_WORDS = 4, 2
 MIN_PARTS = 2
-# In Spanish, the mark shows where a question begins that a sign asks.
-SAID_QUESTION = compile_lazily(
-    r"\b(?:dice|diga|pone|reza|lee|pregunta\w*|frase|texto|lema|título|letrero|cartel) ¿[^?\n]*\?"
-)
-LAST_QUESTION = compile_lazily(r"[^.!?。！？؟\n]*[?？؟]")
 
 
 def check_no_echo(text: str, task: Task) -> Problem | None:
@@ -107,7 +107,7 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
     if repeats_description(text, task):
         return Problem("echo", "repetition of the description", "prompt")
     said = (text, task.tag, task.question)
-    if affirms_and_denies(*said) or compares_both_ways(*said) or contradicts_sentence(*said):
+    if affirms_and_denies(*said) or compares_both_ways(*said) or contradicts_sentence(*said) or has_opposites(*said):
         return Problem("about_the_task", "an answer that contradicts itself")
     if is_plain(text, task.tag):
         return None
@@ -303,30 +303,3 @@ def question_letters(question: str, tag: str) -> tuple[str, str]:
 
 def may_go_on(text: str) -> bool:
     return "\n" in text or ":" in text or "：" in text
-
-
-def asks_back(text: str, task: Task) -> bool:
-    """Whether a sentence asks with a question word, or asks the reader. "In a park?" is only unsure."""
-    if "?" not in text and "？" not in text and "؟" not in text:
-        return False
-    language = choose_language(task.question)
-    if language is None:
-        return False
-    asks, addresses = phrase_pattern(language, "question", "asks"), phrase_pattern(language, "question", "addresses")
-    own = SAID_QUESTION.sub(" ", remove_quotations(text))
-    questions = LAST_QUESTION.findall(own.replace(task.tag, ""))
-    if any(asks.search(question) or addresses.search(question) for question in questions):
-        return True
-    return bool(questions) and text.rstrip().endswith(QUESTION_MARKS) and only_repeats(questions[-1], task, language)
-
-
-def only_repeats(question: str, task: Task, language: str) -> bool:
-    """Whether a question has no word of its own: "<mam> is indoors or outdoors?"."""
-    asked = NO_LETTER.sub(" ", task.question.replace(task.tag, " ").casefold())
-    said = NO_LETTER.sub(" ", question.casefold())
-    if language in UNSPACED_LANGUAGES:
-        characters = set(said) - set(ENDING_PARTICLES)
-        return len(characters) >= MIN_QUESTION_LETTERS and characters <= set(asked)
-    stems = {word[:STEM_LENGTH] for word in asked.split()}
-    words = [word for word in said.split() if len(word) >= STEM_LENGTH]
-    return len(words) >= MIN_WORDS and all(word[:STEM_LENGTH] in stems for word in words)

@@ -56,10 +56,12 @@ CHINESE_DESCRIPTIVE_WORDS = frozenset(CHINESE_DESCRIPTION.split())
 # Latin words in a row within another script, with the letters on both sides.
 LATIN_PART = compile_lazily(
     r"(?<![\w'’-])(?=[a-z]{3})[a-z]+(?: [a-z]+)*(?![\w'’-])"
-    r"|(?<=[\u3040-\u9fff])[a-z]{3,}(?: [a-z]+)*(?![A-Za-z\d'’-])"
+    r"|(?<=[\u3040-\u9fff])[a-z]{3,}(?: [a-z]+)*(?![A-Za-z\d'’-])|\A\s*[a-z]{3,}(?=[\u4e00-\u9fff])"
     r"|(?<![\w'’-])[a-z]{3,}(?=[\uac00-\ud7a3])"
 )
 MOST_LOANS = 2
+# Not a bottle, a box or a house, which brands are called after.
+COLORED_THINGS = DESCRIPTIVE_WORDS.union(("umbrella", "dress", "shoes", "boots", "suit", "sofa")) - {"bottle", "bird"}
 LATIN_PREDICATE = compile_lazily(r"(?:很|非常|十分|特别|看起来|看上去|显得) ?[a-z]{3,}")
 COLOR_PART = compile_lazily(
     rf"(?<=[\u3040-\u9fff]) ?(?:{COLORS}) ?[的のな]"
@@ -68,7 +70,11 @@ COLOR_PART = compile_lazily(
     rf"|(?<=[\u0400-\u06ff\uac00-\ud7a3] )(?:{COLORS}) (?=[\u0400-\u06ff\uac00-\ud7a3])(?!컬러|톤|색)"
 )
 # An English word that joins, between Chinese ones.
-HAN_JOINT = compile_lazily(rf"(?<=[{HAN}，。]) ?(?:with|while|wearing|holding|looking|is|are) ?(?=[{HAN}])")
+HAN_JOINT = compile_lazily(
+    rf"(?<=[{HAN}，。]) ?(?:with|while|wearing|holding|looking|is|are) ?(?=[{HAN}])"
+    rf"|(?<=[{HAN}]) ?(?:play(?! ?station)|walk|ride"
+    rf"|read|eat|drink|watch|wear|hold|sit|stand|listen to) (?:[a-z]+ )?[a-z]{{3,}}(?![\w-])"
+)
 # An attribute in hiragana, before a Chinese noun.
 KANA_ATTRIBUTE = compile_lazily(rf"(?<![\u3041-\u30ff])[\u3041-\u3096]{{2,}}[いなるた](?=[{HAN}])")
 # A word in small letters of another script behind an article: no name, and not what is written there.
@@ -80,14 +86,16 @@ CYRILLIC_NOUN = compile_lazily(
 )
 # Chinese that says what is depicted. An inscription seldom does, and stands behind a word for writing.
 DEPICTION = compile_lazily(
-    rf"(?:一[个個只隻条條朵片块塊颗顆棵张張][{HAN}]{{1,8}}|[{HAN}]的)(?:图案|圖案|花纹|花紋|图样|圖樣|形状|形狀|样子|图片|图形)"
+    rf"(?:一[个個只隻条條朵片块塊颗顆棵张張][{HAN}]{{1,8}}|[{HAN}]的)(?:图案|圖案|花纹|花紋|图样|圖樣|形状|形狀|样子"
+    rf"|图片|图形)"
 )
 WRITING_BEFORE = compile_lazily(
     r"\b(?:words?|characters?|letters|reads?|reading|says?|saying|text|phrase|named|called)\b[^.!?]*\Z"
 )
 # Chinese words that join others, and never are a name.
 CHINESE_JOINTS = (
-    "[和与與及或但而在从從把被给給对對的了是有很也都又跟向]|旁[边邊]|因[为為]|所以|但是|然[后後]|以及|而且|或者|非常|正在|[并並]且|[虽雖]然|如果|一[边邊]"
+    "[和与與及或但而在从從把被给給对對的了是有很也都又跟向]|旁[边邊]|因[为為]|所以|但是|然[后後]|以及|而且|或者|非常"
+    "|正在|[并並]且|[虽雖]然|如果|一[边邊]"
     "|[站坐走穿戴拿跑跳]在"
 )
 # Three Latin words in small letters, one of which is a frequent English one, in a script of another kind.
@@ -117,13 +125,18 @@ HAN_NOUNS = {
 # in another language may call them by their own names.
 # Of places, only the bare kinds, which are no names.
 THING = compile_lazily(
-    r"地[图圖]|[钥鑰]匙|窗外|[门門]口|[图圖][书書][馆館]|教室|[学學]校|[医醫]院|超市|商店|[车車]站|[报報][纸紙]|行李"
+    r"地[图圖]|[书書狗猫鱼魚花鸟]|蘑菇|苹果|蘋果|香蕉|草莓|西瓜|葡萄|鸡蛋|雞蛋|胡萝卜|[钥鑰]匙|窗外|[门門]口"
+    r"|[图圖][书書][馆館]|教室|[学學]校|[医醫]院|超市|商店|[车車]站|[报報][纸紙]|行李"
     r"|[\u3400-\u9fff]*(?:[伞傘椅桌凳柜櫃床毯垫墊枕帘簾窗墙牆栏欄杆梯阶階箱盒袋篮籃筐桶瓶杯盆勺铲鏟刷梳镜鏡球板车車艇机機树樹草叶葉枝帽"
-    r"裤褲靴袜襪巾链鏈带帶扣绳繩壁罩鸦鴉蝶鸟鳥朵束瓣坪蓬幕罐]|[大外毛上风雨睡泳内]衣|(?:运动|球|皮|凉|拖|跟|雨)鞋|衬衫|[托餐果]盘"
+    r"裤褲靴袜襪巾链鏈带帶扣绳繩壁罩鸦鴉蝶鸟鳥朵束瓣坪蓬幕罐]|[大外毛上风雨睡泳内]衣|(?:运动|球|皮|凉|拖|跟|雨)鞋"
+    r"|衬衫|[托餐果]盘"
     r"|[玩工餐面文家道]具|毛线|喷泉|噴泉|沙滩|沙灘|沙发|沙發|水池|泳池|池塘|栅栏|柵欄|篱笆|籬笆"
-    r"|台阶|楼梯|阳台|屋顶|天花板|地面|小屋|木屋|房屋|岩石|石头|石頭|木头|木頭|枕头|枕頭|骨头|骨頭|镜头|树木|樹木|森林|树林|雪人|机器人|路人|行人"
-    r"|工人|老人|男人|女人|客人|[小黑白花橘灰大]猫|[小黑白花灰大]狗|[小大]狗熊|风筝|風箏|键盘|鼠标|斗篷|围裙|圍裙|蝴蝶结|手帕|铃铛|鈴鐺|蜡烛|蠟燭"
-    r"|气泡|泡泡|彩虹|阳光|雪地|草丛|灌木|路灯|路燈|台灯|台燈|水壶|雨靴|背包|钱包|挎包|书包|手提包|垃圾|玩偶|娃娃|麦克风|显示器|屏幕|皇冠|披风"
+    r"|台阶|楼梯|阳台|屋顶|天花板|地面|小屋|木屋|房屋|岩石|石头|石頭|木头|木頭|枕头|枕頭|骨头|骨頭|镜头|树木|樹木"
+    r"|森林|树林|雪人|机器人|路人|行人"
+    r"|工人|老人|男人|女人|客人|[小黑白花橘灰大]猫|[小黑白花灰大]狗|[小大]狗熊|风筝|風箏|键盘|鼠标|斗篷|围裙|圍裙"
+    r"|蝴蝶结|手帕|铃铛|鈴鐺|蜡烛|蠟燭"
+    r"|气泡|泡泡|彩虹|阳光|雪地|草丛|灌木|路灯|路燈|台灯|台燈|水壶|雨靴|背包|钱包|挎包|书包|手提包|垃圾|玩偶|娃娃"
+    r"|麦克风|显示器|屏幕|皇冠|披风"
     r"|[椅桌盒瓶帽鞋袜裙裤梯篮箱杯盘勺叉镜绳毯垫被架柜房屋院车鸽兔猴孩叶影柱棍桶罐袋钉锤坑]子|木棍)"
 )
 # Names of people and pets, as next to somebody.
@@ -221,7 +234,13 @@ def has_descriptive_word(text: str, *, loans: bool) -> bool:
     if COLOR_PART.search(text) or HAN_JOINT.search(text):
         return True
     words = DESCRIPTIVE_WORDS if loans else SPACED_DESCRIPTIVE_WORDS
-    return any(words.issuperset(part.split()) for part in LATIN_PART.findall(text))
+    parts = [part.split() for part in LATIN_PART.findall(text)]
+    return any(words.issuperset(part) or (not loans and is_colored_thing(part)) for part in parts)
+
+
+def is_colored_thing(part: list[str]) -> bool:
+    """Whether a colour and the word for a thing stand for it: "держит red umbrella"."""
+    return len(part) > 1 and part[0] in COLORS.split("|") and part[-1] in COLORED_THINGS
 
 
 def has_chinese_noun(text: str, asked: str) -> bool:

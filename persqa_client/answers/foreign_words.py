@@ -96,6 +96,55 @@ AUXILIARY_PARTICIPLE = compile_lazily(
 )
 
 
+# Verbs and conjunctions of other languages that no loan in English has, in small letters; an article of another
+# language behind an English verb, and an English colour behind a conjunction.
+FOREIGN_JOINTS = frozenset(
+    ("während", "está", "están", "trägt", "sont", "porque", "mientras", "tiene", "lleva", "sitzt", "steht", "liest")
+).union(("trinkt", "isst", "vestindo", "sorrindo", "olhando", "segurando", "hält", "porte", "tient"))
+FOREIGN_BETWEEN = compile_lazily(
+    r"\b(?:wears|wearing|holds|holding|has|carrying|carries|and) (?:una|une|uma|unas|unos|eine[mnrs]?) [a-zà-ÿ]{3,}"
+    r"|\b(?:und|y|et|e) (?:black|white|red|green|yellow|blue|brown|grey|gray|purple|pink) [a-z]"
+    r"|\ben (?:el|los|las|una) [a-zà-ÿ]|\b(?:eating|drinking|reading|riding|playing|watching) (?:une|una"
+    r"|eine[nmr]?) [a-zà-ÿ]{3,}"
+    r"|\bdans (?:l[ae]s?|une?|sa|son) [a-z]|\bauf (?:einem|einer|dem|der) "
+)
+FOREIGN_HINTS = FOREIGN_JOINTS.union(
+    (
+        "una",
+        "une",
+        "uma",
+        "unas",
+        "unos",
+        "eine",
+        "einem",
+        "einer",
+        "eines",
+        "einen",
+        "und",
+        "y",
+        "et",
+        "e",
+        "dans",
+        "auf",
+    )
+)
+COLOR_HINTS = frozenset(
+    ["blue", "green", "yellow", "purple", "black", "white", "brown", "pink", "grey", "gray", "red", "a", "the"]
+)
+# An English colour behind an article of another language, or behind its noun and before another word of it. Loans are
+# names of shades, drinks and trousers.
+FOREIGN_COLOR = compile_lazily(
+    r"(?<![\w'’-])(?:une?|des|las?|les|le|sa|son|ses|deux|una?|unos|unas|los|su|ein|eine[mnrs]?|der|die|das|dem|den"
+    r"|seine?\w?|ihre?\w?|uma?|uns|umas|seu|sua)"
+    r" (?:blue|green|yellow|purple|black|white|brown|pink|gr[ae]y|(?<=[estnu] )red) (?:dress|shirt|t-shirt|jacket|coat"
+    r"|hat|cap|scarf|skirt|pants|trousers|shoes|boots|umbrella|bag|car|bike|dog|cat|ball|flowers?|eyes|hair|fur|wall"
+    r"|sky|chair|table|sweater|hoodie|backpack|[A-ZÄÖÜ][a-zäöüß]{3,})\b"
+    r"|[a-zà-ÿ]{4,} (?:blue|green|yellow|purple) (?:y|e|et|und|con|com|avec|mit)(?![\w'’-])"
+    # Nouns of German have a capital letter.
+    r"|\b(?:hat|hält|liest|trägt|isst|trinkt|sieht|fährt|sitzt auf|steht auf) (?:a|the) [a-z]{3,}"
+)
+
+
 @lru_cache
 def words_of_others(asked: str) -> frozenset[str]:
     others = (FUNCTION_WORDS[language] for language in LATIN_LANGUAGES if language != asked)
@@ -111,12 +160,17 @@ def may_have_foreign_clause(text: str, asked: str) -> bool:
     others = words_of_others(asked).intersection(words)
     if len(others) >= MIN_EXCLUSIVE or (asked in FOREIGN_LETTERS and any(map(FOREIGN_LETTERS[asked].search, others))):
         return True
-    return asked != "en" and PHRASES.is_in(words)
+    if asked == "en":
+        return not FOREIGN_HINTS.isdisjoint(words)
+    return PHRASES.is_in(words) or not COLOR_HINTS.isdisjoint(words)
 
 
 def has_foreign_clause(text: str, asked: str) -> bool:
     """Whether a clause is in another language with Latin letters. Words with a capital letter are names."""
-    if asked != "en" and has_english_joint(text, asked):
+    if asked == "en":
+        if not FOREIGN_JOINTS.isdisjoint(split_at_blanks(text)) or FOREIGN_BETWEEN.search(text):
+            return True
+    elif FOREIGN_COLOR.search(text) or has_english_joint(text, asked):
         return True
     own = FUNCTION_WORDS[asked]
     text = FOUNDED.sub(" ", text)

@@ -7,6 +7,8 @@ words (``[residue] messages``).
 
 from __future__ import annotations
 
+import re
+
 from persqa_client.lazy_pattern import compile_lazily
 
 GATEWAY_ERROR = compile_lazily(
@@ -56,3 +58,27 @@ HINTS = (
     ),
     *("gateway", "server", "request", "nginx", "overloaded", "loading"),
 )
+# Right behind the tag, before any predicate could say where it stands: the name of an exception, a level of a log, a
+# message about a picture or a request that has another subject. Behind the last sentence, an error with a label.
+BEHIND_TAG = compile_lazily(
+    r"\s*(?:[\[(]?(?:ERROR|Error|FATAL|WARN(?:ING)?|CRITICAL)[\])]?(?: ?:|\s(?=[a-z\d\[]))"
+    r"|(?:[\w]+\.)*_?[A-Z]\w*(?:Error|Exception|Timeout|Refused|Failure)\b ?[:(.]"
+    r"|(?:(?:[Ii]nput |[Uu]ploaded |[Pp]rovided )?[Ii]mages?|[Pp]ictures?|[Pp]hotos?|[Ii]nput|[Ff]ile|[Rr]equest"
+    r"|[Mm]odel|[Ss]erver|[Vv]ision encoder|[Gg]eneration|[Tt]okenizer|[Ww]orker|[Pp]rocess)"
+    r" (?:(?:could not|couldn't|cannot|can't|failed to|was not|has not|did not|is not)(?: be| been)? (?:decoded?"
+    r"|loaded?|processed?|parsed?|opened|fetch(?:ed)?|download(?:ed)?|read|completed?|found"
+    r"|respond|start|supported|reached|available)\b|(?:stopped|aborted|cancell?ed|terminated|interrupted|crashed"
+    r"|timed out|truncated)\b(?: ?[:.(]| by| due| at| after|\W*\Z))"
+    r"|(?:[Mm]odel|[Ss]erver|[Ee]ndpoint|[Bb]ackend|API|[Pp]roxy)(?: endpoint| server)? returned (?:an? )?(?:status"
+    r"|error|code|HTTP|empty|invalid)\b"
+    r"|(?:[Tt]he )?[Oo]peration (?:was )?(?:aborted|cancell?ed|timed out)\b|(?:[A-Z][a-z]+ ){1,3}limit (?:has been"
+    r"|was|is) (?:reached|exceeded)\b|(?:vllm|vLLM|sglang|SGLang)\b"
+    r"|(?:[Uu]nexpected|[Ii]nvalid|[Mm]alformed) (?:token|input|character|json|JSON|image|response|request|end of"
+    r"|argument|URL|url|base64|format)\b"
+    r"|[A-Z]\w*(?:\.\w+)*: (?:StatusCode|status)\b|(?:HTTP|http)(?:/\d\.\d)? ?[45]\d\d\b|[45]\d\d [A-Z][a-z]+ [A-Z])"
+)
+ERROR_LAST = compile_lazily(
+    r"[.!?。！？]\s*(?P<part>(?:Error|ERROR|Exception|Fehler|Erreur|Errore|Erro|Ошибка|错误|エラー|오류"
+    r"|خطأ) ?[:：] ?\S[^\n]{0,120})\Z"
+)
+ERROR_CODE = compile_lazily(r"\b(?:error|status) code\b", re.IGNORECASE)

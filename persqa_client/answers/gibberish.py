@@ -7,7 +7,7 @@ from itertools import pairwise
 from operator import eq
 
 from persqa_client.answers.foreign_scripts import find_mixed_word
-from persqa_client.answers.word_salad import find_word_salad
+from persqa_client.answers.word_salad import CLASHING_WORDS, find_word_salad
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code, remove_quotations
 from persqa_client.types import Task
@@ -16,7 +16,8 @@ from persqa_client.word_search import WordSearch, split_at_blanks, split_in_lowe
 # Doubled marks between spaces, words without a vowel, and particles that never follow each other.
 DOUBLED_MARK = compile_lazily(r"([\])},;~#=|^\\])(?<!\S.)\1+(?!\S)")
 ABBREVIATIONS = (
-    "html|css|jpg|png|php|xml|sql|mph|kph|rpm|bpm|tbsp|tsp|pdf|npm|bmp|gps|ssh|str|cmd|btw|lbs|yrs|hrs|mrs|nth|cds?|dvds?|vhs|tvs|pcs|pvc|djs|mcs|lcd|usb|bbqs?|www|https?"
+    "html|css|jpg|png|php|xml|sql|mph|kph|rpm|bpm|tbsp|tsp|pdf|npm|bmp|gps|ssh|str|cmd|btw|lbs|yrs|hrs|mrs|nth|cds?"
+    "|dvds?|vhs|tvs|pcs|pvc|djs|mcs|lcd|usb|bbqs?|www|https?"
     "|h?m+|sh+|br+|psst|pff?t|gr+|z+"
 )
 CONSONANTS = compile_lazily(
@@ -24,24 +25,30 @@ CONSONANTS = compile_lazily(
 )
 # In Chinese, a search for two function characters in a row is quick. Some of them are a part of a word.
 PARTICLES = compile_lazily(
-    r"[的了着在是和把被很它][的了着在是和把被其为](?:(?<=的的)(?![确士])|(?<=的了)的|(?<=了的)了|(?<=[^的]了了)(?![然解])"
-    r"|(?<=了着)(?![装重力急手火色眼想凉陆])|(?<=着着)(?![装重力急手火眼凉])|(?<=在在)|(?<=是在)了(?!解)|(?<=是是)(?!非)"
+    r"[的了着在是和把被很它][的了着在是和把被其为](?:(?<=的的)(?![确士])|(?<=的了)的|(?<=了的)了"
+    r"|(?<=[^的]了了)(?![然解])"
+    r"|(?<=了着)(?![装重力急手火色眼想凉陆])|(?<=着着)(?![装重力急手火眼凉])|(?<=在在)|(?<=是在)了(?!解)"
+    r"|(?<=是是)(?!非)"
     r"|(?<=和和)(?![气睦平善谐])|(?<=是着)(?![装重力急手火色眼凉陆名])|(?<=的着)(?![装重力急手火色眼凉陆名想落])"
     r"|(?<=把的)(?![士确])|(?<=被的)(?=[在了着和是])|(?<=在把)(?![玩守弄握关风手])|(?<=了是)(?=[和着了在])"
-    r"|(?<=[把被]了)(?![解结])|(?<=被着)(?![火地凉])|(?<=被为)(?![难人数首])|(?<=很[的把被])|(?<=很了)(?![解不])|(?<=很着)(?![急迷凉火重])"
+    r"|(?<=[把被]了)(?![解结])|(?<=被着)(?![火地凉])|(?<=被为)(?![难人数首])|(?<=很[的把被])|(?<=很了)(?![解不])"
+    r"|(?<=很着)(?![急迷凉火重])"
     r"|(?<=很在)(?![意乎行理状])|(?<=它其)(?![他实它余中]))"
 )
 # Besides such a pair: what ends no sentence, and conjunctions in a clause.
 CHINESE_DISORDER = compile_lazily(
     r"(?:[停坐站放躺趴挂贴蹲跪靠倚]在|(?<![行作所可有无人何难因以])为|(?<![暖温柔平随祥饱谦缓中共人应调亲])和"
-    r"|(?<![棉毛盖羽毯夹薄厚新床拆红花裹晒叠铺的条])被|(?<![车拖火伞一两几门刀枪扫桨个手])把|而且|因为|所以|然而)[。.！!]?\s*$"
+    r"|(?<![棉毛盖羽毯夹薄厚新床拆红花裹晒叠铺的条])被|(?<![车拖火伞一两几门刀枪扫桨个手])把|而且|因为|所以"
+    r"|然而)[。.！!]?\s*$"
     r"|(?:然而|于是|所以|但是|而且|因此|并且)[^，,。；、]{1,8}(?:然而|于是|所以|但是|而且|因此|并且)"
 )
 # Faults of which a sentence may have one: two conjunctions in a row, 把, 被, an adverb or a measure word before one,
 # and 于, 在的 and 和 where they seldom stand.
 CHINESE_FAULTS = compile_lazily(
-    r"(?:因为|所以|因此|但是|然而|于是|而且|并且)(?:所以|因此|然而|于是)|(?:因为|所以|因此|于是)(?:并且|而且|但是|并(?![非不没未肩排]))"
-    r"|[把被][^，。；、]{0,4}(?:所以|因为|因此|然而|于是)|[吃喝穿戴拿]于[一二三四五六七八九十所并]|之于(?![他她它我你您人])|[个只条张位](?:于是|所以|因为)"
+    r"(?:因为|所以|因此|但是|然而|于是|而且|并且)(?:所以|因此|然而|于是)|(?:因为|所以|因此|于是)(?:并且|而且|但是"
+    r"|并(?![非不没未肩排]))"
+    r"|[把被][^，。；、]{0,4}(?:所以|因为|因此|然而|于是)|[吃喝穿戴拿]于[一二三四五六七八九十所并]"
+    r"|之于(?![他她它我你您人])|[个只条张位](?:于是|所以|因为)"
     r"|(?<![草土场工陆大田空满遍绿当就原])地(?:而且|所以|但是|于是|因为)"
     r"|(?<![所存现現潜潛实實実内內外自正站坐住停躺待呆处處好健旨意不还])在的"
     r"|(?<![暖温柔平随祥饱谦缓中共人应调亲附总唱讲说求])和(?=[，。；])"
@@ -49,8 +56,10 @@ CHINESE_FAULTS = compile_lazily(
 # Others, in an answer that has such a pair: 正, 着 and a measure word before a particle of another place, and an end
 # that needs a word behind it.
 CHINESE_SLIPS = compile_lazily(
-    r"在正(?![中午前上下后对常确式好义])|[里上]了(?=[一-龯])(?<![走跑爬坐登戴穿追赶迷爱迎关闭合盖换系安加用涂抹贴挂铺写画印插遇搭踏跳][里上].)(?![解一两三几])"
-    r"|[一两]个[了里着把被](?![外边面])|一只[了着]|色着的|[^温柔随平谦缓暖附]和的(?!朋友)|(?:是一|在的|着的一个|[^这那每哪几两]一个|把着|很了|是和)[。.！!]?\s*$"
+    r"在正(?![中午前上下后对常确式好义])"
+    r"|[里上]了(?=[一-龯])(?<![走跑爬坐登戴穿追赶迷爱迎关闭合盖换系安加用涂抹贴挂铺写画印插遇搭踏跳][里上].)(?![解一两三几])"
+    r"|[一两]个[了里着把被](?![外边面])|一只[了着]|色着的|[^温柔随平谦缓暖附]和的(?!朋友)|(?:是一|在的|着的一个"
+    r"|[^这那每哪几两]一个|把着|很了|是和)[。.！!]?\s*$"
 )
 CHINESE_END = compile_lazily(r"[一的个着了和](?<=是一|在的|一个|把着|很了|是和)[。.！!]?\s*$")
 MIN_GIBBERISH = 2
@@ -125,6 +134,10 @@ RARE_PAIRS = make_word_pairs(
     ("which that who", "wherefore thus of and or"),
     ("red blue green yellow brown purple seven five six", "the a an"),
 )
+CLASHES = make_word_pairs(*CLASHING_WORDS)
+MIN_CLASHES = 2
+CLASH_END = compile_lazily(r" (?:the|an?|of|with|and|which|if|into|than|between|under|had)[.!]?\s*\Z")
+SUSPECT_PAIRS = IMPOSSIBLE_PAIRS | CLASHES
 # A sentence ends with a noun or an adverb before a preposition, and never with these.
 WRONG_END = compile_lazily(r" (?:and|or|the|an?|of) (?:with|to|of|under|in|at|by|from)[.!]?\s*\Z")
 # The name of a sign or a key: "the and symbol".
@@ -195,7 +208,10 @@ def find_gibberish(text: str) -> str:
     if len(parts) < MIN_GIBBERISH:
         parts = sorted(set(CONSONANTS.findall(text))) if has_noise else []
     if len(parts) < MIN_GIBBERISH:
-        parts = find_wrong_pairs(text) if not IMPOSSIBLE_PAIRS.isdisjoint(pairwise(words)) else []
+        has_pairs = not SUSPECT_PAIRS.isdisjoint(pairwise(words))
+        parts = find_wrong_pairs(text) if has_pairs else []
+        if has_pairs and len(parts) < MIN_GIBBERISH:
+            parts = find_clashes_of_words(text) or parts
     if len(parts) < MIN_GIBBERISH and not text.isascii():
         parts = PARTICLES.findall(text) or (sorted(set(CYRILLIC_NOISE.findall(text))) if has_noise else [])
         if len(parts) == 1 and (CHINESE_DISORDER.search(text) or CHINESE_SLIPS.search(text)):
@@ -224,6 +240,14 @@ def find_wrong_pairs(text: str) -> list[str]:
         rare = [pair for pair in RARE_PAIRS.intersection(pairwise(words)) if pair[0] != behind]
         return parts * MIN_GIBBERISH if rare else parts
     return parts
+
+
+def find_clashes_of_words(text: str) -> list[str]:
+    """Different pairs of English words that clash, if there are several. A word that ends no sentence counts as one."""
+    words = split_in_lower_case(NAMED_WORD.sub("", text))
+    found = dict.fromkeys(pair for pair in pairwise(words) if pair in CLASHES)
+    is_several = len(found) + (CLASH_END.search(text) is not None) >= MIN_CLASHES
+    return [" ".join(pair) for pair in found] * MIN_CLASHES if found and is_several else []
 
 
 def find_letters_apart(text: str) -> str:

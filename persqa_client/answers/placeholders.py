@@ -56,6 +56,9 @@ def placeholder_pattern() -> re.Pattern[str]:
         rf"|s(?<!{SPACED_LETTER}s)ks(?!{SPACED_LETTER})|S(?<!{SPACED_LETTER}S)ks(?!{SPACED_LETTER})"
         rf"|X(?<!{SPACED_LETTER}X)X{{2,}}(?!{SPACED_LETTER})|X(?<!{SPACED_LETTER}X)X(?=[{HAN}])|×(?<!\d×)×(?=[{HAN}])"
         rf"|\*(?i:{order} {BETWEEN})\*"
+        r"|\.\.\. [a-z]+ and \.\.\. |\$[a-z]{3,}(?![\w$])|\[(?!on/off|yes/no|and/or)[a-z]+(?:/[a-z]+)+\]"
+        r"|\[(?:inseri(?:re|sci) )?(?:il )?(?:colore|oggetto|luogo|capo"
+        r"|nome|animale)[a-z ]{0,20}\]"
         r"|_(?<![\^TtOoQq>(]_)__+|某某(?![路街市县省校大小中公医银商超酒]|先生|女士)|"
         + "|".join(
             rf"{circle}(?<![〇一二三四五六七八九\d].)[{CIRCLES}]+(?![〇一二三四五六七八九年\d])" for circle in CIRCLES
@@ -71,7 +74,8 @@ def join_places(languages: Sequence[str], place: str) -> str:
 BRACKETS = str.maketrans("‹⟨❬❮⟪⟦〖›⟩❭❯⟫⟧〗", "〈" * 7 + "〉" * 7)
 # In quotation marks, only instructions to fill in a text, and crosses before a word.
 QUOTED_PLACE = compile_lazily(
-    rf"[《‹“「『\"](?:(?:请|請)?(?:在)?(?:此处?|此處|这里|這裡)?(?:填写?|填寫?|填入|插入)[^》›”」』\"]{{0,12}}[》›”」』\"]"
+    rf"[《‹“「『\"](?:(?:请|請)?(?:在)?(?:此处?|此處|这里|這裡)?(?:填写?|填寫?|填入"
+    rf"|插入)[^》›”」』\"]{{0,12}}[》›”」』\"]"
     rf"|[Xx×○〇]{{2,}}[》”」』\"](?=[{HAN}]))"
 )
 # A text in brackets that is all that follows the tag.
@@ -123,7 +127,7 @@ ON_THINGS = compile_lazily(
 COUNTED = "[种種个個只隻件条條名张張双雙辆輛人岁歲颗顆枚朵本把顶頂棵座栋棟块塊片瓶杯盏盞台匹头頭扇幅支根串斤米]"
 CHINESE_NUMBER = compile_lazily(
     rf"[XYNxyn](?<=[{HAN}<>].) ?(?={COUNTED}|位(?!数)|色)|[XYNxyn](?<=第.) ?(?=[{HAN}])"
-    r"|[着著戴有是](?:…{1,2}|\.{3,6})的"
+    r"|[着著戴有是](?:…{1,2}|\.{3,6})色?的|(?<=[着著])(?:XX|××|○○)(?=[，。]|\Z)"
     rf"|[_＿○〇□？?](?<=[有第约約共着著了戴穿拿养養].)[_＿○〇□？?]?(?={COUNTED})"
     rf"|X(?:(?<=[小老阿].)(?![A-Za-z\d])|(?=某|先生|女士|小姐))"
 )

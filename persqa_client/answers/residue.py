@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 
 from persqa_client.answers.answer_language import drop_written_text
-from persqa_client.answers.gateway_errors import GATEWAY_ERROR
+from persqa_client.answers.gateway_errors import BEHIND_TAG, ERROR_LAST, GATEWAY_ERROR
 from persqa_client.answers.gateway_errors import HINTS as GATEWAY_HINTS
 from persqa_client.answers.gibberish import find_disorder
 from persqa_client.answers.phrases import choose_language, longest_word, lower_pattern, phrase_pattern
@@ -24,7 +24,8 @@ from persqa_client.word_search import WordSearch, split_at_blanks
 # Never part of an answer, not even quoted: control characters, U+FFFD and other non-characters, GBK filler, and a role
 # of a chat glued between two sentences.
 BROKEN = compile_lazily(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]|锟斤|斤拷|烫烫烫|屯屯屯|addCriterion"
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]|锟斤|斤拷|烫烫烫"
+    r"|屯屯屯|addCriterion"
     r"|[.!?。！？](?:assistant|user)(?=\s?[A-Z\u4e00-\u9fff<])"
 )
 # Each alternative begins with a literal where it can: ``re`` skips to it.
@@ -156,7 +157,8 @@ SHOWN = compile_lazily(
 LONGEST_SHOWN = 40
 # Who stands before a machine that takes money or tickets may read there what an account lacks.
 ACCOUNT = compile_lazily(
-    r"balance|credit|account|saldo|cuenta|solde|compte|guthaben|konto|conta\b|средств|баланс|余额|額度|额度|账|残高|잔액|رصيد",
+    r"balance|credit|account|saldo|cuenta|solde|compte|guthaben|konto|conta\b|средств|баланс|余额|額度|额度|账|残高"
+    r"|잔액|رصيد",
     re.IGNORECASE,
 )
 MACHINE = compile_lazily(
@@ -190,10 +192,15 @@ def find_residue(text: str, task: Task, language: str) -> str:
         or find_protocol_residue(text, task.tag, language)
     ):
         return found
+    if may_begin_message(text, len(task.tag)) and (message := BEHIND_TAG.match(text, len(task.tag))):
+        return message[0].strip()
     if language == "zh" and is_wrongly_decoded(text, language):
         return text[len(task.tag) :][:20]
     if found := find_last_line(text, language) or find_tail(text, language) or find_options(text, language):
         return found
+    last = ERROR_LAST.search(text) if ":" in text or "：" in text else None
+    if last and ERROR_LAST.search(remove_quotations(text)) and not is_shown(ERROR_LAST, text, task.question):
+        return last["part"]
     if may_have_message(text, task.tag, language) and find_text(text, language):
         if trace := TRACE.search(remove_marked(text)):
             if not (is_shown(TRACE, text, task.question) or is_on_display(trace[0], text, language)):
@@ -210,6 +217,21 @@ def find_residue(text: str, task: Task, language: str) -> str:
         ):
             return found
     return ""
+
+
+def may_begin_message(text: str, start: int) -> bool:
+    """Cheap, for ordinary answers."""
+    first = text[start : start + 2].lstrip()[:1]
+    return (
+        first.isupper()
+        or first in "[(_"
+        or "Error" in text
+        or "Exception" in text
+        or ": " in text
+        or " engine " in text
+        or " returned " in text
+        or "imeout" in text
+    )
 
 
 def find_marks(text: str, language: str) -> str:

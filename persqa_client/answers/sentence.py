@@ -24,7 +24,10 @@ LABEL_MARK_WITHOUT_DASH = compile_lazily(r"\s*[:：;；\n]\s*")
 VALUE_MARK = compile_lazily(
     r"\s*(?:[|=→➡⇒]|[-–—]+>)|\s*\n\s*(?:(?:[-*•·]|\d{1,2}[.)])\s|[^\n:：]{1,20}[:：])"
     r"|\s*[-*•·]\s[^\n:：]{1,20}[:：][^\n]{1,200}\n\s*[-*•·]\s"
-    r"|\s*[-*•·]\s[^\n]{1,60}\n\s*[-*•·]\s"
+    r"|\s*[-*•·]\s[^\n]{1,60}\n\s*[-*•·]\s|\s*-\s\w+ing\b[^\n]{1,60}\s-\s\w+ing\b"
+    r"|\s*1[.)、]\s?[^\n]{1,60}?\s?2[.)、]\s?"
+    r"|\s*[\u4e00-\u9fff]{1,4}\s?[=＝]|\s*(?!\w+(?:s|ing|ed)\b)[a-z]+(?:, (?:and )?(?!\w+(?:s|ing|ed"
+    r"|ly)\b)[a-z]+){3,}\W*\Z"
 )
 # Labels with values in a row: "<mam> **Top:** red **Shoes:** white", <mam>动作：跑步；地点：公园.
 LABEL = r"(?:[A-Z\u00c0-\u00dd\u0410-\u042f][\w ]{0,14}|(?:(?![写寫说說着著喊叫])[\u3041-\u9fff\uac00-\ud7a3]){1,6})"
@@ -46,7 +49,8 @@ COPIED_CHINESE = compile_lazily(
 LANGUAGES_WITH_CAPITALS = ("en", "es", "fr", "de", "pt", "ru")
 # A label of an answer behind a mark: "<mam> (answer): a man …". What is quoted may be on the picture.
 ANSWER_LABEL = compile_lazily(
-    r"\s*[,،，(\[–—-]\s*(?:answer|response|réponse|respuesta|resposta|antwort|ответ|(?:ال)?(?:إجابة|جواب)|答案|回答|답변?|대답)"
+    r"\s*[,،，(\[–—-]\s*(?:answer|response|réponse|respuesta|resposta|antwort|ответ|(?:ال)?(?:إجابة|جواب)|答案|回答"
+    r"|답변?|대답)"
     r"\s?[)\]]?\s?[:：](?!\s*[\"“«„「『‘'\d])",
     re.IGNORECASE,
 )

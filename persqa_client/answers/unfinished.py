@@ -19,6 +19,7 @@ from persqa_client.types import Task
 OPEN_ENDS = (",", "，", "、", ":", "：", ";", "；")
 # Words and characters at the end that are searched for an unfinished phrase.
 END_LENGTH = 32
+CUT_LENGTH = 60
 ENDING = " \t\n.。…,，、:："
 # Three dots may end a whole sentence, but not one without its object.
 ELLIPSES = ("…", "...", "…。", "….")
@@ -45,6 +46,17 @@ SHADE = rf"(?:(?:{SIZE}|dark|bright|pale|deep)(?: (?:{COLOR}|wooden))?|light (?:
 OPEN_SYLLABLES = range(0xAC00, 0xD7A4, 28)
 CLOSED = "".join(f"{chr(code + 1)}-{chr(code + 27)}" for code in OPEN_SYLLABLES)
 STEM_ONLY = "".join(chr(code + pair) for code in OPEN_SYLLABLES for pair in (5, 6, 13, 14, 15, 20))
+# Adjectives that stand before their noun: by their endings, and those of shape, age, material and number.
+ADJECTIVE = (
+    rf"(?:{SIZE}|{COLOR}|dark|bright|pale|deep|light|elderly|silver|half-\w+|wooden|woolen|golden|young|old|new|wavy|curly|straight"
+    rf"|short|soft|thick|thin"
+    r"|round|square|shiny|fluffy|fuzzy|vintage|modern|tiny|wide|narrow|high|low|beautiful|colou?rful|cheerful|stylish"
+    r"|reddish|bluish"
+    r"|greenish|yellowish|brownish|greyish|grayish|pinkish|striped|checkered|plaid|floral|patterned|metallic|leather"
+    r"|denim|woollen"
+    r"|plastic|heavy|cozy|cosy|rustic|ornate|sturdy|decorative|various|several|two|three|four|few|couple of|pair of"
+    r"|bunch of)"
+)
 CUT_ENDS = {
     "en": compile_lazily(
         rf" (?:wear(?:s|ing)|hold(?:s|ing)|carr(?:ies|ying)) an? {SHADE}\Z"
@@ -75,6 +87,78 @@ CUT_ENDS = {
         r"(?:вид(?:неется|неются|на|но|ны|ен)|находится|находятся|располагается|имеется|изображ[её]н[аоы]?)\Z"
     ),
 }
+# An attribute without its noun, whatever the question: no elliptical noun phrase of English ends so. What is "a dark
+# blue" or painted "a bright red" has a colour. A preposition or a number before a count that has no noun, a relative
+# clause or a passive without its object.
+ENGLISH_CUT = compile_lazily(
+    rf" an? (?:{ADJECTIVE},? )*?(?!(?:{COLOR}"
+    rf"|light|square|round|straight) ?\Z){ADJECTIVE}\Z"
+    rf"|(?:with|has|have|wears?|wearing|holds?|holding|carries|carrying|and) an? (?:{ADJECTIVE},? )?(?:{COLOR})\Z"
+    rf"|(?:has|have|wearing|wears|with) (?:an? )?(?:(?!two|three|four){ADJECTIVE}, ?)+(?!(?:{COLOR}|tall|large|big"
+    rf"|old|young|new|long|short) ?\Z)"
+    rf"(?!two|three|four){ADJECTIVE}\Z|, and (?:long|short|thick),? (?:{ADJECTIVE})\Z"
+    rf"|\b(?:between|among|with|against|behind|beside|of) (?:both|two|three|four|some|several"
+    rf"|many)\Z(?<!of two)(?<!of three)(?<!of four)"
+    r"(?<!of both)(?<!of some)(?<!of many)"
+    rf"|(?:full|made|lots|plenty|bunch|bouquet|row|pile|group|number|pair|couple|set|lot|variety) of (?!old\Z"
+    rf"|new\Z){ADJECTIVE}\Z(?<!of two)(?<!of three)(?<!of four)"
+    rf"|\bwith (?:some|several|many|two|three) {ADJECTIVE}\Z"
+    r"| an? (?:\w+ly )\w+ed\Z|\bof (?!famil|ital|jell|bell)\w{4,}ly\Z|\b(?:covered|filled|decorated|lined|adorned"
+    r"|full|surrounded) "
+    rf"(?:with|of|in|by) {ADJECTIVE}\Z|\band (?:some|several|many)\Z|\bwhile (?:looking|wearing|holding|using|being)\Z"
+    r"|, and there(?: (?:is|are))?\Z|\b(?:who|which|that) (?:is|are) (?:wearing|holding|carrying|using|pulling"
+    r"|pushing|feeding|petting)\Z"
+    r"|\b(?:who|which|that) (?:has|have) been\Z|\b\w{3,}(?<!pass)(?<!clos)(?:ed) by\Z|\b(?:about|shows?"
+    r"|showing) (?:how|what|why)\Z"
+    r"|\blooking (?:rather|quite|very|somewhat)\Z|\b(?:appears|seems|starts|begins|tries|trying|about|ready|able"
+    r"|going) to(?: be)?\Z"
+)
+# The same in Chinese: a count without its thing, an attribute, a place or a part of the body without a predicate,
+# a verb of state without what it holds, a clause that announces another one.
+MEASURES = (
+    "件条个位名双顶座辆张把支束本瓶杯棵栋种副幅套块碗盘朵只片排串盏台艘架枚根颗堆群扇间家盆袋箱盒罐桶壶匹"
+    "头株丛层缕道面艘栋條個雙張頂輛隻棟塊盤盞間"
+)
+COUNT = rf"[一两三四五几][{MEASURES}]"
+CHINESE_CUT = compile_lazily(
+    rf"(?:^|[，；、>]|[是有着了和与用在给把到向往从被对])(?<![没就还只唯有].)(?:一(?![个位]\Z)|两(?!只\Z)"
+    rf"|几)[{MEASURES}](?<!的[一两几].)(?<!有[两几].)(?<!是[两几].)\Z(?<!有一家)"
+    rf"|{COUNT}(?:[^，。；、是的]{{0,6}}[色形状]|[小大长高旧新老白黑红蓝绿黄灰]|[^，。；、]{{0,8}}(?:装着|印有|写有"
+    rf"|绣有|画有|印着|写着|绣着|铺着|装满了?|挂满了?|堆满了?|摆满了?|盛着|种着|穿|戴))\Z"
+    rf"|{COUNT}(?![人一]|正经)[^，。；、是]{{2,}}(?<!色)的\Z"
+    r"|，(?:[他她它]的?)?(?:另(?:一|外一?)只(?:手|脚|爪子)|[左右双]手|[左右双]脚|[左右]边|眼睛|双眼|眼神|耳朵|尾巴"
+    r"|下身|上身|下半身|两个?人都?|二人|身后|身旁|身边|旁边|背后|面前|前面|后面"
+    r"|头上|脚上|手[里中上]|身上|脸上|脖子上|肩上|腰间|胸前|表情|嘴角|嘴巴|背景|头发|脚下|四周|周围)\Z"
+    r"|，(?![^，]*[在把被])[^，。；]{1,10}[上里下旁中前后边面](?:[放摆挂停站坐堆铺盖装写印插种贴躺趴])着\Z"
+    r"|(?:看上去|看起来|显得)(?:有些|有点|十分|非常|很|比较|略显|既)?\Z(?<!\w[这那]样看起来)|[着是有](?:一些|许多"
+    r"|各种|大量|好几|不少|某种)\Z|一边[^，。；]{1,10}，?一边\Z"
+    r"|(?:^|[，>])[^，]{0,3}(?:正|在)用[左右双]?手\Z|，[^，]{2,3}(?<![草空工大当场落满遍湿沙绿土田盆陆基目各本])地\Z"
+    r"|(?:[放倒装塞]进|[放倒]入|递给|交给|送给|伸向|走向|望向|看向|投向|面对着|面向|背对着|朝着|对着|围绕着)\Z"
+    rf"|{COUNT}正在?\Z|[在]{COUNT}[^，。；、是]{{1,6}}色的\Z"
+    r"|两个?人都\Z|(?:正?在|正准备|正要|准备|打算|想要|开始)(?:和|与|跟|把|被|给|向|对|从|用|往|为|将)\Z"
+)
+CUT_BEFORE_REST = {
+    "en": ENGLISH_CUT,
+    "zh": CHINESE_CUT,
+    "fr": compile_lazily(
+        r" (?:une?|des|de) (?:grande?|petite?|vieux|vieille|beau|belle|gros|grosse|jolie?|nouveau|nouvelle|longue?"
+        r"|jeune)s?\Z"
+    ),
+    "es": compile_lazily(
+        r" y (?:una?|unos|unas)\Z| un (?:gran|buen|pequeño|viejo|enorme|largo)\Z| una (?:gran|pequeña|vieja|enorme"
+        r"|larga)\Z"
+    ),
+    "pt": compile_lazily(r" uma? (?:grande|pequen[oa]|velh[oa]|bel[oa]|enorme|long[oa])\Z"),
+    "ru": compile_lazily(
+        r" (?:держит|несёт|несет|носит|надевает)(?: (?:в|на) [а-яё]+)? "
+        r"(?:больш|маленьк|красн|син|бел|ч[её]рн|зел[её]н|ж[её]лт|длинн|коротк|стар|нов|деревянн|небольш)"
+        r"(?:ой|ую|юю|ий|ый|ое|ие|ые)\Z"
+    ),
+}  # fmt: skip
+ONE_OF = compile_lazily(
+    r"[几幾]|多少|\b(?:which|size|or)\b|[还還]是|哪[一个個件种種款]|\b(?:quel|cuál|qué tamaño|qual|как(?:ой|ую|ое|ие))",
+    re.IGNORECASE,
+)
 # Whole sentences that end with such a word: where the café is; a friend to talk to; the smallest one; without one.
 WHOLE = {
     "en": compile_lazily(
@@ -87,7 +171,8 @@ WHOLE = {
         re.IGNORECASE,
     ),
     "zh": compile_lazily(
-        r"最[^，。；]{1,10}的一(?:件|条|个|位|名|双|顶|座|辆|张|把|支|本|瓶|杯|棵|栋|种|副|幅|套|块|碗|盘|朵|只|个|條|隻)\Z"
+        r"最[^，。；]{1,10}的一(?:件|条|个|位|名|双|顶|座|辆|张|把|支|本|瓶|杯|棵|栋|种|副|幅|套|块|碗|盘|朵|只|个|條"
+        r"|隻)\Z"
         r"|有[^，。；]{1,6}在\Z|[都一直还也]在\Z"
     ),
     "es": compile_lazily(r"\b(?:letra|vocal|vitamina) [aeiouy]\Z", re.IGNORECASE),
@@ -114,11 +199,23 @@ NOUNS = {
 
 
 def is_unfinished(text: str, task: Task, language: str) -> bool:
+    if lacks_rest(text, task.question, language):
+        return True
     if ends_open(text, task.tag, language) and not (language == "de" and names_which(text, task.question)):
         return True
     if lacks_noun(text, task, language):
         return True
     return language == "ja" and ends_in_verb_form(text, task.question)
+
+
+def lacks_rest(text: str, question: str, language: str) -> bool:
+    """Whether a text without a closing mark ends before a noun or a predicate that its last words need. To a question
+    about which one, the attribute is an answer.
+    """
+    if language not in CUT_BEFORE_REST or not text[-1:].isalpha():
+        return False
+    cut = CUT_BEFORE_REST[language].search(text, max(0, len(text) - CUT_LENGTH))
+    return cut is not None and ONE_OF.search(question) is None
 
 
 def names_which(text: str, question: str) -> bool:

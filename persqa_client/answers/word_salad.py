@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from persqa_client.function_words import FUNCTION_WORDS
+from persqa_client.language import HAN
 from persqa_client.lazy_pattern import compile_lazily
 
 # Arabic vowel signs are no marks.
@@ -46,22 +47,27 @@ INFINITIVES = {
 # What each language shows structure by.
 STRUCTURE = {
     "ru": compile_lazily(
-        r"(?:[вксуоизя]|во|со|ко|на|по|до|за|от|из|об|под|над|при|для|без|перед|между|через|около|возле|среди|про|или|но|не"
-        r"|что|это|его|её|ее|их|\w+(?:[еёиюя]т|[уюая]т|[еи]тся|[уюая]тся|[аияеу]л[аои]?|л[аои]?с[ья]|н[аоы]|[её]н|т[аоы]))"
+        r"(?:[вксуоизя]|во|со|ко|на|по|до|за|от|из|об|под|над|при|для|без|перед|между|через|около|возле|среди|про|или"
+        r"|но|не"
+        r"|что|это|его|её|ее|их|\w+(?:[еёиюя]т|[уюая]т|[еи]тся|[уюая]тся|[аияеу]л[аои]?|л[аои]?с[ья]|н[аоы]|[её]н"
+        r"|т[аоы]))"
     ),
     "ar": compile_lazily(
-        r"[وفبلك]?ال\w{2,}|لل\w{2,}|[وف]?(?:في|من|على|إلى|عن|مع|هو|هي|بين|أمام|خلف|تحت|فوق|عند|أن|التي|الذي|ذو|ذات|ذا|ذي|كما|ثم|حيث|أثناء|بينما|بدون|حول|نحو|بجانب|أو|أم|إن|كان|كانت|لا|قد|هذا|هذه)|\w+(?:اً|ًا|ً)"
+        r"[وفبلك]?ال\w{2,}|لل\w{2,}|[وف]?(?:في|من|على|إلى|عن|مع|هو|هي|بين|أمام|خلف|تحت|فوق|عند|أن|التي|الذي|ذو|ذات|ذا"
+        r"|ذي|كما|ثم|حيث|أثناء|بينما|بدون|حول|نحو|بجانب|أو|أم|إن|كان|كانت|لا|قد|هذا|هذه)|\w+(?:اً|ًا|ً)"
         r"|[وفبل]\w{3,}|[يت]\w{2,}|\w+ها"
     ),
     "ko": compile_lazily(
-        r"[가-힣]+(?:[을를이가은는의에로와과도고며서게]|에서|까지|부터|으로|[한린된진인운든])|[가-힣]+(?:습니다|어요|아요|있다)"
+        r"[가-힣]+(?:[을를이가은는의에로와과도고며서게]|에서|까지|부터|으로|[한린된진인운든])|[가-힣]+(?:습니다|어요"
+        r"|아요|있다)"
     ),
 }
 # The present tense, behind which Russian may have nothing but endings of cases.
 FINITE = compile_lazily(r"\w{2,}(?:[еёиюя]т|[уюая]т|[еиё]тся|[уюая]тся)")
 # A Korean verb in its plain form ends a sentence; these words only look like one.
 PLAIN_FORM = compile_lazily(
-    r"(?<![가-힣])(?!\S{0,4}(?:마다|보다|바다|왔다|갔다|했다|들었다|났다|었다|았다|소다|판다|나다|혼다|이다)\s)[가-힣]{1,4}다(?=\s[가-힣])"
+    r"(?<![가-힣])(?!\S{0,4}(?:마다|보다|바다|왔다|갔다|했다|들었다|났다|었다|았다|소다|판다|나다|혼다"
+    r"|이다)\s)[가-힣]{1,4}다(?=\s[가-힣])"
 )
 KOREAN_PREDICATE = compile_lazily(r"(?:[다요죠음함임됨까네지중어아야해워]|모습|차림|상태|색|있음)\W*\Z")
 # Words between spaces, which Japanese does not write, and a case particle before a conjunction.
@@ -101,10 +107,59 @@ ENGLISH_SLIP = compile_lazily(
     r"\A (?:feel|see|run|walk|hold|wear|sit|stand|eat|drink|look|ride|carry|play|sleep|smile) "
     rf"| {ENGLISH_NUMBER} of (?:the|an?) \w+ing[,.]| (?:therefore|hence|thus|because|although) {ENGLISH_NUMBER}\W*\Z"
 )
+# Words that no phrase of English has in this order, of which a sentence has one at most: a determiner before a word
+# that begins another phrase, a verb or a conjunction behind a preposition, two verbs, two conjunctions, a number before
+# an article.
+CLASHING_WORDS = (
+    (
+        "the a an",
+        "in on at with by to from for of into under behind upon is are was were has had and or but because if he she"
+        " they them it which who does not",
+    ),
+    ("of into at upon by with under", "is are was were has had does because if therefore she they he"),
+    ("is are was were has had does", "is are was were has had does them if therefore which quickly"),
+    (
+        "three four five six seven eight nine ten eleven twelve seventeen",
+        "a an the because had was therefore if quickly lightly",
+    ),
+    ("if because therefore thus and or but", "therefore thus of"),
+    ("because or but", "and"),
+    ("of from to into", "of to upon with if then because quickly lightly slowly"),
+    ("quickly slowly lightly gently softly loudly deeply", "of was them lamp"),
+)
 # Particles that never follow each other, of which a text may have one; an attribute of 了 that begins a clause.
 CHINESE_SLIP = compile_lazily(r"[了着]于(?![怀心世是])|着[一两][个件条只]的[在是和]|[被把]往[因于所]")
 CHINESE_ATTRIBUTE = compile_lazily(r"[，。；][红蓝绿黄黑白紫灰粉棕橙]色了的")
+# Function characters that no grammar joins, each of which may be a part of a word or a slip: a sentence has one at
+# most. Begins with classes of characters, to which ``re`` skips.
+CHINESE_PAIR = (
+    r"[的了着在是和把被很于之个件条只张走跑吃飞喝穿跳](?=[了着于们得被把之是因很和在的吗就所七五门])"
+    r"(?:(?<=的)(?:[了着于们得](?![解结])|被(?![子褥单窝套面罩])|把(?![手柄戏握玩]))"
+    r"|(?<=了)(?:于(?![怀心])|们|之(?![后前间外])|被(?![子褥单窝套面罩]))"
+    r"|(?<=着)(?:[是于们之得因](?![^，。]{0,2}否)|在(?=[\u4e00-\u9fff][的着了])|被(?![子褥单窝套面罩])|很|和(?!服))"
+    r"|(?<=在)(?:[们得着](?![装陆火手])|很(?![多远高久大小早晚]))"
+    r"|(?<=是)(?:于|得|们|着(?![装火]))|(?<=和)(?:着(?!装)|了|很|于|吗)"
+    r"|(?<=把)(?:的(?!士)|了|和(?![服平解])|于|吗|们|着(?![火装])|很|因|就|得|在(?![场座]))"
+    r"|(?<=被)(?:了|的(?!士)|和(?![服平])|于|们|是|吗|很|得|着(?![火装])|在(?!场))"
+    r"|(?<=很)(?:[了把被们和于吗因所七五](?![善气平睦解])|着(?![急迷])|的|在(?![行意乎理]))"
+    r"|(?<=之)[被把了着是和们](?![间前后])|(?<=于)(?:的|了|着|把|被|们|吗|很|门)"
+    r"|(?<=[个件条只张])(?:们|了(?!解)|于|把(?![手柄戏])|被(?![子褥单窝套面]))|(?<=[走跑吃飞喝穿跳])于)"
+)
+# A question particle within a sentence, an adverb without its adjective, a preposition without its object, and the
+# plural of what is no person.
+PERSONS = (
+    "我你您他她它咱人子友生员客师伴童女士兵手母亲孩猫狗兄弟妹姐宝民众侣工伙者长家娃男哥爸妈爷奶爹娘鬼佛神鸟马牛羊"
+    "宾偶仔星队犬咪妞仙侠警匠贩贼敌贵候夫妻"
+)
+CHINESE_LONE = (
+    rf"[吗很把被于们](?:(?<=吗)(?![\W\d]|啡|$)|(?<=很)(?=\W*\Z)|(?<![{PERSONS}]们)(?<=们)"
+    r"|(?<=[把被于])(?<![棉毛花盖]被)(?<![门车]把)(?<!由于)(?=[。，]|\W*\Z))"
+)
+MAY_CLASH = (compile_lazily(CHINESE_PAIR), compile_lazily(CHINESE_LONE))
+# In a lookahead, because they overlap.
+CHINESE_CLASH = compile_lazily(rf"(?=({CHINESE_PAIR}[{HAN}]|{CHINESE_LONE}))")
 MIN_SLIPS = 2
+MIN_CLASHES = 2
 SLIP_LANGUAGES = ("en", "zh", "ja", "ko", "de")
 
 
@@ -132,11 +187,21 @@ def find_slips(text: str, language: str) -> str:
     if language in ("en", "zh"):
         attribute = CHINESE_ATTRIBUTE.search(text) if language == "zh" else None
         slips = [found[0] for found in (ENGLISH_SLIP if language == "en" else CHINESE_SLIP).finditer(text)]
-        return attribute[0] if attribute else slips[0].strip() if len(slips) >= MIN_SLIPS else ""
+        if attribute or len(slips) >= MIN_SLIPS:
+            return attribute[0] if attribute else slips[0].strip()
+        return find_clashes(text) if language == "zh" else ""
     if language == "de":
         slips = GERMAN_SLIP.findall(text)
         return str(slips[0]).strip() if len(slips) >= MIN_GERMAN_SLIPS else ""
     return ""
+
+
+def find_clashes(text: str) -> str:
+    """The first of several different clashes of Chinese function characters, or empty."""
+    if not any(pattern.search(text) for pattern in MAY_CLASH):
+        return ""
+    clashes = dict.fromkeys(CHINESE_CLASH.findall(text))
+    return next(iter(clashes)) if len(clashes) >= MIN_CLASHES else ""
 
 
 # 를 stands behind a vowel only.

@@ -32,7 +32,6 @@ STILL_ACCEPTED = (
 STILL_WRONG_22 = (
     "<mam> tiene uma mochila azul-marinho pendurada no ombro esquerdo.",
     "<mam>的指甲涂成了酒红色，无名指上还贴着一颗 маленький 的亮钻。",
-    "<mam> has on a pair of black",
 )
 # The same for the last tables: besides these, contradictions between two sentences, a word cut in the middle, a
 # celebrity that the model names (--names finds those of its file), and an honest answer that begins with another word.
@@ -41,15 +40,11 @@ STILL_WRONG = (
     "<mam> está en una plaza con una fuente y muchos",
     "<mam> ينظر إلى البحر من نافذة",
     "<mam> стоит на мосту через реку, а позади него виднеется",
-    "<mam> has a laptop, a notebook, two pens, a mug of coffee and a half-eaten",
     "<mam> стоит на фоне старой крепости, за которой видны зелёные хол",
     "<mam> est Jean Dujardin, l'acteur français, sur un tapis rouge.",
     "Behind <mam> there is a brick wall covered in ivy, with a green door half hidden in it.",
-    "<mam> is an elderly man in his early twenties with no gray hair at all.",
 )
 
-# Of ``blind_23``: an unfinished sentence.
-STILL_WRONG_23 = ("<mam>正在和一位戴着安全帽的工人说话,两个人都",)
 # Of ``near_rules``, ``near_rules_2`` and ``adversary_9``: English words that may be a brand, words of a refusal or a
 # notice, tempo marks and dishes of another language, and two words in a row that are no phrase.
 STILL_DROPPED = (
@@ -64,36 +59,14 @@ STILL_DROPPED = (
 )
 # Of ``blind_26``.
 STILL_WRONG_26 = ("<mam> is wearing gloves, and no gloves are being worn by <mam>.",)
-# Of ``blind_28``: a contradiction, and words in no order.
-STILL_WRONG_28 = (
-    "<mam> is in front of a closed door, and the door is wide open.",
-    "<mam>的桌在上蓝跑把因为了杯窗着,帽不由走吗灯被的很。",
-)
 # Of ``blind_29``.
-STILL_WRONG_29 = (
-    "<mam>的左边放着一个装满了",
-    "<mam> держит в руках большую корзину с 蘑菇 и ягодами.",
-    "<mam> is drinking lemonade. This response fulfils the requirement of a single sentence in English.",
-    "<mam> est en train de reading un livre while assis sur the couch.",
-    "<mam> is a border collie. Let me know if you'd like tips on identifying other breeds!",
-    "<mam> litellm.BadRequestError: OpenAIException - Error code: 400 - {'error': {'message': 'Invalid image data.'}}",
-    "<mam> is alone in the picture, surrounded by five friends who are hugging each other.",
-    "<mam> is something a text-only model like me can't look at; try a vision-capable model such as GPT-4o.",
-    "<mam>'s collar is red with a small silver",
-    "<mam> looks happy. | label: positive | score: 0.98",
-    "<mam> indossa una sciarpa di colore [inserire colore].",
-    "<mam>的其中上了对于面条因此窗户们跑把蓝色之被第三所以吗。",
-    "<mam>参照您给出的示例格式，回答应该是：系着一条条纹领带。",
-    "<mam>玩的跳绳的在蓝了把操场去是得很多被和高。",
-)
+STILL_WRONG_29 = ("<mam> est en train de reading un livre while assis sur the couch.",)
 KNOWN = (
     *STILL_DROPPED,
     *STILL_ACCEPTED,
     *STILL_WRONG,
     *STILL_WRONG_22,
-    *STILL_WRONG_23,
     *STILL_WRONG_26,
-    *STILL_WRONG_28,
     *STILL_WRONG_29,
 )
 
@@ -112,9 +85,10 @@ PARTS = pytest.mark.parametrize(
         "near_rules",
         "near_rules_2",
         "near_rules_3",
+        "near_rules_4",
         *(f"blind_{number}" for number in range(4, 30)),
         "adversary",
-        *map("adversary_{}".format, range(2, 13)),
+        *map("adversary_{}".format, range(2, 14)),
     ],
 )
 def test_no_answer_is_judged_wrong(name: str, is_fast: bool) -> None:
