@@ -54,6 +54,7 @@ def test_what_is_written_survives_a_reload(browser: Browser, tmp_path: Path) -> 
         page.locator("#row-2 .do-comment").click()
         page.locator("#row-2 input").fill("blurred")
         page.locator("#row-3 .do-edit").click()
+        page.keyboard.type(" ")  # is not stored
         page.reload()
         wait_for_rows(page)
         expect(page.locator("#row-1 textarea")).to_have_value("A cup.")
@@ -69,6 +70,34 @@ def test_what_is_written_survives_a_reload(browser: Browser, tmp_path: Path) -> 
         assert page.locator(".editor").count() == 0
         assert page.evaluate("sessionStorage.length") == 0
     assert find_lines(tmp_path) == [(2, "none", None, "blurred")]
+
+
+def test_a_draft_survives_its_server_and_is_left_out_of_other_runs(browser: Browser, tmp_path: Path) -> None:
+    """The port stays the same, and the other run has the same name and answers, in another folder."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        folder.mkdir()
+        WrittenRun(folder).finish([make_record(1), make_record(2)])
+    context = browser.new_context(locale="en-GB")
+    page = context.new_page()
+    with view("qa.jsonl", "--edit", cwd=one) as (url, _):
+        page.goto(url)
+        wait_for_rows(page)
+        page.locator("#row-1 .do-edit").click()
+    port = url.split("/")[2].partition(":")[2]
+    page.locator("#notes.lost", has_text="open the address that it prints").wait_for()
+    assert "--port" not in page.locator("#notes").inner_text()
+    page.locator("#row-1 textarea").fill("<mam> holds a mug.")
+    page.locator("#notes.lost", has_text=f"run persqa view again with --port {port}").wait_for()
+    with view("qa.jsonl", "--edit", "--port", port, cwd=other) as (url, _):
+        page.goto(url)
+        wait_for_rows(page)
+        expect_rows(page, ["1", "2"])
+        assert page.locator(".editor").count() == 0
+    with view("qa.jsonl", "--edit", "--port", port, cwd=one) as (url, _):
+        page.goto(url)
+        expect(page.locator("#row-1 textarea")).to_have_value("<mam> holds a mug.")
+    context.close()
 
 
 def test_a_draft_about_another_answer_is_shown_as_such(browser: Browser, tmp_path: Path) -> None:

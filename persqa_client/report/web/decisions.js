@@ -114,7 +114,7 @@ function makeTrouble(text) {
 
 // A request that got no answer has no status.
 function nameTrouble(error) {
-  if (error.status === undefined) return say("lost");
+  if (error.status === undefined) return sayLost();
   return error.status === 409 ? say("changed") : error.message;
 }
 
@@ -161,11 +161,11 @@ function makeEditor(row, action) {
   return { form, answer, comment, verdict, save, cancel, before: { answer: answer.value, comment: comment.value } };
 }
 
-// What differs from the row: the rest may be changed elsewhere.
+// What differs from the row: the rest may be changed elsewhere. Spaces around a text are not stored.
 function findWritten({ answer, comment, before }) {
   return {
-    ...(answer.value === before.answer ? {} : { answer: answer.value }),
-    ...(comment.value === before.comment ? {} : { comment: comment.value }),
+    ...(answer.value.trim() === before.answer.trim() ? {} : { answer: answer.value }),
+    ...(comment.value.trim() === before.comment.trim() ? {} : { comment: comment.value }),
   };
 }
 

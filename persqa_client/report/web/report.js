@@ -236,7 +236,7 @@ function describeReport() {
   const accepted = new Map(outcomes).get("") ?? 0;
   const failed = outcomes.reduce((sum, [, count]) => sum + count, 0) - accepted;
   field("summary").textContent = say("summary", say("n_questions", total), say("n_pictures", pictures), accepted, failed);
-  const notes = source.isLost ? [say("lost")] : [...problems];
+  const notes = source.isLost ? [sayLost()] : [...problems];
   for (const [id, reason] of unstored) notes.unshift(say("note_not_stored", id, reason));
   notes.unshift(...new Set([...troubles.values()].map((trouble) => say("trouble", trouble))));
   for (const run of runs) {
