@@ -147,6 +147,36 @@ def test_a_comment_of_another_tab_is_not_replaced_by_a_draft(browser: Browser, t
     assert find_lines(tmp_path)[-1] == (1, "edit", "<mam> holds a mug.", "by the other")
 
 
+def test_an_editor_tells_what_others_decided_meanwhile(browser: Browser, tmp_path: Path) -> None:
+    """Otherwise one of two people who edit a row would replace the other's text without having seen it."""
+    WrittenRun(tmp_path).finish([make_record(1)])
+    with (
+        view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _),
+        open_page(browser, url) as page,
+        open_page(browser, url) as other,
+    ):
+        page.locator("#row-1 .do-edit").click()
+        page.locator("textarea").fill("<mam> holds a mug.")
+        other.locator("#row-1 .do-edit").click()
+        other.locator("textarea").fill("<mam> holds a <b>jar</b>.")
+        other.locator("#row-1 .verdict.bad").wait_for()
+        other.locator(".editor [type=submit]").click()
+        told = page.locator("#row-1 .editor > .meanwhile")
+        expect(told).to_contain_text("elsewhere: edited by hand: <mam> holds a <b>jar</b>.")
+        expect(page.locator("textarea")).to_be_focused()
+        other.locator("#row-1 .do-none").click()
+        expect(told).to_have_count(0)
+        held = hold(page, "**/decide?*")
+        page.keyboard.press("Control+Enter")
+        wait_for(page, held)
+        other.locator("#row-1 .do-reject").click()
+        other.locator("#row-1 .badge", has_text="rejected by hand").wait_for()
+        held.pop().continue_()
+        page.locator("#row-1 .badge", has_text="edited by hand").wait_for()
+        expect(page.locator(".meanwhile")).to_have_count(0)
+    assert [line[1] for line in find_lines(tmp_path)] == ["edit", "none", "reject", "edit"]
+
+
 def test_a_cancelled_editor_leaves_what_others_decided(browser: Browser, tmp_path: Path) -> None:
     WrittenRun(tmp_path).finish([make_record(1)])
     with (
