@@ -296,3 +296,27 @@ def test_an_old_answer_about_the_state_is_left_out(browser: Browser, tmp_path: P
         with page.expect_response(re.compile("/state")):
             pass  # the next question
         assert page.evaluate("source.overview.rows") == 1
+
+
+def test_an_old_answer_about_rows_is_left_out(browser: Browser, tmp_path: Path) -> None:
+    """It is about the time before a decision that is already shown."""
+    WrittenRun(tmp_path).finish([make_record(1), make_record(2)])
+    with (
+        view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _),
+        open_page(browser, url) as page,
+        open_page(browser, url) as other,
+    ):
+        held: list[tuple[Route, APIResponse]] = []
+        page.route("**/rows?*", lambda route: held.append((route, route.fetch())), times=1)
+        other.locator("#row-2 .do-accept").click()
+        other.locator("#row-2 .badge", has_text="accepted by hand").wait_for()
+        expect_equal(lambda: (page.evaluate("0"), len(held))[1], 1)
+        page.locator("#row-1 .do-accept").click()
+        page.locator("#row-1 .badge", has_text="accepted by hand").wait_for()
+        route, response = held.pop()
+        with page.expect_response(re.compile("/rows")):
+            route.fulfill(response=response)
+        with page.expect_response(re.compile("/state")):
+            pass  # the next question
+        expect(page.locator("#row-1 .badge", has_text="accepted by hand")).to_have_count(1)
+        expect(page.locator("#row-2 .badge", has_text="accepted by hand")).to_have_count(1)

@@ -14,6 +14,8 @@ const isFiltered = () => Object.keys(NO_FILTERS).some((name) => state.filters[na
 const pageCount = () => Math.max(state.page + 1, Math.ceil(state.count / PAGE_SIZE));
 // Of the latest question for rows, and for figures; only their answers are shown.
 let turn = 0;
+// The state of the runs that is shown: two questions for the sake of new rows may be answered in the other order.
+let newest = 0;
 // How many answers somebody waits for, and whether there were new rows meanwhile.
 let asking = 0;
 let hasNews = false;
@@ -32,7 +34,9 @@ async function load(query = {}, { isNews = false } = {}) {
   try {
     const found = await source.find({ filters, order, page, size: PAGE_SIZE, ...query });
     endTrouble("rows");
-    return own === turn ? found : null;
+    if (own !== turn || (isNews && found.version < newest)) return null;
+    newest = found.version;
+    return found;
   } catch (error) {
     showTrouble("rows", error);
     return null;
