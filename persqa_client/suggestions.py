@@ -121,7 +121,7 @@ def _has_similar_stem(name: str, other: str) -> bool:
     stem, other_stem = _fold_stem(name), _fold_stem(other)
     if NUMBER.findall(stem) != NUMBER.findall(other_stem):
         return False
-    return len(stem) > 2 and find_similar_name(stem, [other_stem]) is not None
+    return min(len(stem), len(other_stem)) > 2 and find_similar_name(stem, [other_stem]) is not None
 
 
 @lru_cache(KNOWN_FOLDERS)

@@ -33,7 +33,7 @@ def parse_base_url(url: str) -> tuple[str, str]:
         # An IPv6 address without brackets, or a port that is not a number.
         well_formed = False
     if not well_formed:
-        meant = f"; did you mean http://{url.removesuffix('/v1')}/v1?" if HOST_WITH_PORT.match(url) else ""
+        meant = f" (did you mean http://{url.removesuffix('/v1')}/v1?)" if HOST_WITH_PORT.match(url) else ""
         raise ValueError(f"must look like http://HOST:PORT/v1{meant}")
     if parts.username or parts.password:
         raise ValueError("must not hold a user name or password; use --api-key-env instead")

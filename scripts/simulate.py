@@ -76,7 +76,7 @@ def run_seeds(seeds: range, rows: int) -> int:
             print(f"seed {seed}: {describe_run(report)}", *violations, sep="\n    ", flush=True)
     for kind, count in kinds.most_common():
         print(f"{count:5,} x {kind}")
-    pace = f", {work / possible:.0%} of the possible pace" if possible else ""
+    pace = f", {work / possible:.2f} times the pace that is expected at least" if possible else ""
     print(f"{broken} of {len(seeds):,} seeds broke an invariant; {requests:,} requests, {stops:,} stops{pace}")
     return 1 if broken else 0
 

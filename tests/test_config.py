@@ -35,12 +35,12 @@ def test_a_base_url_is_normalised(given: str, kept: str) -> None:
     [
         pytest.param(
             "localhost:8000",
-            r".* did you mean http://localhost:8000/v1\?",
+            r".* \(did you mean http://localhost:8000/v1\?\)\.$",
             id="no scheme",
         ),
         pytest.param(
             "gpu-1:80/v1",
-            r".* did you mean http://gpu-1:80/v1\?",
+            r".* \(did you mean http://gpu-1:80/v1\?\)",
             id="no scheme but a path",
         ),
         pytest.param("http://[::1/v1", "must look like http://HOST:PORT/v1", id="half an IPv6 address"),

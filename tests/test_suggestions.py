@@ -82,10 +82,13 @@ def test_the_message_names_the_other_form(given: str, existing: str, tmp_path: P
         ("hidden.jsonl", None),
         ("photos", None),
         ("broken.jsonl", None),
+        ("nothing.jsonl", None),
+        ("not", None),
     ],
 )
 def test_a_mistyped_path_is_one_with_few_slips(given: str, similar: str | None, tmp_path: Path) -> None:
-    for name in ("photos/cats/a.jpg", "set.jsonl", "set.run.json", "torn.jsonl", "part-2.jsonl", ".hidden.jsonl"):
+    names = ("photos/cats/a.jpg", "set.jsonl", "set.run.json", "torn.jsonl", "part-2.jsonl", ".hidden.jsonl", "no/b")
+    for name in names:
         write(tmp_path / name)
     (tmp_path / "broken.jsonl").symlink_to("gone.jsonl")
     meant = "" if similar is None else f" (did you mean {tmp_path}/{similar}?)"

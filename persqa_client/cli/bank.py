@@ -133,7 +133,9 @@ def as_fields(question: Question) -> dict[str, object]:
 
 @app.command("check", cls=Command)
 def check_bank(
-    file: Annotated[Path, typer.Argument(metavar="FILE", parser=path, help="Text or JSON Lines with questions.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE|CATEGORY", parser=path, help="A file of questions, or a built-in bank.")
+    ],
 ) -> None:
     """Report all problems of a file of questions, and what is in it.
 
@@ -143,9 +145,13 @@ def check_bank(
     """
     from persqa_client.images.references import describe_reference
     from persqa_client.questions.bank import inspect_bank, parse_bank, read_bank_bytes
+    from persqa_client.questions.categories import CATEGORIES
     from persqa_client.terminals import wrap_words
 
     name = describe_reference(str(file))
+    if name in CATEGORIES:
+        print("\n".join(count_by_place(find_questions(name))))
+        return
     try:
         data = read_bank_bytes(file)
         questions, problems = inspect_bank(data, name)

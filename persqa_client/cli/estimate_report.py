@@ -236,6 +236,12 @@ def format_seconds_roughly(seconds: float) -> str:
 
 
 def format_bytes(number: int) -> str:
+    """
+    >>> format_bytes(250), format_bytes(61_234), format_bytes(8_200_000)
+    ('250 bytes', '61 KB', '8.2 MB')
+    """
+    if number < 1e6:
+        return f"{number / 1e3:,.0f} KB" if number >= 1e3 else f"{number} bytes"
     return f"{number / 1e9:,.1f} GB" if number >= 1e9 else f"{number / 1e6:,.1f} MB"
 
 

@@ -10,8 +10,8 @@ from datetime import timedelta
 from logging import WARNING
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_OK, EXIT_ROWS_FAILED, count_of
@@ -28,7 +28,7 @@ from persqa_client.run.preview import Preview
 from persqa_client.run.prices import find_common_price
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
-from persqa_client.terminals import QuietConsole
+from persqa_client.terminals import QuietConsole, wrap_behind
 from persqa_client.types import BadRow, Row
 
 # Maximum size of a picture, in cells of the terminal.
@@ -90,10 +90,13 @@ def print_pictures(
         if index < len(pictures):
             picture = pictures[index]
             tokens = "" if picture.tokens is None else f", {picture.tokens:,} tokens"
-            sent = f"  ({picture.width} x {picture.height}, {picture.bytes / 1000:,.0f} KB{tokens})"
+            sent = f"({picture.width} x {picture.height}, {picture.bytes / 1000:,.0f} KB{tokens})"
         name = "reference" if index < len(row.pictures) - len(row.images) else "picture  "
         shown = name_file(reference) if find_own_file(row) == reference else describe_reference(reference)
-        console.print(Text(f"{name} {shown}{sent}"))
+        line = f"{name} {shown}"
+        # A path is left whole, and the figures are not broken.
+        is_long = console.is_terminal and cell_len(line) + len(f"  {sent}") > console.width
+        console.print(Text(f"{line}\n{' ' * MAX_LABEL} {sent}" if sent and is_long else f"{line}  {sent}".rstrip()))
         if protocol is None:
             continue
         try:
@@ -107,16 +110,9 @@ def print_pictures(
 
 def print_outcome(outcome: Outcome, console: Console) -> None:
     """Texts that are longer than a line of a terminal are indented."""
-    if not console.is_terminal:
-        for label, text in describe_outcome(outcome):
-            console.print(Text(f"{label:<{MAX_LABEL}} ").append(text))
-        return
-    table = Table.grid(padding=(0, 1))
-    table.add_column(width=MAX_LABEL)
-    table.add_column(overflow="fold")
     for label, text in describe_outcome(outcome):
-        table.add_row(Text(label), text)
-    console.print(table, soft_wrap=False)
+        beginning = Text(f"{label:<{MAX_LABEL}} ")
+        console.print(wrap_behind(beginning, text, console.width) if console.is_terminal else beginning + text)
 
 
 def describe_outcome(outcome: Outcome) -> Iterator[tuple[str, Text]]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_OK, EXIT_ROWS_FAILED, count_of
@@ -22,7 +21,7 @@ from persqa_client.errors import MaskedError, RunStopped
 from persqa_client.images.references import describe_reference
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary, list_results
-from persqa_client.terminals import QuietConsole
+from persqa_client.terminals import QuietConsole, wrap_behind
 
 SAMPLES = 3
 # Characters of a sample and of a reason; lines of the failure file that are searched for reasons.
@@ -68,7 +67,7 @@ def log_results(summary: Summary) -> None:
 
 
 def print_results(results: list[tuple[str, str]], console: Console) -> None:
-    """Prints a table on a terminal, otherwise plain lines so that paths are not wrapped.
+    """On a terminal, long texts are broken between words; paths and commands are not, and a file has plain lines.
 
     Names of files and texts of rows may have characters that a terminal would obey.
     """
@@ -80,14 +79,10 @@ def print_results(results: list[tuple[str, str]], console: Console) -> None:
         return
     width = max(len(label) for label, _ in results)
     for label, text in results:
-        if label.strip() in COPIED:
-            console.print(Text.assemble((f"{label:<{width}}", "bold"), "  ", text), soft_wrap=True)
-            continue
-        table = Table(show_header=False, box=None, pad_edge=False)
-        table.add_column(style="bold", no_wrap=True, width=width)
-        table.add_column(overflow="fold")
-        table.add_row(label, Text(text))
-        console.print(table)
+        begin = Text.assemble((f"{label:<{width}}  ", "bold"))
+        is_copied = label.strip() in COPIED
+        shown = begin.append(text) if is_copied else wrap_behind(begin, Text(text), console.width)
+        console.print(shown, soft_wrap=True)
 
 
 def list_results_with_examples(summary: Summary, recipe: Recipe) -> Iterator[tuple[str, str]]:

@@ -89,6 +89,7 @@ def make_server(flags: dict[str, Any], on_progress: Callable[[str], None]) -> VL
 
 
 def start_server(server: VLLMServer, status: AbstractContextManager[object]) -> None:
+    server.check()
     began = time.monotonic()
     print_message(f"Starting vllm serve {mask_keys(server.model_name_or_path)} …")
     try:

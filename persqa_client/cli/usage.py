@@ -113,10 +113,14 @@ class Command(TyperCommand):
         return [name for each in self.params for name in (*each.opts, *each.secondary_opts) if name[0] == "-"]
 
     def refuse_flags_as_values(self, ctx: Any, args: list[str]) -> None:
-        """``-o --model m`` would write a file with the name ``--model``."""
+        """``-o --model m`` would write a file with the name ``--model``, and ``-output m`` one named ``utput``."""
         flags = self.list_flags()
         options = {name: each for each in self.params if not getattr(each, "is_flag", True) for name in each.opts}
         words = args[: args.index("--")] if "--" in args else args
+        for before, word in pairwise(("", *words)):
+            name = word.partition("=")[0]
+            if before not in options and len(name) > 2 and f"-{name}" in flags:
+                raise UsageError(f"{name} begins with one hyphen; type -{name}.", ctx)
         for word, after in pairwise(words):
             if word in options and after.partition("=")[0] in flags:
                 raise UsageError(ask_for_value(word, options[word]), ctx)

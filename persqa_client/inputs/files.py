@@ -39,6 +39,8 @@ class FileSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = str(path)
+        # What was seen in the first rows, for the user.
+        self.remarks: tuple[str, ...] = ()
         self._first_size: int | None = None
         self._is_growth_reported = False
 
@@ -55,7 +57,7 @@ class FileSource:
         return position.offset
 
     def warnings(self) -> tuple[str, ...]:
-        return ()
+        return self.remarks
 
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
         with self._open() as file:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from persqa_client.errors import RowError, SettingsError
@@ -28,14 +28,18 @@ MIN_PROBLEMS = 20
 NO_KEY = "\0"
 # Fields whose values are names.
 FIELD_CODES = frozenset({"bad_category", "bad_language"})
+# Fields for which another one may be meant; the names of the others are too short.
+MEANT_FIELDS = ("question", "category", "language")
 # Keys in a message, and characters of each.
 SHOWN_KEYS, SHOWN_LENGTH = 8, 40
 # As many of one row, all of them with paths, are no fields.
 MANY_KEYS = 3
 
 
-def check_first_rows(source: Source, image_key: str, *, fetches: bool = False) -> None:
-    """Raises SettingsError if rows are read, and the fields of the first rows show that none is usable.
+def check_first_rows(source: Source, image_key: str, *, fetches: bool = False) -> tuple[str, ...]:
+    """Warnings about the fields of the first usable row.
+
+    Raises SettingsError if rows are read, and the fields of the first rows show that none is usable.
 
     ``fetches``: whether pictures are downloaded. Lines that are no rows, and missing images, are left to the run, which
     stops if there are many.
@@ -48,7 +52,7 @@ def check_first_rows(source: Source, image_key: str, *, fetches: bool = False) -
             continue
         problem = find_problem(number, line, image_key, fetches=fetches, counted_as=counted_as)
         if problem is None:
-            return
+            return tuple(describe_misnamed(source.name, fields))
         problem_count += 1
         first_problem = first_problem or problem
     if lacking.count and not problem_count:
@@ -56,6 +60,21 @@ def check_first_rows(source: Source, image_key: str, *, fetches: bool = False) -
     if problem_count >= MIN_PROBLEMS:
         those = f"none of its first {problem_count + lacking.count} rows can be asked about"
         raise SettingsError(f"The input {source.name}: {those}. {first_problem}")
+    return ()
+
+
+def describe_misnamed(name: str, fields: Mapping[str, object]) -> Iterator[str]:
+    """A field in the plural, in capitals or with a slip is one of the user's own, and its row lacks the other one."""
+    # Imported here to keep --help fast (cli/run.py).
+    from rapidfuzz.distance import OSA
+
+    for wanted in MEANT_FIELDS:
+        others = (key for key in fields if OSA.distance(key.strip().casefold(), wanted, score_cutoff=1) <= 1)
+        meant = None if wanted in fields else next(others, None)
+        if meant is not None:
+            each = " A row has one question: write a row for each." if isinstance(fields[meant], list) else ""
+            copied = f"the field {show_key(meant)} is copied and not read; did you mean {wanted!r}?"
+            yield f"In {name} {copied}{each if wanted == 'question' else ''}"
 
 
 class FieldSurvey:

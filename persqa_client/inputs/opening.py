@@ -208,7 +208,9 @@ def open_rows_file(
     source = make_file_source(path, detected, image_key)
     if row_layout == "auto" and detected.kind in LAYOUT_KINDS and isinstance(source, FileSource):
         source = recognise_layout(source, image_key)
-    check_first_rows(source, image_key, fetches=fetches)
+    remarks = check_first_rows(source, image_key, fetches=fetches)
+    if isinstance(source, FileSource):
+        source.remarks = remarks
     return source
 
 

@@ -67,9 +67,9 @@ class LayoutSource(FileSource):
         """Rows with pictures under the image key would be asked the questions of the bank without their layout."""
         first = next((fields for _, _, fields in iter_objects(self.source, self._image_key)), {})
         if self._image_key not in first:
-            return self.source.warnings()
+            return self.remarks + self.source.warnings()
         own = f"The rows of {self.name} are {self.layout.description}: each is asked its own first question."
-        return (f"{own} --row-layout fields asks those of the bank instead.", *self.source.warnings())
+        return (f"{own} --row-layout fields asks those of the bank instead.", *self.remarks, *self.source.warnings())
 
     def progress_total(self) -> int | None:
         return self.source.progress_total()

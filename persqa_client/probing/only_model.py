@@ -35,10 +35,10 @@ async def add_model(
 
 
 async def find_only_model(endpoint: Endpoint, timeout: float, http_client: httpx2.AsyncClient | None = None) -> str:
-    """Raises SettingsError if the server lists no model or several, and RunStopped if it does not answer."""
+    """Raises SettingsError if the server lists no model or several, and RunStopped if it does not answer or is busy."""
     limits = build_settings(Limits, timeout=timeout, max_attempts=2, max_outage=0)
     async with Session(endpoint, limits=limits, http_client=http_client) as session:
-        models = (await identify_server(session)).models
+        models = (await identify_server(session, needs_models=True)).models
     if len(models) == 1:
         return models[0]
     shown = ", ".join(models[:MAX_MODELS_SHOWN]) + (", …" if len(models) > MAX_MODELS_SHOWN else "")

@@ -158,7 +158,8 @@ def find_obeyed_form(support: Mapping[str, FeatureSupport]) -> str | None:
     return next((form for form, found in support.items() if found == "obeyed"), None)
 
 
-async def identify_server(session: Session) -> ServerCapabilities:
+async def identify_server(session: Session, *, needs_models: bool = False) -> ServerCapabilities:
+    """``needs_models``: whether a server that is busy or fails is an error; a run waits for it at its first request."""
     endpoint = session.endpoint
     try:
         async with task_group() as group:
@@ -169,7 +170,7 @@ async def identify_server(session: Session) -> ServerCapabilities:
             await _suggest_v1(session)
     except AttemptError as error:
         raise RunStopped(error.decision.code, error.decision.message) from error
-    if status == 401:
+    if status == 401 or (needs_models and (status == 429 or status >= 500)):
         # Except 403: a key may be valid for completions but not for the list of models.
         decision = classify_response(status, {}, body, session.client.context, now=0.0)
         raise RunStopped(decision.code, decision.message)

@@ -186,6 +186,8 @@ class ServedRuns:
     def _describe_output(self, number: int) -> Json:
         run = self._runs[number]
         described = describe_output(run.output, self.names[number], run.open.state, run.open.identity)
+        # What is written in an editor is kept by the path, which is that of one run only.
+        described["path"] = str(run.output.absolute())
         return described | count_run(self._index.database, number)
 
     def find_rows(self, query: RowQuery) -> Json:

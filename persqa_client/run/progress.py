@@ -157,12 +157,12 @@ class ProgressMeter:
         """``now``: seconds of the clock of ``began``."""
         progress, pool, spending = self._watched.progress, self._watched.pool, self._watched.progress.spending
         traffic = pool.traffic
+        phase = self.phases.update(now, progress, pool)
         self._follow_phase(now, traffic.usage.completion)
         rows_per_second, tokens_per_second = self._pace.update(now, progress.done, traffic.usage.completion)
         done = progress.earlier + progress.done
         total, fraction = self._find_total(done)
         tokens = spending.prompt_tokens, spending.completion_tokens
-        phase = self.phases.update(now, progress, pool)
         left = estimate_seconds_left(fraction, done, rows_per_second)
         if phase.kind == "server":
             # Nobody knows when it comes back, and the rates would only fall.

@@ -167,13 +167,17 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
         log = self._log.read_tail()
         return exit_error(self.model_name_or_path, process.exit_code, log, self.log_path, ready=self._ready)
 
+    def check(self) -> list[str]:
+        """The words that call vllm. Raises SettingsError if it is not found, and for a key that can't be sent."""
+        self._read_api_key()
+        return find_vllm(self._vllm_command, os.environ, shutil.which, Path(sys.executable))
+
     def start(self) -> Self:
         """Returns when the server is ready. Does nothing if it is running."""
         if self.is_alive():
             return self
         self.stop()
-        vllm = find_vllm(self._vllm_command, os.environ, shutil.which, Path(sys.executable))
-        self._read_api_key()
+        vllm = self.check()
         began = time.monotonic()
         for _ in range(MAX_PORT_TRIES):
             try:

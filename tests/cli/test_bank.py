@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,13 @@ def test_a_good_file_is_counted(tmp_path: Path) -> None:
     total, *places = [line.split() for line in result.stdout.splitlines()]
     assert total == ["3", "questions:"]
     assert places == [["every", "category,", "English", "2"], ["every", "category,", "Chinese", "1"]]
+
+
+def test_a_category_is_checked_as_its_bank(tmp_path: Path) -> None:
+    """The advice about a misspelt one names it."""
+    result = persqa("bank", "check", "human", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert re.match(r"\d+ questions:\n  human, English +\d+", result.stdout), result.stdout
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def test_the_input_is_told_without_a_request(folder: Path) -> None:
     assert lines[0] == "rows              502: 500 can be asked about"
     assert "  image_missing   1; Line 501: none.png does not exist in the working directory." in lines
     assert "requests          500, one for each question" in lines
-    assert any(line.startswith("pictures          500, 5 different ones with 0.0 MB") for line in lines)
+    assert any(re.fullmatch(r"pictures          500, 5 different ones with \d+ (KB|bytes)", line) for line in lines)
     assert any(", by the rule of the model; " in line for line in lines)
     command = "persqa run in.jsonl --model Qwen/Qwen2.5-VL-3B-Instruct -o qa.jsonl --base-url URL"
     assert lines[-1] == f"to run it         {command}"

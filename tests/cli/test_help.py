@@ -121,6 +121,8 @@ def test_a_usage_error_breaks_no_word_of_a_terminal() -> None:
         ("run photos \u2013o qa.jsonl", "\u2013o begins with another sign than a hyphen; type -o."),
         ("run photos \u2014output=qa.jsonl", "\u2014output begins with another sign than a hyphen; type --output."),
         ("run photos -\u2011model m", "-\u2011model begins with another sign than a hyphen; type --model."),
+        ("run photos -output qa.jsonl", "-output begins with one hyphen; type --output."),
+        ("run photos -tag=bo -o qa.jsonl", "-tag begins with one hyphen; type --tag."),
         ("run photos --api-key k", "No such option: --api-key. Did you mean --api-key-env or --api-key-command?"),
         ("run photos --max x", "No such option: --max"),
         ("photos", "There is no command 'photos'. To ask about photos: persqa run photos …"),
@@ -140,7 +142,10 @@ def test_what_was_probably_meant_is_named(
     assert result.stderr.splitlines()[-1] == f"Error: {error}"
 
 
-@pytest.mark.parametrize("words", ["-- \u2013o", "--serve-args --max-model-len --model m --", "--tag=--model"])
+@pytest.mark.parametrize(
+    "words",
+    ["-- \u2013o", "--serve-args --max-model-len --model m --", "--tag=--model", "--serve-args -tag", "-- -tag"],
+)
 def test_words_that_only_look_like_flags_are_values(words: str) -> None:
     """The last error is that of the missing input, or of the missing endpoint."""
     result = CliRunner().invoke(app, ["run", *words.split()], prog_name="persqa")

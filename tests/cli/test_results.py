@@ -70,6 +70,21 @@ def test_a_terminal_breaks_no_path_and_no_command() -> None:
     ]
 
 
+def test_a_terminal_breaks_no_path_in_a_text_and_chinese_between_letters() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=30, color_system=None)
+    path, answer = "photos/" + "a" * 30 + ".jpg", "<mam>坐在一张木制的椅子上，看书。"
+    print_results([("  code", f"2; Line 5: {path} is empty."), ("sample", f"图/a.jpg: 回答：{answer}")], console)
+    assert stream.getvalue().splitlines() == [
+        "  code  2; Line 5:",
+        f"        {path}",
+        "        is empty.",
+        "sample  图/a.jpg: 回答：<mam>",
+        "        坐在一张木制的椅子上，",
+        "        看书。",
+    ]
+
+
 def test_the_result_names_reasons_and_rows_and_how_to_look(tmp_path: Path) -> None:
     Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
     lines = [{"image": "a.png", "n": number} for number in range(8)] + [{"image": "none.png"}]

@@ -241,3 +241,18 @@ def test_a_signal_while_the_server_starts_stops_it(folder: Path, mark: str, numb
     assert "Stopped while the server was starting" in result
     assert not find_marked(mark)
     assert not list(folder.glob("*qa*"))
+
+
+@pytest.mark.parametrize("variables", [{"PERSQA_VLLM": "missing/vllm"}, {"VLLM_API_KEY": "key\nwith a line break"}])
+def test_what_can_t_be_started_is_not_said_to_start(
+    folder: Path, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    words = serve_args("sim")
+    if "PERSQA_VLLM" in variables:
+        del words[words.index("--vllm-command") :]
+    result = persqa(*words, cwd=folder)
+    assert result.returncode == 2
+    assert result.stderr.startswith("Error: ")
+    assert next(iter(variables)) in result.stderr

@@ -57,3 +57,30 @@ def test_only_the_first_of_many_problems_is_held(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", *rows)
     assert refuse_measured(path, r"none of its first 60 rows can be asked about. Line 1: ") < 10 * MIB
     assert refuse_measured(write_rows(path, *rows, {"text": "x"}), r"of its first 61 rows can be") < 10 * MIB
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"questions": ["What?", "Who?"]}, ["'questions' is copied and not read; did you mean 'question'? A row"]),
+        ({"Question": "What?", "langauge": "zh"}, ["'Question' is copied", "'langauge' is copied and not read; did"]),
+        ({"question": "What?", "questions": 3, "question_id": 7, "cat": "x", "tags": ["a"], "idx": 1}, []),
+        ({"question_type": "what", "lang": "zh", "quest": "x"}, []),
+    ],
+)
+def test_a_field_with_nearly_the_name_of_another_is_reported(
+    fields: dict[str, object], said: list[str], tmp_path: Path
+) -> None:
+    """It is copied without being asked, so that the questions of a bank would come as a surprise."""
+    warnings = open_source(write_rows(tmp_path / "rows.jsonl", {"image": "a.jpg", **fields}), "image").warnings()
+    assert len(warnings) == len(said)
+    assert all(part in warning for part, warning in zip(said, warnings, strict=True))
+
+
+def test_a_misnamed_field_is_also_reported_in_other_kinds_of_files(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("image,questions\na.jpg,What?\n")
+    (tmp_path / "rows.json").write_text('[{"image": "a.jpg", "questions": "What?"}]')
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "A cup."}]
+    write_rows(tmp_path / "turns.jsonl", {"image": "a.jpg", "conversations": turns, "Language": "zh"})
+    for name, key in (("rows.csv", "questions"), ("rows.json", "questions"), ("turns.jsonl", "Language")):
+        assert any(f"{key!r} is copied" in warning for warning in open_source(tmp_path / name, "image").warnings())

@@ -11,11 +11,12 @@ import pytest
 import respx
 from aiohttp import web
 
-from persqa_client.config import Limits
-from persqa_client.errors import RunStopped
+from persqa_client.config import UNKNOWN_MODEL, Endpoint, Limits
+from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.probing.capabilities import ServerCapabilities, list_warnings, resolve_strategy
 from persqa_client.probing.features import probe_constraints, probe_prefills
-from persqa_client.probing.probe import probe_server
+from persqa_client.probing.only_model import find_only_model
+from persqa_client.probing.probe import identify_server, probe_server
 from persqa_client.probing.probe_session import ProbeSession
 from tests.probing.test_probe_features import make_local_session
 from tests.support.endpoints import CHAT_URL, error_response, make_session, ok_response, serve_handler
@@ -122,3 +123,25 @@ async def test_prefills_that_fail(respx_mock: respx.MockRouter, fails_plain: boo
     async with make_session(max_attempts=1) as session:
         found = await probe_prefills(ProbeSession.of(session))
     assert set(found.values()) == {"failed" if fails_plain else "refused"}
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "reason"),
+    [
+        (503, RunStopped, "Loading model"),
+        (429, RunStopped, "Loading model"),
+        (500, RunStopped, "Loading model"),
+        (404, SettingsError, "the endpoint lists none"),
+    ],
+)
+async def test_a_busy_server_is_not_said_to_have_no_models(status: int, error: type[Exception], reason: str) -> None:
+    """Without a name, the run needs the list. With one, it waits at its first request."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return web.json_response({"error": {"message": "Loading model"}}, status=status, headers={"Retry-After": "0"})
+
+    async with serve_handler(handle) as url:
+        with pytest.raises(error, match=reason):
+            await find_only_model(Endpoint(base_url=f"{url}/v1", model=UNKNOWN_MODEL), timeout=10.0)
+        async with make_local_session(f"{url}/v1", "m") as session:
+            assert (await identify_server(session)).models == ()

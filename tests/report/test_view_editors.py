@@ -54,6 +54,7 @@ def test_what_is_written_survives_a_reload(browser: Browser, tmp_path: Path) -> 
         page.locator("#row-2 .do-comment").click()
         page.locator("#row-2 input").fill("blurred")
         page.locator("#row-3 .do-edit").click()
+        page.keyboard.type(" ")  # is not stored
         page.reload()
         wait_for_rows(page)
         expect(page.locator("#row-1 textarea")).to_have_value("A cup.")
@@ -69,6 +70,34 @@ def test_what_is_written_survives_a_reload(browser: Browser, tmp_path: Path) -> 
         assert page.locator(".editor").count() == 0
         assert page.evaluate("sessionStorage.length") == 0
     assert find_lines(tmp_path) == [(2, "none", None, "blurred")]
+
+
+def test_a_draft_survives_its_server_and_is_left_out_of_other_runs(browser: Browser, tmp_path: Path) -> None:
+    """The port stays the same, and the other run has the same name and answers, in another folder."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        folder.mkdir()
+        WrittenRun(folder).finish([make_record(1), make_record(2)])
+    context = browser.new_context(locale="en-GB")
+    page = context.new_page()
+    with view("qa.jsonl", "--edit", cwd=one) as (url, _):
+        page.goto(url)
+        wait_for_rows(page)
+        page.locator("#row-1 .do-edit").click()
+    port = url.split("/")[2].partition(":")[2]
+    page.locator("#notes.lost", has_text="open the address that it prints").wait_for()
+    assert "--port" not in page.locator("#notes").inner_text()
+    page.locator("#row-1 textarea").fill("<mam> holds a mug.")
+    page.locator("#notes.lost", has_text=f"run persqa view again with --port {port}").wait_for()
+    with view("qa.jsonl", "--edit", "--port", port, cwd=other) as (url, _):
+        page.goto(url)
+        wait_for_rows(page)
+        expect_rows(page, ["1", "2"])
+        assert page.locator(".editor").count() == 0
+    with view("qa.jsonl", "--edit", "--port", port, cwd=one) as (url, _):
+        page.goto(url)
+        expect(page.locator("#row-1 textarea")).to_have_value("<mam> holds a mug.")
+    context.close()
 
 
 def test_a_draft_about_another_answer_is_shown_as_such(browser: Browser, tmp_path: Path) -> None:
@@ -116,6 +145,36 @@ def test_a_comment_of_another_tab_is_not_replaced_by_a_draft(browser: Browser, t
         page.locator(".editor [type=submit]").click()
         page.locator("#row-1 .was").wait_for()
     assert find_lines(tmp_path)[-1] == (1, "edit", "<mam> holds a mug.", "by the other")
+
+
+def test_an_editor_tells_what_others_decided_meanwhile(browser: Browser, tmp_path: Path) -> None:
+    """Otherwise one of two people who edit a row would replace the other's text without having seen it."""
+    WrittenRun(tmp_path).finish([make_record(1)])
+    with (
+        view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _),
+        open_page(browser, url) as page,
+        open_page(browser, url) as other,
+    ):
+        page.locator("#row-1 .do-edit").click()
+        page.locator("textarea").fill("<mam> holds a mug.")
+        other.locator("#row-1 .do-edit").click()
+        other.locator("textarea").fill("<mam> holds a <b>jar</b>.")
+        other.locator("#row-1 .verdict.bad").wait_for()
+        other.locator(".editor [type=submit]").click()
+        told = page.locator("#row-1 .editor > .meanwhile")
+        expect(told).to_contain_text("elsewhere: edited by hand: <mam> holds a <b>jar</b>.")
+        expect(page.locator("textarea")).to_be_focused()
+        other.locator("#row-1 .do-none").click()
+        expect(told).to_have_count(0)
+        held = hold(page, "**/decide?*")
+        page.keyboard.press("Control+Enter")
+        wait_for(page, held)
+        other.locator("#row-1 .do-reject").click()
+        other.locator("#row-1 .badge", has_text="rejected by hand").wait_for()
+        held.pop().continue_()
+        page.locator("#row-1 .badge", has_text="edited by hand").wait_for()
+        expect(page.locator(".meanwhile")).to_have_count(0)
+    assert [line[1] for line in find_lines(tmp_path)] == ["edit", "none", "reject", "edit"]
 
 
 def test_a_cancelled_editor_leaves_what_others_decided(browser: Browser, tmp_path: Path) -> None:
@@ -237,3 +296,27 @@ def test_an_old_answer_about_the_state_is_left_out(browser: Browser, tmp_path: P
         with page.expect_response(re.compile("/state")):
             pass  # the next question
         assert page.evaluate("source.overview.rows") == 1
+
+
+def test_an_old_answer_about_rows_is_left_out(browser: Browser, tmp_path: Path) -> None:
+    """It is about the time before a decision that is already shown."""
+    WrittenRun(tmp_path).finish([make_record(1), make_record(2)])
+    with (
+        view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _),
+        open_page(browser, url) as page,
+        open_page(browser, url) as other,
+    ):
+        held: list[tuple[Route, APIResponse]] = []
+        page.route("**/rows?*", lambda route: held.append((route, route.fetch())), times=1)
+        other.locator("#row-2 .do-accept").click()
+        other.locator("#row-2 .badge", has_text="accepted by hand").wait_for()
+        expect_equal(lambda: (page.evaluate("0"), len(held))[1], 1)
+        page.locator("#row-1 .do-accept").click()
+        page.locator("#row-1 .badge", has_text="accepted by hand").wait_for()
+        route, response = held.pop()
+        with page.expect_response(re.compile("/rows")):
+            route.fulfill(response=response)
+        with page.expect_response(re.compile("/state")):
+            pass  # the next question
+        expect(page.locator("#row-1 .badge", has_text="accepted by hand")).to_have_count(1)
+        expect(page.locator("#row-2 .badge", has_text="accepted by hand")).to_have_count(1)

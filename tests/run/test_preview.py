@@ -12,12 +12,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from persqa_client.cli.preview import describe_all, print_outcome
+from persqa_client.cli.preview import describe_all, print_outcome, print_pictures
 from persqa_client.inputs.sources import InMemorySource
+from persqa_client.outcomes import SentPicture
 from persqa_client.run.preview import Sample
 from persqa_client.simulator.faults import Choice
 from persqa_client.simulator.server import SimSettings, run_simulator
-from persqa_client.types import START_POSITION
+from persqa_client.types import START_POSITION, Row
 from tests.report.runs import make_record
 from tests.support.commands import persqa
 
@@ -87,6 +88,19 @@ def test_a_long_answer_is_indented_on_a_terminal_only() -> None:
     first = next(number for number, line in enumerate(shown[0]) if line.startswith("answer    <mam> holds"))
     assert shown[0][first + 1].startswith(f"{' ' * 10}cup and one more")
     assert f"answer    {record.answer}" in shown[1]
+
+
+def test_the_figures_of_a_picture_stand_below_a_long_path_on_a_terminal() -> None:
+    def show(width: int) -> list[str]:
+        stream = io.StringIO()
+        console = Console(file=stream, force_terminal=width > 0, width=width or 80, color_system=None, soft_wrap=True)
+        row = Row(1, b"{}", (reference,))
+        print_pictures(row, [SentPicture("image/png", 512, 300, 61_000, 324)], (), None, console)
+        return stream.getvalue().splitlines()
+
+    reference, figures = "photos of the summer/a long name.jpg", "(512 x 300, 61 KB, 324 tokens)"
+    assert show(60) == [f"picture   {reference}", f"          {figures}"]
+    assert show(79) == show(0) == [f"picture   {reference}  {figures}"]
 
 
 def test_the_totals_of_one_row_are_in_the_singular() -> None:

@@ -121,11 +121,12 @@ async def test_rates_begin_again_after_an_outage(picture: Path) -> None:
     meter = ProgressMeter(run, 0.0)
     assert meter.take(10.0).rows_per_second == 2.0
     outage = run.pool.sessions[0].outage
-    for now in (11.0, 14.0, 50.0):
+    for now in (11.0, 14.0, 50.0, 51.0):
         outage.reason = "connection refused."
         assert meter.take(now).rows_per_second < 2.0
     outage.reason = None
-    meter.take(51.0)
+    first = meter.take(51.25)
+    assert (first.rows_per_second, first.seconds_left) == (0.0, None)
     run.progress.done = 24
     assert meter.take(53.0).rows_per_second == 2.0
     await run.pool.aclose()

@@ -114,7 +114,7 @@ function makeTrouble(text) {
 
 // A request that got no answer has no status.
 function nameTrouble(error) {
-  if (error.status === undefined) return say("lost");
+  if (error.status === undefined) return sayLost();
   return error.status === 409 ? say("changed") : error.message;
 }
 
@@ -161,11 +161,11 @@ function makeEditor(row, action) {
   return { form, answer, comment, verdict, save, cancel, before: { answer: answer.value, comment: comment.value } };
 }
 
-// What differs from the row: the rest may be changed elsewhere.
+// What differs from the row: the rest may be changed elsewhere. Spaces around a text are not stored.
 function findWritten({ answer, comment, before }) {
   return {
-    ...(answer.value === before.answer ? {} : { answer: answer.value }),
-    ...(comment.value === before.comment ? {} : { comment: comment.value }),
+    ...(answer.value.trim() === before.answer.trim() ? {} : { answer: answer.value }),
+    ...(comment.value.trim() === before.comment.trim() ? {} : { comment: comment.value }),
   };
 }
 
@@ -226,6 +226,7 @@ async function storeWritten(row, editor, change, close) {
   const { form, answer, comment, save } = editor;
   const setStoring = (isStoring) => {
     editor.isStoring = answer.readOnly = comment.readOnly = save.disabled = isStoring;
+    form.ariaBusy = String(isStoring);
     markDraft(row, isStoring);
   };
   setStoring(true);
@@ -233,6 +234,24 @@ async function storeWritten(row, editor, change, close) {
   setStoring(false);
   if (isStored) close();
   else if (!form.isConnected) reopenEditors();
+}
+
+// What others decided while somebody writes, whose card stays as it is until the editor is left.
+function showMeanwhile(form, row, fresh) {
+  const shown = form.querySelector(":scope > .meanwhile");
+  if (form.ariaBusy === "true" || JSON.stringify(row.decision) === JSON.stringify(fresh.decision)) {
+    shown?.remove();
+    return;
+  }
+  const kind = decisionOf(fresh);
+  const text = kind === "edit" ? `: ${fresh.decision.text}` : "";
+  const parts = [kind ? say(`decision_${kind}`) + text : say("undecided")];
+  if (fresh.decision?.comment) parts.push(say("comment_is", fresh.decision.comment));
+  const line = makeTrouble("");
+  line.classList.add("meanwhile");
+  line.append(showLong(say("meanwhile", parts.join(" · ")), { tag: tagOf(row) }));
+  if (shown === null) form.prepend(line);
+  else if (shown.textContent !== line.textContent) shown.replaceWith(line);
 }
 
 function labelled(text, element) {

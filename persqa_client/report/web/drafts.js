@@ -5,18 +5,20 @@ const DRAFT = "persqa draft ";
 const drafts = new Map();
 
 function draftKey(row) {
-  return DRAFT + JSON.stringify([source.overview.runs[row.run].file, row.id, row.asked]);
+  return DRAFT + JSON.stringify([source.overview.runs[row.run].path, row.id, row.asked]);
 }
 
 // A browser may forbid its storage, or it may be full: a draft is then kept as long as the page.
 function keepDraft(row, draft) {
   const key = draftKey(row);
+  const isFirst = !drafts.has(key);
   drafts.set(key, draft);
   try {
     sessionStorage.setItem(key, JSON.stringify(draft));
   } catch (error) {
     console.info(error);
   }
+  if (isFirst && source.isLost) describeReport();
 }
 
 function forgetDraft(row) {
@@ -27,6 +29,11 @@ function forgetDraft(row) {
   } catch (error) {
     console.info(error);
   }
+}
+
+// What to do when the server has ended. A tab keeps what it stores by the port of its page.
+function sayLost() {
+  return drafts.size > 0 ? say("lost_drafts", location.port) : say("lost");
 }
 
 // The editor of a draft that is being stored is not opened again.

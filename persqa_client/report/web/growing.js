@@ -49,10 +49,13 @@ function mergeFound(found) {
 
 // A card in which somebody writes stays until the editor is left: moving it would end what an input method composes.
 function refreshCard(row, fresh) {
-  if (fresh.stamp === row.stamp) return row;
   const card = field(`row-${row.key}`);
   const [editor, focused] = [card.querySelector(".editor"), document.activeElement];
-  if (editor?.contains(focused)) return row;
+  if (editor?.contains(focused)) {
+    showMeanwhile(editor, row, fresh);
+    return row;
+  }
+  if (fresh.stamp === row.stamp) return row;
   const isOpen = card.querySelector(".raws") !== null;
   const hadFocus = card.contains(focused);
   const made = makeCard(fresh);

@@ -14,6 +14,8 @@ const isFiltered = () => Object.keys(NO_FILTERS).some((name) => state.filters[na
 const pageCount = () => Math.max(state.page + 1, Math.ceil(state.count / PAGE_SIZE));
 // Of the latest question for rows, and for figures; only their answers are shown.
 let turn = 0;
+// The state of the runs that is shown: two questions for the sake of new rows may be answered in the other order.
+let newest = 0;
 // How many answers somebody waits for, and whether there were new rows meanwhile.
 let asking = 0;
 let hasNews = false;
@@ -32,7 +34,9 @@ async function load(query = {}, { isNews = false } = {}) {
   try {
     const found = await source.find({ filters, order, page, size: PAGE_SIZE, ...query });
     endTrouble("rows");
-    return own === turn ? found : null;
+    if (own !== turn || (isNews && found.version < newest)) return null;
+    newest = found.version;
+    return found;
   } catch (error) {
     showTrouble("rows", error);
     return null;
@@ -236,7 +240,7 @@ function describeReport() {
   const accepted = new Map(outcomes).get("") ?? 0;
   const failed = outcomes.reduce((sum, [, count]) => sum + count, 0) - accepted;
   field("summary").textContent = say("summary", say("n_questions", total), say("n_pictures", pictures), accepted, failed);
-  const notes = source.isLost ? [say("lost")] : [...problems];
+  const notes = source.isLost ? [sayLost()] : [...problems];
   for (const [id, reason] of unstored) notes.unshift(say("note_not_stored", id, reason));
   notes.unshift(...new Set([...troubles.values()].map((trouble) => say("trouble", trouble))));
   for (const run of runs) {
