@@ -90,6 +90,17 @@ def chunk(data: bytes) -> bytes:
             RawReply(make_head("200 OK", STREAM, CHUNKED) + chunk(EVENTS + b": keepalive\n\n: keep")),
             id="event stream without an end, with comments",
         ),
+        # https://github.com/open-webui/open-webui/issues/23920: the gateway has decoded the body.
+        pytest.param(make_reply("200 OK", ANSWER, JSON, GZIP), id="encoded in name only"),
+        pytest.param(make_reply("200 OK", ANSWER, JSON, "Content-Encoding: br"), id="encoded in name only (br)"),
+        pytest.param(
+            RawReply(make_head("200 OK", STREAM, GZIP, CHUNKED) + chunk(EVENTS[:20]) + chunk(EVENTS[20:]) + chunk(b"")),
+            id="event stream encoded in name only",
+        ),
+        # https://github.com/timoklimmer/powerproxy-aoai/issues/53
+        pytest.param(
+            RawReply(make_head("200 OK", "Content-Length: 9", CHUNKED) + chunk(ANSWER) + chunk(b"")), id="two lengths"
+        ),
     ],
 )
 async def test_an_answer_is_read_however_it_is_sent(reply: RawReply) -> None:
@@ -155,6 +166,7 @@ NOT_JSON = (RetryAction.RETRY, "invalid_json", None)
         pytest.param(
             make_reply("429 Busy", ERROR, "Retry-After: 7"), RetryAction.WAIT, "http_429", 7, id="Retry-After"
         ),
+        pytest.param(make_reply("429 Busy", ERROR, GZIP), RetryAction.WAIT, "http_429", None, id="gzip in name only"),
         pytest.param(
             make_reply("503 Busy", ERROR, "Retry-After: 7", "retry-after: 9"),
             *(RetryAction.WAIT, "http_503", 7),
