@@ -77,11 +77,15 @@ QUOTED = re.compile(
 LABEL = re.compile(r"""\b(?:message|msg|error|detail)['"]?\s*[:=]\s*$""", re.IGNORECASE)
 
 RETRY_KEYS = ("retry_after", "retryafter", "retry_after_seconds", "retrydelay", "retry_delay", "estimated_time")
-RETRY_WORDS = re.compile(r"\b(?:try again|retry|wait)(?: your request)?(?: again)? (?:in|after|for) (?:about |~ ?)?")
-DURATION = re.compile(
-    r"\s*(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?)(?![a-z])", re.IGNORECASE
+RETRY_WORDS = re.compile(
+    r"\b(?:(?:try again|retry|wait)(?: your request)?(?: again)? (?:in|after|for)|please wait(?: for)?|resets? in) "
+    r"(?:about |~ ?)?"
 )
-SECONDS_BY_UNIT = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0}
+DURATION = re.compile(
+    r"\s*(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)(?![a-z])",
+    re.IGNORECASE,
+)
+SECONDS_BY_UNIT = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,11 @@ class ErrorBody:
     @property
     def named_status(self) -> int | None:
         """The HTTP status that an error in a 200 names."""
+        return next(self.named_statuses, None)
+
+    @property
+    def named_statuses(self) -> Iterator[int]:
+        """The HTTP statuses in the error, the outer ones first."""
         for one in self.objects:
             base = one.get("base_resp")
             if (
@@ -120,13 +129,12 @@ class ErrorBody:
                 and isinstance(number := base.get("status_code"), int)
                 and number in BASE_STATUSES
             ):
-                return BASE_STATUSES[number]
+                yield BASE_STATUSES[number]
             for key in ("code", "status", "status_code", "statusCode", "http_code"):
                 value = one.get(key)
                 number = int(value) if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value, re.ASCII) else value
                 if isinstance(number, int) and 400 <= number < 600:
-                    return number
-        return None
+                    yield number
 
     def find_retry_after(self, now: float) -> float | None:
         """Seconds after which to retry, from a field or from the message.
@@ -140,8 +148,8 @@ class ErrorBody:
                 if key == "headers" and isinstance(value, dict) and (until := _read_reset(value)) is not None:
                     return max(0.0, until - now)
         words = self.own_words.lower()
-        match = RETRY_WORDS.search(words)
-        return _parse_seconds(words[match.end() :]) if match else None
+        times = (_parse_seconds(words[match.end() :]) for match in RETRY_WORDS.finditer(words))
+        return next((seconds for seconds in times if seconds is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
