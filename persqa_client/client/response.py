@@ -69,7 +69,7 @@ def assemble_stream(body: bytes) -> Json | bytes | None:
             continue
         chunk = load_json(event.data)
         if chunk is None and event.data != b"null" and event.name != ERROR_EVENT:
-            if event.is_ended and not event.data.startswith(b"{"):
+            if event.is_ended and not (b"{" in event.data or b"}" in event.data):
                 has_text = True
                 continue
             if event.is_ended or not chunks:

@@ -154,8 +154,9 @@ def test_a_text_in_place_of_the_end_of_an_answer_is_an_error() -> None:
 def test_no_part_of_an_answer_is_ignored() -> None:
     lost_prefix = stream(ROLE, *WORDS, STOP, TAKEN).replace(b"data: {", b"{")
     assert read_answer(lost_prefix) == WHOLE
-    damaged = stream(ROLE, WORDS[0], b'{"choices": [{"del', *WORDS[1:], STOP)
-    assert read_failure(damaged).code == "invalid_json"
+    for part in (b'{"choices": [{"del', b'ices": [{"delta": {"content": " red"}}]}'):
+        damaged = stream(ROLE, WORDS[0], part, *WORDS[1:], STOP)
+        assert read_failure(damaged).code == "invalid_json"
 
 
 @each_case(
