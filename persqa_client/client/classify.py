@@ -182,7 +182,8 @@ def _find_overload(reply: FailedReply) -> ErrorDecision | None:
     """
     busy = reply.status in BUSY_STATUSES
     asked = OVERLOAD.in_codes(reply.error.codes) or (reply.states_a_time and not reply.has_failed)
-    asked = asked or not REPEATED_OVERLOAD.isdisjoint(reply.error.named_statuses)
+    inner = reply.error.statuses - {reply.status}
+    asked = asked or (bool(inner) and inner <= REPEATED_OVERLOAD)
     # The error pages of proxies ask to retry later for any error.
     if not busy and (not asked or reply.code in UNREACHABLE_CODES):
         return None
