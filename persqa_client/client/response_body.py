@@ -17,6 +17,9 @@ PIECE = 16 * 2**10  # bytes of a read; decoded, up to a thousand times as many
 # The last event of a stream, with comments after it, and the seconds that the connection gets to end as well.
 STREAM_END = re.compile(rb"[\r\n]data:[ \t]*\[DONE\][ \t]*+(?:[\r\n]++(?:[ \t]++|:[^\r\n]*+)?)*+\Z")
 MAX_END_SECONDS = 0.25
+# The finish reason of a streamed answer, and the seconds until the stream's end. Only the tokens may follow.
+FINISH = re.compile(rb'"finish_?reason"\s*:\s*"(?!null")\w', re.IGNORECASE)
+MAX_FINISH_SECONDS = 2.0
 # Compressed bytes are hardly ever all printable.
 TEXT = re.compile(rb"[\t\n\r -~]{16}")
 TOO_LONG = f"the response has more than {MAX_BODY // 2**20} MiB"
@@ -76,23 +79,31 @@ def is_stream(response: aiohttp.ClientResponse) -> bool:
 
 
 async def read_to_end(response: aiohttp.ClientResponse, first: bytes = b"") -> AsyncIterator[bytes]:
-    """The pieces of a body. Some servers send the last event of a stream, but not the end of the body.
+    """The pieces of a body. Some servers send the last event of a stream, or the one before, but not the body's end.
 
     ``first``: a piece that was already read.
     """
-    end = b"\n"
-    while piece := first or await response.content.readany():
+    end, deadline, is_stream_of_events = b"\n", None, is_event_stream(response.headers)
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                piece = first or await response.content.readany()
+        except (TimeoutError, aiohttp.ClientError):
+            response.close()
+            if deadline is None:
+                raise
+            return
+        if not piece:
+            return
         first = b""
         yield piece
         end += piece
-        if STREAM_END.search(end):
-            try:
-                async with asyncio.timeout(MAX_END_SECONDS):
-                    await response.content.wait_eof()
-            except (TimeoutError, aiohttp.ClientError):
-                response.close()
-            return
-        end = end[-32:]
+        is_finished = is_stream_of_events and FINISH.search(end) is not None
+        seconds = MAX_END_SECONDS if STREAM_END.search(end) else MAX_FINISH_SECONDS if is_finished else None
+        if seconds is not None:
+            latest = asyncio.get_running_loop().time() + seconds
+            deadline = latest if deadline is None else min(deadline, latest)
+        end = end[-40:]
 
 
 async def limit_size(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Mapping
+from typing import Literal
 
 import orjson
 import pytest
@@ -107,6 +108,14 @@ async def test_an_answer_is_read_however_it_is_sent(reply: RawReply) -> None:
     async with serve_raw_reply(reply) as url, client_of(url) as client:
         texts = [(await client.send(BODY)).text for _ in range(2)]
     assert texts == ["<mam> wears a hat."] * 2
+
+
+@pytest.mark.parametrize("then", ["keep", "reset"])
+async def test_an_answer_is_complete_with_its_finish_reason(then: Literal["keep", "reset"]) -> None:
+    """https://github.com/waybarrios/vllm-mlx/issues/101: no last event follows, and no end of the body."""
+    reply = RawReply(make_head("200 OK", STREAM, CHUNKED) + chunk(ENDLESS_EVENTS), then)
+    async with serve_raw_reply(reply) as url, client_of(url) as client:
+        assert (await client.send(BODY)).text == "<mam> wears a hat."
 
 
 LOST = (RetryAction.RETRY, "connection_lost", None)
