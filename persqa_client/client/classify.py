@@ -39,6 +39,8 @@ from persqa_client.client.failed_reply import (
 from persqa_client.types import ErrorDecision, Json, RetryAction
 
 BUSY_STATUSES = frozenset({408, 409, 425, 429, 498, 503, 529})
+# A gateway may repeat them in its own error, with another status.
+REPEATED_OVERLOAD = frozenset({429, 503, 529})
 # Statuses of client errors that mean a failed server or proxy: a failed dependency, a misdirected or closed connection,
 # a cancelled operation.
 FAILED_STATUSES = frozenset({421, 424, 444, 460, 499})
@@ -90,7 +92,7 @@ def _classify(reply: FailedReply) -> ErrorDecision:
 
 def _classify_by_status(reply: FailedReply) -> ErrorDecision | None:
     context = reply.context
-    if reply.status == 401:
+    if reply.status == 401 and (reply.shows(BAD_KEY) or not reply.shows(ACCOUNT)):
         said = "" if reply.error.is_bare else reply.quote
         given = context.authentication
         message = f"Authentication failed (401 Unauthorized){said}: {given.reason}; {given.advice}"
@@ -180,6 +182,8 @@ def _find_overload(reply: FailedReply) -> ErrorDecision | None:
     """
     busy = reply.status in BUSY_STATUSES
     asked = OVERLOAD.in_codes(reply.error.codes) or (reply.states_a_time and not reply.has_failed)
+    inner = reply.error.statuses - {reply.status}
+    asked = asked or (bool(inner) and inner <= REPEATED_OVERLOAD)
     # The error pages of proxies ask to retry later for any error.
     if not busy and (not asked or reply.code in UNREACHABLE_CODES):
         return None

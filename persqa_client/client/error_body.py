@@ -77,11 +77,15 @@ QUOTED = re.compile(
 LABEL = re.compile(r"""\b(?:message|msg|error|detail)['"]?\s*[:=]\s*$""", re.IGNORECASE)
 
 RETRY_KEYS = ("retry_after", "retryafter", "retry_after_seconds", "retrydelay", "retry_delay", "estimated_time")
-RETRY_WORDS = re.compile(r"\b(?:try again|retry|wait)(?: your request)?(?: again)? (?:in|after|for) (?:about |~ ?)?")
-DURATION = re.compile(
-    r"\s*(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?)(?![a-z])", re.IGNORECASE
+RETRY_WORDS = re.compile(
+    r"\b(?:(?:try again|retry|wait)(?: your request)?(?: again)? (?:in|after|for)|please wait(?: for)?|resets? in) "
+    r"(?:about |~ ?)?"
 )
-SECONDS_BY_UNIT = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0}
+DURATION = re.compile(
+    r"\s*(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)(?![a-z])",
+    re.IGNORECASE,
+)
+SECONDS_BY_UNIT = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class ErrorBody:
     objects: tuple[dict[str, Any], ...] = ()
     texts: tuple[str, ...] = ()
     codes: frozenset[str] = frozenset()  # normalised: RateLimitError and RATE_LIMIT-error are rate_limit_error
+    statuses: frozenset[int] = frozenset()  # HTTP statuses in the error and in those within it
     is_json: bool = False
     words: str = ""  # all messages, without URLs: the help page of one error may have the name of another
     own_words: str = ""  # ``words`` without the texts that the server quotes
@@ -113,20 +118,7 @@ class ErrorBody:
     @property
     def named_status(self) -> int | None:
         """The HTTP status that an error in a 200 names."""
-        for one in self.objects:
-            base = one.get("base_resp")
-            if (
-                isinstance(base, dict)
-                and isinstance(number := base.get("status_code"), int)
-                and number in BASE_STATUSES
-            ):
-                return BASE_STATUSES[number]
-            for key in ("code", "status", "status_code", "statusCode", "http_code"):
-                value = one.get(key)
-                number = int(value) if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value, re.ASCII) else value
-                if isinstance(number, int) and 400 <= number < 600:
-                    return number
-        return None
+        return next((number for one in self.objects if (number := find_status(one)) is not None), None)
 
     def find_retry_after(self, now: float) -> float | None:
         """Seconds after which to retry, from a field or from the message.
@@ -140,8 +132,21 @@ class ErrorBody:
                 if key == "headers" and isinstance(value, dict) and (until := _read_reset(value)) is not None:
                     return max(0.0, until - now)
         words = self.own_words.lower()
-        match = RETRY_WORDS.search(words)
-        return _parse_seconds(words[match.end() :]) if match else None
+        times = (_parse_seconds(words[match.end() :]) for match in RETRY_WORDS.finditer(words))
+        return next((seconds for seconds in times if seconds is not None), None)
+
+
+def find_status(one: dict[str, Any]) -> int | None:
+    """The HTTP status that an object of an error names."""
+    base = one.get("base_resp")
+    if isinstance(base, dict) and isinstance(number := base.get("status_code"), int) and number in BASE_STATUSES:
+        return BASE_STATUSES[number]
+    for key in ("code", "status", "status_code", "statusCode", "http_code"):
+        value = one.get(key)
+        number = int(value) if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value, re.ASCII) else value
+        if isinstance(number, int) and 400 <= number < 600:
+            return number
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +179,15 @@ def read_error_body(body: bytes | Json, redactor: Redactor = NO_SECRETS) -> Erro
     whole = body if isinstance(body, bytes) else encode_json(body)
     shown = texts or _fallback_texts(objects) or [_shorten(_decode_ends(whole))]
     codes = frozenset(code for one in found for code in one.codes if code)
-    return _make_body(texts, said=_clean(shown, redactor), objects=tuple(objects), codes=codes, is_json=True)
+    own = (one.value for one in found if one.is_own and isinstance(one.value, dict))
+    return _make_body(
+        texts,
+        said=_clean(shown, redactor),
+        objects=tuple(objects),
+        codes=codes,
+        statuses=frozenset(number for one in own if (number := find_status(one)) is not None),
+        is_json=True,
+    )
 
 
 def _take_texts(found: list[Found]) -> Iterator[str]:

@@ -76,6 +76,7 @@ ACCOUNT = _sign(
     rf"|\b(?:exceeded|used all|out of|reached|reaching) (?:\w+ ){{0,3}}"
     rf"(?:quota|credits?|(?:spend(?:ing)?|usage) limits?)\b"
     rf"|\b(?:key|spend(?:ing)?) limit (?:has been )?(?:exceeded|reached)|\bquota (?:is not enough|exceeded|exhausted)"
+    rf"|\bused (?:all|up) (?:\w+ ){{0,4}}(?:allocation|allowance)\b"
     rf"|\bbudget has been exceeded\b|\b(?:exceeded|crossed|over) budget\b"
     rf"|\bin good standing\b|\bfree tier\b.{{0,40}}\bexhausted"
     rf"|\b{OWNER}\b.{{0,80}}\b(?:suspended|deactivated|terminated|restricted|overdue|in arrears)\b"
@@ -139,9 +140,11 @@ SERVER_FAILURE = _sign(
     r"|\b(?:pars(?:e|ing)|read(?:ing)?) (?:the |your )?(?:JSON |request )?body\b|\bnot valid JSON\b"
     r"|\bunexpected EOF\b|\bunexpected end of (?:data|JSON|file|input)\b"
     r"|\bmodel (?:has |was |is )?(?:been )?(?:crashed|unloaded)\b|\bno models? (?:is |are )?loaded\b"
-    r"|\bconnection (?:was )?(?:refused|reset|closed|aborted)\b|\boperation was cancell?ed\b|\bstatus code \(no body\)"
-    # vLLM reports an exception of its own as a 400.
-    rf"|\balready borrowed\b|\bout of memory\b|{TIMED_OUT}",
+    r"|\bconnection (?:was )?(?:refused|reset|closed|aborted)\b|\boperation (?:was )?cancell?ed\b"
+    r"|\bstatus code \(no body\)|\bnetwork error\b|\bupstream (?:\w+ )?(?:error|failed|failure)\b"
+    r"|\bfailed to load (?:the )?model\b|\bdegraded function\b"
+    # vLLM and FastChat report exceptions of their own as a 400.
+    rf"|\balready borrowed\b|\bout of memory\b|\bCUDA error\b|\[Errno \d+\]|{TIMED_OUT}",
 )
 
 # An account's credit that requests in flight have reserved.

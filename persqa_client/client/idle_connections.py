@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
+CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", re.IGNORECASE)
 # The beginning of an interim reply, which another one follows. It has no body, but may state a length.
 INTERIM = re.compile(rb"HTTP/\d\.\d 1")
 # The id of a completion, which is unique. TGI's is empty.
@@ -40,7 +41,7 @@ class IdleProtocol(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         if not self.has_received:
             self.has_received = True
-            data = self._cut_surplus(data)
+            data = self._cut_surplus(choose_length(data))
         super().data_received(data)
 
     def _cut_surplus(self, data: bytes) -> bytes:
@@ -93,6 +94,14 @@ class IdleProtocol(ResponseHandler):
         """
         seconds = asyncio.get_running_loop().time() - self.began
         return self.uses > 1 and not self.has_received and seconds < MAX_STALE_SECONDS
+
+
+def choose_length(data: bytes) -> bytes:
+    """The beginning of a reply without the length of a body in chunks: aiohttp refuses a reply with two lengths."""
+    head = data.find(b"\r\n\r\n") + 2
+    if CHUNKED.search(data, 0, head) is None or CONTENT_LENGTH.search(data, 0, head) is None:
+        return data
+    return CONTENT_LENGTH.sub(b"\r\n", data[:head]) + data[head:]
 
 
 def find_id(reply: bytes) -> bytes | None:

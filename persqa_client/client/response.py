@@ -63,11 +63,15 @@ def assemble_stream(body: bytes) -> Json | bytes | None:
     if not events:
         return body if load_json(body) is not None or MARKUP.match(_beginning(body)) else None
     chunks = list[Json]()
+    has_text = False  # a sign of life, such as "ping", or an error without a form
     for event in events:
         if event.data == LAST_EVENT:
             continue
         chunk = load_json(event.data)
         if chunk is None and event.data != b"null" and event.name != ERROR_EVENT:
+            if event.is_ended and not (b"{" in event.data or b"}" in event.data):
+                has_text = True
+                continue
             if event.is_ended or not chunks:
                 return body
             break  # the connection was lost within it
@@ -76,8 +80,11 @@ def assemble_stream(body: bytes) -> Json | bytes | None:
             return chunk if chunk.get("error") else {"error": chunk or event.data.decode("utf-8", "replace")}
         chunks.append(chunk)
     answer = _merge_chunks(chunks)
-    is_complete = events[-1].data == LAST_EVENT or any(choice["finish_reason"] for choice in answer["choices"])
-    return answer if is_complete else None
+    if any(choice["finish_reason"] for choice in answer["choices"]):
+        return answer
+    if has_text:
+        return body
+    return answer if events[-1].data == LAST_EVENT else None
 
 
 def _beginning(body: bytes) -> str:
@@ -290,6 +297,8 @@ def restore_answer(completion: Completion, *, wrapped: bool, prefix: str | None)
 
 EVENT_STREAM = "text/event-stream"
 LAST_EVENT = b"[DONE]"
+# Gateways add the prefix a second time, or send comments as data.
+DATA_PREFIXES = re.compile(rb"(?: ?data:)* ?(?::.*)?", re.DOTALL)
 FIRST_FIELD = re.compile(rb"(?:data|event|id|retry)?:")
 
 
@@ -316,7 +325,7 @@ def _remove_last_event(body: bytes) -> bytes:
 
 
 def parse_events(body: bytes) -> Iterator[Event]:
-    """The events with data. Lines end with CR, LF or both."""
+    """The events with data. Lines end with CR, LF or both. Some gateways send JSON without ``data:``."""
     name, lines = b"", list[bytes]()
     for line in body.removeprefix(BYTE_ORDER_MARK).splitlines():
         if not line:
@@ -325,7 +334,9 @@ def parse_events(body: bytes) -> Iterator[Event]:
             continue
         field, _, value = line.partition(b":")
         if field == b"data":
-            lines.append(value.removeprefix(b" "))
+            lines.append(DATA_PREFIXES.sub(b"", value, count=1))
+        elif line.startswith((b"{", b"[")):
+            lines.append(line)
         elif field == b"event":
             name = value.strip()
     yield from _split_event(lines, name, is_ended=False)

@@ -17,6 +17,11 @@ PIECE = 16 * 2**10  # bytes of a read; decoded, up to a thousand times as many
 # The last event of a stream, with comments after it, and the seconds that the connection gets to end as well.
 STREAM_END = re.compile(rb"[\r\n]data:[ \t]*\[DONE\][ \t]*+(?:[\r\n]++(?:[ \t]++|:[^\r\n]*+)?)*+\Z")
 MAX_END_SECONDS = 0.25
+# The finish reason of a streamed answer, and the seconds until the stream's end. Only the tokens may follow.
+FINISH = re.compile(rb'"finish_?reason"\s*:\s*"(?!null")\w', re.IGNORECASE)
+MAX_FINISH_SECONDS = 2.0
+# Compressed bytes are hardly ever all printable.
+TEXT = re.compile(rb"[\t\n\r -~]{16}")
 TOO_LONG = f"the response has more than {MAX_BODY // 2**20} MiB"
 
 
@@ -43,13 +48,14 @@ async def receive_body(response: aiohttp.ClientResponse) -> bytes:
     try:
         if length is not None and length > MAX_BODY:
             raise aiohttp.ClientPayloadError(TOO_LONG)
-        if is_encoded(response):
-            # A compressed body can be a thousand times longer than its length says.
-            decoded = make_response(response, stream=ResponseStream(response)).aiter_bytes()
-            return b"".join([piece async for piece in limit_size(decoded)])
-        if length is not None:
+        if length is not None and not is_encoded(response):
             return await response.read()
-        return b"".join([piece async for piece in limit_size(read_to_end(response))])
+        first = await response.content.readany()
+        if not is_encoded(response) or is_text(first):
+            return b"".join([piece async for piece in limit_size(read_to_end(response, first))])
+        # A compressed body can be a thousand times longer than its length says.
+        decoded = make_response(response, stream=ResponseStream(response, first)).aiter_bytes()
+        return b"".join([piece async for piece in limit_size(decoded)])
     except BaseException:
         response.close()
         raise
@@ -57,6 +63,11 @@ async def receive_body(response: aiohttp.ClientResponse) -> bytes:
 
 def is_encoded(response: aiohttp.ClientResponse) -> bool:
     return "Content-Encoding" in response.headers
+
+
+def is_text(beginning: bytes) -> bool:
+    """Whether a body is not compressed. Gateways that decode a body may pass on the encoding's header."""
+    return TEXT.match(beginning) is not None
 
 
 def is_whole_answer(response: aiohttp.ClientResponse) -> bool:
@@ -67,20 +78,32 @@ def is_stream(response: aiohttp.ClientResponse) -> bool:
     return response.status == 200 and is_event_stream(response.headers) and not is_encoded(response)
 
 
-async def read_to_end(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """The pieces of a body. Some servers send the last event of a stream, but not the end of the body."""
-    end = b"\n"
-    async for piece in response.content.iter_any():
+async def read_to_end(response: aiohttp.ClientResponse, first: bytes = b"") -> AsyncIterator[bytes]:
+    """The pieces of a body. Some servers send the last event of a stream, or the one before, but not the body's end.
+
+    ``first``: a piece that was already read.
+    """
+    end, deadline, is_stream_of_events = b"\n", None, is_event_stream(response.headers)
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                piece = first or await response.content.readany()
+        except (TimeoutError, aiohttp.ClientError):
+            response.close()
+            if deadline is None:
+                raise
+            return
+        if not piece:
+            return
+        first = b""
         yield piece
         end += piece
-        if STREAM_END.search(end):
-            try:
-                async with asyncio.timeout(MAX_END_SECONDS):
-                    await response.content.wait_eof()
-            except (TimeoutError, aiohttp.ClientError):
-                response.close()
-            return
-        end = end[-32:]
+        is_finished = is_stream_of_events and FINISH.search(end) is not None
+        seconds = MAX_END_SECONDS if STREAM_END.search(end) else MAX_FINISH_SECONDS if is_finished else None
+        if seconds is not None:
+            latest = asyncio.get_running_loop().time() + seconds
+            deadline = latest if deadline is None else min(deadline, latest)
+        end = end[-40:]
 
 
 async def limit_size(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -95,12 +118,12 @@ async def limit_size(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 class ResponseStream(httpx2.AsyncByteStream):
     """The body as it was sent, in pieces that are small enough to be decoded one after the other."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+    def __init__(self, response: aiohttp.ClientResponse, first: bytes = b"") -> None:
+        self._response, self._first = response, first
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for piece in limit_size(read_to_end(self._response)):
+            async for piece in limit_size(read_to_end(self._response, self._first)):
                 for start in range(0, len(piece), PIECE):
                     yield piece[start : start + PIECE]
         except aiohttp.ClientPayloadError:

@@ -136,6 +136,7 @@ class AdaptiveLimit:
     _down_interval: float = 0.0
     _ramping: bool = True  # until a larger limit brings no gain
     _timeouts: TimeoutCount = field(default_factory=TimeoutCount)
+    _most_answered: int = 0  # as in Ceiling.is_backing_off
     _candidate: int | None = None  # a smaller limit that was as good as ``limit`` once
     _answered_limit: int = 0  # limit at the last answer
     _answered_ceiling: Ceiling | None = None  # ceiling at the last answer
@@ -149,6 +150,7 @@ class AdaptiveLimit:
         return self.limit if self._experiment is None else self._experiment.limit
 
     def record_answer(self, permit: Permit, tokens: int, now: float) -> None:
+        self._most_answered = max(self._most_answered, permit.in_use)
         if permit.cuts == self.cuts:
             self._timeouts.outcomes += 1
             self._answered_limit, self._answered_ceiling = self.limit, self._ceiling
@@ -252,7 +254,7 @@ class AdaptiveLimit:
     def _next_larger_limit(self, now: float) -> int:
         larger = max(self.limit + 1, round(self.limit * self._step))
         if self._ceiling is not None:
-            larger = self._ceiling.cap(larger, self.limit, now, self._timeouts.outcomes)
+            larger = self._ceiling.cap(larger, self.limit, now, self._timeouts.outcomes, self._most_answered)
         return min(self.maximum, larger)
 
     def _start_experiment(self, limit: int, queued: float | None = None, *, confirming: bool = False) -> bool:

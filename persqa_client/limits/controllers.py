@@ -15,8 +15,11 @@ MIN_TIMEOUTS, MIN_TIMEOUT_SHARE = 2, 0.05
 
 # Seconds below a refused limit, doubled after another refusal.
 BACKOFF, MAX_BACKOFF = 5.0, 10.0
-# Answers needed before a refused limit is tried again, so that slow servers refuse less.
+# Answers needed before a refused limit is tried again, so that slow servers refuse less. If the server has answered
+# several times as many requests at once, it is probably overloaded for a while, and answers under a small limit take
+# long, so their number depends on the limit.
 BACKOFF_ANSWERS = 60
+OVERLOADED, OVERLOADED_ANSWERS = 4, 10
 CLEARED = 1.25  # answers at this multiple of a refused limit show a larger capacity
 CEILING_LIFETIME = 60.0  # seconds after the backoff in which a refused limit counts as the server's capacity
 
@@ -94,12 +97,16 @@ class Ceiling:
             backoff = max(backoff, min(MAX_BACKOFF, 2 * self.backoff))
         return Ceiling(limit, now + backoff, backoff)
 
-    def cap(self, wanted: int, limit: int, now: float, answers: int) -> int:
+    def cap(self, wanted: int, limit: int, now: float, answers: int, most_answered: int) -> int:
         """Caps ``wanted`` below the ceiling, or at the ceiling after the backoff."""
-        return min(wanted, self.limit - 1 if self.is_backing_off(now, answers) else max(self.limit, limit + 1))
+        is_early = self.is_backing_off(now, answers, most_answered)
+        return min(wanted, self.limit - 1 if is_early else max(self.limit, limit + 1))
 
-    def is_backing_off(self, now: float, answers: int) -> bool:
-        return now < self.until or answers < BACKOFF_ANSWERS
+    def is_backing_off(self, now: float, answers: int, most_answered: int) -> bool:
+        """``most_answered``: the largest number of requests in flight of which one was answered."""
+        is_overloaded = OVERLOADED * self.limit <= most_answered
+        enough = min(BACKOFF_ANSWERS, OVERLOADED_ANSWERS * self.limit) if is_overloaded else BACKOFF_ANSWERS
+        return now < self.until or answers < enough
 
     def is_recent(self, now: float) -> bool:
         return now < self.until + CEILING_LIFETIME
@@ -115,6 +122,7 @@ class FixedLimit:
     limit: float = field(init=False)
     _timeouts: TimeoutCount = field(default_factory=TimeoutCount)
     _ceiling: Ceiling | None = None
+    _most_answered: int = 0  # as in Ceiling.is_backing_off
 
     def __post_init__(self) -> None:
         self.limit = float(self.maximum)
@@ -130,11 +138,13 @@ class FixedLimit:
 
     def record_answer(self, permit: Permit, tokens: int, now: float) -> None:
         self._timeouts.outcomes += 1
+        self._most_answered = max(self._most_answered, permit.in_use)
         if permit.cuts != self.cuts:
             return
         is_known = self._ceiling is None or self.limit < self._ceiling.limit - 1
         larger = min(self.maximum, self.limit + max(1 / self.limit, REGROWTH if is_known else 0.0))
-        if self._ceiling is not None and self._ceiling.is_backing_off(now, self._timeouts.outcomes):
+        answers = self._timeouts.outcomes
+        if self._ceiling is not None and self._ceiling.is_backing_off(now, answers, self._most_answered):
             larger = min(larger, max(self.limit, self._ceiling.limit - 1))
         self.limit = larger
         if self._ceiling is not None and self.permits > CLEARED * self._ceiling.limit:

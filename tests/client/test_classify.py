@@ -317,6 +317,22 @@ def test_an_overload_code_or_a_stated_time_is_waited_for(
 
 
 @each_case(
+    ("status", "body", "action"),
+    [
+        (500, error('upstream said {"error": {"message": "x", "code": "429"}}'), RetryAction.WAIT),
+        (400, error("x", code=400, metadata={"raw": '{"error": {"message": "y", "code": 503}}'}), RetryAction.WAIT),
+        (502, error("x", code=503), RetryAction.RETRY),
+        (400, error("x", errors=[{"code": 429, "message": "y"}, {"code": 422, "message": "z"}]), RetryAction.FAIL),
+        (400, {**error("x"), "attempts": [{"status": 503}]}, RetryAction.FAIL),
+    ],
+)
+def test_an_overload_that_is_the_only_cause_of_an_error_is_waited_for(
+    status: int, body: dict[str, Any], action: RetryAction
+) -> None:
+    assert reply(status, body, PROVEN).action is action
+
+
+@each_case(
     "words",
     [
         "Invalid image. Please try again with a smaller one.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Mapping
+from typing import Literal
 
 import orjson
 import pytest
@@ -90,12 +91,31 @@ def chunk(data: bytes) -> bytes:
             RawReply(make_head("200 OK", STREAM, CHUNKED) + chunk(EVENTS + b": keepalive\n\n: keep")),
             id="event stream without an end, with comments",
         ),
+        # https://github.com/open-webui/open-webui/issues/23920: the gateway has decoded the body.
+        pytest.param(make_reply("200 OK", ANSWER, JSON, GZIP), id="encoded in name only"),
+        pytest.param(make_reply("200 OK", ANSWER, JSON, "Content-Encoding: br"), id="encoded in name only (br)"),
+        pytest.param(
+            RawReply(make_head("200 OK", STREAM, GZIP, CHUNKED) + chunk(EVENTS[:20]) + chunk(EVENTS[20:]) + chunk(b"")),
+            id="event stream encoded in name only",
+        ),
+        # https://github.com/timoklimmer/powerproxy-aoai/issues/53
+        pytest.param(
+            RawReply(make_head("200 OK", "Content-Length: 9", CHUNKED) + chunk(ANSWER) + chunk(b"")), id="two lengths"
+        ),
     ],
 )
 async def test_an_answer_is_read_however_it_is_sent(reply: RawReply) -> None:
     async with serve_raw_reply(reply) as url, client_of(url) as client:
         texts = [(await client.send(BODY)).text for _ in range(2)]
     assert texts == ["<mam> wears a hat."] * 2
+
+
+@pytest.mark.parametrize("then", ["keep", "reset"])
+async def test_an_answer_is_complete_with_its_finish_reason(then: Literal["keep", "reset"]) -> None:
+    """https://github.com/waybarrios/vllm-mlx/issues/101: no last event follows, and no end of the body."""
+    reply = RawReply(make_head("200 OK", STREAM, CHUNKED) + chunk(ENDLESS_EVENTS), then)
+    async with serve_raw_reply(reply) as url, client_of(url) as client:
+        assert (await client.send(BODY)).text == "<mam> wears a hat."
 
 
 LOST = (RetryAction.RETRY, "connection_lost", None)
@@ -155,6 +175,7 @@ NOT_JSON = (RetryAction.RETRY, "invalid_json", None)
         pytest.param(
             make_reply("429 Busy", ERROR, "Retry-After: 7"), RetryAction.WAIT, "http_429", 7, id="Retry-After"
         ),
+        pytest.param(make_reply("429 Busy", ERROR, GZIP), RetryAction.WAIT, "http_429", None, id="gzip in name only"),
         pytest.param(
             make_reply("503 Busy", ERROR, "Retry-After: 7", "retry-after: 9"),
             *(RetryAction.WAIT, "http_503", 7),

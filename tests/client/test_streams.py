@@ -140,6 +140,25 @@ def test_a_body_that_cannot_be_decoded_is_unchanged() -> None:
     assert assemble_stream(body) == body
 
 
+@each_case("text", [b"ping", b"[done]", b"Error: upstream failed", b": comment"])
+def test_a_text_among_the_events_is_ignored_if_the_answer_has_its_end(text: bytes) -> None:
+    assert read_answer(stream(ROLE, text, *WORDS, STOP, TAKEN)) == WHOLE
+    assert read_answer(stream(ROLE, *WORDS, STOP, TAKEN, text)) == WHOLE
+
+
+def test_a_text_in_place_of_the_end_of_an_answer_is_an_error() -> None:
+    decision = read_failure(stream(ROLE, *WORDS, b"Error: upstream failed"))
+    assert decision.code == "invalid_json"
+
+
+def test_no_part_of_an_answer_is_ignored() -> None:
+    lost_prefix = stream(ROLE, *WORDS, STOP, TAKEN).replace(b"data: {", b"{")
+    assert read_answer(lost_prefix) == WHOLE
+    for part in (b'{"choices": [{"del', b'ices": [{"delta": {"content": " red"}}]}'):
+        damaged = stream(ROLE, WORDS[0], part, *WORDS[1:], STOP)
+        assert read_failure(damaged).code == "invalid_json"
+
+
 @each_case(
     ("code", "action", "decided"),
     [

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any
 
 import pytest
 
 from persqa_client.limits.adaptive_limit import FIRST_DOWN, INITIAL_LIMIT, AdaptiveLimit
-from persqa_client.limits.controllers import Permit
+from persqa_client.limits.controllers import FixedLimit, LimitController, Permit
 from persqa_client.limits.server_metrics import ServerMetrics
 from tests.limits.server_model import Server, World
 
@@ -137,6 +139,19 @@ def test_full_speed_is_back_soon_after_a_dip_in_capacity(metrics: bool) -> None:
     assert max(limits(seen, 70, 80)) <= 8
     assert seen.refused_share(70, 80) < 0.05
     assert seen.rate(90, 120) >= 0.9 * seen.rate(40, 60)
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.parametrize(
+    "controller", [pytest.param(partial(AdaptiveLimit, 512), id="auto"), pytest.param(partial(FixedLimit, 64), id="64")]
+)
+def test_a_small_limit_is_left_soon_after_an_overload(controller: Callable[[], LimitController], seeds: int) -> None:
+    """Sixty answers under a limit of 1 would take another minute or two."""
+    for seed in range(1, seeds + 1):
+        dip = [(60.0, {"slots": 1}), (120.0, {"slots": 64})]
+        server = Server(slots=64, pace=1.0, queue=0)
+        seen = World(server, controller(), tokens=mixed_lengths, noise=0.2, seed=seed, at=dip).run(200)
+        assert seen.rate(170, 200) >= 0.85 * seen.rate(40, 60)
 
 
 def test_repeated_timeouts_lower_the_limit_and_answers_raise_it() -> None:
