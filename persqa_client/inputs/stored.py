@@ -39,9 +39,9 @@ class StoredPlace(NamedTuple):
 
     def list_names(self) -> StoredNames:
         """Raises SettingsError if the store does not list them."""
-        start = f"{self.folder.partition('://')[2]}/"
         try:
-            names = [name.removeprefix(start) for name, size in list_objects(self.url) if size or is_image_name(name)]
+            listed = list_objects(self.folder, self.pattern)
+            names = [name for name, size in listed if size or is_image_name(name)]
         except SettingsError:
             raise
         except Exception as error:  # each store has its own exceptions
