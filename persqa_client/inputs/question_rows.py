@@ -9,15 +9,17 @@ The rules of their programs:
   ``question`` has a mark and the tag.
 - Pairs for DPO (2U1/Qwen-VL-Series-Finetune, ``README.md``): ``image`` is a path or a list of them, ``prompt`` is the
   question, with a mark for each, and ``chosen`` and ``rejected`` are answers. TRL's and Oumi's (huggingface/trl,
-  ``docs/source/dataset_formats.md``; oumi-ai/oumi, ``data/dataset_examples``) need no marks.
+  ``docs/source/dataset_formats.md``; oumi-ai/oumi, ``data/dataset_examples``) need no marks, and name their pictures
+  under ``images``.
 """
 
 from __future__ import annotations
 
 from typing import TypeGuard
 
-from persqa_client.inputs.conversations import MARK, place_pictures, remove_image_marks
-from persqa_client.inputs.made_rows import add_lacking_members, fill_placeholder, has_own_question
+from persqa_client.errors import RowError
+from persqa_client.inputs.conversations import MARK, find_named_pictures, place_pictures, remove_image_marks
+from persqa_client.inputs.made_rows import add_lacking_members, fill_placeholder, has_own_question, make_row
 from persqa_client.inputs.rows import parse_images
 from persqa_client.json_members import replace_value
 from persqa_client.questions.tasks import find_first_tag
@@ -49,14 +51,24 @@ class MarkedRows:
     description = "questions with marks"
 
     def reads(self, fields: Json, image_key: str) -> bool:
-        return find_marked(fields) is not None and bool(fields.get(image_key))
+        if find_marked(fields) is None:
+            return False
+        try:
+            return bool(find_named_pictures(fields, image_key)[1])
+        except RowError:
+            return True
 
     def convert(self, line: bytes, fields: Json, image_key: str) -> bytes:
         key = find_marked(fields)
         if key is None:
             return line
         given: str = fields[key]
-        place_pictures(parse_images(fields, image_key), [None] * given.count(MARK), "the question has")
+        if fields.get(image_key) in (None, "", []) and (named := find_named_pictures(fields, image_key))[0] is not None:
+            images = named[1]
+            line = make_row(line, fields, (named[0], image_key), {image_key: list(images)})
+        else:
+            images = parse_images(fields, image_key)
+        place_pictures(images, [None] * given.count(MARK), "the question has")
         question = fill_placeholder(remove_image_marks(given))
         members: Json = {"tag": find_first_tag(question)}
         if key == "question":

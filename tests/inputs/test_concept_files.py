@@ -176,3 +176,11 @@ def test_rows_keep_their_members_and_get_the_question_and_who_it_is_about(
     row: dict[str, Any], expected: dict[str, Any], tmp_path: Path
 ) -> None:
     assert rows_of(write(tmp_path / "data.json", [row])) == [{**row, **expected}]
+
+
+@pytest.mark.parametrize("images", ["https://photos.example/200/300", ["a.jpg"], [{"bytes": None, "path": "a.jpg"}]])
+def test_pairs_whose_pictures_stand_under_images(images: Any, tmp_path: Path) -> None:
+    row = {"prompt": "Is <bo> in it?", "images": images, "chosen": [{"role": "assistant"}], "rejected": []}
+    (read,) = rows_of(write(tmp_path / "data.json", [row]))
+    assert read["image"] == (["a.jpg"] if isinstance(images, list) else [images])
+    assert (read["question"], read["tag"], "images" in read) == ("Is <bo> in it?", "bo", False)
