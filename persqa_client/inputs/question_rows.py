@@ -11,6 +11,7 @@ The rules of their programs:
   question, with a mark for each, and ``chosen`` and ``rejected`` are answers. TRL's and Oumi's (huggingface/trl,
   ``docs/source/dataset_formats.md``; oumi-ai/oumi, ``data/dataset_examples``) need no marks, and name their pictures
   under ``images``.
+- What ``persqa export`` packs (``formats/packed_rows.py``): ``question``, ``answer``, and ``tags``, each in brackets.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ from typing import TypeGuard
 
 from persqa_client.errors import RowError
 from persqa_client.inputs.conversations import MARK, find_named_pictures, place_pictures, remove_image_marks
-from persqa_client.inputs.made_rows import add_lacking_members, fill_placeholder, has_own_question, make_row
+from persqa_client.inputs.made_rows import (
+    add_lacking_members,
+    fill_placeholder,
+    find_tag_name,
+    has_own_question,
+    make_row,
+)
 from persqa_client.inputs.rows import parse_images
 from persqa_client.json_members import replace_value
 from persqa_client.questions.tasks import find_first_tag
@@ -76,6 +83,28 @@ class MarkedRows:
         else:
             members["question"] = question or None
         return add_lacking_members(line, fields, members)
+
+
+class PackedRows:
+    """Rows of an export in Parquet or WebDataset. They stay as they are, with their first tag as that of the row."""
+
+    name = "packed"
+    # Their questions are those of the fields, too.
+    description = ""
+
+    def reads(self, fields: Json, image_key: str) -> bool:
+        has_answer = has_own_question(fields, image_key) and isinstance(fields.get("answer"), str)
+        return has_answer and find_packed_tag(fields) is not None
+
+    def convert(self, line: bytes, fields: Json, image_key: str) -> bytes:
+        return add_lacking_members(line, fields, {"tag": find_packed_tag(fields)})
+
+
+def find_packed_tag(fields: Json) -> str | None:
+    """The first of the tags. Words without brackets may be keywords."""
+    tags = fields.get("tags")
+    first = tags[0] if isinstance(tags, list) and tags else None
+    return find_tag_name(first) if isinstance(first, str) and first.startswith("<") else None
 
 
 def find_marked(fields: Json) -> str | None:
