@@ -167,6 +167,8 @@ class PictureFetcher:
         for task in list(self._running.values()):
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
+        if self._stored is not None:
+            await self._stored.aclose()
         if self._session is not None:
             await self._session.close()
             self._session = self._downloader = None

@@ -74,29 +74,24 @@ def list_stored_roots(roots: Sequence[Path]) -> tuple[str, ...]:
     return tuple(str(root) for root in roots if isinstance(root, ObjectPath))
 
 
-def drop_old_members(folder: Path, url: str, locks: Path) -> str:
-    """Removes the pictures that were downloaded into the folder from another version of the file, and returns its
-    version. They stay if the store can't be asked. Blocks. Raises StorageError.
+def drop_old_members(folder: Path, version: str, locks: Path) -> None:
+    """Removes the pictures that were downloaded into the folder from another version of the file. Blocks. Raises
+    StorageError.
 
     ``locks``: a folder for the lock. Other processes, such as those of other shards, do the same.
     """
-    try:
-        version = read_status(url).version
-    except Exception:  # each store has its own exceptions; a picture that is not there will meet it again
-        return ""
     marker = folder / VERSION
     try:
         locks.mkdir(parents=True, exist_ok=True)
         with FileLock(locks / f"{folder.parent.name}{folder.name}.lock"):
             if folder.exists():
                 if marker.exists() and marker.read_text(encoding="utf-8") == version:
-                    return version
+                    return
                 shutil.rmtree(folder)
             folder.mkdir(parents=True)
             marker.write_text(version, encoding="utf-8")
     except OSError as error:
         raise StorageError(f"The downloaded pictures in {folder} can't be replaced: {error.strerror}.") from error
-    return version
 
 
 class StoredPictureReader:
@@ -110,22 +105,36 @@ class StoredPictureReader:
         # Stores that are not only a row's choice: if they refuse the credentials, the run stops.
         self._trusted = set(stores.named)
         # Versions of files of many rows. Each is read once.
-        self._versions: dict[str, asyncio.Future[str]] = {}
+        self._versions: dict[str, asyncio.Task[str]] = {}
         self._free = asyncio.Semaphore(limits.per_host)
 
     async def find_version(self, reference: str) -> str:
         """The version of the file of many rows that has the picture; empty for other pictures. Pictures of other
-        versions are removed.  Raises StorageError if they can't be.
+        versions are removed. Raises StorageError if they can't be.
         """
         member = parse_member(reference)
         if member is None:
             return ""
         found = self._versions.get(member.file)
         if found is None:
-            folder = self._folder / name_digest(member.file)
-            drop = partial(drop_old_members, folder, member.file, self._folder / PARTS)
-            found = self._versions[member.file] = start_thread(drop, name="store")
+            found = self._versions[member.file] = asyncio.create_task(self._read_version(member.file))
         return await asyncio.shield(found)
+
+    async def _read_version(self, url: str) -> str:
+        """Empty if the store can't be asked, or does not answer. The pictures stay then."""
+        try:
+            async with asyncio.timeout(self._limits.timeout):
+                version = (await start_thread(partial(read_status, url), name="store")).version
+        except Exception:  # each store has its own exceptions; a picture that is not there will meet it again
+            return ""
+        folder = self._folder / name_digest(url)
+        await start_thread(partial(drop_old_members, folder, version, self._folder / PARTS), name="store")
+        return version
+
+    async def aclose(self) -> None:
+        for task in self._versions.values():
+            task.cancel()
+        await asyncio.gather(*self._versions.values(), return_exceptions=True)
 
     async def download(self, reference: str, write: Callable[[bytes], object]) -> None:
         """Raises RowError without a subject, FailedAttempt, and UnusableInput like ``check_credentials``."""
@@ -185,6 +194,11 @@ def read_member_or_object(url: str, member: Member, version: str, max_bytes: int
             return read_object(url, max_bytes)
         except FileNotFoundError:
             raise error from None
+        except PermissionError as denied:
+            # S3 also denies a file that is not there to credentials that may not list the bucket.
+            if isinstance(error, RowError):
+                raise error from denied
+            raise
 
 
 def read_stored_member(member: Member, version: str, max_bytes: int, stores: AllowedStores) -> bytes | int:

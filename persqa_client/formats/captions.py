@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from persqa_client.formats.layout import ExportRow, PackedFormat, PictureLimits, RowFiles, RowPicture
-from persqa_client.formats.pictures import number_name
+from persqa_client.formats.pictures import fold_name, number_name
 from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.jsonl import dump_compact
 
@@ -54,7 +54,7 @@ class CaptionFolder:
         self._index: BinaryIO = (path / INDEX).open("wb")
         # By the digest of the picture.
         self._names: dict[bytes, str] = {}
-        # Without suffixes and upper case: the text file of two pictures must not be the same.
+        # Folded and without suffixes: the text file of two pictures must not be the same.
         self._taken = {posixpath.splitext(INDEX)[0]}
         self.rows = 0
 
@@ -78,7 +78,7 @@ class CaptionFolder:
         stem, suffix = posixpath.splitext(posixpath.basename(picture.name))
         # A dot would be taken for the beginning of the suffix.
         chosen = number_name(stem.replace(".", "-"), self._taken.__contains__)
-        self._taken.add(chosen.casefold())
+        self._taken.add(fold_name(chosen))
         # The text file of a picture NAME.txt would be the picture itself.
         return chosen + (suffix if suffix.lower() in IMAGE_SUFFIXES else f".{picture.media_type.rpartition('/')[2]}")
 

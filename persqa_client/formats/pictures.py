@@ -10,6 +10,7 @@ import base64
 import os
 import posixpath
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -94,7 +95,7 @@ class PictureWriter:
         self.settings = settings
         self._folder = folder
         self._names: dict[str, str] = {}
-        # Names of files and of folders, without upper case.
+        # Names of files and of folders, folded.
         self._taken: set[str] = set()
         self._folders: set[str] = set()
 
@@ -204,15 +205,15 @@ class PictureWriter:
         return os.path.join(os.path.abspath(self.settings.target), place) if self.settings.absolute else place
 
     def _reserve(self, name: str) -> str:
-        """No file and no folder has the name of a file. Upper and lower case are the same on some systems."""
+        """No file and no folder has the name of a file."""
         *folders, last = name.split("/")
         place = ""
         for folder in folders:
             place = number_name(f"{place}{folder}", lambda each: each in self._taken)
-            self._folders.add(place.casefold())
+            self._folders.add(fold_name(place))
             place += "/"
         chosen = number_name(f"{place}{last}", lambda each: each in self._taken or each in self._folders)
-        self._taken.add(chosen.casefold())
+        self._taken.add(fold_name(chosen))
         return chosen
 
     def _write(self, picture: PreparedPicture, name: str) -> None:
@@ -232,10 +233,16 @@ class PictureWriter:
             raise
 
 
+def fold_name(name: str) -> str:
+    """Equal for names that are one on some systems: in upper and lower case, and with composed and separate accents."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def number_name(name: str, is_taken: Callable[[str], bool]) -> str:
+    """``is_taken`` gets the folded name."""
     stem, suffix = posixpath.splitext(name)
     number, chosen = 2, name
-    while is_taken(chosen.casefold()):
+    while is_taken(fold_name(chosen)):
         chosen, number = f"{stem}-{number}{suffix}", number + 1
     return chosen
 

@@ -122,8 +122,7 @@ def find_present(target: ObjectPath) -> Present:
         description = read_description(target) if description_path(target).name in sizes else None
         # The description alone is what a stopped export has sent.
         return Present({} if description is not None and len(sizes) == 1 else sizes, description)
-    start = f"{str(target).partition('://')[2]}/"
-    sizes = {name.removeprefix(start): size for name, size in list_objects(str(target))}
+    sizes = dict(list_objects(str(target)))
     marker = load_object((target / MARKER).read_bytes()) if MARKER in sizes else None
     if marker is not None and marker.get("tool") != TOOL:
         marker = None

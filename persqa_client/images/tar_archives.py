@@ -10,6 +10,14 @@ from typing import Any, BinaryIO, Self, cast
 # OSError without a number if the archive is broken, and with one if the system can't read it.
 TAR_ERRORS = (tarfile.TarError, EOFError, zlib.error, OSError)
 CHUNK_BYTES = 1 << 20
+# Headers that have another header, such as a long name, as their content. tarfile reads them as a whole.
+HEADER_TYPES = frozenset(
+    (
+        *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+        *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    )
+)
+MAX_HEADER = 1 << 20
 
 
 class StrictEntry(tarfile.TarInfo):
@@ -25,6 +33,11 @@ class StrictEntry(tarfile.TarInfo):
             raise tarfile.ReadError("it is cut off") from error
         except tarfile.InvalidHeaderError as error:  # type: ignore[attr-defined]
             raise tarfile.ReadError(f"the entry at byte {archive.offset:,} is broken") from error
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in HEADER_TYPES and self.size > MAX_HEADER:
+            raise tarfile.ReadError(f"the header at byte {self.offset:,} has {self.size:,} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc,no-any-return] # typeshed lacks it
 
 
 def check_rest(file: Any) -> None:

@@ -9,7 +9,9 @@ The rules of their programs:
   ``question`` has a mark and the tag.
 - Pairs for DPO (2U1/Qwen-VL-Series-Finetune, ``README.md``): ``image`` is a path or a list of them, ``prompt`` is the
   question, with a mark for each, and ``chosen`` and ``rejected`` are answers. TRL's and Oumi's (huggingface/trl,
-  ``docs/source/dataset_formats.md``; oumi-ai/oumi, ``data/dataset_examples``) need no marks.
+  ``docs/source/dataset_formats.md``; oumi-ai/oumi, ``data/dataset_examples``) need no marks, and name their pictures
+  under ``images``.
+- What ``persqa export`` packs (``formats/packed_rows.py``): ``question``, ``answer``, and ``tags``, each in brackets.
 - LLaVA's files of questions (haotian-liu/LLaVA c121f04, ``llava/eval/model_vqa.py`` and ``playground/data``):
   ``question_id``, ``image``, and the question in ``text``. ``category`` is the kind of the question.
 """
@@ -18,8 +20,15 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
-from persqa_client.inputs.conversations import MARK, place_pictures, remove_image_marks
-from persqa_client.inputs.made_rows import add_lacking_members, fill_placeholder, has_own_question, make_row
+from persqa_client.errors import RowError
+from persqa_client.inputs.conversations import MARK, find_named_pictures, place_pictures, remove_image_marks
+from persqa_client.inputs.made_rows import (
+    add_lacking_members,
+    fill_placeholder,
+    find_tag_name,
+    has_own_question,
+    make_row,
+)
 from persqa_client.inputs.rows import parse_images
 from persqa_client.json_members import replace_value
 from persqa_client.questions.categories import parse_category
@@ -55,14 +64,24 @@ class MarkedRows:
     description = "questions with marks"
 
     def reads(self, fields: Json, image_key: str) -> bool:
-        return find_marked(fields) is not None and bool(fields.get(image_key))
+        if find_marked(fields) is None:
+            return False
+        try:
+            return bool(find_named_pictures(fields, image_key)[1])
+        except RowError:
+            return True
 
     def convert(self, line: bytes, fields: Json, image_key: str) -> bytes:
         key = find_marked(fields)
         if key is None:
             return line
         given: str = fields[key]
-        place_pictures(parse_images(fields, image_key), [None] * given.count(MARK), "the question has")
+        if fields.get(image_key) in (None, "", []) and (named := find_named_pictures(fields, image_key))[0] is not None:
+            images = named[1]
+            line = make_row(line, fields, (named[0], image_key), {image_key: list(images)})
+        else:
+            images = parse_images(fields, image_key)
+        place_pictures(images, [None] * given.count(MARK), "the question has")
         question = fill_placeholder(remove_image_marks(given))
         members: Json = {"tag": find_first_tag(question)}
         if key == "question":
@@ -106,6 +125,28 @@ def is_other_category(value: object) -> bool:
     except ValueError:
         return True
     return False
+
+
+class PackedRows:
+    """Rows of an export in Parquet or WebDataset. They stay as they are, with their first tag as that of the row."""
+
+    name = "packed"
+    # Their questions are those of the fields, too.
+    description = ""
+
+    def reads(self, fields: Json, image_key: str) -> bool:
+        has_answer = has_own_question(fields, image_key) and isinstance(fields.get("answer"), str)
+        return has_answer and find_packed_tag(fields) is not None
+
+    def convert(self, line: bytes, fields: Json, image_key: str) -> bytes:
+        return add_lacking_members(line, fields, {"tag": find_packed_tag(fields)})
+
+
+def find_packed_tag(fields: Json) -> str | None:
+    """The first of the tags. Words without brackets may be keywords."""
+    tags = fields.get("tags")
+    first = tags[0] if isinstance(tags, list) and tags else None
+    return find_tag_name(first) if isinstance(first, str) and first.startswith("<") else None
 
 
 def find_marked(fields: Json) -> str | None:

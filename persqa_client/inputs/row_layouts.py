@@ -9,7 +9,7 @@ from persqa_client.errors import RowError
 from persqa_client.inputs.conversations import ConversationRows
 from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.layouts import iter_objects
-from persqa_client.inputs.question_rows import MarkedRows, NumberedRows, RewardRows
+from persqa_client.inputs.question_rows import MarkedRows, NumberedRows, PackedRows, RewardRows
 from persqa_client.inputs.rows import MAX_LINE_BYTES, find_wrapped_line
 from persqa_client.inputs.sources import BrokenLine
 from persqa_client.jsonl import load_value, strip_marks
@@ -24,7 +24,7 @@ class RowLayout(Protocol):
 
     @property
     def description(self) -> str:
-        """The kind of the rows, for messages."""
+        """The kind of the rows, for messages. Empty if they have the questions of a run under their own name."""
         ...
 
     def reads(self, fields: Json, image_key: str) -> bool:
@@ -36,7 +36,7 @@ class RowLayout(Protocol):
         ...
 
 
-ALL_LAYOUTS: tuple[RowLayout, ...] = (ConversationRows(), RewardRows(), MarkedRows(), NumberedRows())
+ALL_LAYOUTS: tuple[RowLayout, ...] = (ConversationRows(), RewardRows(), MarkedRows(), NumberedRows(), PackedRows())
 ROW_LAYOUTS = {layout.name: layout for layout in ALL_LAYOUTS}
 
 
@@ -66,7 +66,7 @@ class LayoutSource(FileSource):
     def warnings(self) -> tuple[str, ...]:
         """Rows with pictures under the image key would be asked the questions of the bank without their layout."""
         first = next((fields for _, _, fields in iter_objects(self.source, self._image_key)), {})
-        if self._image_key not in first:
+        if self._image_key not in first or not self.layout.description:
             return self.remarks + self.source.warnings()
         own = f"The rows of {self.name} are {self.layout.description}: each is asked its own first question."
         return (f"{own} --row-layout fields asks those of the bank instead.", *self.remarks, *self.source.warnings())

@@ -16,7 +16,7 @@ from persqa_client.inputs.listed import ListedSource, is_never_known
 from persqa_client.inputs.packed_files import DATA_FOLDER, PACKED_SUFFIXES
 from persqa_client.inputs.sources import ImagesSource, Source
 from persqa_client.jsonl import dump_spaced
-from persqa_client.stores.access import explain_store_error, has_wildcard, list_objects
+from persqa_client.stores.access import explain_store_error, has_wildcard, list_objects, lower_scheme
 from persqa_client.stores.paths import ObjectPath, name_store
 
 
@@ -39,9 +39,9 @@ class StoredPlace(NamedTuple):
 
     def list_names(self) -> StoredNames:
         """Raises SettingsError if the store does not list them."""
-        start = f"{self.folder.partition('://')[2]}/"
         try:
-            names = [name.removeprefix(start) for name, size in list_objects(self.url) if size or is_image_name(name)]
+            listed = list_objects(self.folder, self.pattern)
+            names = [name for name, size in listed if size or is_image_name(name)]
         except SettingsError:
             raise
         except Exception as error:  # each store has its own exceptions
@@ -110,9 +110,20 @@ class StoredImagesSource(ListedSource):
         return ImagesSource([self.locate(name) for name in self.find_names(is_never_known)], self._image_key)
 
 
+def make_object_path(url: str) -> ObjectPath:
+    """Raises SettingsError for a URL that would become the one of another file, because paths have no empty names."""
+    path = ObjectPath(url)
+    if str(path) != lower_scheme(url).rstrip("/"):
+        raise SettingsError(
+            f"The input {url} has an empty name or the name '.' between two slashes: correct the URL, or copy the file "
+            "to another name."
+        )
+    return path
+
+
 def open_stored(name: str, image_key: str, open_rows_file: Callable[[Path], Source]) -> Iterator[Source]:
     """The sources of a file, a folder or a pattern. ``open_rows_file`` opens a file of rows. Raises SettingsError."""
-    path = ObjectPath(name)
+    path = ObjectPath(name) if has_wildcard(name) else make_object_path(name)
     if path.exists():
         if path.is_dir():
             yield from open_stored_folder(name, path, image_key, open_rows_file)
@@ -132,7 +143,7 @@ def open_stored_folder(
     names = place.list_names()
     files = [] if names.images else find_stored_data(place.folder, names)
     if files:
-        yield from map(open_rows_file, map(ObjectPath, files))
+        yield from map(open_rows_file, map(make_object_path, files))
     else:
         yield StoredImagesSource(name, place, image_key, names)
 
@@ -145,7 +156,7 @@ def open_stored_pattern(name: str, image_key: str, open_rows_file: Callable[[Pat
     if not names.others:
         yield StoredImagesSource(name, place, image_key, names)
         return
-    yield from (open_rows_file(ObjectPath(f"{place.folder}/{each}")) for each in names.others)
+    yield from (open_rows_file(make_object_path(f"{place.folder}/{each}")) for each in names.others)
     if names.images:
         yield ImagesSource([f"{place.folder}/{each}" for each in names.images], image_key)
 

@@ -29,6 +29,9 @@ TEXT_SUFFIXES = frozenset({"txt", "text", "transcript", "caption", "cls", "cls2"
 JSON_SUFFIXES = frozenset({"json", "jsn"})
 # Texts that are longer are no captions.
 MAX_TEXT = 16 << 20
+# What is held of a sample: its texts and the names of its files, each with what it takes in memory.
+MAX_SAMPLE = 64 << 20
+PART_BYTES = 1_000
 
 
 class SamplePart(NamedTuple):
@@ -42,6 +45,10 @@ class SamplePart(NamedTuple):
     @property
     def suffix(self) -> str:
         return self.part.rpartition(".")[2].lower()
+
+    @property
+    def size(self) -> int:
+        return PART_BYTES + len(self.text or b"")
 
 
 class TarSource(PackedSource):
@@ -57,11 +64,16 @@ class TarSource(PackedSource):
         try:
             with self.path.open("rb") as file:
                 for number, (key, group) in enumerate(groupby(read_parts(file), key=lambda part: part.key)):
-                    parts = list(group)
+                    parts, is_large = take_parts(group)
                     repeated = find_repeated(parts) or (parts[0].name if hash(key) in known else None)
                     known.add(hash(key))
-                    if number >= skip:
-                        yield self._make_row(key, parts) if repeated is None else refuse_repeated(repeated), file.tell()
+                    if number < skip:
+                        continue
+                    if is_large:
+                        line: bytes = refuse_large(key)
+                    else:
+                        line = self._make_row(key, parts) if repeated is None else refuse_repeated(repeated)
+                    yield line, file.tell()
         except TAR_ERRORS as error:
             self.raise_broken(error)
 
@@ -84,6 +96,16 @@ class TarSource(PackedSource):
         return write_plain({KEY_FIELD: key, **row})
 
 
+def take_parts(group: Iterator[SamplePart]) -> tuple[list[SamplePart], bool]:
+    """The parts of a sample, up to MAX_SAMPLE, and whether there are more. Those are read past."""
+    parts, size = list[SamplePart](), 0
+    for part in group:
+        size += part.size
+        if size <= MAX_SAMPLE:
+            parts.append(part)
+    return parts, size > MAX_SAMPLE
+
+
 def find_repeated(parts: list[SamplePart]) -> str | None:
     names = Counter(part.name for part in parts)
     return next((name for name, count in names.items() if count > 1), None)
@@ -93,6 +115,11 @@ def refuse_repeated(name: str) -> BrokenLine:
     """The bad row for a repeated name: a name stands for one file, so the row would get the picture of another."""
     text = name.encode("utf-8", "surrogateescape")
     return BrokenLine.make(text, f"the archive has its file {name}, or others of this name, twice")
+
+
+def refuse_large(key: str) -> BrokenLine:
+    text = key.encode("utf-8", "surrogateescape")
+    return BrokenLine.make(text, f"the texts of the sample {key} have more than {MAX_SAMPLE >> 20} MiB")
 
 
 def read_parts(file: BinaryIO) -> Iterator[SamplePart]:

@@ -70,8 +70,11 @@ def open_store(url: str) -> Any:
     scheme = url.partition("://")[0].lower()
     fsspec = import_extra("fsspec", "remote", f"{scheme}://")
     try:
+        # Of what the URL may say, only the account of Azure is used, in which the container is.
+        named = fsspec.get_filesystem_class(scheme)._get_kwargs_from_urls(url)
+        account = {"account_name": named["account_name"]} if "account_name" in named else {}
         # Listings are not kept: they may be large, and another program may change what is listed.
-        return fsspec.filesystem(scheme, use_listings_cache=False)
+        return fsspec.filesystem(scheme, use_listings_cache=False, **account)
     except (ImportError, ValueError) as error:
         reason = str(error).rstrip(".")
         raise SettingsError(f"{scheme}:// can't be used: {reason}. See the extra: pip install '.[remote]'") from error
@@ -143,16 +146,18 @@ def forget_store(url: str) -> None:
     type(open_store(url)).clear_instance_cache()
 
 
-def list_objects(pattern: str) -> Iterator[tuple[str, int]]:
-    """The files that match, or all below a folder: names without the scheme, and sizes.
+def list_objects(folder: str, pattern: str = "") -> Iterator[tuple[str, int]]:
+    """The files below a folder that match, or all: names as seen from the folder, and sizes.
 
     Raises what the store raises.
     """
-    store = open_store(pattern)
-    found = store.glob(pattern, detail=True) if has_wildcard(pattern) else store.find(pattern, detail=True)
+    store = open_store(folder)
+    found = store.glob(f"{folder}/{pattern}", detail=True) if pattern else store.find(folder, detail=True)
+    # The store's own names lack the account of ``abfs://container@account.dfs.core.windows.net``.
+    start = f"{str(store._strip_protocol(folder)).strip('/')}/"
     for name, info in found.items():
         if info.get("type") == "file":
-            yield str(name).lstrip("/"), int(info.get("size") or 0)
+            yield str(name).lstrip("/").removeprefix(start), int(info.get("size") or 0)
 
 
 def has_wildcard(url: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,18 @@ def test_a_picture_is_written_once_and_names_never_collide(tmp_path: Path) -> No
     assert others == [("images/1-2.png",), ("images/1-3.png", "images/1-4.PNG")]
     assert writer.file_count == 4
     assert (tmp_path / "hidden/images/1-2.png").read_bytes() == (tmp_path / "two/1.png").read_bytes()
+
+
+def test_names_that_are_one_on_some_systems_get_a_number(tmp_path: Path) -> None:
+    writer, placed = make_writer(tmp_path), list[str]()
+    for form in ("NFC", "NFD"):
+        name = unicodedata.normalize(form, "사진/강아지.png")
+        draw_picture(tmp_path / form / name, len(placed))
+        placed += place(writer, tmp_path / form, name)
+    assert [unicodedata.normalize("NFC", each) for each in placed] == [
+        "images/사진/강아지.png",
+        "images/사진/강아지-2.png",
+    ]
 
 
 def test_names_of_255_bytes_that_are_taken_get_a_number(tmp_path: Path) -> None:

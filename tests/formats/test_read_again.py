@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,26 +17,34 @@ from tests.formats.examples import write_run
 from tests.report.runs import make_record
 
 TRAINERS = ["axolotl", "llamafactory", "llava", "openai", "swift", "trl"]
+PACKED = [("parquet", "image"), ("parquet", "images"), ("webdataset", "image")]
 QUESTIONS = ["What does <mam> hold?", "Where is <bo>?"]
 
 
-@pytest.mark.parametrize("name", TRAINERS)
-def test_a_run_reads_an_export_again(name: str, tmp_path: Path) -> None:
-    outcomes = [make_record(number, "<mam> holds a cup.", asked=text) for number, text in enumerate(QUESTIONS, 1)]
+@pytest.mark.parametrize(("name", "image_key"), [*((name, "image") for name in TRAINERS), *PACKED])
+def test_a_run_reads_an_export_again(name: str, image_key: str, tmp_path: Path) -> None:
+    if name == "parquet":
+        pytest.importorskip("pyarrow")
+    outcomes = [
+        replace(make_record(number, f"{tag} holds a cup.", asked=text), tag=tag)
+        for number, (text, tag) in enumerate(zip(QUESTIONS, ("<mam>", "<bo>"), strict=True), 1)
+    ]
     output = write_run(tmp_path / "run", [{"image": "a.png"}, {"image": ["a.png", "b.png"]}], outcomes=outcomes)
     export_runs([output], ExportSettings(name, tmp_path / "data"))
-    source = open_source(next((tmp_path / "data").glob("train.*")), "image")
+    file = next((tmp_path / "data").rglob("train[.-]*"))
+    source = open_source(file, image_key)
+    assert name == "llava" or not source.warnings()
     rows = [
-        parse_line(position.number, line, image_key="image", output_key="pers_qa")
+        parse_line(position.number, line, image_key=image_key, output_key="pers_qa")
         for line, position in source.lines(START_POSITION)
     ]
     assert all(isinstance(row, Row) for row in rows)
     pictures = [(tmp_path / "run" / f"{name}.png").read_bytes() for name in ("a", "b")]
     found = [
-        ([read_reference(image, [tmp_path / "data"]) for image in row.images], row.question, row.tag)
+        ([read_reference(image, [file.parent]) for image in row.images], row.question, row.tag)
         for row in rows
         if isinstance(row, Row)
     ]
     assert found == [(pictures[:1], QUESTIONS[0], "<mam>"), (pictures, QUESTIONS[1], "<bo>")]
-    if name != "llava":
+    if name in TRAINERS and name != "llava":
         assert json.loads(next(iter(rows)).line)["old_answer"] == "<mam> holds a cup."

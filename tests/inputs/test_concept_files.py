@@ -197,3 +197,11 @@ def test_a_category_of_questions_is_none_of_a_bank(tmp_path: Path) -> None:
     assert rows_of(path) == [kept] * 30
     with pytest.raises(SettingsError, match="'conv' is not a known category"):
         open_source(path, "image", row_layout="fields")
+
+
+@pytest.mark.parametrize("images", ["https://photos.example/200/300", ["a.jpg"], [{"bytes": None, "path": "a.jpg"}]])
+def test_pairs_whose_pictures_stand_under_images(images: Any, tmp_path: Path) -> None:
+    row = {"prompt": "Is <bo> in it?", "images": images, "chosen": [{"role": "assistant"}], "rejected": []}
+    (read,) = rows_of(write(tmp_path / "data.json", [row]))
+    assert read["image"] == (["a.jpg"] if isinstance(images, list) else [images])
+    assert (read["question"], read["tag"], "images" in read) == ("Is <bo> in it?", "bo", False)

@@ -268,3 +268,25 @@ def test_a_sample_whose_name_was_there_before_is_no_row(tmp_path: Path) -> None:
     assert "has its file a.png, or others of this name, twice" in rows[2].message
     # Asked for again, after the second one was seen.
     assert [read_reference(f"s.tar#{name}.png", [tmp_path]) for name in "aca"] == [*map(make_png, (1, 4, 1))]
+
+
+def test_a_sample_that_would_not_fit_in_memory_is_no_row(tmp_path: Path) -> None:
+    texts = [(f"b.{number}.txt", b"a" * (16 << 20)) for number in range(5)]
+    path = write_tar(tmp_path / "s.tar.gz", [("a.png", make_png(1)), *texts, ("b.png", make_png(2)), *make_samples(1)])
+    rows = [
+        parse_line(place.number, line, image_key="image", output_key="pers_qa")
+        for line, place in open_one(path).lines(START_POSITION)
+    ]
+    assert [isinstance(row, BadRow) for row in rows] == [False, True, False]
+    assert isinstance(rows[1], BadRow)
+    assert "the texts of the sample b have more than 64 MiB" in rows[1].message
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_name_that_would_not_fit_in_memory_breaks_the_archive(kind: bytes, tmp_path: Path) -> None:
+    header = tarfile.TarInfo("long")
+    header.type, header.size = kind, 2 << 20
+    data = write_tar(tmp_path / "s.tar", make_samples(1)).read_bytes()
+    (tmp_path / "s.tar").write_bytes(header.tobuf() + b"1" * header.size + data)
+    with pytest.raises(SettingsError, match=r"can't be read: the header at byte 0 has 2,097,152 bytes"):
+        rows_of(open_one(tmp_path / "s.tar"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tarfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,18 @@ def draw_png(colour: str = "red", side: int = 40) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (side, side), colour).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def write_tar() -> bytes:
+    """Three samples: a picture and an object each."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for number, colour in enumerate(("red", "green", "blue")):
+            for name, data in ((f"{number}.png", draw_png(colour)), (f"{number}.json", b'{"id": 7}')):
+                entry = tarfile.TarInfo(name)
+                entry.size = len(data)
+                archive.addfile(entry, io.BytesIO(data))
+    return file.getvalue()
 
 
 @pytest.fixture

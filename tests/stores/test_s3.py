@@ -8,8 +8,8 @@ import pytest
 
 from persqa_client import SettingsError
 from persqa_client.simulator.server import Simulator
-from tests.stores.conftest import draw_png
-from tests.stores.test_stored_files import write_parquet, write_tar
+from tests.stores.conftest import draw_png, write_tar
+from tests.stores.test_stored_files import write_parquet
 from tests.stores.test_stored_runs import COLOURS, check_found, fill, folder, go, read_pictures, write_lines
 
 __all__ = ["folder"]

@@ -29,7 +29,7 @@ from persqa_client.images.references import read_reference
 from persqa_client.inputs.opening import open_inputs
 from persqa_client.stores.access import describe_store_reason
 from persqa_client.types import START_POSITION
-from tests.stores.conftest import draw_png
+from tests.stores.conftest import draw_png, write_tar
 
 LINES = b'{"image": "a.png"}\n' * 100_000
 
@@ -46,6 +46,13 @@ class TroubledStore(MemoryFileSystem):  # type: ignore[misc]
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
         return str(MemoryFileSystem._strip_protocol(path.replace("gs://", "memory://")))
+
+    def info(self, path: str, **more: Any) -> Any:
+        if path.endswith("stuck.tar"):
+            self.released.wait(30)
+        if "#denied" in path:
+            raise PermissionError("Forbidden")
+        return super().info(path, **more)
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **more: Any) -> bytes:
         name = path.rpartition("/")[2]
@@ -170,16 +177,34 @@ async def test_pictures_that_never_arrive_do_not_hold_up_others(
     assert [getattr(each, "code", None) for each in results] == ["fetch_timeout", "fetch_timeout", None]
 
 
-def test_processes_that_meet_a_file_for_the_first_time_keep_their_pictures(
+async def test_an_archive_whose_version_never_arrives_does_not_hold_up_its_rows(
+    troubled: TroubledStore, tmp_path: Path, threads: ThreadPoolExecutor
+) -> None:
+    troubled.pipe_file("gs://bucket/stuck.tar", write_tar())
+    fetcher = make_fetcher(tmp_path, threads, FetchLimits(timeout=0.2))
+    try:
+        await asyncio.wait_for(fetcher.fetch("gs://bucket/stuck.tar#0.png"), 20)
+    finally:
+        troubled.released.set()
+        await fetcher.aclose()
+    assert read_reference("gs://bucket/stuck.tar#0.png", [tmp_path]) == draw_png("red")
+
+
+async def test_a_picture_that_an_archive_lacks_is_missing_where_nothing_may_be_listed(
     troubled: TroubledStore, tmp_path: Path
 ) -> None:
+    troubled.pipe_file("gs://bucket/a.tar", write_tar())
+    with pytest.raises(RowError, match=r"does not exist: its file has no 'denied\.png'"):
+        await fetch("a.tar#denied.png", tmp_path)
+
+
+def test_processes_that_meet_a_file_for_the_first_time_keep_their_pictures(tmp_path: Path) -> None:
     def read(number: int) -> None:
         """As processes of several shards do."""
         barrier.wait(5)
-        drop_old_members(folder, "gs://bucket/a.tar", tmp_path / PARTS)
+        drop_old_members(folder, "1", tmp_path / PARTS)
         (folder / str(number)).write_bytes(b"a picture")
 
-    troubled.pipe_file("gs://bucket/a.tar", b"an archive")
     for turn in range(20):
         folder, barrier = tmp_path / str(turn) / "1", threading.Barrier(8)
         with ThreadPoolExecutor(8) as threads:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from persqa_client import SettingsError
 from persqa_client.images.fetched_files import find_fetched
 from persqa_client.simulator.server import Simulator
-from tests.stores.conftest import draw_png
+from tests.stores.conftest import draw_png, write_tar
 from tests.stores.test_stored_runs import COLOURS, check_found, folder, go, read_pictures
 
 pytest.importorskip("pyarrow")
@@ -27,17 +26,6 @@ def write_parquet(**columns: Any) -> bytes:
     """In row groups of two rows."""
     file = io.BytesIO()
     parquet.write_table(pyarrow.table(columns), file, row_group_size=2)
-    return file.getvalue()
-
-
-def write_tar() -> bytes:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as archive:
-        for number, colour in enumerate(COLOURS):
-            for name, data in ((f"{number}.png", draw_png(colour)), (f"{number}.json", b'{"id": 7}')):
-                entry = tarfile.TarInfo(name)
-                entry.size = len(data)
-                archive.addfile(entry, io.BytesIO(data))
     return file.getvalue()
 
 

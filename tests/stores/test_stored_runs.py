@@ -161,12 +161,19 @@ def test_confined_pictures_lie_below_the_root(store: Any, simulator: Simulator) 
         ("memory://bucket/photos/*.jpg", "matches no file"),
         ("memory://bucket/empty", "has no images"),
         ("memory://bucket/photos/0.arrow", "is read from a disk only"),
+        # Not those of which the name is left if empty ones are dropped.
+        ("memory://bucket/photos//0.png", "photos//0.png has an empty name"),
+        ("memory://bucket//photos", "bucket//photos has an empty name"),
+        ("memory://bucket/./photos", "has an empty name or the name '.'"),
+        ("memory://bucket/sets/**", "sets//rows.jsonl has an empty name"),
     ],
 )
 def test_what_can_not_be_read_is_one_sentence(name: str, words: str, store: Any, simulator: Simulator) -> None:
     fill(store)
     store.pipe_file("memory://bucket/empty/a.txt", b"text")
     store.pipe_file("memory://bucket/photos/0.arrow", b"ARROW1\0\0")
+    for place in ("sets", "sets/"):
+        store.pipe_file(f"memory://bucket/{place}/rows.jsonl", write_lines(["memory://bucket/photos/0.png"]))
     with pytest.raises(SettingsError, match=words):
         go(name, "out/qa.jsonl", simulator)
 
