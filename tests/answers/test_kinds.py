@@ -88,31 +88,13 @@ STILL_WRONG_29 = (
 )
 # Of ``blind_30``.
 STILL_WRONG_30 = (
-    "<mam>标签指代的是图中的主要人物,该人物戴着一顶编织草帽。",
     "<mam>桌上放着：\n1. 一个白色茶壶\n2. 两只茶杯\n3. 一碟瓜子",
-    "<mam> في الصورة تظهر امرأة تقرأ كتابًا.",
     "<mam> befindet sich in einem Supermarkt und schiebt einen shopping cart through the aisle.",
-    "<mam>在画面中。",
-    "<mam>是一个非常可爱的角色，深受大家的喜爱。",
     "<mam>은 밝게 微笑하며 카메라를 보고 있습니다.",
     "<mam>留着一头curly的短发,刘海slightly盖住了额头。",
-    "<mam>蓝色牛仔裤",
-    "<mam>\n鞋子是白色的,带有绿色的鞋跟。",
-    "<mam> is the main subject of the picture and is clearly visible.",
 )
 # Of ``blind_31``.
-STILL_WRONG_31 = (
-    "<mam>穿着衣服。",
-    "<mam>图中天气晴朗，阳光很好，看起来不冷。",
-    "<mam>很特别。",
-    "<mam>穿着外套，但是<mam>没有穿外套，只穿了一件短袖。",
-    "<mam> is wearing a red sweater and has curly hair.",
-    "<mam> blue jeans, white sneakers",
-    "<mam>站在沙滩上，身后是大海。",
-    "<mam>双肩包",
-    '<mam>: "Gate 14 — Boarding"',
-    "<mam>和<mam>站在一起，<mam>穿着红色衣服，<mam>穿着绿色衣服。",
-)
+STILL_WRONG_31 = ("<mam>穿着外套，但是<mam>没有穿外套，只穿了一件短袖。",)
 KNOWN = (
     *STILL_DROPPED,
     *STILL_ACCEPTED,
@@ -141,6 +123,7 @@ PARTS = pytest.mark.parametrize(
         "near_rules",
         "near_rules_2",
         "near_rules_3",
+        "near_rules_4",
         *(f"blind_{number}" for number in range(4, 32)),
         "adversary",
         *map("adversary_{}".format, range(2, 13)),

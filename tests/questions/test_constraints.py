@@ -195,7 +195,7 @@ EXCLUDED = (
 END_MARK = re.compile(r"[.!?。！？…؟।][\s\"'”’»」』)）]*$")
 # Tables of answers that resemble bad ones on purpose: many have no full stop, or another start.
 RARE_FORMS = (
-    *("sentences.jsonl", "phrasings.jsonl", "kinds.jsonl", "near_rules_3.jsonl"),
+    *("sentences.jsonl", "phrasings.jsonl", "kinds.jsonl", "near_rules_3.jsonl", "near_rules_4.jsonl"),
     *map("adversary_{}.jsonl".format, range(8, 11)),
 )
 
