@@ -95,8 +95,8 @@ def only_clauses(language: str, places: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def misses_deed(said: str, asked: Asked) -> bool:
-    """Whether clothes and looks are no answer to a question for a deed, a place or a number. They may be that with
-    which something is done: "What is <mam> listening with?" – "<mam> wears earbuds."
+    """Whether clothes and looks are no answer to a question for a deed, a place or a number. Clothes alone may show
+    what is done, or with what: "What is <mam> celebrating?" – "<mam> wears a graduation gown."
     """
     if not has(asked.text, asked.language, "deed"):
         return False
