@@ -83,7 +83,13 @@ def is_stock(said: str, asked: Asked) -> bool:
     language = asked.language
     if only_clauses(language, ("hollow", "clothes_only", "looks")).fullmatch(said) is None:
         return False
-    return only_clauses(language, ("hollow",)).fullmatch(said) is not None or misses_deed(said, asked)
+    if only_clauses(language, ("hollow",)).fullmatch(said) is not None:
+        return True
+    if not asked.color:
+        return misses_deed(said, asked)
+    # Clothes may have a colour by their kind: "<mam> wears a Santa costume."
+    is_about_looks = only_clauses(language, ("hollow", "looks")).fullmatch(said) is not None
+    return is_about_looks and not has(said, language, "colors") and is_apart(said, asked)
 
 
 @lru_cache
