@@ -12,6 +12,7 @@ from persqa_client.answers.names import check_no_real_name
 from persqa_client.answers.non_answers import check_image_is_seen, check_no_refusal, check_not_about_task
 from persqa_client.answers.placeholders import check_no_placeholder
 from persqa_client.answers.plain import is_plain
+from persqa_client.answers.relevance import check_answers_question
 from persqa_client.answers.residue import check_no_residue
 from persqa_client.answers.sentence import check_is_sentence, check_no_stand_in
 from persqa_client.lazy_pattern import compile_lazily
@@ -136,6 +137,7 @@ TAGGED_ANSWER_CHECKS: tuple[Check, ...] = (
     check_no_real_name,
     check_is_sentence,
     check_adds_words,
+    check_answers_question,
 )
 # Checks of answers that are the tag and a word or a phrase (--answer-style word).
 PHRASE_CHECKS = tuple(check for check in TAGGED_ANSWER_CHECKS if check is not check_is_sentence)

@@ -54,7 +54,12 @@ ANSWER_LABEL = compile_lazily(
     r"\s?[)\]]?\s?[:：](?!\s*[\"“«„「『‘'\d])",
     re.IGNORECASE,
 )
+# The tag twice, as if it named two people: "<mam> and <mam> stand …". What belongs to it is somebody else.
+JOINT = compile_lazily(r"\s*(?:[和与與跟及、&]|and|y|e|et|und|и|と|와|과|하고|و)\s*")
+OWN = compile_lazily(r"\s*(?:['’]|的|の|의|[自本])")
 COLON = compile_lazily(r"\s*[:：]\s*")
+# Nothing but text of the picture: <mam>: "Gate 14 — Boarding".
+QUOTED = compile_lazily(r"[\"“«„「『]([^\"“”«»„「」『』]+)[\"”»“」』][.。]?")
 COMMA = compile_lazily(r"\s*[,，、،]\s*")
 ASIDE = compile_lazily(r"\s*[,，、،(]\s*")
 MARKS = " \t\n*_\"“‘'«「"
@@ -106,7 +111,9 @@ def check_is_sentence(text: str, task: Task) -> Problem | None:
     if language is None:
         return Problem("not_a_sentence", "it ends at the tag") if TAG_ENDS_SENTENCE.match(text, len(task.tag)) else None
     start = len(task.tag)
-    if is_named_person(text, start, task, language):
+    if joins_itself(text, start, task.tag):
+        fault = "it stands for two people"
+    elif is_named_person(text, start, task, language):
         fault = "it says the name of a person"
     elif is_list_or_copy(text, start, language):
         fault = "a list or text of the picture stands behind the tag"
@@ -142,6 +149,13 @@ def lower_opening_pattern(language: str) -> re.Pattern[str]:
 def join_openings(language: str) -> str:
     """All that shows at the beginning that the tag is not the subject."""
     return "|".join(f"(?:{join_phrases(language, kind, place)})" for kind, place in OPENINGS)
+
+
+def joins_itself(text: str, start: int, tag: str) -> bool:
+    if text.find(tag, start) < 0:
+        return False
+    joint = JOINT.match(text, start)
+    return joint is not None and text.startswith(tag, joint.end()) and OWN.match(text, joint.end() + len(tag)) is None
 
 
 def is_named_person(text: str, start: int, task: Task, language: str) -> bool:
@@ -215,6 +229,8 @@ def begins_anew(text: str, start: int, language: str) -> bool:
     if mark is None and text[start : start + 1].isupper() and text[start + 1 : start + 2].islower():
         return language not in UNSPACED_LANGUAGES or matches(text, start, language, "sentence", ("capitals",))
     rest = skip_blanks(text, mark.end() if mark else start)
+    if mark and "\n" in mark[0] and language == "zh":
+        return not matches(text, rest, language, "sentence", ("verbs",))
     if mark is None and language in PARTICLE_LANGUAGES:
         return not matches(text, rest, language, "sentence", ("continues",)) or matches(
             text, rest, language, "sentence", ("starts",)
@@ -236,6 +252,8 @@ def has_mere_value(text: str, start: int, language: str) -> bool:
     if colon is None:
         return False
     value = text[colon.end() :].strip()
+    if QUOTED.fullmatch(value):
+        return True
     is_short = (
         len(value) <= LONGEST_UNSPACED_VALUE and not value.isascii()
         if language in UNSPACED_LANGUAGES

@@ -135,8 +135,11 @@ VERIFICATION_REASONS = {
 # Reasons for variants that were added to the checks later. They are not in ``prompts_digest``, so that earlier runs can
 # be continued. Neither are the checks themselves.
 ADDED_REASONS = {
-    "en": {"server_residue/words": "some of its words make no sentence ({found})"},
-    "zh": {"server_residue/words": "有些词语连不成句子（{found}）"},
+    "en": {
+        "server_residue/words": "some of its words make no sentence ({found})",
+        "echo/no_answer": "it says nothing of what the question asks for",
+    },
+    "zh": {"server_residue/words": "有些词语连不成句子（{found}）", "echo/no_answer": "没有回答所问的内容"},
 }
 
 

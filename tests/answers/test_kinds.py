@@ -61,6 +61,15 @@ STILL_DROPPED = (
 STILL_WRONG_26 = ("<mam> is wearing gloves, and no gloves are being worn by <mam>.",)
 # Of ``blind_29``.
 STILL_WRONG_29 = ("<mam> est en train de reading un livre while assis sur the couch.",)
+# Of ``blind_30``.
+STILL_WRONG_30 = (
+    "<mam>桌上放着：\n1. 一个白色茶壶\n2. 两只茶杯\n3. 一碟瓜子",
+    "<mam> befindet sich in einem Supermarkt und schiebt einen shopping cart through the aisle.",
+    "<mam>은 밝게 微笑하며 카메라를 보고 있습니다.",
+    "<mam>留着一头curly的短发,刘海slightly盖住了额头。",
+)
+# Of ``blind_31``.
+STILL_WRONG_31 = ("<mam>穿着外套，但是<mam>没有穿外套，只穿了一件短袖。",)
 KNOWN = (
     *STILL_DROPPED,
     *STILL_ACCEPTED,
@@ -68,6 +77,8 @@ KNOWN = (
     *STILL_WRONG_22,
     *STILL_WRONG_26,
     *STILL_WRONG_29,
+    *STILL_WRONG_30,
+    *STILL_WRONG_31,
 )
 
 PARTS = pytest.mark.parametrize(
@@ -86,7 +97,8 @@ PARTS = pytest.mark.parametrize(
         "near_rules_2",
         "near_rules_3",
         "near_rules_4",
-        *(f"blind_{number}" for number in range(4, 30)),
+        "near_rules_5",
+        *(f"blind_{number}" for number in range(4, 32)),
         "adversary",
         *map("adversary_{}".format, range(2, 14)),
     ],

@@ -195,7 +195,8 @@ EXCLUDED = (
 END_MARK = re.compile(r"[.!?。！？…؟।][\s\"'”’»」』)）]*$")
 # Tables of answers that resemble bad ones on purpose: many have no full stop, or another start.
 RARE_FORMS = (
-    *("sentences.jsonl", "phrasings.jsonl", "kinds.jsonl", "near_rules_3.jsonl"),
+    *("sentences.jsonl", "phrasings.jsonl", "kinds.jsonl"),
+    *map("near_rules_{}.jsonl".format, range(3, 6)),
     *map("adversary_{}.jsonl".format, range(8, 11)),
 )
 
