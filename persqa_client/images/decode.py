@@ -37,6 +37,10 @@ JPEG_QUALITY = 90
 # Encoding changes the colours of small images most, and hardly any bytes are saved there.
 SMALL_PIXELS = 640 * 480
 SMALL_QUALITY = 95
+# Encoding blunts grain and fine texture. The more bits per pixel a JPEG of quality 90 has, the more of them there are.
+FINE_QUALITIES = ((4.0, 97), (2.5, SMALL_QUALITY))
+# Rows at which an image is sampled for that, and their height: that of a block of JPEG.
+SAMPLES, SAMPLE_HEIGHT = 6, 8
 JPEG_MAX_SIDE = 65_500  # JPEG_MAX_DIMENSION of libjpeg
 # Smaller drawings become PNG: JPEG would blur them without saving bytes.
 SMALL_SIDE = 64
@@ -154,7 +158,20 @@ def reencode_image(
 
 
 def choose_quality(image: Image.Image) -> int:
-    return SMALL_QUALITY if image.width * image.height <= SMALL_PIXELS else JPEG_QUALITY
+    least = SMALL_QUALITY if image.width * image.height <= SMALL_PIXELS else JPEG_QUALITY
+    sample = sample_rows(image)
+    bits = 8 * len(encode_image(sample, subsampling=FULL_COLOUR).data) / (sample.width * sample.height)
+    return max(least, next((quality for limit, quality in FINE_QUALITIES if bits > limit), least))
+
+
+def sample_rows(image: Image.Image) -> Image.Image:
+    """Blocks of rows at equal distances, below each other."""
+    height = min(SAMPLE_HEIGHT, image.height)
+    sample = Image.new(image.mode, (image.width, SAMPLES * height))
+    for number in range(SAMPLES):
+        top = (image.height - height) * number // (SAMPLES - 1)
+        sample.paste(image.crop((0, top, image.width, top + height)), (0, number * height))
+    return sample
 
 
 def has_few_colours(mode: str, image: Image.Image) -> bool:
@@ -164,7 +181,7 @@ def has_few_colours(mode: str, image: Image.Image) -> bool:
 
 def encode_graphic(image: Image.Image) -> EncodedImage:
     """Keeps edges and thin lines sharp: as PNG unless that is large, else as JPEG with all its colours."""
-    jpeg = encode_image(image, quality=choose_quality(image), subsampling=FULL_COLOUR)
+    jpeg = encode_image(image, quality=SMALL_QUALITY, subsampling=FULL_COLOUR)
     png = encode_image(image, lossless=True)
     return png if len(png.data) <= MAX_PNG_RATIO * len(jpeg.data) else jpeg
 
@@ -311,28 +328,3 @@ def reduce_bytes(pixels: Image.Image, encoded: EncodedImage, max_bytes: int) -> 
 
 def count_bytes(image: EncodedImage) -> int:
     return len(image.data)
-
-
-# Not images, or formats without any mark of their own, for which Pillow takes text and other files.
-NO_IMAGES = frozenset({"BUFR", "GRIB", "HDF5", "MPEG", "IPTC", "IM", "IMT", "PCD"})
-
-
-@lru_cache(maxsize=1)
-def list_other_formats() -> list[str]:
-    Image.init()
-    return [format for format in Image.OPEN if format not in OPENERS and format not in NO_IMAGES]
-
-
-def describe_other_image(data: bytes) -> str | None:
-    """Describes the image, for a message after "is"; None if Pillow does not support the format."""
-    for format in list_other_formats():
-        factory, accepts = Image.OPEN[format]
-        try:
-            if accepts is not None and accepts(data[:16]) is not True:
-                continue
-            opened = factory(io.BytesIO(data), "")
-        except (*DECODER_ERRORS, *BOMB_ERRORS, DeprecationWarning):
-            continue
-        if min(opened.size) > 0:
-            return f"an image of the format {format} ({opened.format_description})"
-    return None
