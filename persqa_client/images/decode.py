@@ -23,9 +23,10 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from persqa_client.errors import RowError
 from persqa_client.images.boxes import add_margin, draw_box, locate_box, scale_box
+from persqa_client.images.code_points import make_profile
 from persqa_client.images.colour import convert_lab_to_srgb, convert_to_srgb, flatten_to_8_bit, profile_mode
 from persqa_client.images.containers import COMPRESSION, UNCOMPRESSED, TiffDirectory
-from persqa_client.images.heif import find_crop, unlink_metadata
+from persqa_client.images.heif import find_crop, read_code_points, unlink_metadata
 from persqa_client.images.orientation import UPRIGHT, apply_orientation, read_orientation, upright_size
 from persqa_client.images.references import NamedErrors
 from persqa_client.images.tokens import MAX_RATIO, MIN_SIDE
@@ -130,6 +131,8 @@ def reencode_image(
         check_dimensions(crop[2] - crop[0], crop[3] - crop[1], format)
         target = fit_size((crop[2] - crop[0], crop[3] - crop[1]), max_pixels)
     profile = profile or opened.info.get("icc_profile") or b""
+    if not profile and format in ("AVIF", "HEIC"):
+        profile = make_profile(*read_code_points(data))
     has_inks = opened.mode == "CMYK" == profile_mode(profile)
     if opened.mode == "LAB":
         image: Image.Image = convert_lab_to_srgb(opened)
