@@ -112,6 +112,9 @@ def reencode_image(
     check_dimensions(*opened.size, format)
     if isinstance(opened, TiffImageFile):
         prepare_tiff(opened)
+    if opened.mode == "L":
+        # Pillow takes the greys of a GIF's frame for numbers of colours if the whole file has a table of colours, too.
+        opened.palette = None
     if format == "AVIF":
         # Decoders rotate TIFF (Pillow) and HEIC (libheif); GIF and BMP have no orientation.
         orientation = read_orientation(opened.info.get("exif", b""), opened.info.get("xmp", b""))
