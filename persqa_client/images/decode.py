@@ -18,14 +18,21 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import BITSPERSAMPLE, COLORMAP, COMPRESSION_INFO, PLANAR_CONFIGURATION, TiffImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, COLORMAP, COMPRESSION_INFO, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from persqa_client.errors import RowError
 from persqa_client.images.boxes import add_margin, draw_box, locate_box, scale_box
 from persqa_client.images.code_points import make_profile
 from persqa_client.images.colour import convert_lab_to_srgb, convert_to_srgb, flatten_to_8_bit, profile_mode
-from persqa_client.images.containers import COMPRESSION, UNCOMPRESSED, TiffDirectory
+from persqa_client.images.containers import (
+    COMPRESSION,
+    PLANAR_CONFIG,
+    SAMPLES_PER_PIXEL,
+    SEPARATE_PLANES,
+    UNCOMPRESSED,
+    TiffDirectory,
+)
 from persqa_client.images.heif import find_crop, read_code_points, unlink_metadata
 from persqa_client.images.orientation import UPRIGHT, apply_orientation, read_orientation, upright_size
 from persqa_client.images.references import NamedErrors
@@ -47,7 +54,7 @@ JPEG_MAX_SIDE = 65_500  # JPEG_MAX_DIMENSION of libjpeg
 SMALL_SIDE = 64
 # Compressions of TIFF that libtiff may be built without: LZMA, Zstandard, WebP.
 OPTIONAL_COMPRESSIONS = frozenset({34925, 50000, 50001})
-SEPARATE_PLANES = 2  # value of PLANAR_CONFIGURATION
+READ_PLANES = frozenset({1, 3, 4})
 # Chroma subsampling of Pillow's JPEGs: 4:4:4, and its default.
 FULL_COLOUR, DEFAULT_COLOUR = 0, -1
 LOSSLESS_FORMATS = frozenset({"PNG", "GIF", "BMP", "TIFF"})
@@ -104,7 +111,7 @@ def reencode_image(
     Raises RowError ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio``, ``image_bomb`` or
     ``box_invalid``, without the image's name.
     """
-    find_unsupported = partial(describe_missing_codec, format, data)
+    find_unsupported = partial(describe_unsupported_kind, format, data)
     with decoder_errors(format, find_unsupported):
         if format == "HEIC":
             data = unlink_metadata(data)
@@ -195,18 +202,22 @@ def encode_graphic(image: Image.Image) -> EncodedImage:
 def prepare_tiff(opened: TiffImageFile) -> None:
     """Works around Pillow, which reads planes of 16 bits as noise, and colour maps from 0 to 255 as black."""
     tags = opened.tag_v2
-    if tags.get(PLANAR_CONFIGURATION) == SEPARATE_PLANES and max(tags.get(BITSPERSAMPLE, (1,))) > 8:
+    if tags.get(PLANAR_CONFIG) == SEPARATE_PLANES and max(tags.get(BITSPERSAMPLE, (1,))) > 8:
         raise unsupported_error("TIFF", "more than 8 bits in separate planes")
     colours = tags.get(COLORMAP, ())
     if opened.mode in ("P", "PA") and colours and max(colours) <= 255:
         opened.palette = ImagePalette.raw("RGB;L", bytes(colours))
 
 
-def describe_missing_codec(format: str, data: bytes) -> str | None:
-    """The compression of a TIFF, if the decoder lacks it. Pillow reports that like damage."""
+def describe_unsupported_kind(format: str, data: bytes) -> str | None:
+    """What Pillow reports like damage although the file is whole: a compression, or planes, of a TIFF."""
     if format != "TIFF":
         return None
-    number = TiffDirectory(data).value(COMPRESSION, UNCOMPRESSED)
+    directory = TiffDirectory(data)
+    channels = directory.value(SAMPLES_PER_PIXEL, 1)
+    if directory.value(PLANAR_CONFIG, 1) == SEPARATE_PLANES and channels not in READ_PLANES:
+        return f"{channels} channels in separate planes"
+    number = directory.value(COMPRESSION, UNCOMPRESSED)
     return None if can_decode_compression(number) else f"compression {COMPRESSION_INFO.get(number, number)}"
 
 
