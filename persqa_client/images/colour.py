@@ -11,6 +11,7 @@ print, mean other colours. Profiles by ICC.1:2022.
 from __future__ import annotations
 
 import io
+import sys
 from functools import lru_cache
 
 from PIL import Image, ImageChops, ImageCms, ImageOps
@@ -18,10 +19,12 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
 PNG_DEPTH_OFFSET = 24  # bits per channel in a PNG's header
 WHITE_IS_ZERO = 0  # value of PHOTOMETRIC_INTERPRETATION
+UNSIGNED = 1  # value of SAMPLEFORMAT
+HIGH_BYTE = 3 if sys.byteorder == "little" else 0
 
 # A transparent colour in Pillow: a grey, three channels, or the alpha values of a palette.
 TransparentColour = int | tuple[int, ...] | bytes
@@ -37,7 +40,7 @@ def flatten_to_8_bit(opened: ImageFile, data: bytes) -> Image.Image:
             return whiten_grey(opened, int(colour))
         opened.info["transparency"] = scale_transparent_colour(opened.mode, data[PNG_DEPTH_OFFSET], colour)
     if opened.mode[0] in "IF":
-        image = convert_to_8_bit(opened, largest_value(opened))
+        image = keep_high_bytes(opened) if is_unsigned(opened) else convert_to_8_bit(opened, largest_value(opened))
         if isinstance(opened, TiffImageFile) and opened.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO:
             image = ImageOps.invert(image)
     if image.has_transparency_data:
@@ -82,6 +85,20 @@ def scale_transparent_colour(mode: str, depth: int, colour: TransparentColour) -
     if isinstance(colour, tuple):
         return tuple(value >> 8 for value in colour) if depth == 16 else colour
     return round(colour * 255 / ((1 << depth) - 1))
+
+
+def is_unsigned(opened: ImageFile) -> bool:
+    """Whether negative values are in fact those from 2,147,483,648, as Pillow reads greys of 32 bits."""
+    if opened.mode != "I" or not isinstance(opened, TiffImageFile):
+        return False
+    tags = opened.tag_v2
+    is_whole = tags.get(BITSPERSAMPLE) == (32,) and tags.get(SAMPLEFORMAT, (UNSIGNED,)) == (UNSIGNED,)
+    return is_whole and float(opened.getextrema()[0]) < 0  # type: ignore[arg-type]
+
+
+def keep_high_bytes(image: Image.Image) -> Image.Image:
+    """L of the highest of the four bytes of each value."""
+    return Image.frombytes("L", image.size, image.tobytes()[HIGH_BYTE::4])
 
 
 def largest_value(opened: ImageFile) -> int:

@@ -18,14 +18,22 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import BITSPERSAMPLE, COLORMAP, COMPRESSION_INFO, PLANAR_CONFIGURATION, TiffImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, COLORMAP, COMPRESSION_INFO, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from persqa_client.errors import RowError
 from persqa_client.images.boxes import add_margin, draw_box, locate_box, scale_box
+from persqa_client.images.code_points import make_profile
 from persqa_client.images.colour import convert_lab_to_srgb, convert_to_srgb, flatten_to_8_bit, profile_mode
-from persqa_client.images.containers import COMPRESSION, UNCOMPRESSED, TiffDirectory
-from persqa_client.images.heif import find_crop, unlink_metadata
+from persqa_client.images.containers import (
+    COMPRESSION,
+    PLANAR_CONFIG,
+    SAMPLES_PER_PIXEL,
+    SEPARATE_PLANES,
+    UNCOMPRESSED,
+    TiffDirectory,
+)
+from persqa_client.images.heif import find_crop, read_code_points, unlink_metadata
 from persqa_client.images.orientation import UPRIGHT, apply_orientation, read_orientation, upright_size
 from persqa_client.images.references import NamedErrors
 from persqa_client.images.tokens import MAX_RATIO, MIN_SIDE
@@ -37,12 +45,16 @@ JPEG_QUALITY = 90
 # Encoding changes the colours of small images most, and hardly any bytes are saved there.
 SMALL_PIXELS = 640 * 480
 SMALL_QUALITY = 95
+# Encoding blunts grain and fine texture. The more bits per pixel a JPEG of quality 90 has, the more of them there are.
+FINE_QUALITIES = ((4.0, 97), (2.5, SMALL_QUALITY))
+# Rows at which an image is sampled for that, and their height: that of a block of JPEG.
+SAMPLES, SAMPLE_HEIGHT = 6, 8
 JPEG_MAX_SIDE = 65_500  # JPEG_MAX_DIMENSION of libjpeg
 # Smaller drawings become PNG: JPEG would blur them without saving bytes.
 SMALL_SIDE = 64
 # Compressions of TIFF that libtiff may be built without: LZMA, Zstandard, WebP.
 OPTIONAL_COMPRESSIONS = frozenset({34925, 50000, 50001})
-SEPARATE_PLANES = 2  # value of PLANAR_CONFIGURATION
+READ_PLANES = frozenset({1, 3, 4})
 # Chroma subsampling of Pillow's JPEGs: 4:4:4, and its default.
 FULL_COLOUR, DEFAULT_COLOUR = 0, -1
 LOSSLESS_FORMATS = frozenset({"PNG", "GIF", "BMP", "TIFF"})
@@ -99,7 +111,7 @@ def reencode_image(
     Raises RowError ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio``, ``image_bomb`` or
     ``box_invalid``, without the image's name.
     """
-    find_unsupported = partial(describe_missing_codec, format, data)
+    find_unsupported = partial(describe_unsupported_kind, format, data)
     with decoder_errors(format, find_unsupported):
         if format == "HEIC":
             data = unlink_metadata(data)
@@ -107,6 +119,9 @@ def reencode_image(
     check_dimensions(*opened.size, format)
     if isinstance(opened, TiffImageFile):
         prepare_tiff(opened)
+    if opened.mode == "L":
+        # Pillow takes the greys of a GIF's frame for numbers of colours if the whole file has a table of colours, too.
+        opened.palette = None
     if format == "AVIF":
         # Decoders rotate TIFF (Pillow) and HEIC (libheif); GIF and BMP have no orientation.
         orientation = read_orientation(opened.info.get("exif", b""), opened.info.get("xmp", b""))
@@ -126,6 +141,8 @@ def reencode_image(
         check_dimensions(crop[2] - crop[0], crop[3] - crop[1], format)
         target = fit_size((crop[2] - crop[0], crop[3] - crop[1]), max_pixels)
     profile = profile or opened.info.get("icc_profile") or b""
+    if not profile and format in ("AVIF", "HEIC"):
+        profile = make_profile(*read_code_points(data))
     has_inks = opened.mode == "CMYK" == profile_mode(profile)
     if opened.mode == "LAB":
         image: Image.Image = convert_lab_to_srgb(opened)
@@ -154,7 +171,20 @@ def reencode_image(
 
 
 def choose_quality(image: Image.Image) -> int:
-    return SMALL_QUALITY if image.width * image.height <= SMALL_PIXELS else JPEG_QUALITY
+    least = SMALL_QUALITY if image.width * image.height <= SMALL_PIXELS else JPEG_QUALITY
+    sample = sample_rows(image)
+    bits = 8 * len(encode_image(sample, subsampling=FULL_COLOUR).data) / (sample.width * sample.height)
+    return max(least, next((quality for limit, quality in FINE_QUALITIES if bits > limit), least))
+
+
+def sample_rows(image: Image.Image) -> Image.Image:
+    """Blocks of rows at equal distances, below each other."""
+    height = min(SAMPLE_HEIGHT, image.height)
+    sample = Image.new(image.mode, (image.width, SAMPLES * height))
+    for number in range(SAMPLES):
+        top = (image.height - height) * number // (SAMPLES - 1)
+        sample.paste(image.crop((0, top, image.width, top + height)), (0, number * height))
+    return sample
 
 
 def has_few_colours(mode: str, image: Image.Image) -> bool:
@@ -164,7 +194,7 @@ def has_few_colours(mode: str, image: Image.Image) -> bool:
 
 def encode_graphic(image: Image.Image) -> EncodedImage:
     """Keeps edges and thin lines sharp: as PNG unless that is large, else as JPEG with all its colours."""
-    jpeg = encode_image(image, quality=choose_quality(image), subsampling=FULL_COLOUR)
+    jpeg = encode_image(image, quality=SMALL_QUALITY, subsampling=FULL_COLOUR)
     png = encode_image(image, lossless=True)
     return png if len(png.data) <= MAX_PNG_RATIO * len(jpeg.data) else jpeg
 
@@ -172,18 +202,22 @@ def encode_graphic(image: Image.Image) -> EncodedImage:
 def prepare_tiff(opened: TiffImageFile) -> None:
     """Works around Pillow, which reads planes of 16 bits as noise, and colour maps from 0 to 255 as black."""
     tags = opened.tag_v2
-    if tags.get(PLANAR_CONFIGURATION) == SEPARATE_PLANES and max(tags.get(BITSPERSAMPLE, (1,))) > 8:
+    if tags.get(PLANAR_CONFIG) == SEPARATE_PLANES and max(tags.get(BITSPERSAMPLE, (1,))) > 8:
         raise unsupported_error("TIFF", "more than 8 bits in separate planes")
     colours = tags.get(COLORMAP, ())
     if opened.mode in ("P", "PA") and colours and max(colours) <= 255:
         opened.palette = ImagePalette.raw("RGB;L", bytes(colours))
 
 
-def describe_missing_codec(format: str, data: bytes) -> str | None:
-    """The compression of a TIFF, if the decoder lacks it. Pillow reports that like damage."""
+def describe_unsupported_kind(format: str, data: bytes) -> str | None:
+    """What Pillow reports like damage although the file is whole: a compression, or planes, of a TIFF."""
     if format != "TIFF":
         return None
-    number = TiffDirectory(data).value(COMPRESSION, UNCOMPRESSED)
+    directory = TiffDirectory(data)
+    channels = directory.value(SAMPLES_PER_PIXEL, 1)
+    if directory.value(PLANAR_CONFIG, 1) == SEPARATE_PLANES and channels not in READ_PLANES:
+        return f"{channels} channels in separate planes"
+    number = directory.value(COMPRESSION, UNCOMPRESSED)
     return None if can_decode_compression(number) else f"compression {COMPRESSION_INFO.get(number, number)}"
 
 
@@ -311,28 +345,3 @@ def reduce_bytes(pixels: Image.Image, encoded: EncodedImage, max_bytes: int) -> 
 
 def count_bytes(image: EncodedImage) -> int:
     return len(image.data)
-
-
-# Not images, or formats without any mark of their own, for which Pillow takes text and other files.
-NO_IMAGES = frozenset({"BUFR", "GRIB", "HDF5", "MPEG", "IPTC", "IM", "IMT", "PCD"})
-
-
-@lru_cache(maxsize=1)
-def list_other_formats() -> list[str]:
-    Image.init()
-    return [format for format in Image.OPEN if format not in OPENERS and format not in NO_IMAGES]
-
-
-def describe_other_image(data: bytes) -> str | None:
-    """Describes the image, for a message after "is"; None if Pillow does not support the format."""
-    for format in list_other_formats():
-        factory, accepts = Image.OPEN[format]
-        try:
-            if accepts is not None and accepts(data[:16]) is not True:
-                continue
-            opened = factory(io.BytesIO(data), "")
-        except (*DECODER_ERRORS, *BOMB_ERRORS, DeprecationWarning):
-            continue
-        if min(opened.size) > 0:
-            return f"an image of the format {format} ({opened.format_description})"
-    return None

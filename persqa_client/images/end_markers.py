@@ -15,7 +15,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from persqa_client.errors import RowError
 from persqa_client.images.containers import GIF_HEADER, gif_colour_table_size, skip_gif_subblocks
 from persqa_client.images.decode import DECODER_ERRORS, check_dimensions
-from persqa_client.images.jpeg import JPEG_END, JPEG_START, MARKER
+from persqa_client.images.jpeg import JPEG_END, JPEG_START, MARKER, STUFFED
 from persqa_client.images.png import PNG_SIGNATURE
 
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -36,17 +36,31 @@ def restore_end(data: bytes, format: str) -> bytes | None:
 
 
 def restore_jpeg_end(data: bytes) -> bytes | None:
-    """A decoder takes missing data from what follows. Thus the image is complete if it does not depend on that."""
+    """Zeros at the end are pixels only if all of them are needed.
+
+    A download into a file that has its size from the start leaves zeros, which often decode like pixels.
+    """
     if not has_one_sequential_scan(data):
         return None
     data = data.removesuffix(JPEG_END[:1])
+    unfilled = data.rstrip(b"\0")
+    if unfilled.endswith(STUFFED[:1]):
+        unfilled = data[: len(unfilled) + 1]
+    if is_complete_scan(unfilled):
+        return unfilled + JPEG_END
+    are_pixels = len(data) > len(unfilled) and is_complete_scan(data) and not is_complete_scan(data[:-1])
+    return data + JPEG_END if are_pixels else None
+
+
+def is_complete_scan(data: bytes) -> bool:
+    """A decoder takes missing data from what follows. Thus the image is complete if it does not depend on that."""
     noise = random.Random(0).choices(range(0xFF), k=PADDING_BYTES)
     paddings = (bytes(PADDING_BYTES), bytes(noise))
     try:
         first, second = (decode_pixels(data + padding + JPEG_END) for padding in paddings)
     except (*DECODER_ERRORS, RowError):
-        return None
-    return data + JPEG_END if first == second else None
+        return False
+    return first == second
 
 
 def has_one_sequential_scan(data: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Checks that HEIC and AVIF files are complete, finds the crop of AVIF, and hides metadata from the decoder of HEIC.
+"""Checks that HEIC and AVIF files are complete, finds crop and colours, and hides metadata from the decoder of HEIC.
 
 Boxes by ISO/IEC 14496-12; items and their locations ("iloc") by ISO/IEC 23008-12.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
+from persqa_client.images.code_points import UNSPECIFIED
 from persqa_client.images.containers import TruncatedImage, read_uint
 
 # Boxes of the image. A truncated box of another name after them is appended data.
@@ -114,10 +115,27 @@ def find_crop(data: bytes, size: tuple[int, int]) -> tuple[int, int, int, int] |
 
 def read_clean_aperture(data: bytes) -> tuple[int, ...] | None:
     """The eight numbers of the primary item's crop. Raises TruncatedImage."""
+    crops = (box for box in find_properties(data) if box.name == b"clap" and box.end - box.body >= CLAP.size)
+    return next((CLAP.unpack_from(data, box.body) for box in crops), None)
+
+
+def read_code_points(data: bytes) -> tuple[int, int]:
+    """Colour primaries and transfer function of the primary item ("nclx"); UNSPECIFIED if the file does not say."""
+    try:
+        for box in find_properties(data):
+            if box.name == b"colr" and data[box.body : box.body + 4] == b"nclx":
+                return read_uint(data, box.body + 4, 2), read_uint(data, box.body + 6, 2)
+    except TruncatedImage:
+        pass
+    return UNSPECIFIED, UNSPECIFIED
+
+
+def find_properties(data: bytes) -> Iterator[Box]:
+    """The properties of the primary item. Raises TruncatedImage."""
     meta = find_meta_box(data)
     boxes = {box.name: box for box in iterate_boxes(data, meta.body + FULL_BOX_HEADER, meta.end)}
     if b"pitm" not in boxes or b"iprp" not in boxes:
-        return None
+        return
     primary = UintReader(data[boxes[b"pitm"].body : boxes[b"pitm"].end])
     primary_id = primary.read(2 if primary.read(4) >> 24 == 0 else 4)
     properties: list[Box] = []
@@ -127,10 +145,7 @@ def read_clean_aperture(data: bytes) -> tuple[int, ...] | None:
             properties = list(iterate_boxes(data, box.body, box.end))
         elif box.name == b"ipma":
             used.update(list_properties(data[box.body : box.end], primary_id))
-    for number, box in enumerate(properties, 1):
-        if box.name == b"clap" and number in used and box.end - box.body >= CLAP.size:
-            return CLAP.unpack_from(data, box.body)
-    return None
+    yield from (box for number, box in enumerate(properties, 1) if number in used)
 
 
 def list_properties(ipma: bytes, item: int) -> Iterator[int]:

@@ -26,6 +26,8 @@ XMP_SIGNATURE = b"http://ns.adobe.com/xap/1.0/\0"
 # Before each part of an ICC profile, with the number of the part and of all parts (ICC.1:2022, annex B.4).
 ICC_SIGNATURE = b"ICC_PROFILE\0"
 ICC_HEADER = len(ICC_SIGNATURE) + 2
+# In place of a marker's code: damage within a scan.
+DAMAGE = 0
 COMMON_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive: supported by every decoder
 
 
@@ -37,7 +39,11 @@ def strip_jpeg(data: bytes) -> StrippedImage:
     exif = xmp = b""
     profile_parts: dict[int, bytes] = {}
     last, scanning, scans = 0, False, 0
+    is_damaged = False
     for code, start, end in iterate_segments(data):
+        if code == DAMAGE:
+            is_damaged = True
+            continue
         if scanning:
             pieces.append(view[last:start])
         pieces.append(kept_part(view, code, start, end))
@@ -59,7 +65,8 @@ def strip_jpeg(data: bytes) -> StrippedImage:
         raise TruncatedImage("the JPEG has no image between its start and its end")
     # Missing bytes of the frame header are read as zeros.
     precision, height, width, channels = FRAME_HEADER.unpack(frame[:6].ljust(6, b"\0"))
-    plain = plain_frame and precision == 8 and channels in (1, 3)
+    # A damaged file is decoded here: what one decoder shows, others may refuse.
+    plain = plain_frame and precision == 8 and channels in (1, 3) and not is_damaged
     unchanged = sum(map(len, pieces)) == len(data) and all(isinstance(piece, memoryview) for piece in pieces[1:])
     # Without changes `data` itself is returned: a copy costs as much as reading the file.
     stripped = data if unchanged else b"".join(pieces)
@@ -71,8 +78,8 @@ def strip_jpeg(data: bytes) -> StrippedImage:
 def iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Code, start and end of each segment.
 
-    A marker in a scan that begins no segment is damage: a decoder continues at the next restart marker. Raises
-    TruncatedImage if there are none, since the rest of the image would be grey.
+    A marker in a scan that begins no segment is damage, with the code DAMAGE: a decoder continues at the next restart
+    marker. Raises TruncatedImage if there are none, since the rest of the image would be grey.
     """
     if not data.startswith(JPEG_START):
         raise TruncatedImage("the JPEG has no start")
@@ -83,6 +90,7 @@ def iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             if not has_restarts:
                 raise TruncatedImage("the image data of the JPEG is damaged")
             position = match.end()
+            yield DAMAGE, start, position
             continue
         length = 0 if code in (TEM, SOI, EOI) else int.from_bytes(data[start + 2 : start + 4], "big")
         position = start + 2 + length

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
+from persqa_client.images.code_points import make_profile
 from persqa_client.images.containers import StrippedImage, TruncatedImage, read_uint
 from persqa_client.images.orientation import read_orientation
 
@@ -12,6 +13,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"IDAT", b"IEND"})
 GREY, RGB = 0, 2  # colour types
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"
+CICP_SIZE = 16
 # Profiles of printers have up to 3 MB; a small chunk could expand to gigabytes.
 MAX_PROFILE_BYTES = 8_000_000
 
@@ -31,8 +33,11 @@ def strip_png(data: bytes) -> StrippedImage:
             exif = data[start + 8 : end - 4]
         elif name == b"iTXt" and data.startswith(XMP_KEYWORD, start + 8, end):
             xmp = data[start + 8 + len(XMP_KEYWORD) : end - 4]
-        elif name == b"iCCP":
+        elif name == b"iCCP" and b"cICP" not in seen:
             profile = read_profile(data[start + 8 : end - 4])
+        elif name == b"cICP" and end - start == CICP_SIZE:
+            # Preferred to the other chunks about colours.
+            profile = make_profile(*data[start + 8 : start + 10])
         if name in PNG_KEPT_CHUNKS:
             pieces.append(view[start:end])
         seen.add(name)

@@ -10,12 +10,13 @@ import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
 import stringzilla
+from PIL import Image
 
 from persqa_client.errors import RowError
 from persqa_client.images.colour import changes_colours
@@ -28,11 +29,11 @@ from persqa_client.images.containers import (
     is_raw_photo,
 )
 from persqa_client.images.decode import (
+    BOMB_ERRORS,
     DECODER_ERRORS,
     OPENERS,
     check_dimensions,
     decoder_errors,
-    describe_other_image,
     fit_size,
     reencode_image,
     truncated_error,
@@ -71,6 +72,8 @@ COMPLETENESS_CHECKS: dict[str, Callable[[bytes], None]] = {
 PLAIN_FORMATS = frozenset({"JPEG", "PNG", "GIF", "BMP", "WEBP"})
 # Bytes that show a format.
 HEAD_BYTES = 4096
+# Not images, or formats without any mark of their own, for which Pillow takes text and other files.
+NO_IMAGES = frozenset({"BUFR", "GRIB", "HDF5", "MPEG", "IPTC", "IM", "IMT", "PCD"})
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,27 @@ def other_format_error(data: bytes) -> RowError:
     if description := describe_other_image(data):
         return RowError("image_unsupported", f"is {description}; {SUPPORTED}.")
     return RowError("image_not_a_picture", f"is {describe_content(data)}; {SUPPORTED}.")
+
+
+@lru_cache(maxsize=1)
+def list_other_formats() -> list[str]:
+    Image.init()
+    return [format for format in Image.OPEN if format not in OPENERS and format not in NO_IMAGES]
+
+
+def describe_other_image(data: bytes) -> str | None:
+    """Describes the image, for a message after "is"; None if Pillow does not support the format."""
+    for format in list_other_formats():
+        factory, accepts = Image.OPEN[format]
+        try:
+            if accepts is not None and accepts(data[:16]) is not True:
+                continue
+            opened = factory(io.BytesIO(data), "")
+        except (*DECODER_ERRORS, *BOMB_ERRORS, DeprecationWarning):
+            continue
+        if min(opened.size) > 0:
+            return f"an image of the format {format} ({opened.format_description})"
+    return None
 
 
 def has_raw_suffix(reference: str) -> bool:

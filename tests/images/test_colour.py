@@ -120,3 +120,26 @@ def test_the_canvas_around_the_first_frame_of_a_gif_is_white(tmp_path: Path) -> 
     left, right = halves(bytes(whole), tmp_path)
     assert is_near(left, (254, 0, 0), 2)
     assert right == WHITE
+
+
+def make_gif_of_greys(size: tuple[int, int], *, transparent: bool) -> bytes:
+    """A frame with greys of its own, dark on the left and light on the right, in a file with a table of colours."""
+    image = Image.new("L", size, 60)
+    image.paste(200, (size[0] // 2, 0, *size))
+    image.putpixel((0, 0), 255)
+    data = encode(image, "GIF", optimize=False)
+    header, greys, rest = data[:13], data[13 : 13 + 768], data[13 + 768 :]
+    assert header[10] == 0x87
+    start = rest.index(b",")
+    descriptor = rest[start : start + 9] + b"\x87"
+    control = b"!\xf9\x04" + bytes((transparent, 0, 0, 1, 0))
+    colours = bytes(channel for number in range(256) for channel in (number, 0, 255))
+    return header + colours + control + descriptor + greys + rest[start + 10 :]
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+@pytest.mark.parametrize("size", [(64, 64), (400, 300), (2000, 1000)])
+def test_greys_of_a_gif_are_no_numbers_of_colours(size: tuple[int, int], transparent: bool, tmp_path: Path) -> None:
+    left, right = halves(make_gif_of_greys(size, transparent=transparent), tmp_path)
+    assert is_near(left, (60, 60, 60), 3)
+    assert is_near(right, (200, 200, 200), 3)

@@ -56,6 +56,29 @@ def test_a_file_without_some_of_its_pixels_is_refused(kind: str, missing: float,
     assert caught.value.code == "image_truncated"
 
 
+# In an image of one colour, zeros may be pixels.
+JPEGS = [kind for kind in FILES if kind.startswith("JPEG") and FILES[kind][1] is not FLAT]
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+@pytest.mark.parametrize("missing", [0.05, 0.4])
+def test_zeros_in_place_of_pixels_are_refused(kind: str, missing: float, tmp_path: Path) -> None:
+    """So do files end that a download manager allocates before it has their content."""
+    _, data = make(kind)
+    kept = int(len(data) * (1 - missing))
+    (tmp_path / "image").write_bytes(data[:kept] + bytes(len(data) - kept))
+    with pytest.raises(RowError, match="truncated"):
+        load_image("image", [tmp_path], max_pixels=10**6)
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_zeros_in_place_of_the_end_marker_alone_are_no_pixels(kind: str) -> None:
+    _, data = make(kind)
+    restored = restore_end(data[:-2] + bytes(2000), "JPEG")
+    assert restored is not None
+    assert decode_rgb_bytes(restored) == decode_rgb_bytes(data)
+
+
 def test_a_progressive_jpeg_without_its_end_may_lack_scans(tmp_path: Path) -> None:
     (tmp_path / "image").write_bytes(encode(PHOTO, "JPEG", progressive=True)[:-2])
     with pytest.raises(RowError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,36 @@ def make_colourful(width: int, height: int) -> Image.Image:
     for x in range(0, width, 24):
         image.paste(((x * 37) % 256, (x * 91) % 256, (x * 13) % 256), (x, 0, x + 9, height))
     return image
+
+
+def make_grainy(width: int, height: int, grain: int) -> Image.Image:
+    """A photo with noise of ``grain`` levels, as of a sensor in the dark."""
+    photo = PHOTO.resize((width, height))
+    noise = Image.frombytes("RGB", photo.size, random.Random(0).randbytes(3 * width * height))
+    return ImageChops.add(photo, noise.point(lambda value: value * grain // 255), offset=-grain // 2)
+
+
+def make_heat_map(width: int, height: int) -> Image.Image:
+    """Measured values with noise, each shown as a colour of a palette from dark to light blue."""
+    values = Image.frombytes("P", (width, height), bytes(random.Random(0).choices(range(8), k=width * height)))
+    values.putpalette([channel for value in range(8) for channel in (value, 0, 60 + 8 * value)])
+    return values
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        pytest.param(make_grainy(900, 600, 60), id="a grainy photo"),
+        pytest.param(make_grainy(500, 400, 40), id="a small grainy photo"),
+        pytest.param(make_heat_map(900, 600), id="a heat map"),
+    ],
+)
+def test_grain_and_noise_are_kept(image: Image.Image, tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(encode(image, "TIFF"))
+    sent = Image.open(io.BytesIO(load_image("image", [tmp_path], max_pixels=10**6).data))
+    mean, most = measure_difference(sent.convert("RGB"), image.convert("RGB"))
+    assert mean <= MEAN_LEVELS
+    assert most <= LEVELS_OF_99_PERCENT
 
 
 @pytest.mark.parametrize("size", [(128, 128), (640, 400), (1000, 700)])

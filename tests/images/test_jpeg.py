@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from persqa_client.errors import RowError
 from persqa_client.images.containers import TruncatedImage
-from persqa_client.images.jpeg import is_single_scan, strip_jpeg
+from persqa_client.images.jpeg import DAMAGE, is_single_scan, iterate_segments, strip_jpeg
+from persqa_client.images.prepare import load_image
 from tests.images import image_files
 from tests.images.image_files import decode_rgb_bytes, encode, has_no_metadata, make_jpeg_segment, red_and_blue
 from tests.support.cases import each_case
@@ -94,6 +96,21 @@ def test_a_damaged_byte_that_looks_like_a_marker_cuts_nothing_off(marker: bytes,
     assert stripped_bytes(data) == data
     with pytest.raises(TruncatedImage):
         strip_jpeg(hit(encode(image_files.decode(SAMPLE).resize((96, 96)), "JPEG"), marker, place))
+
+
+@each_case("place", [0.1, 0.4, 0.8])
+@each_case("marker", [b"\xff\x9f", b"\xff\xc0", b"\xff\xe1", b"\xff\xda", b"\xff\xff"])
+def test_every_decoder_accepts_what_is_sent_of_a_damaged_scan(marker: bytes, place: float, tmp_path: Path) -> None:
+    """Pillow, with which many servers decode, refuses some of these files."""
+    (tmp_path / "a.jpg").write_bytes(hit(BASELINE, marker, place))
+    try:
+        decode_rgb_bytes((tmp_path / "a.jpg").read_bytes())
+    except OSError:
+        with pytest.raises(RowError, match="truncated or damaged"):
+            load_image("a.jpg", [tmp_path], max_pixels=10**6)
+    else:
+        sent = load_image("a.jpg", [tmp_path], max_pixels=10**6).data
+        assert DAMAGE not in [code for code, _, _ in iterate_segments(sent)]
 
 
 def test_bytes_between_segments_are_removed() -> None:

@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from persqa_client.errors import RowError
-from persqa_client.images.decode import describe_other_image
-from persqa_client.images.prepare import load_image
+from persqa_client.images.prepare import describe_other_image, load_image
 from tests.support.cases import each_case
 
 

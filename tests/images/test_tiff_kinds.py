@@ -14,32 +14,46 @@ from persqa_client.images.prepare import load_image
 from tests.images.image_files import check_and_decode, encode, is_near
 
 WIDTH, HEIGHT = 64, 48
+# Values of the photometric interpretation.
+BLACK_IS_ZERO, RGB = 1, 2
 
 
-def make_tiff(bits: int, planes: int, sample_format: int, samples: bytes) -> bytes:
-    """An uncompressed RGB TIFF in little-endian order, in one strip, or one strip for each of three planes."""
-    strips = 3 if planes == 2 else 1
+def make_tiff(
+    bits: int,
+    planes: int,
+    sample_format: int,
+    samples: bytes,
+    *,
+    photometric: int = RGB,
+    channels: int = 3,
+    extra_channels: tuple[int, ...] = (),
+) -> bytes:
+    """An uncompressed TIFF in little-endian order, in one strip, or one strip for each of the planes."""
+    strips = channels if planes == 2 else 1
     size = len(samples) // strips
-    extra = struct.pack("<3H", bits, bits, bits) + struct.pack("<3H", *[sample_format] * 3)
-    count = 10
-    data = 8 + 2 + 12 * count + 4
-    offsets = [data + len(extra) + 24 + number * size for number in range(strips)]
-    extra += struct.pack("<3I", *offsets, *[0] * (3 - strips)) + struct.pack("<3I", *[size] * 3)
-    where = (data + 12, data + 24) if strips > 1 else (offsets[0], size)
-    entries = [
-        (256, 3, 1, WIDTH),
-        (257, 3, 1, HEIGHT),
-        (258, 3, 3, data),
-        (259, 3, 1, 1),
-        (262, 3, 1, 2),
-        (273, 4, strips, where[0]),
-        (277, 3, 1, 3),
-        (279, 4, strips, where[1]),
-        (284, 3, 1, planes),
-        (339, 3, 3, data + 6),
-    ]
-    packed = b"".join(struct.pack("<HHII", *entry) for entry in entries)
-    return b"II*\0" + struct.pack("<IH", 8, count) + packed + bytes(4) + extra + samples
+    shorts = {
+        256: [WIDTH],
+        257: [HEIGHT],
+        258: [bits] * channels,
+        259: [1],
+        262: [photometric],
+        277: [channels],
+        284: [planes],
+        338: extra_channels,
+        339: [sample_format] * channels,
+    }
+    start = 8 + 2 + 12 * (len(shorts) + 2) + 4
+    packed = {tag: struct.pack(f"<{len(values)}H", *values) for tag, values in shorts.items()}
+    after = start + sum(len(values) for values in packed.values()) + 8 * strips
+    packed[273] = struct.pack(f"<{strips}I", *(after + number * size for number in range(strips)))
+    packed[279] = struct.pack(f"<{strips}I", *[size] * strips)
+    directory, values = struct.pack("<H", len(packed)), b""
+    for tag in sorted(packed):
+        kind, width = (4, 4) if tag in (273, 279) else (3, 2)
+        place = packed[tag].ljust(4, b"\0") if len(packed[tag]) <= 4 else struct.pack("<I", start + len(values))
+        directory += struct.pack("<HHI", tag, kind, len(packed[tag]) // width) + place
+        values += packed[tag]
+    return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + values + samples
 
 
 def send(data: bytes, folder: Path) -> Image.Image:
@@ -70,6 +84,26 @@ def test_a_whole_file_of_another_kind_is_unsupported(
         send(make_tiff(bits, planes, sample_format, samples), tmp_path)
     assert caught.value.code == "image_unsupported"
     assert "save it as PNG" in caught.value.message
+
+
+@pytest.mark.parametrize("extra", [(2,), (0, 0, 0, 0)], ids=["grey and alpha", "five channels"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_planes_that_pillow_does_not_read_are_named(bits: int, extra: tuple[int, ...], tmp_path: Path) -> None:
+    channels = 1 + len(extra)
+    samples = bytes(WIDTH * HEIGHT * channels * bits // 8)
+    data = make_tiff(bits, 2, 1, samples, photometric=BLACK_IS_ZERO, channels=channels, extra_channels=extra)
+    with pytest.raises(RowError, match="of a kind that is not supported") as caught:
+        send(data, tmp_path)
+    assert caught.value.code == "image_unsupported"
+
+
+def test_greys_of_32_bits_are_not_negative(tmp_path: Path) -> None:
+    """Pillow reads values from 2,147,483,648 as negative ones."""
+    row = struct.pack(f"<{WIDTH}I", *(number * 0xFFFFFFFF // (WIDTH - 1) for number in range(WIDTH)))
+    sent = send(make_tiff(32, 1, 1, row * HEIGHT, photometric=BLACK_IS_ZERO, channels=1), tmp_path)
+    for x in (0, 10, 30, 33, 50, 63):
+        grey = round(255 * x / (WIDTH - 1))
+        assert is_near(sent.getpixel((x, 20)), (grey, grey, grey), 5)
 
 
 @pytest.mark.parametrize(
