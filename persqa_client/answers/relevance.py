@@ -27,7 +27,8 @@ SPANISH_OR = compile_lazily(r"(?<=\w )[ou](?= \w)", re.IGNORECASE)
 # Which of two: the answer is a word of the question, or one that points.
 WHICH = compile_lazily(r"(?<!\w)which (?:of|one|hand|arm|leg|foot|side|way)(?!\w)", re.IGNORECASE)
 WHO = compile_lazily(r"(?<!\w)(?:who|whom|quién|quiénes|qui|wer|quem|кто|من)(?!\w)|谁|誰|누구|누가", re.IGNORECASE)
-DIGIT = compile_lazily(r"\d")
+# A number, an emoji, an arrow and the like may be the whole answer; marks of a sentence are not.
+FIGURE = compile_lazily(r"""\d|_|[^\w\s,，、.。!！?？;；:：…–—\-'‘’"“”„«»「」『』()（）·¿¡،؟]""")
 WORD = compile_lazily(r"[^\W\d_]+")
 MARKS = r"[\s,，、.。!！;；:：…–—-]"
 NO_CONTENT = frozenset("的是在了着著过過有什么什麼哪里裡儿几多少颜顏色样樣一个個种種正手上中穿戴和与身谁些吗呢这那")
@@ -136,7 +137,7 @@ def adds_empty_words(said: str, asked: Asked) -> bool:
         rest = lower_pattern(language, "relevance", "clothes").sub(" ", rest)
         if not split_stems(rest, language) <= known:
             return False
-    return rest != said and DIGIT.search(said) is None and not may_have_answer(asked)
+    return rest != said and FIGURE.search(said) is None and not may_have_answer(asked)
 
 
 def may_have_answer(asked: Asked) -> bool:

@@ -51,7 +51,7 @@ async def receive_body(response: aiohttp.ClientResponse) -> bytes:
         if length is not None and not is_encoded(response):
             return await response.read()
         first = await response.content.readany()
-        if not is_encoded(response) or is_text(first):
+        if not is_encoded(response) or is_uncompressed(first):
             return b"".join([piece async for piece in limit_size(read_to_end(response, first))])
         # A compressed body can be a thousand times longer than its length says.
         decoded = make_response(response, stream=ResponseStream(response, first)).aiter_bytes()
@@ -65,7 +65,7 @@ def is_encoded(response: aiohttp.ClientResponse) -> bool:
     return "Content-Encoding" in response.headers
 
 
-def is_text(beginning: bytes) -> bool:
+def is_uncompressed(beginning: bytes) -> bool:
     """Whether a body is not compressed. Gateways that decode a body may pass on the encoding's header."""
     return TEXT.match(beginning) is not None
 
