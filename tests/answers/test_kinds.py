@@ -70,6 +70,14 @@ STILL_WRONG_30 = (
 )
 # Of ``blind_31``.
 STILL_WRONG_31 = ("<mam>穿着外套，但是<mam>没有穿外套，只穿了一件短袖。",)
+# Of ``blind_32``.
+STILL_WRONG_32 = (
+    "<mam>穿着一件橙色的雨衣。",
+    "<mam> 没有，图片中没有看到任何动物。",
+    "<mam> Blau.",
+    "<mam>，这位女士面带微笑，看起来很高兴。",
+    "<mam> is wearing:\n- **Top:** a purple sweater\n- **Bottom:** a denim skirt\n- **Shoes:** black boots",
+)
 KNOWN = (
     *STILL_DROPPED,
     *STILL_ACCEPTED,
@@ -79,6 +87,7 @@ KNOWN = (
     *STILL_WRONG_29,
     *STILL_WRONG_30,
     *STILL_WRONG_31,
+    *STILL_WRONG_32,
 )
 
 PARTS = pytest.mark.parametrize(
@@ -98,7 +107,7 @@ PARTS = pytest.mark.parametrize(
         "near_rules_3",
         "near_rules_4",
         "near_rules_5",
-        *(f"blind_{number}" for number in range(4, 32)),
+        *(f"blind_{number}" for number in range(4, 33)),
         "adversary",
         *map("adversary_{}".format, range(2, 14)),
     ],
