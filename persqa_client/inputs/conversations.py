@@ -24,12 +24,12 @@ from persqa_client.inputs.made_rows import (
     REFERENCE,
     add_lacking_members,
     fill_placeholder,
+    find_row_tag,
     find_tag_name,
     has_own_question,
     make_row,
     names_same_images,
 )
-from persqa_client.questions.tasks import find_first_tag
 from persqa_client.types import Json
 
 TURN_KEYS = ("messages", "conversations", "prompt")
@@ -106,7 +106,7 @@ class ConversationRows:
         reject_other_media(fields)
         found = read_conversation(fields, image_key)
         question = found.question or ""
-        members: Json = {"question": found.question, "tag": find_first_tag(question)}
+        members: Json = {"question": found.question, "tag": find_row_tag(fields, question)}
         members |= find_character(fields.get(CHARACTERS), question)
         if names_same_images(fields, image_key, found.images):
             # The turns stay, because --output-style answer writes into them.

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.inputs.conversations import find_turns, read_conversation
-from persqa_client.inputs.made_rows import OLD_ANSWER, make_row
-from persqa_client.questions.tasks import find_first_tag
+from persqa_client.inputs.made_rows import OLD_ANSWER, find_row_tag, make_row
 from persqa_client.types import Json
 
 # One of them says where the data set is.
@@ -61,7 +60,7 @@ class DataSetRows:
             raise RowError("bad_line", "it has no turn of a user, as dataset_info.json names the columns")
         found = read_conversation(standard, "images")
         members: Json = {image_key: list(found.images), "question": found.question}
-        members |= {"tag": find_first_tag(found.question or ""), "system": found.system, OLD_ANSWER: found.answer}
+        members |= {"tag": find_row_tag(fields, found.question or ""), "system": found.system, OLD_ANSWER: found.answer}
         return make_row(line, fields, set(self.columns.values()), members)
 
     def _standardise(self, fields: Json) -> Json:

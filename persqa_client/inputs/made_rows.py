@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from persqa_client.json_members import add_member, remove_members
 from persqa_client.questions.tags import parse_tag
+from persqa_client.questions.tasks import find_first_tag
 from persqa_client.types import Json
 
 # Where the former answer of a row stands.
@@ -49,6 +50,18 @@ def find_tag_name(text: object) -> str | None:
         return parse_tag(text)[1:-1] if isinstance(text, str) else None
     except ValueError:
         return None
+
+
+def find_packed_tag(fields: Json) -> str | None:
+    """The first of the tags in a row of an export. Words without brackets may be keywords."""
+    tags = fields.get("tags")
+    first = tags[0] if isinstance(tags, list) and tags else None
+    return find_tag_name(first) if isinstance(first, str) and first.startswith("<") else None
+
+
+def find_row_tag(fields: Json, question: str) -> str | None:
+    """The question may name others before the one that it is about, or none."""
+    return find_packed_tag(fields) or find_first_tag(question)
 
 
 def fill_placeholder(question: str) -> str:

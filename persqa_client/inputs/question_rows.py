@@ -25,14 +25,14 @@ from persqa_client.inputs.conversations import MARK, find_named_pictures, place_
 from persqa_client.inputs.made_rows import (
     add_lacking_members,
     fill_placeholder,
-    find_tag_name,
+    find_packed_tag,
+    find_row_tag,
     has_own_question,
     make_row,
 )
 from persqa_client.inputs.rows import parse_images
 from persqa_client.json_members import replace_value
 from persqa_client.questions.categories import parse_category
-from persqa_client.questions.tasks import find_first_tag
 from persqa_client.types import Json
 
 # Where the category of a question is kept.
@@ -54,7 +54,7 @@ class RewardRows:
         if not isinstance(problem, str):
             return line
         question = fill_placeholder(problem.strip())
-        return add_lacking_members(line, fields, {"question": question or None, "tag": find_first_tag(problem)})
+        return add_lacking_members(line, fields, {"question": question or None, "tag": find_row_tag(fields, problem)})
 
 
 class MarkedRows:
@@ -83,7 +83,7 @@ class MarkedRows:
             images = parse_images(fields, image_key)
         place_pictures(images, [None] * given.count(MARK), "the question has")
         question = fill_placeholder(remove_image_marks(given))
-        members: Json = {"tag": find_first_tag(question)}
+        members: Json = {"tag": find_row_tag(fields, question)}
         if key == "question":
             line = replace_value(line, ("question",), question)
         else:
@@ -106,7 +106,7 @@ class NumberedRows:
         text: str = fields["text"]
         place_pictures(parse_images(fields, image_key), [None] * text.count(MARK), "the text has")
         question = fill_placeholder(remove_image_marks(text))
-        members: Json = {"question": question or None, "tag": find_first_tag(question)}
+        members: Json = {"question": question or None, "tag": find_row_tag(fields, question)}
         if is_other_category(fields.get("category")) and QUESTION_CATEGORY not in fields:
             return make_row(line, fields, ("category",), members | {QUESTION_CATEGORY: fields["category"]})
         return add_lacking_members(line, fields, members)
@@ -140,13 +140,6 @@ class PackedRows:
 
     def convert(self, line: bytes, fields: Json, image_key: str) -> bytes:
         return add_lacking_members(line, fields, {"tag": find_packed_tag(fields)})
-
-
-def find_packed_tag(fields: Json) -> str | None:
-    """The first of the tags. Words without brackets may be keywords."""
-    tags = fields.get("tags")
-    first = tags[0] if isinstance(tags, list) and tags else None
-    return find_tag_name(first) if isinstance(first, str) and first.startswith("<") else None
 
 
 def find_marked(fields: Json) -> str | None:

@@ -48,3 +48,18 @@ def test_a_run_reads_an_export_again(name: str, image_key: str, tmp_path: Path) 
     assert found == [(pictures[:1], QUESTIONS[0], "<mam>"), (pictures, QUESTIONS[1], "<bo>")]
     if name in TRAINERS and name != "llava":
         assert json.loads(next(iter(rows)).line)["old_answer"] == "<mam> holds a cup."
+
+
+@pytest.mark.parametrize(("name", "image_key"), PACKED)
+@pytest.mark.parametrize("question", ["What is in the background?", "Where is <mi>, and where is <bo>?"])
+def test_the_tag_of_a_packed_row_is_that_of_the_run(name: str, image_key: str, question: str, tmp_path: Path) -> None:
+    if name == "parquet":
+        pytest.importorskip("pyarrow")
+    outcome = replace(make_record(1, "<bo> holds a cup.", asked=question), tag="<bo>")
+    output = write_run(tmp_path / "run", [{"image": "a.png"}], outcomes=[outcome])
+    export_runs([output], ExportSettings(name, tmp_path / "data"))
+    source = open_source(next((tmp_path / "data").rglob("train[.-]*")), image_key)
+    ((line, _),) = source.lines(START_POSITION)
+    row = parse_line(1, line, image_key=image_key, output_key="pers_qa")
+    assert isinstance(row, Row)
+    assert (row.question, row.tag) == (question, "<bo>")
