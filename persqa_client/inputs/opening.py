@@ -35,7 +35,7 @@ from persqa_client.inputs.patterns import (
     is_image_file,
     is_pattern,
 )
-from persqa_client.inputs.row_layouts import ROW_LAYOUTS, LayoutSource, find_row_layout
+from persqa_client.inputs.row_layouts import ROW_LAYOUTS, LayoutSource, find_row_layout, read_several_as_before
 from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source
 from persqa_client.inputs.stored import open_stored
 from persqa_client.inputs.tables import TableSource
@@ -294,15 +294,6 @@ def read_as_before(source: Source, stamp: Json | None, reached: Position, image_
         own = make_file_source(source.path, Detected(stamp["kind"], stamp.get("delimiter", ",")), image_key)
     layout = ROW_LAYOUTS.get(name)
     return own if layout is None or not isinstance(own, FileSource) else LayoutSource(own, layout, image_key)
-
-
-def read_several_as_before(source: SeveralSource, reached: Position) -> Source:
-    """Runs over several inputs keep no fingerprints, but the digest of their rows as they were read."""
-    by_fields = [each.source if isinstance(each, LayoutSource) else each for each in source.sources]
-    if by_fields == list(source.sources) or source.digest_at(reached) == reached.digest:
-        return source
-    before = source.replace(by_fields)
-    return before if before.digest_at(reached) == reached.digest else source
 
 
 def spool_standard_input(stream: BinaryIO, image_key: str, row_layout: RowLayoutChoice, *, fetches: bool) -> Source:

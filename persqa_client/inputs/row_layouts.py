@@ -11,7 +11,7 @@ from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.layouts import iter_objects
 from persqa_client.inputs.question_rows import MarkedRows, NumberedRows, PackedRows, RewardRows
 from persqa_client.inputs.rows import MAX_LINE_BYTES, find_wrapped_line
-from persqa_client.inputs.sources import BrokenLine
+from persqa_client.inputs.sources import BrokenLine, SeveralSource, Source
 from persqa_client.jsonl import load_value, strip_marks
 from persqa_client.types import Json, Position
 
@@ -36,6 +36,7 @@ class RowLayout(Protocol):
         ...
 
 
+# In the order in which they were added: a resumed run may be one of a version without the last of them.
 ALL_LAYOUTS: tuple[RowLayout, ...] = (ConversationRows(), RewardRows(), MarkedRows(), NumberedRows(), PackedRows())
 ROW_LAYOUTS = {layout.name: layout for layout in ALL_LAYOUTS}
 
@@ -96,3 +97,22 @@ class LayoutSource(FileSource):
             return BrokenLine.make(line, error.message)
         except ValueError:
             return line
+
+
+def read_several_as_before(source: SeveralSource, reached: Position) -> Source:
+    """Runs over several inputs keep no fingerprints, but the digest of their rows as they were read.
+
+    Each earlier version has read the layouts that were there then.
+    """
+    own = {each.layout.name for each in source.sources if isinstance(each, LayoutSource)}
+    added = [name for name in ROW_LAYOUTS if name in own]
+    for count in range(len(added), -1, -1):
+        before = source.replace(
+            [
+                each.source if isinstance(each, LayoutSource) and each.layout.name in added[count:] else each
+                for each in source.sources
+            ]
+        )
+        if not added or before.digest_at(reached) == reached.digest:
+            return before
+    return source

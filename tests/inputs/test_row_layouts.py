@@ -13,8 +13,8 @@ import pytest
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.opening import open_inputs, open_source, read_as_before
-from persqa_client.inputs.row_layouts import LayoutSource
-from persqa_client.inputs.sources import BrokenLine, Source
+from persqa_client.inputs.row_layouts import ROW_LAYOUTS, LayoutSource
+from persqa_client.inputs.sources import BrokenLine, SeveralSource, Source
 from persqa_client.types import START_POSITION
 from tests.inputs.packed import PICTURE, make_picture, make_png, write_arrow, write_parquet, write_tar
 
@@ -137,6 +137,32 @@ def test_a_run_over_several_files_reads_them_as_before(tmp_path: Path) -> None:
         assert again.digest_at(reached) == reached.digest
         assert rows_of(again) == rows_of(before)
     assert rows_of(earlier) == [LLAVA] * 4
+
+
+def test_a_run_over_files_of_several_kinds_is_resumed_after_each_layout_was_added(tmp_path: Path) -> None:
+    """Earlier versions read the rows of later layouts by their fields."""
+    rows = {
+        "conversation": LLAVA,
+        "reward": {"image": "a.jpg", "problem": "Who?", "solution": "Bo."},
+        "marked": {"image": "a.jpg", "question": "<image>Who?"},
+        "numbered": {"image": "a.jpg", "question_id": 1, "text": "Who?"},
+        "packed": {"image": "a.jpg", "question": "Who?", "answer": "Bo.", "tags": ["<bo>"]},
+    }
+    assert list(rows) == list(ROW_LAYOUTS)
+    paths = [write_lines(tmp_path / f"{name}.jsonl", row) for name, row in rows.items()]
+    paths.append(write_lines(tmp_path / "late.jsonl", rows["conversation"], rows["packed"]))
+    now, own = open_inputs(paths, "image"), open_inputs(paths, "image", row_layout="fields")
+    assert isinstance(now, SeveralSource)
+    assert isinstance(own, SeveralSource)
+    for count in range(len(rows) + 1):
+        added = list(rows)[:count]
+        names = [each.layout.name if isinstance(each, LayoutSource) else "" for each in now.sources]
+        earlier = now.replace(
+            [new if name in added else old for name, new, old in zip(names, now.sources, own.sources, strict=True)]
+        )
+        *_, (_, reached) = earlier.lines(START_POSITION)
+        again = read_as_before(open_inputs(paths, "image"), None, reached, "image")
+        assert rows_of(again) == rows_of(earlier)
 
 
 def test_a_row_that_can_not_be_converted_fails_alone_with_its_line(tmp_path: Path) -> None:
