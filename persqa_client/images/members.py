@@ -13,6 +13,7 @@ import tarfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from sys import getsizeof
 from typing import Any, BinaryIO, Literal, NamedTuple, Protocol
 
 from cachetools import LRUCache
@@ -36,6 +37,8 @@ MAX_FILE_BYTES = 1_000_000_000
 # Files whose places are known without reading the archive again, and bytes kept of an archive that is compressed.
 MAX_KNOWN = 65_536
 KEPT_BYTES = 32_000_000
+# What a kept file takes beside its bytes and its name.
+ENTRY_BYTES = 300
 # Without a number if a store raises them.
 STORE_ERRORS = (FileNotFoundError, PermissionError, ConnectionError, TimeoutError)
 
@@ -254,8 +257,14 @@ class TarPictures:
 
     def _keep(self, entry: tarfile.TarInfo) -> bytes:
         data = self._extract(entry)
+        if entry.name in self._kept:
+            self.kept_bytes -= measure_kept(entry.name, self._kept.pop(entry.name))
         self._kept[entry.name] = data
-        self.kept_bytes += len(data)
+        self.kept_bytes += measure_kept(entry.name, data)
         while self.kept_bytes > self._max_kept and len(self._kept) > 1:
-            self.kept_bytes -= len(self._kept.popitem(last=False)[1])
+            self.kept_bytes -= measure_kept(*self._kept.popitem(last=False))
         return data
+
+
+def measure_kept(name: str, data: bytes) -> int:
+    return ENTRY_BYTES + getsizeof(name) + len(data)

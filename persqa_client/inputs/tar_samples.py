@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from sys import getsizeof
 from typing import Any, BinaryIO, NamedTuple
 
 from persqa_client.images.formats import IMAGE_SUFFIXES
@@ -29,9 +30,11 @@ TEXT_SUFFIXES = frozenset({"txt", "text", "transcript", "caption", "cls", "cls2"
 JSON_SUFFIXES = frozenset({"json", "jsn"})
 # Texts that are longer are no captions.
 MAX_TEXT = 16 << 20
-# What is held of a sample: its texts and the names of its files, each with what it takes in memory.
+# What is held of a sample: its texts and the names of its files, each with what it takes in memory. The row has the
+# name of a picture, too, and a name is held as a whole and in two parts.
 MAX_SAMPLE = 64 << 20
 PART_BYTES = 1_000
+NAME_COPIES = 4
 
 
 class SamplePart(NamedTuple):
@@ -48,7 +51,7 @@ class SamplePart(NamedTuple):
 
     @property
     def size(self) -> int:
-        return PART_BYTES + len(self.text or b"")
+        return PART_BYTES + NAME_COPIES * getsizeof(self.name) + len(self.text or b"")
 
 
 class TarSource(PackedSource):
@@ -119,7 +122,7 @@ def refuse_repeated(name: str) -> BrokenLine:
 
 def refuse_large(key: str) -> BrokenLine:
     text = key.encode("utf-8", "surrogateescape")
-    return BrokenLine.make(text, f"the texts of the sample {key} have more than {MAX_SAMPLE >> 20} MiB")
+    return BrokenLine.make(text, f"the texts and names of the sample {key} have more than {MAX_SAMPLE >> 20} MiB")
 
 
 def read_parts(file: BinaryIO) -> Iterator[SamplePart]:

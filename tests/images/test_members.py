@@ -157,6 +157,14 @@ def test_of_a_compressed_archive_only_the_files_read_last_are_kept(tmp_path: Pat
         assert reader.kept_bytes <= 50_000
 
 
+def test_of_a_compressed_archive_the_names_are_counted_as_kept(tmp_path: Path) -> None:
+    files = [(f"{number:05}.{'x' * length}.png", b"") for length in (0, 10_000) for number in range(1_000)]
+    reader = TarPictures(str(write_tar(tmp_path / "a.tar.gz", files)), max_kept=50_000)
+    for number in (999, 1_999, 0):
+        assert reader.read(files[number][0]).data == b""
+        assert number == 0 or 40_000 < reader.kept_bytes <= 50_000
+
+
 @pytest.mark.parametrize(
     ("reference", "name"), [("a/b.parquet#images/17/2", "b-17-2"), ("a/s.tar#x/000017.0.jpg", "x-000017.0.jpg")]
 )

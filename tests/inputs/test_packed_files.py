@@ -279,7 +279,14 @@ def test_a_sample_that_would_not_fit_in_memory_is_no_row(tmp_path: Path) -> None
     ]
     assert [isinstance(row, BadRow) for row in rows] == [False, True, False]
     assert isinstance(rows[1], BadRow)
-    assert "the texts of the sample b have more than 64 MiB" in rows[1].message
+    assert "the texts and names of the sample b have more than 64 MiB" in rows[1].message
+
+
+def test_the_names_of_a_sample_take_memory_too(tmp_path: Path) -> None:
+    names = [f"b.{number}{'x' * 30_000}.png" for number in range(600)]
+    path = write_tar(tmp_path / "s.tar", [("a.png", make_png(1)), *((name, b"") for name in names), *make_samples(1)])
+    lines = [line for line, _ in open_one(path).lines(START_POSITION)]
+    assert [isinstance(line, BrokenLine) for line in lines] == [False, True, False]
 
 
 @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
