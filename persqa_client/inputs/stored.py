@@ -113,7 +113,9 @@ class StoredImagesSource(ListedSource):
 def make_object_path(url: str) -> ObjectPath:
     """Raises SettingsError for a URL that would become the one of another file, because paths have no empty names."""
     path = ObjectPath(url)
-    if str(path) != lower_scheme(url).rstrip("/"):
+    # A bucket has a name, so the slash before it changes nothing.
+    scheme, separator, rest = lower_scheme(url).partition("://")
+    if str(path) != f"{scheme}{separator}{rest.removeprefix('/').rstrip('/')}":
         raise SettingsError(
             f"The input {url} has an empty name or the name '.' between two slashes: correct the URL, or copy the file "
             "to another name."

@@ -110,6 +110,15 @@ def test_a_scheme_in_upper_case(store: Any, simulator: Simulator) -> None:
     assert go("rows.jsonl", "out/qa.jsonl", simulator, **flags).tally.succeeded == 1
 
 
+@pytest.mark.parametrize(
+    "name", ["memory:///bucket/photos", "memory:///bucket/photos/*", "memory:///bucket/rows.jsonl"]
+)
+def test_a_slash_before_the_bucket_changes_nothing(name: str, store: Any, simulator: Simulator) -> None:
+    fill(store)
+    store.pipe_file("memory://bucket/rows.jsonl", write_lines([f"photos/{n}.png" for n in range(3)]))
+    assert go(name, "out/qa.jsonl", simulator).tally.succeeded == 3
+
+
 def test_a_table_and_a_compressed_file(store: Any, simulator: Simulator) -> None:
     fill(store)
     store.pipe_file("memory://bucket/photos/rows.csv", b"image,id\n0.png,1\n1.png,2\n2.png,3\n")
