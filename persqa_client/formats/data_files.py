@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from persqa_client.formats.layout import ExportRow, RowFiles
+from persqa_client.formats.pictures import fold_name, number_name
 from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.records.data_record import DataRecord
 
@@ -66,6 +67,9 @@ class PairFiles(RowFiles):
         self._has_parts = has_parts
         self._lists: dict[str, dict[str, list[Any]]] = {}
         self._counts: dict[str, int] = {}
+        # The folder of each character, which may be that of another one on a disk that ignores case.
+        self._folders: dict[str, str] = {}
+        self._taken = set[str]()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -83,11 +87,20 @@ class PairFiles(RowFiles):
             os.fsync(file.fileno())
 
     def append(self, part: str, row: ExportRow) -> None:
-        name = f"{part}/{row.file}" if self._has_parts else row.file
+        file = self._place(row.file)
+        name = f"{part}/{file}" if self._has_parts else file
         lists = self._lists.setdefault(name, {})
         for key, values in load_object(self._write_row(row.record)).items():
             lists.setdefault(key, []).extend(values)
         self._counts[name] = self._counts.get(name, 0) + 1
+
+    def _place(self, file: str) -> str:
+        """The file in the folder of its character, which has a number if another one has the name."""
+        character, _, name = file.rpartition("/")
+        if character not in self._folders:
+            chosen = self._folders[character] = number_name(character, self._taken.__contains__)
+            self._taken.add(fold_name(chosen))
+        return f"{self._folders[character]}/{name}"
 
     def count_rows(self) -> dict[str, int]:
         return dict(self._counts)

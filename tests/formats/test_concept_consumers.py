@@ -54,6 +54,22 @@ def test_yollava_loads_the_pairs_of_each_character(output: Path, tmp_path: Path)
     export_runs([output], ExportSettings("yollava", tmp_path / "data", force=True))
 
 
+def test_no_character_shares_a_folder_on_a_disk_that_ignores_case(tmp_path: Path) -> None:
+    names = ["Bo", "bo", "bo-2", "Bo", "mi\u00e9", "mie\u0301"]
+    outcomes = [
+        replace(make_record(number, LONG.replace("mam", name)), tag=f"<{name}>") for number, name in enumerate(names, 1)
+    ]
+    output = write_run(tmp_path / "run", [{"image": "a.png"}] * len(names), outcomes=outcomes)
+    report = export_runs([output], ExportSettings("yollava", tmp_path / "data"))
+    assert report.files == {
+        f"{folder}/conversation.json": 2 if folder == "Bo" else 1
+        for folder in ("Bo", "bo-2", "bo-2-2", "mi\u00e9", "mie\u0301-2")
+    }
+    for folder, name in {"Bo": "Bo", "bo-2": "bo", "bo-2-2": "bo-2", "mi\u00e9": "mi\u00e9"}.items():
+        pairs = load_pairs(tmp_path / "data", folder)
+        assert {answer for _, _, answer in pairs} == {LONG.replace("mam", name)}
+
+
 def test_a_split_has_a_folder_for_each_part(output: Path, tmp_path: Path) -> None:
     split = Split(parse_parts("train=0.5,val=0.5"), by="picture")
     report = export_runs([output], ExportSettings("yollava", tmp_path / "data", split=split))
