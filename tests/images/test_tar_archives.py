@@ -12,6 +12,8 @@ import pytest
 from persqa_client.images.tar_archives import MAX_HEADERS, TAR_ERRORS, open_archive
 
 END = bytes(1024)
+# Later versions of tarfile find some of them, too.
+IMPOSSIBLE = "(is broken|has a size that can't be)"
 BIG_SIZE = b"\x80" + b"\xff" * 11
 
 
@@ -65,13 +67,13 @@ def read_names(data: bytes) -> list[str]:
 
 
 CASES = {
-    "a negative size that leads back": (make_pax(size="-1536"), "has a size that can't be"),
-    "a negative size of a header": (make_header("x", tarfile.XHDTYPE, 0, patch=(124, b"\xff" * 12)), "a size that"),
-    "a negative size of a sparse file": (make_sparse(21, b"\xff" * 12), "a size that"),
-    "a place that no file has": (make_header("x", tarfile.REGTYPE, 0, patch=(124, BIG_SIZE)), "a size that"),
+    "a negative size that leads back": (make_pax(size="-1536"), IMPOSSIBLE),
+    "a negative size of a header": (make_header("x", tarfile.XHDTYPE, 0, patch=(124, b"\xff" * 12)), IMPOSSIBLE),
+    "a negative size of a sparse file": (make_sparse(21, b"\xff" * 12), IMPOSSIBLE),
+    "a place that no file has": (make_header("x", tarfile.REGTYPE, 0, patch=(124, BIG_SIZE)), IMPOSSIBLE),
     "many long names": (make_long_name("c.txt") * 1_500, "is broken"),
     "a map of pieces that is no list": (make_pax(GNU__sparse__map="1,x"), "is broken"),
-    "a negative piece": (make_pax(GNU__sparse__map="-9,5,-700,600"), "a size that"),
+    "a negative piece": (make_pax(GNU__sparse__map="-9,5,-700,600"), IMPOSSIBLE),
     "a size that is no number": (make_pax(GNU__sparse__realsize="x"), "is broken"),
     "a map without its lines": (make_pax(GNU__sparse__major="1", GNU__sparse__minor="0"), "is broken"),
     "a character set that is none": (make_entry("pax", b"15 hdrcharset=\xff\n", tarfile.XHDTYPE), "is broken"),
