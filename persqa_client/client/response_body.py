@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import httpx2
 
-from persqa_client.client.response import is_event_stream
+from persqa_client.client.event_stream import is_event_stream
 
 MAX_BODY = 32 * 2**20  # bytes
 PIECE = 16 * 2**10  # bytes of a read; decoded, up to a thousand times as many
