@@ -61,7 +61,12 @@ def parse_events(body: bytes) -> Iterator[Event]:
 
 def _split_event(lines: list[bytes], name: bytes, *, is_ended: bool) -> Iterator[Event]:
     """One event, whose data may have several lines; or several, from servers that send no empty lines."""
-    are_events = len(lines) > 1 and all(line.strip() == LAST_EVENT or load_json(line) is not None for line in lines)
-    for data in lines if are_events else [b"\n".join(lines)]:
-        if data := data.strip():
-            yield Event(data, name, is_ended)
+    whole = b"\n".join(lines)
+    are_events = len(lines) > 1 and load_json(whole) is None and any(map(_is_event, lines))
+    parts = [data for line in (lines if are_events else [whole]) if (data := line.strip())]
+    for data in parts:
+        yield Event(data, name, is_ended or data is not parts[-1])
+
+
+def _is_event(line: bytes) -> bool:
+    return line.strip() == LAST_EVENT or isinstance(load_json(line), dict)

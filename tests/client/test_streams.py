@@ -39,6 +39,7 @@ ROLE = chunk({"role": "assistant", "content": ""})
 WORDS = (chunk({"content": "<mam> wears"}), chunk({"content": " a hat."}))
 STOP = chunk({}, "stop")
 TAKEN = {"model": "qwen", "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 3}}
+LINES = stream(ROLE, *WORDS, STOP, TAKEN).replace(b"\n\n", b"\n")
 WHOLE = Completion("<mam> wears a hat.", "stop", Usage(5, 3), "qwen")
 
 
@@ -57,7 +58,18 @@ WHOLE = Completion("<mam> wears a hat.", "stop", Usage(5, 3), "qwen")
         pytest.param(stream(ROLE, *WORDS, STOP, TAKEN).replace(b"data: ", b"data:"), id="without the space"),
         pytest.param(b"\xef\xbb\xbf" + stream(ROLE, *WORDS, STOP, TAKEN), id="after a byte order mark"),
         pytest.param(stream(ROLE, *WORDS, STOP, TAKEN).replace(b"\n", b"\r"), id="lines ended by CR"),
-        pytest.param(stream(ROLE, *WORDS, STOP, TAKEN).replace(b"\n\n", b"\n"), id="no empty lines"),
+        pytest.param(LINES, id="no empty lines"),
+        *[
+            pytest.param(
+                text + LINES.replace(b"data: {", text + b"data: {", 2),
+                id=f"no empty lines, and {text.decode().strip()}",
+            )
+            for text in (b"data: ping\n", b"data: : OPENROUTER PROCESSING\n", b"data:\n", b"data: null\n")
+        ],
+        pytest.param(
+            stream(*WORDS, STOP, TAKEN, end=False).replace(b"\n\n", b"\n") + b'data: {"usage": {"pro',
+            id="no empty lines, lost after its end",
+        ),
         pytest.param(
             stream(*(orjson.dumps(one).replace(b",", b",\ndata: ") for one in (ROLE, *WORDS, STOP, TAKEN))),
             id="data of several lines",
@@ -183,6 +195,7 @@ def test_no_part_of_an_answer_is_ignored() -> None:
     for part in (b'{"choices": [{"del', b'ices": [{"delta": {"content": " red"}}]}'):
         damaged = stream(ROLE, WORDS[0], part, *WORDS[1:], STOP)
         assert read_failure(damaged).code == "invalid_json"
+        assert read_failure(damaged.replace(b"\n\n", b"\n")).code == "invalid_json"
 
 
 @each_case(
