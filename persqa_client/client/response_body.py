@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ TOKENS = re.compile(rb'"usage"\s*:\s*\{')
 CONTENT = re.compile(rb'"(?:content|text)"\s*:\s*"(?!")')
 LAST_LINE = re.compile(rb"(?:data:[ \t]*)*\[DONE\]\s*")
 # Compressed bytes are hardly ever all printable.
-TEXT = re.compile(rb"[\t\n\r -~]{16}")
+ENOUGH_TEXT, MAX_TEXT = 16, 64
+CONTROL = re.compile(r"[^\t\n\r -~\xa0-\U0010ffff]")
 TOO_LONG = f"the response has more than {MAX_BODY // 2**20} MiB"
 
 
@@ -55,7 +57,7 @@ async def receive_body(response: aiohttp.ClientResponse) -> bytes:
             raise aiohttp.ClientPayloadError(TOO_LONG)
         if length is not None and not is_encoded(response):
             return await response.read()
-        first = await response.content.readany()
+        first = await read_beginning(response)
         if not is_encoded(response) or is_uncompressed(first):
             return b"".join([piece async for piece in limit_size(read_to_end(response, first))])
         # A compressed body can be a thousand times longer than its length says.
@@ -72,7 +74,19 @@ def is_encoded(response: aiohttp.ClientResponse) -> bool:
 
 def is_uncompressed(beginning: bytes) -> bool:
     """Whether a body is not compressed. Gateways that decode a body may pass on the encoding's header."""
-    return TEXT.match(beginning) is not None
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(beginning[:MAX_TEXT])
+    except UnicodeDecodeError:
+        return False
+    return CONTROL.search(text) is None
+
+
+async def read_beginning(response: aiohttp.ClientResponse) -> bytes:
+    """The first pieces of a body; of an encoded one, enough to see whether it is text."""
+    beginning = piece = await response.content.readany()
+    while piece and is_encoded(response) and len(beginning) < PIECE and len(beginning.strip()) < ENOUGH_TEXT:
+        beginning += (piece := await response.content.readany())
+    return beginning
 
 
 def is_whole_answer(response: aiohttp.ClientResponse) -> bool:
