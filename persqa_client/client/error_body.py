@@ -82,10 +82,11 @@ RETRY_WORDS = re.compile(
     r"(?:about |~ ?)?"
 )
 DURATION = re.compile(
-    r"\s*(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)(?![a-z])",
+    r"\s*(\d+(?:\.\d+)?)\s*(m(?:illi)?s(?:ec(?:ond)?s?)?|millis|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)(?![a-z])",
     re.IGNORECASE,
 )
-SECONDS_BY_UNIT = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0, "d": 86400.0}
+MILLISECONDS = ("ms", "milli")
+SECONDS_BY_UNIT = {"m": 60.0, "s": 1.0, "h": 3600.0, "d": 86400.0}  # by first letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +328,7 @@ def _parse_seconds(value: object) -> float | None:
     total, end = None, 0
     while (match := DURATION.match(value, end)) is not None:
         unit = match[2].lower()
-        total = (total or 0.0) + float(match[1]) * SECONDS_BY_UNIT[unit[:2] if unit[:2] in SECONDS_BY_UNIT else unit[0]]
+        seconds = 0.001 if unit.startswith(MILLISECONDS) else SECONDS_BY_UNIT[unit[0]]
+        total = (total or 0.0) + float(match[1]) * seconds
         end = match.end()
     return total if total is None or total < 1e9 else None

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from persqa_client.client.classify import classify_error_in_200
 from persqa_client.client.dialect import join_prefill, unwrap_json_answer
 from persqa_client.client.error_body import MARKUP, read_error_body
+from persqa_client.client.event_stream import (
+    ERROR_EVENT,
+    LAST_EVENT,
+    begins_with_field,
+    parse_events,
+    remove_last_event,
+)
 from persqa_client.client.failed_reply import AttemptContext, quote_server_message
-from persqa_client.client.json_text import BYTE_ORDER_MARK, load_json
+from persqa_client.client.json_text import load_json
 from persqa_client.client.transport_errors import classify_transport_error
 from persqa_client.types import Completion, ErrorDecision, Json, RetryAction, Usage
 
-ERROR_EVENT = b"error"
 SUCCESSES = frozenset({"0", "200", "ok", "success"})  # codes of an ``error`` that is not an error
 
 # Depends on the server and its version. OpenRouter sends a list of parts in ``reasoning_details``.
@@ -41,6 +47,7 @@ FINISH_REASON_OF = {spelling: reason for reason, spellings in FINISH_REASONS.ite
 # The model waits for the result of a tool, so its text is not the answer.
 TOOL_REASONS = frozenset({"tool_calls", "tool_call", "tool_use", "function_call"})
 
+BARE_JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[{\[]")
 SENTENCE_END = re.compile(r"[.!?。！？…।؟][\"'”’」』》)）\]*_`]*\s*$")
 
 
@@ -57,11 +64,13 @@ def assemble_stream(body: bytes) -> Json | bytes | None:
 
     None if the stream is incomplete. The received bytes if the body is not a stream or cannot be decoded.
     """
-    if body.lstrip().startswith(b"{") and load_json(whole := _remove_last_event(body)) is not None:
+    if BARE_JSON.match(body) and load_json(whole := remove_last_event(body)) is not None:
         return whole
+    if MARKUP.match(_beginning(body)):
+        return body
     events = list(parse_events(body))
     if not events:
-        return body if load_json(body) is not None or MARKUP.match(_beginning(body)) else None
+        return None if not body.strip() or begins_with_field(body) else body
     chunks = list[Json]()
     has_text = False  # a sign of life, such as "ping", or an error without a form
     for event in events:
@@ -70,6 +79,8 @@ def assemble_stream(body: bytes) -> Json | bytes | None:
         chunk = load_json(event.data)
         if chunk is None and event.data != b"null" and event.name != ERROR_EVENT:
             if event.is_ended and not (b"{" in event.data or b"}" in event.data):
+                if len(event.data.split()) > 1 and _is_unfinished(_merge_chunks(chunks)):
+                    return body  # more than a sign of life: a part of the answer may be missing
                 has_text = True
                 continue
             if event.is_ended or not chunks:
@@ -85,6 +96,11 @@ def assemble_stream(body: bytes) -> Json | bytes | None:
     if has_text:
         return body
     return answer if events[-1].data == LAST_EVENT else None
+
+
+def _is_unfinished(answer: Json) -> bool:
+    """Whether an answer has begun, but not ended."""
+    return any(choice["message"]["content"] and not choice["finish_reason"] for choice in answer["choices"])
 
 
 def _beginning(body: bytes) -> str:
@@ -108,7 +124,9 @@ def _merge_chunks(chunks: list[Json]) -> Json:
     message |= {"refusal": _join_texts(delta.get("refusal") for delta in deltas), "reasoning": thoughts}
     reasons = [reason for choice in choices if (reason := choice.get("finish_reason"))]
     errors = [error for choice in choices if (error := choice.get("error"))]
-    choice = {"message": message, "finish_reason": reasons[-1] if reasons else None}
+    # A word that is in several pieces does not say that the answer has ended, unless it is a known one.
+    is_said = len(reasons) == 1 or (reasons and is_known_reason(str(reasons[-1])))
+    choice = {"message": message, "finish_reason": reasons[-1] if is_said else None}
     return fields | {"choices": [choice | ({"error": errors[0]} if errors else {})]}
 
 
@@ -231,11 +249,21 @@ def read_finish_reason(sent: str | None, text: str) -> str | None:
     """
     if sent == "stop":  # almost always
         return sent
-    spelling = re.sub(r"[^a-z]+", "_", (sent or "").rpartition(".")[2].lower()).strip("_")
+    spelling = _normalise_reason(sent or "")
     if (known := FINISH_REASON_OF.get(spelling)) is not None:
         return known
     is_whole = spelling not in TOOL_REASONS and SENTENCE_END.search(unwrap_json_answer(text)) is not None
     return "stop" if is_whole else sent or None
+
+
+def is_known_reason(sent: str) -> bool:
+    """Whether a finish reason says that an answer has ended. Some servers send ``null``, or another word, before."""
+    spelling = _normalise_reason(sent)
+    return spelling in FINISH_REASON_OF or spelling in TOOL_REASONS
+
+
+def _normalise_reason(sent: str) -> str:
+    return re.sub(r"[^a-z]+", "_", sent.rpartition(".")[2].lower()).strip("_")
 
 
 def _read_usage(counts: Json, text: str, thoughts: str) -> tuple[Usage, int]:
@@ -293,58 +321,3 @@ def restore_answer(completion: Completion, *, wrapped: bool, prefix: str | None)
         return completion
     text = unwrap_json_answer(completion.text) if wrapped else completion.text
     return replace(completion, text=join_prefill(prefix, text) if prefix else text)
-
-
-EVENT_STREAM = "text/event-stream"
-LAST_EVENT = b"[DONE]"
-# Gateways add the prefix a second time, or send comments as data.
-DATA_PREFIXES = re.compile(rb"(?: ?data:)* ?(?::.*)?", re.DOTALL)
-FIRST_FIELD = re.compile(rb"(?:data|event|id|retry)?:")
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    data: bytes
-    name: bytes = b""
-    is_ended: bool = True  # whether an empty line ends it; the last event of a lost connection has none
-
-
-def is_event_stream(headers: Mapping[str, str]) -> bool:
-    return headers.get("Content-Type", "").strip().lower().startswith(EVENT_STREAM)
-
-
-def looks_like_events(body: bytes) -> bool:
-    """Whether a body begins as a stream does, or ends with its last event, whatever its content type is."""
-    beginning = body[:100].removeprefix(BYTE_ORDER_MARK).lstrip()
-    return FIRST_FIELD.match(beginning) is not None or body[-16:].rstrip().endswith(LAST_EVENT)
-
-
-def _remove_last_event(body: bytes) -> bytes:
-    whole = body.rstrip().removesuffix(LAST_EVENT).rstrip()
-    return whole.removesuffix(b"data:")
-
-
-def parse_events(body: bytes) -> Iterator[Event]:
-    """The events with data. Lines end with CR, LF or both. Some gateways send JSON without ``data:``."""
-    name, lines = b"", list[bytes]()
-    for line in body.removeprefix(BYTE_ORDER_MARK).splitlines():
-        if not line:
-            yield from _split_event(lines, name, is_ended=True)
-            name, lines = b"", []
-            continue
-        field, _, value = line.partition(b":")
-        if field == b"data":
-            lines.append(DATA_PREFIXES.sub(b"", value, count=1))
-        elif line.startswith((b"{", b"[")):
-            lines.append(line)
-        elif field == b"event":
-            name = value.strip()
-    yield from _split_event(lines, name, is_ended=False)
-
-
-def _split_event(lines: list[bytes], name: bytes, *, is_ended: bool) -> Iterator[Event]:
-    """One event, whose data may have several lines; or several, from servers that send no empty lines."""
-    are_events = len(lines) > 1 and all(line.strip() == LAST_EVENT or load_json(line) is not None for line in lines)
-    for data in lines if are_events else [b"\n".join(lines)]:
-        if data := data.strip():
-            yield Event(data, name, is_ended)

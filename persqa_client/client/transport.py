@@ -33,11 +33,12 @@ from persqa_client.client.aiohttp_transport import (
 )
 from persqa_client.client.authentication import KEY_BACKOFF, KeySource, find_authentication
 from persqa_client.client.classify import classify_response
+from persqa_client.client.event_stream import is_event_stream, looks_like_events
 from persqa_client.client.failed_reply import AttemptContext, quote_server_message
 from persqa_client.client.local_hosts import find_resolver
 from persqa_client.client.redaction import Redactor, list_header_secrets, list_proxy_secrets
 from persqa_client.client.request import Body
-from persqa_client.client.response import is_event_stream, looks_like_events, read_completion, read_stream
+from persqa_client.client.response import read_completion, read_stream
 from persqa_client.client.retry import Backoff
 from persqa_client.client.transport_errors import SEND_ERRORS, classify_exception, classify_transport_error
 from persqa_client.config import Endpoint

@@ -17,10 +17,10 @@ MIN_TIMEOUTS, MIN_TIMEOUT_SHARE = 2, 0.05
 BACKOFF, MAX_BACKOFF = 5.0, 10.0
 # Answers needed before a refused limit is tried again, so that slow servers refuse less. If the server has answered
 # several times as many requests at once, it is probably overloaded for a while, and answers under a small limit take
-# long, so their number depends on the limit.
+# long, so their number depends on the limit, and doubles with each failed try: the server may stay small.
 BACKOFF_ANSWERS = 60
 OVERLOADED, OVERLOADED_ANSWERS = 4, 10
-CLEARED = 1.25  # answers at this multiple of a refused limit show a larger capacity
+CLEARED = 1.25  # an answer with this multiple of a refused limit in flight shows a larger capacity
 CEILING_LIFETIME = 60.0  # seconds after the backoff in which a refused limit counts as the server's capacity
 
 
@@ -90,12 +90,14 @@ class Ceiling:
     limit: int
     until: float
     backoff: float
+    failed_tries: int = 0  # of this limit: the server refused again
 
     def raise_backoff(self, limit: int, now: float, backoff: float) -> Ceiling:
         """Ceiling after another refusal; the backoff doubles for about the same limit."""
         if is_about(limit, self.limit):
             backoff = max(backoff, min(MAX_BACKOFF, 2 * self.backoff))
-        return Ceiling(limit, now + backoff, backoff)
+        failed_tries = self.failed_tries + 1 if is_about(limit, self.limit) else 0
+        return Ceiling(limit, now + backoff, backoff, failed_tries)
 
     def cap(self, wanted: int, limit: int, now: float, answers: int, most_answered: int) -> int:
         """Caps ``wanted`` below the ceiling, or at the ceiling after the backoff."""
@@ -105,7 +107,8 @@ class Ceiling:
     def is_backing_off(self, now: float, answers: int, most_answered: int) -> bool:
         """``most_answered``: the largest number of requests in flight of which one was answered."""
         is_overloaded = OVERLOADED * self.limit <= most_answered
-        enough = min(BACKOFF_ANSWERS, OVERLOADED_ANSWERS * self.limit) if is_overloaded else BACKOFF_ANSWERS
+        fewer = OVERLOADED_ANSWERS * self.limit * 2**self.failed_tries
+        enough = min(BACKOFF_ANSWERS, fewer) if is_overloaded else BACKOFF_ANSWERS
         return now < self.until or answers < enough
 
     def is_recent(self, now: float) -> bool:
@@ -147,7 +150,7 @@ class FixedLimit:
         if self._ceiling is not None and self._ceiling.is_backing_off(now, answers, self._most_answered):
             larger = min(larger, max(self.limit, self._ceiling.limit - 1))
         self.limit = larger
-        if self._ceiling is not None and self.permits > CLEARED * self._ceiling.limit:
+        if self._ceiling is not None and permit.in_use > CLEARED * self._ceiling.limit:
             self._ceiling = None
 
     def record_saturation(self, limit: int, refused: int, now: float) -> None:

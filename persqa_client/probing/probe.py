@@ -173,7 +173,9 @@ async def identify_server(session: Session, *, needs_models: bool = False) -> Se
     if status == 401 or (needs_models and (status == 429 or status >= 500)):
         # Except 403: a key may be valid for completions but not for the list of models.
         decision = classify_response(status, {}, body, session.client.context, now=0.0)
-        raise RunStopped(decision.code, decision.message)
+        # Some servers never list their models.
+        remedy = "" if status == 401 else " No list of models was received: name the model with --model."
+        raise RunStopped(decision.code, decision.message + remedy)
     cards = _read_cards(body) if status == 200 else []
     own: Json = next((card for card in cards if card["id"] == endpoint.model), {})
     found = version.result() if status == 200 else {}

@@ -100,6 +100,11 @@ def test_a_body_with_a_reason_is_not_bare(body: object) -> None:
         pytest.param({"error": {"message": "Please retry after 26 seconds."}}, 26.0, id="Azure"),
         pytest.param({"error": {"message": "Please retry in 30.638054576s."}}, 30.638054576, id="Gemini"),
         pytest.param({"error": {"message": "try again in 6ms"}}, 0.006, id="milliseconds"),
+        *[
+            pytest.param({"error": {"message": f"Please retry in 500 {unit}."}}, 0.5, id=unit)
+            for unit in ("milliseconds", "millisecond", "msec", "msecs", "millis", "MS")
+        ],
+        pytest.param({"error": {"retry_delay": "1m500ms"}}, 60.5, id="minutes and milliseconds"),
         pytest.param({"error": {"message": "Please wait for 2 minutes"}}, 120.0, id="minutes"),
         pytest.param({"error": {"details": [{"retryDelay": "40s"}]}}, 40.0, id="a field with a unit"),
         pytest.param({"error": "loading", "estimated_time": 20.5}, 20.5, id="a field with a number"),

@@ -18,8 +18,9 @@ import orjson
 
 from persqa_client.client.classify import classify_response
 from persqa_client.client.dialect import OPTIONAL_FIELDS
+from persqa_client.client.event_stream import is_event_stream
 from persqa_client.client.failed_reply import AttemptContext
-from persqa_client.client.response import is_event_stream, read_completion, read_stream
+from persqa_client.client.response import read_completion, read_stream
 from persqa_client.types import Completion, ErrorDecision, Json
 from tests.client.attempts import FRESH
 from tests.support.cases import each_case

@@ -98,6 +98,27 @@ def chunk(data: bytes) -> bytes:
             RawReply(make_head("200 OK", STREAM, GZIP, CHUNKED) + chunk(EVENTS[:20]) + chunk(EVENTS[20:]) + chunk(b"")),
             id="event stream encoded in name only",
         ),
+        *[
+            pytest.param(
+                RawReply(make_head("200 OK", JSON, coding, CHUNKED) + b"".join(map(chunk, pieces)) + chunk(b"")),
+                id=f"encoded in name only ({coding}), {name}",
+            )
+            for coding in (GZIP, "Content-Encoding: deflate", "Content-Encoding: br")
+            for name, pieces in {
+                "in small pieces": [ANSWER[:1], ANSWER[1:9], ANSWER[9:]],
+                "after a line break": [b"\n", ANSWER],
+                "in Chinese": [b'{"\xe6\xb6\x88\xe6\x81\xaf": "", ' + ANSWER[1:]],
+                "cut in a character": [b'{"\xe6\xb6', b'\x88\xe6\x81\xaf": "", ' + ANSWER[1:]],
+            }.items()
+        ],
+        *[
+            pytest.param(
+                RawReply(make_head("200 OK", coding, CHUNKED) + b"".join(map(chunk, pieces)) + chunk(b"")),
+                id=f"{coding} in bytes",
+            )
+            for coding, body in ((GZIP, gzip.compress(ANSWER)), ("Content-Encoding: deflate", zlib.compress(ANSWER, 3)))
+            for pieces in [[bytes([byte]) for byte in body]]
+        ],
         # https://github.com/timoklimmer/powerproxy-aoai/issues/53
         pytest.param(
             RawReply(make_head("200 OK", "Content-Length: 9", CHUNKED) + chunk(ANSWER) + chunk(b"")), id="two lengths"
@@ -135,7 +156,21 @@ NOT_JSON = (RetryAction.RETRY, "invalid_json", None)
         pytest.param(RawReply(make_head("200 OK", CHUNKED) + b"zz\r\nxx", "close"), *LOST, id="no chunk"),
         pytest.param(RawReply(make_head("200 OK", "Content-Length: x") + b"{}", "close"), *LOST, id="no length"),
         pytest.param(RawReply(make_head("500 No", "Content-Length: 500") + b"{", "close"), *LOST, id="error cut"),
-        pytest.param(make_reply("200 OK", b"no gzip", GZIP), *LOST, id="not gzip"),
+        pytest.param(make_reply("200 OK", b"\x1f\x8bno gzip", GZIP), *LOST, id="not gzip"),
+        pytest.param(make_reply("200 OK", b"no gzip", GZIP), *NOT_JSON, id="a text, not gzip"),
+        *[
+            pytest.param(
+                make_reply("429 Busy", body, GZIP, "Retry-After: 3"), RetryAction.WAIT, "http_429", 3.0, id=name
+            )
+            for name, body in {
+                "a short text": b"busy",
+                "a Chinese text": "系统繁忙，请稍后重试".encode(),
+                "no text": b"",
+            }.items()
+        ],
+        pytest.param(
+            make_reply("500 No", b" " * 2**20 + b"busy", GZIP), RetryAction.RETRY, "http_500", None, id="spaces"
+        ),
         pytest.param(RawReply(make_head("200 OK", "Content-Length: 99999999") + b"{"), *LOST, id="very long"),
         pytest.param(RawReply(make_head("200 OK", CHUNKED) + chunk(b" " * 2**20) * 33), *LOST, id="endless"),
         pytest.param(RawReply(make_head("200 OK", STREAM, CHUNKED) + chunk(b":" * 2**20) * 33), *LOST, id="stream"),

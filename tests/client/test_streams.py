@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from persqa_client.client.response import assemble_stream, is_event_stream, read_stream
+from persqa_client.client.event_stream import is_event_stream
+from persqa_client.client.response import assemble_stream, read_stream
 from persqa_client.types import Completion, ErrorDecision, RetryAction, Usage
 from tests.client.attempts import FRESH
 from tests.support.cases import each_case
@@ -38,6 +39,7 @@ ROLE = chunk({"role": "assistant", "content": ""})
 WORDS = (chunk({"content": "<mam> wears"}), chunk({"content": " a hat."}))
 STOP = chunk({}, "stop")
 TAKEN = {"model": "qwen", "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 3}}
+LINES = stream(ROLE, *WORDS, STOP, TAKEN).replace(b"\n\n", b"\n")
 WHOLE = Completion("<mam> wears a hat.", "stop", Usage(5, 3), "qwen")
 
 
@@ -56,7 +58,18 @@ WHOLE = Completion("<mam> wears a hat.", "stop", Usage(5, 3), "qwen")
         pytest.param(stream(ROLE, *WORDS, STOP, TAKEN).replace(b"data: ", b"data:"), id="without the space"),
         pytest.param(b"\xef\xbb\xbf" + stream(ROLE, *WORDS, STOP, TAKEN), id="after a byte order mark"),
         pytest.param(stream(ROLE, *WORDS, STOP, TAKEN).replace(b"\n", b"\r"), id="lines ended by CR"),
-        pytest.param(stream(ROLE, *WORDS, STOP, TAKEN).replace(b"\n\n", b"\n"), id="no empty lines"),
+        pytest.param(LINES, id="no empty lines"),
+        *[
+            pytest.param(
+                text + LINES.replace(b"data: {", text + b"data: {", 2),
+                id=f"no empty lines, and {text.decode().strip()}",
+            )
+            for text in (b"data: ping\n", b"data: : OPENROUTER PROCESSING\n", b"data:\n", b"data: null\n")
+        ],
+        pytest.param(
+            stream(*WORDS, STOP, TAKEN, end=False).replace(b"\n\n", b"\n") + b'data: {"usage": {"pro',
+            id="no empty lines, lost after its end",
+        ),
         pytest.param(
             stream(*(orjson.dumps(one).replace(b",", b",\ndata: ") for one in (ROLE, *WORDS, STOP, TAKEN))),
             id="data of several lines",
@@ -146,6 +159,31 @@ def test_a_text_among_the_events_is_ignored_if_the_answer_has_its_end(text: byte
     assert read_answer(stream(ROLE, *WORDS, STOP, TAKEN, text)) == WHOLE
 
 
+@each_case(
+    "text", [b"Internal failure: upstream reset", b"error: upstream connection lost, retrying", "服务 异常".encode()]
+)
+def test_a_message_within_the_text_of_an_answer_is_an_error(text: bytes) -> None:
+    for body in (
+        stream(WORDS[0], text, STOP),
+        stream(*WORDS, text, STOP, TAKEN),
+        stream(WORDS[0], text, WORDS[1], STOP),
+    ):
+        assert read_failure(body).code == "invalid_json"
+
+
+@each_case("text", [b"ping", b"keep-alive", b": OPENROUTER PROCESSING"])
+def test_a_sign_of_life_within_the_text_of_an_answer_is_ignored(text: bytes) -> None:
+    assert read_answer(stream(WORDS[0], text, WORDS[1], STOP, TAKEN)) == WHOLE
+
+
+@each_case("reason", ["null", "FINISH_REASON_UNSPECIFIED"])
+def test_an_unknown_reason_in_each_piece_is_no_end(reason: str) -> None:
+    pieces = [chunk({"content": f"<mam> has hat {number}."}, reason) for number in range(3)]
+    assert read_failure(stream(*pieces, end=False)).code == "connection_lost"
+    assert read_answer(stream(*pieces)).finish_reason == "stop"
+    assert read_answer(stream(*pieces, STOP, end=False)).finish_reason == "stop"
+
+
 def test_a_text_in_place_of_the_end_of_an_answer_is_an_error() -> None:
     decision = read_failure(stream(ROLE, *WORDS, b"Error: upstream failed"))
     assert decision.code == "invalid_json"
@@ -157,6 +195,7 @@ def test_no_part_of_an_answer_is_ignored() -> None:
     for part in (b'{"choices": [{"del', b'ices": [{"delta": {"content": " red"}}]}'):
         damaged = stream(ROLE, WORDS[0], part, *WORDS[1:], STOP)
         assert read_failure(damaged).code == "invalid_json"
+        assert read_failure(damaged.replace(b"\n\n", b"\n")).code == "invalid_json"
 
 
 @each_case(
@@ -217,10 +256,26 @@ def test_an_error_in_a_stream_needs_no_member_of_its_own(
         (b'{"error": {"message": "x", "code": "insufficient_quota"}}', "no_quota"),
         (b"<html><body>Log in</body></html>", "not_an_api"),
         (b"data: Error: upstream timed out\n\n", "invalid_json"),
+        (b'<html><script>\n{"a": 1}\n</script><body>Log in</body></html>', "not_an_api"),
+        (b'<!DOCTYPE html>\n{"a": 1}', "not_an_api"),
     ],
 )
 def test_a_body_that_is_no_stream_is_read_as_what_it_is(body: bytes, code: str) -> None:
     assert read_failure(body).code == code
+
+
+@each_case(
+    "body",
+    [
+        b'[{"error": {"message": "no healthy upstream", "code": 500}}]',
+        b'\xef\xbb\xbf\n[{"error": {"message": "no healthy upstream"}}]\n',
+        b'{"error":\n{"message": "no healthy upstream"}}',
+        b"no healthy upstream",
+        b"Sorry:\nno healthy upstream\n",
+    ],
+)
+def test_the_words_of_a_body_that_is_no_stream_are_quoted(body: bytes) -> None:
+    assert "no healthy upstream" in read_failure(body).message
 
 
 def test_deep_values_in_a_stream_are_read() -> None:

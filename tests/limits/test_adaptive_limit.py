@@ -154,6 +154,17 @@ def test_a_small_limit_is_left_soon_after_an_overload(controller: Callable[[], L
         assert seen.rate(170, 200) >= 0.85 * seen.rate(40, 60)
 
 
+@pytest.mark.parametrize("slots", [1, 2, 3])
+@pytest.mark.parametrize(
+    "controller", [pytest.param(partial(AdaptiveLimit, 512), id="auto"), pytest.param(partial(FixedLimit, 64), id="64")]
+)
+def test_a_server_that_stays_small_is_seldom_tried(controller: Callable[[], LimitController], slots: int) -> None:
+    server = Server(slots=64, pace=1.0, queue=0)
+    seen = World(server, controller(), noise=0.2, at=[(30.0, {"slots": slots})]).run(900)
+    assert seen.refused_share(300, 900) < 0.05
+    assert seen.rate(300, 900) > 0.9 * slots
+
+
 def test_repeated_timeouts_lower_the_limit_and_answers_raise_it() -> None:
     hang = [(30.0, {"hangs": True}), (60.0, {"hangs": False})]
     seen = world(Server(slots=64, pace=0.3), at=hang, timeout=5.0).run(100)

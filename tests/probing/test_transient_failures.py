@@ -131,6 +131,7 @@ async def test_prefills_that_fail(respx_mock: respx.MockRouter, fails_plain: boo
         (503, RunStopped, "Loading model"),
         (429, RunStopped, "Loading model"),
         (500, RunStopped, "Loading model"),
+        *[(status, RunStopped, "name the model with --model") for status in (429, 500, 501, 502, 503)],
         (404, SettingsError, "the endpoint lists none"),
     ],
 )

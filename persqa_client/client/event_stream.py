@@ -1,0 +1,72 @@
+"""Server-sent events, as servers and gateways write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from persqa_client.client.json_text import BYTE_ORDER_MARK, load_json
+
+EVENT_STREAM = "text/event-stream"
+LAST_EVENT = b"[DONE]"
+ERROR_EVENT = b"error"
+# Gateways add the prefix a second time, or send comments as data.
+DATA_PREFIXES = re.compile(rb"(?: ?data:)* ?(?::.*)?", re.DOTALL)
+FIRST_FIELD = re.compile(rb"(?:data|event|id|retry)?:")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    data: bytes
+    name: bytes = b""
+    is_ended: bool = True  # whether an empty line ends it; the last event of a lost connection has none
+
+
+def is_event_stream(headers: Mapping[str, str]) -> bool:
+    return headers.get("Content-Type", "").strip().lower().startswith(EVENT_STREAM)
+
+
+def looks_like_events(body: bytes) -> bool:
+    """Whether a body begins as a stream does, or ends with its last event, whatever its content type is."""
+    return begins_with_field(body) or body[-16:].rstrip().endswith(LAST_EVENT)
+
+
+def begins_with_field(body: bytes) -> bool:
+    return FIRST_FIELD.match(body[:100].removeprefix(BYTE_ORDER_MARK).lstrip()) is not None
+
+
+def remove_last_event(body: bytes) -> bytes:
+    whole = body.rstrip().removesuffix(LAST_EVENT).rstrip()
+    return whole.removesuffix(b"data:")
+
+
+def parse_events(body: bytes) -> Iterator[Event]:
+    """The events with data. Lines end with CR, LF or both. Some gateways send JSON without ``data:``."""
+    name, lines = b"", list[bytes]()
+    for line in body.removeprefix(BYTE_ORDER_MARK).splitlines():
+        if not line:
+            yield from _split_event(lines, name, is_ended=True)
+            name, lines = b"", []
+            continue
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            lines.append(DATA_PREFIXES.sub(b"", value, count=1))
+        elif line.startswith((b"{", b"[")):
+            lines.append(line)
+        elif field == b"event":
+            name = value.strip()
+    yield from _split_event(lines, name, is_ended=False)
+
+
+def _split_event(lines: list[bytes], name: bytes, *, is_ended: bool) -> Iterator[Event]:
+    """One event, whose data may have several lines; or several, from servers that send no empty lines."""
+    whole = b"\n".join(lines)
+    are_events = len(lines) > 1 and load_json(whole) is None and any(map(_is_event, lines))
+    parts = [data for line in (lines if are_events else [whole]) if (data := line.strip())]
+    for data in parts:
+        yield Event(data, name, is_ended or data is not parts[-1])
+
+
+def _is_event(line: bytes) -> bool:
+    return line.strip() == LAST_EVENT or isinstance(load_json(line), dict)
