@@ -21,6 +21,8 @@ from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
+from persqa_client.images.code_points import comes_from_code_points
+
 PNG_DEPTH_OFFSET = 24  # bits per channel in a PNG's header
 WHITE_IS_ZERO = 0  # value of PHOTOMETRIC_INTERPRETATION
 UNSIGNED = 1  # value of SAMPLEFORMAT
@@ -163,6 +165,8 @@ def sample_colours() -> bytes:
 
 def convert_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """RGB for an image of the profile's mode; other images are returned unchanged."""
+    if image.mode == "L" and comes_from_code_points(profile):
+        image = image.convert("RGB")
     transform = make_transform(profile, image.mode) if image.mode == profile_mode(profile) else None
     return image if transform is None else transform.apply(image)
 
