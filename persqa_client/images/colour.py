@@ -26,6 +26,7 @@ from persqa_client.images.code_points import comes_from_code_points
 PNG_DEPTH_OFFSET = 24  # bits per channel in a PNG's header
 WHITE_IS_ZERO = 0  # value of PHOTOMETRIC_INTERPRETATION
 UNSIGNED = 1  # value of SAMPLEFORMAT
+LEAST_SHARE = 1 / 1000  # of the pixels
 HIGH_BYTE = 3 if sys.byteorder == "little" else 0
 
 # A transparent colour in Pillow: a grey, three channels, or the alpha values of a palette.
@@ -90,12 +91,20 @@ def scale_transparent_colour(mode: str, depth: int, colour: TransparentColour) -
 
 
 def is_unsigned(opened: ImageFile) -> bool:
-    """Whether negative values are in fact those from 2,147,483,648, as Pillow reads greys of 32 bits."""
+    """Whether negative values are in fact those from 2,147,483,648, as Pillow reads greys of 32 bits.
+
+    A few of these, or one for all missing values, are no part of the picture: its greys are the others. Those near zero
+    are negative, too, in files that do not say that their values have a sign.
+    """
     if opened.mode != "I" or not isinstance(opened, TiffImageFile):
         return False
     tags = opened.tag_v2
-    is_whole = tags.get(BITSPERSAMPLE) == (32,) and tags.get(SAMPLEFORMAT, (UNSIGNED,)) == (UNSIGNED,)
-    return is_whole and float(opened.getextrema()[0]) < 0  # type: ignore[arg-type]
+    if tags.get(BITSPERSAMPLE) != (32,) or tags.get(SAMPLEFORMAT, (UNSIGNED,)) != (UNSIGNED,):
+        return False
+    lowest, highest = (float(end) for end in opened.getextrema())  # type: ignore[arg-type]
+    huge = keep_high_bytes(opened).histogram()[128:255]
+    is_part = sum(huge) - max(huge) > LEAST_SHARE * opened.width * opened.height
+    return lowest < 0 and (is_part or highest <= 0)
 
 
 def keep_high_bytes(image: Image.Image) -> Image.Image:
