@@ -114,9 +114,10 @@ def make_object_path(url: str) -> ObjectPath:
     """Raises SettingsError for a URL that would become the one of another file, because paths have no empty names."""
     path = ObjectPath(url)
     if str(path) != lower_scheme(url).rstrip("/"):
+        correct = f"give {path}, which exists" if path.exists() else "correct the URL"
         raise SettingsError(
-            f"The input {url} has an empty name or the name '.' between two slashes: correct the URL, or copy the file "
-            "to another name."
+            f"The input {url} has an empty name or the name '.' between two slashes: {correct}, or copy the file to "
+            "another name."
         )
     return path
 
