@@ -43,7 +43,7 @@ def flatten_to_8_bit(opened: ImageFile, data: bytes) -> Image.Image:
             return whiten_grey(opened, int(colour))
         opened.info["transparency"] = scale_transparent_colour(opened.mode, data[PNG_DEPTH_OFFSET], colour)
     if opened.mode[0] in "IF":
-        image = keep_high_bytes(opened) if is_unsigned(opened) else convert_to_8_bit(opened, largest_value(opened))
+        image = flatten_unsigned(opened) if is_unsigned(opened) else convert_to_8_bit(opened, largest_value(opened))
         if isinstance(opened, TiffImageFile) and opened.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO:
             image = ImageOps.invert(image)
     if image.has_transparency_data:
@@ -91,20 +91,26 @@ def scale_transparent_colour(mode: str, depth: int, colour: TransparentColour) -
 
 
 def is_unsigned(opened: ImageFile) -> bool:
-    """Whether negative values are in fact those from 2,147,483,648, as Pillow reads greys of 32 bits.
-
-    A few of these, or one for all missing values, are no part of the picture: its greys are the others. Those near zero
-    are negative, too, in files that do not say that their values have a sign.
-    """
+    """Whether negative values are in fact those from 2,147,483,648, as Pillow reads greys of 32 bits."""
     if opened.mode != "I" or not isinstance(opened, TiffImageFile):
         return False
     tags = opened.tag_v2
-    if tags.get(BITSPERSAMPLE) != (32,) or tags.get(SAMPLEFORMAT, (UNSIGNED,)) != (UNSIGNED,):
-        return False
-    lowest, highest = (float(end) for end in opened.getextrema())  # type: ignore[arg-type]
-    huge = keep_high_bytes(opened).histogram()[128:255]
+    is_whole = tags.get(BITSPERSAMPLE) == (32,) and tags.get(SAMPLEFORMAT, (UNSIGNED,)) == (UNSIGNED,)
+    return is_whole and float(opened.getextrema()[0]) < 0  # type: ignore[arg-type]
+
+
+def flatten_unsigned(opened: ImageFile) -> Image.Image:
+    """A few huge values, or one for all missing pixels, are no part of the picture: its greys are the others. The
+    largest of all are rather negative ones near zero, in files that do not say that their values have a sign.
+    """
+    high = keep_high_bytes(opened)
+    huge = high.histogram()[128:255]
     is_part = sum(huge) - max(huge) > LEAST_SHARE * opened.width * opened.height
-    return lowest < 0 and (is_part or highest <= 0)
+    if is_part or float(opened.getextrema()[1]) <= 0:  # type: ignore[arg-type]
+        return high
+    others = opened.copy()
+    others.paste(0, mask=high.point([255 * (128 <= byte < 255) for byte in range(256)]))
+    return convert_to_8_bit(others)
 
 
 def keep_high_bytes(image: Image.Image) -> Image.Image:

@@ -107,17 +107,19 @@ def test_greys_of_32_bits_are_not_negative(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("marks", "mark"),
+    "marks",
     [
-        pytest.param(1, 0xFFFFFFFF, id="one"),
-        pytest.param(WIDTH * HEIGHT // 3, 0xFFFFFFFF, id="missing values"),
-        pytest.param(64, 0xFFFFD8F1, id="-9999 without a sign"),
+        pytest.param([0xFFFFFFFF], id="one"),
+        pytest.param([0xFFFFFFFF] * (WIDTH * HEIGHT // 3), id="missing values"),
+        pytest.param([0x80000000] * (WIDTH * HEIGHT // 3), id="missing values without a sign"),
+        pytest.param([0xFFFFD8F1] * 64, id="-9999 without a sign"),
+        pytest.param([0x80000000, 0xC0000000, 0xFFFFFFFE], id="a few"),
     ],
 )
-def test_huge_values_among_greys_of_32_bits_do_not_hide_them(marks: int, mark: int, tmp_path: Path) -> None:
+def test_huge_values_among_greys_of_32_bits_do_not_hide_them(marks: list[int], tmp_path: Path) -> None:
     """One value often stands for all pixels that are missing."""
     row = [60_000 * number // (WIDTH - 1) for number in range(WIDTH)]
-    values = [mark] * marks + (row * HEIGHT)[marks:]
+    values = marks + (row * HEIGHT)[len(marks) :]
     sent = send(
         make_tiff(32, 1, 1, struct.pack(f"<{len(values)}I", *values), photometric=BLACK_IS_ZERO, channels=1), tmp_path
     )
