@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -131,10 +131,17 @@ def as_fields(question: Question) -> dict[str, object]:
     return {key: value for key, value in fields.items() if value}
 
 
+def bank_name(text: str) -> str | Path:
+    """Parses a category, or else the path of a file: ``./human`` is one."""
+    from persqa_client.questions.categories import CATEGORIES
+
+    return text if text in CATEGORIES else path(text)
+
+
 @app.command("check", cls=Command)
 def check_bank(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE|CATEGORY", parser=path, help="A file of questions, or a built-in bank.")
+    bank: Annotated[
+        Any, typer.Argument(metavar="FILE|CATEGORY", parser=bank_name, help="A file of questions, or a built-in bank.")
     ],
 ) -> None:
     """Report all problems of a file of questions, and what is in it.
@@ -145,15 +152,14 @@ def check_bank(
     """
     from persqa_client.images.references import describe_reference
     from persqa_client.questions.bank import inspect_bank, parse_bank, read_bank_bytes
-    from persqa_client.questions.categories import CATEGORIES
     from persqa_client.terminals import wrap_words
 
-    name = describe_reference(str(file))
-    if name in CATEGORIES:
-        print("\n".join(count_by_place(find_questions(name))))
+    if not isinstance(bank, Path):
+        print("\n".join(count_by_place(find_questions(bank))))
         return
+    name = describe_reference(str(bank))
     try:
-        data = read_bank_bytes(file)
+        data = read_bank_bytes(bank)
         questions, problems = inspect_bank(data, name)
         if not questions and not problems:
             parse_bank(data, name)  # reports an empty bank

@@ -15,13 +15,16 @@ UNSPECIFIED = 2
 SRGB = ((0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))
 BT2020 = ((0.6735, 0.2790, -0.0019), (0.1657, 0.6753, 0.0300), (0.1251, 0.0456, 0.7972))
 DISPLAY_P3 = ((0.5151, 0.2412, -0.0010), (0.2920, 0.6922, 0.0419), (0.1572, 0.0666, 0.7844))
-# By their codes. Those of television are near sRGB's.
+# By their codes.
+NEAR_SRGB = frozenset({1, 5, 6, 7, 22})  # those of television
 WIDE_PRIMARIES = {9: BT2020, 11: DISPLAY_P3, 12: DISPLAY_P3}
 D50 = (0.9642, 1.0, 0.8249)
 PAPER_WHITE = 203 / 10_000  # of the brightest PQ
 HLG_PAPER_WHITE = 0.265  # light at 75 % of the signal
 HLG_SYSTEM_GAMMA = 1.2
 CURVE_POINTS = 4096
+# In the header of a profile.
+CREATOR, CREATOR_OFFSET = b"cicp", 80
 NO_TEXT = b"mluc" + struct.pack(">III", 0, 0, 12)
 
 
@@ -42,6 +45,7 @@ def linearize_hlg(signal: float) -> float:
 
 
 # By their codes. Those of television are shown like sRGB's, by convention.
+LIKE_SRGB = frozenset({1, 6, 7, 11, 12, 13, 14, 15})
 LINEARIZERS: dict[int, Callable[[float], float]] = {
     4: lambda signal: signal**2.2,
     5: lambda signal: signal**2.8,
@@ -49,6 +53,13 @@ LINEARIZERS: dict[int, Callable[[float], float]] = {
     16: linearize_pq,
     18: linearize_hlg,
 }
+
+
+def are_known(primaries: int, transfer: int) -> bool:
+    """Whether both name colours that ``make_profile`` describes: they may also be unspecified, or of film."""
+    return (primaries in NEAR_SRGB or primaries in WIDE_PRIMARIES) and (
+        transfer in LIKE_SRGB or transfer in LINEARIZERS
+    )
 
 
 @lru_cache(maxsize=64)
@@ -69,8 +80,13 @@ def make_profile(primaries: int, transfer: int) -> bytes:
     places |= {b"gTRC": places[b"rTRC"], b"bTRC": places[b"rTRC"], b"cprt": places[b"desc"]}
     table = b"".join(struct.pack(">4sII", name, *place) for name, place in places.items())
     kind = (0x04400000, b"mntr", b"RGB ", b"XYZ ", b"acsp")
-    header = struct.pack(">I4xI4s4s4s12x4s28x12s48x", start, *kind, encode_xyz(D50)[8:])
+    header = struct.pack(">I4xI4s4s4s12x4s28x12s4s44x", start, *kind, encode_xyz(D50)[8:], CREATOR)
     return header + struct.pack(">I", len(places)) + table + b"".join(contents)
+
+
+def comes_from_code_points(profile: bytes) -> bool:
+    """Such a profile describes greys, too: as equal red, green and blue."""
+    return profile[CREATOR_OFFSET : CREATOR_OFFSET + 4] == CREATOR
 
 
 def encode_xyz(values: tuple[float, ...]) -> bytes:

@@ -21,9 +21,12 @@ from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
+from persqa_client.images.code_points import comes_from_code_points
+
 PNG_DEPTH_OFFSET = 24  # bits per channel in a PNG's header
 WHITE_IS_ZERO = 0  # value of PHOTOMETRIC_INTERPRETATION
 UNSIGNED = 1  # value of SAMPLEFORMAT
+LEAST_SHARE = 1 / 1000  # of the pixels
 HIGH_BYTE = 3 if sys.byteorder == "little" else 0
 
 # A transparent colour in Pillow: a grey, three channels, or the alpha values of a palette.
@@ -40,7 +43,7 @@ def flatten_to_8_bit(opened: ImageFile, data: bytes) -> Image.Image:
             return whiten_grey(opened, int(colour))
         opened.info["transparency"] = scale_transparent_colour(opened.mode, data[PNG_DEPTH_OFFSET], colour)
     if opened.mode[0] in "IF":
-        image = keep_high_bytes(opened) if is_unsigned(opened) else convert_to_8_bit(opened, largest_value(opened))
+        image = flatten_unsigned(opened) if is_unsigned(opened) else convert_to_8_bit(opened, largest_value(opened))
         if isinstance(opened, TiffImageFile) and opened.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO:
             image = ImageOps.invert(image)
     if image.has_transparency_data:
@@ -94,6 +97,20 @@ def is_unsigned(opened: ImageFile) -> bool:
     tags = opened.tag_v2
     is_whole = tags.get(BITSPERSAMPLE) == (32,) and tags.get(SAMPLEFORMAT, (UNSIGNED,)) == (UNSIGNED,)
     return is_whole and float(opened.getextrema()[0]) < 0  # type: ignore[arg-type]
+
+
+def flatten_unsigned(opened: ImageFile) -> Image.Image:
+    """A few huge values, or one for all missing pixels, are no part of the picture: its greys are the others. The
+    largest of all are rather negative ones near zero, in files that do not say that their values have a sign.
+    """
+    high = keep_high_bytes(opened)
+    huge = high.histogram()[128:255]
+    is_part = sum(huge) - max(huge) > LEAST_SHARE * opened.width * opened.height
+    if is_part or float(opened.getextrema()[1]) <= 0:  # type: ignore[arg-type]
+        return high
+    others = opened.copy()
+    others.paste(0, mask=high.point([255 * (128 <= byte < 255) for byte in range(256)]))
+    return convert_to_8_bit(others)
 
 
 def keep_high_bytes(image: Image.Image) -> Image.Image:
@@ -163,6 +180,8 @@ def sample_colours() -> bytes:
 
 def convert_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """RGB for an image of the profile's mode; other images are returned unchanged."""
+    if image.mode == "L" and comes_from_code_points(profile):
+        image = image.convert("RGB")
     transform = make_transform(profile, image.mode) if image.mode == profile_mode(profile) else None
     return image if transform is None else transform.apply(image)
 

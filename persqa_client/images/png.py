@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
-from persqa_client.images.code_points import make_profile
+from persqa_client.images.code_points import are_known, make_profile
 from persqa_client.images.containers import StrippedImage, TruncatedImage, read_uint
 from persqa_client.images.orientation import read_orientation
 
@@ -23,7 +23,7 @@ def strip_png(data: bytes) -> StrippedImage:
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [PNG_SIGNATURE]
     seen: set[bytes] = set()
-    header = exif = xmp = profile = b""
+    header = exif = xmp = profile = code_points = b""
     for name, start, end in iterate_png_chunks(data):
         if not seen and name != b"IHDR":
             raise TruncatedImage("the PNG does not start with its header")
@@ -33,11 +33,10 @@ def strip_png(data: bytes) -> StrippedImage:
             exif = data[start + 8 : end - 4]
         elif name == b"iTXt" and data.startswith(XMP_KEYWORD, start + 8, end):
             xmp = data[start + 8 + len(XMP_KEYWORD) : end - 4]
-        elif name == b"iCCP" and b"cICP" not in seen:
+        elif name == b"iCCP":
             profile = read_profile(data[start + 8 : end - 4])
         elif name == b"cICP" and end - start == CICP_SIZE:
-            # Preferred to the other chunks about colours.
-            profile = make_profile(*data[start + 8 : start + 10])
+            code_points = data[start + 8 : start + 10]
         if name in PNG_KEPT_CHUNKS:
             pieces.append(view[start:end])
         seen.add(name)
@@ -47,6 +46,8 @@ def strip_png(data: bytes) -> StrippedImage:
         read_uint(header, offset, size) for offset, size in ((0, 4), (4, 4), (8, 1), (9, 1))
     )
     plain = depth == 8 and colour_type in (GREY, RGB) and b"tRNS" not in seen
+    if code_points and (are_known(*code_points) or not profile):
+        profile = make_profile(*code_points)
     return StrippedImage(b"".join(pieces), width, height, plain, read_orientation(exif, xmp), profile)
 
 

@@ -202,7 +202,7 @@ def detect_text(path: Path, all_lines: Sequence[str], image_key: str, *, is_ende
     if start.startswith("[") and starts_array(lines):
         return Detected("values")
     if start.startswith("{"):
-        return Detected("values" if lacks_brackets(lines[0]) or continues_on_next_line(lines) else "lines")
+        return Detected("values" if lacks_brackets(lines) or continues_on_next_line(lines) else "lines")
     if any(line.startswith("{") and is_json_row(line.strip()) for line in lines):
         return Detected("lines")  # the first ones are broken
     if start.startswith("<"):
@@ -244,7 +244,7 @@ def is_broken_line(lines: Sequence[str], detected: Detected) -> bool:
     """Whether the text is of this kind only if its first lines are no broken rows."""
     if detected.kind == "paths":
         return is_quoted_list(lines)
-    return detected.kind == "values" and not spans_lines(lines) and not lacks_brackets(lines[0])
+    return detected.kind == "values" and not spans_lines(lines) and not lacks_brackets(lines)
 
 
 def spans_lines(lines: Sequence[str]) -> bool:
@@ -261,10 +261,13 @@ def spans_lines(lines: Sequence[str]) -> bool:
     return end > len(first)
 
 
-def lacks_brackets(line: str) -> bool:
-    """Whether it is an element of an array, of which only the lines between the brackets were taken."""
-    stripped = line.strip()
-    return stripped.endswith(",") and is_json_row(stripped[:-1])
+def lacks_brackets(lines: Sequence[str]) -> bool:
+    """Whether they are elements of an array, of which only the lines between the brackets were taken. One comma alone
+    may be a slip, and a broken element may swallow lines behind it.
+    """
+    first = lines[0].strip()
+    is_separated = len(lines) <= 2 or lines[1].rstrip().endswith(",")
+    return is_separated and first.endswith(",") and is_json_row(first[:-1])
 
 
 def refuse_arrays(path: Path, lines: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import re
@@ -19,6 +20,8 @@ from persqa_client.inputs.own_exports import is_export_folder
 from persqa_client.inputs.sources import ImagesSource, Source, describe_names
 
 ANY_FOLDERS = re.compile(r"(?:^|(?<=/))\*\*(?:/+|$)")
+# What is found in place of a folder: nothing, a file, a link to itself.
+NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 # A special character that stands for itself.
 ESCAPED = re.compile(r"\[([*?[])\]")
 
@@ -68,7 +71,11 @@ def find_matches(pattern: str) -> Matches:
     above = {match: find_export(match) for match in matches}
     exports = dict.fromkeys(export for export in above.values() if export is not None)
     paths = [match for match, export in above.items() if export is None]
-    return Matches(sorted(paths, key=sort_key), sorted(exports, key=sort_key), sorted(set(unlisted), key=sort_key))
+    return Matches(
+        sorted(paths, key=sort_key),
+        sorted(exports, key=sort_key),
+        sorted(set(map(os.path.normpath, unlisted)), key=sort_key),
+    )
 
 
 class ExportSearch:
@@ -98,13 +105,11 @@ def expand(pattern: str, root: str, unlisted: list[str]) -> Iterator[str]:
     """
     found = ANY_FOLDERS.search(pattern)
     if found is None:
-        folders, name = os.path.split(pattern)
-        if folders and glob.has_magic(name):
-            matches = (os.path.join(root, each) for each in glob.iglob(folders, root_dir=root or None))
-            unlisted += (each for each in matches if os.path.isdir(each) and not can_be_listed(each))
+        unlisted += find_unlisted(pattern, root)
         yield from (os.path.join(root, match) for match in glob.iglob(pattern, root_dir=root or None))
         return
     before, after = pattern[: found.start()], pattern[found.end() :]
+    unlisted += find_unlisted(f"{before}*", root) if glob.has_magic(before) else ()
     starts = glob.iglob(before, root_dir=root or None) if before else [""]
     for start in starts:
         for folder in walk_folders(os.path.join(root, start), unlisted):
@@ -123,13 +128,26 @@ def walk_folders(start: str, unlisted: list[str]) -> Iterator[str]:
         pending += below or ()
 
 
-def can_be_listed(folder: str) -> bool:
+def find_unlisted(pattern: str, root: str) -> Iterator[str]:
+    """The folders at each level in which the next part of the pattern can't be looked for."""
+    folders, name = os.path.split(pattern)
+    if not folders or not name or not glob.has_magic(pattern):
+        return
+    yield from find_unlisted(folders, root)
+    matches = (os.path.join(root, each) for each in glob.iglob(folders, root_dir=root or None))
+    yield from (each for each in matches if is_private(each, name))
+
+
+def is_private(folder: str, name: str) -> bool:
     """``os.access`` would not see all reasons."""
     try:
-        os.scandir(folder).close()
-    except OSError:
-        return False
-    return True
+        if glob.has_magic(name):
+            os.scandir(folder).close()
+        else:
+            os.lstat(os.path.join(folder, name))
+    except OSError as error:
+        return error.errno not in NO_FOLDER
+    return False
 
 
 def list_folders(folder: str) -> list[str] | None:

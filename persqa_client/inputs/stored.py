@@ -16,7 +16,7 @@ from persqa_client.inputs.listed import ListedSource, is_never_known
 from persqa_client.inputs.packed_files import DATA_FOLDER, PACKED_SUFFIXES
 from persqa_client.inputs.sources import ImagesSource, Source
 from persqa_client.jsonl import dump_spaced
-from persqa_client.stores.access import explain_store_error, has_wildcard, list_objects, lower_scheme
+from persqa_client.stores.access import explain_store_error, has_wildcard, list_objects, lower_scheme, read_status
 from persqa_client.stores.paths import ObjectPath, name_store
 
 
@@ -111,16 +111,30 @@ class StoredImagesSource(ListedSource):
 
 
 def make_object_path(url: str) -> ObjectPath:
-    """Raises SettingsError for a URL that would become the one of another file, because paths have no empty names."""
+    """Raises SettingsError for a URL that would become the one of another file, because paths have no empty names. If
+    nothing has the URL as it is, the slashes are only written twice, as on a disk.
+    """
     path = ObjectPath(url)
     # A bucket has a name, so the slash before it changes nothing.
     scheme, separator, rest = lower_scheme(url).partition("://")
-    if str(path) != f"{scheme}{separator}{rest.removeprefix('/').rstrip('/')}":
+    if str(path) != f"{scheme}{separator}{rest.removeprefix('/').rstrip('/')}" and may_exist(url):
+        correct = f"give {path}, which exists" if path.exists() else "correct the URL"
         raise SettingsError(
-            f"The input {url} has an empty name or the name '.' between two slashes: correct the URL, or copy the file "
-            "to another name."
+            f"The input {url} has an empty name or the name '.' between two slashes: {correct}, or copy the file to "
+            "another name."
         )
     return path
+
+
+def may_exist(url: str) -> bool:
+    """False if the store has neither a file nor a folder with exactly this URL."""
+    try:
+        read_status(url)
+    except FileNotFoundError:
+        return False
+    except Exception:  # each store has its own exceptions
+        return True
+    return True
 
 
 def open_stored(name: str, image_key: str, open_rows_file: Callable[[Path], Source]) -> Iterator[Source]:

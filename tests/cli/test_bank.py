@@ -94,6 +94,14 @@ def test_a_category_is_checked_as_its_bank(tmp_path: Path) -> None:
     assert re.match(r"\d+ questions:\n  human, English +\d+", result.stdout), result.stdout
 
 
+def test_a_file_with_the_name_of_a_category_is_named_by_its_path(tmp_path: Path) -> None:
+    (tmp_path / "human").write_text("Who is {tag}?\n")
+    for name in ("./human", str(tmp_path / "human")):
+        assert persqa("bank", "check", name, cwd=tmp_path).stdout.startswith("1 question:"), name
+        assert persqa("bank", "show", name, cwd=tmp_path).stdout == "Who is {tag}?\n"
+    assert not persqa("bank", "check", "human", cwd=tmp_path).stdout.startswith("1 question:")
+
+
 @pytest.mark.parametrize(
     ("words", "fact"),
     [

@@ -27,7 +27,7 @@ def make_png(primaries: int, transfer: int, image: Image.Image = IMAGE, **option
 
 
 def make_avif(primaries: int, transfer: int, image: Image.Image = IMAGE) -> bytes:
-    avif = encode(image, "AVIF", quality=95, subsampling="4:4:4")
+    avif = encode(image, "AVIF", quality=95, subsampling="4:0:0" if image.mode == "L" else "4:4:4")
     box = avif.index(b"colrnclx") + 8
     return avif[:box] + bytes((0, primaries, 0, transfer)) + avif[box + 4 :]
 
@@ -59,6 +59,27 @@ def test_code_points_of_a_png_are_preferred_to_its_profile(is_first: bool, tmp_p
         end = profile + 12 + int.from_bytes(png[profile : profile + 4], "big")
         png = png[:HEADER_END] + png[profile:end] + chunk + png[end:]
     assert is_near(send(png, tmp_path).getpixel((20, 20)), RED_IN_P3, 1)
+
+
+@pytest.mark.parametrize("code_points", [(2, 2), (0, 0), (2, SRGB), (P3, 2), (BT709, 3), (BT709, 17), (10, SRGB)])
+def test_a_profile_is_kept_beside_code_points_that_name_no_colours(
+    code_points: tuple[int, int], tmp_path: Path
+) -> None:
+    png = make_png(*code_points, icc_profile=rgb_profile(DISPLAY_P3))
+    assert is_near(send(png, tmp_path).getpixel((20, 20)), RED, 5)
+
+
+@pytest.mark.parametrize("make", [make_png, make_avif])
+@pytest.mark.parametrize(("code_points", "grey"), [((BT2020, PQ), 148), ((BT2020, HLG), 191), ((BT709, 8), 128)])
+def test_greys_are_converted_like_colours(
+    make: Callable[..., bytes], code_points: tuple[int, int], grey: int, tmp_path: Path
+) -> None:
+    image = Image.new("L", (96, 64), grey)
+    sent, in_colour = (
+        send(make(*code_points, each), tmp_path).convert("RGB") for each in (image, image.convert("RGB"))
+    )
+    assert max(ImageChops.difference(sent, in_colour).tobytes()) <= 2
+    assert not is_near(sent.getpixel((20, 20)), (grey, grey, grey), 40)
 
 
 def test_a_png_in_srgb_is_sent_as_it_is(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ import pytest
 from PIL import Image
 
 from persqa_client.errors import RowError
-from persqa_client.images.end_markers import restore_end
+from persqa_client.images.end_markers import RESTART, restore_end
 from persqa_client.images.prepare import load_image
 from tests.images import image_files
 from tests.images.image_files import check_and_decode, decode_rgb_bytes, encode
 
 PHOTO = image_files.decode(image_files.SAMPLES[0].read_bytes()).resize((240, 160))
 FLAT = Image.new("RGB", (240, 160), (10, 20, 30))
+SCAN_OF_THREE = b"\xff\xda\x00\x0c\x03\x01\x00"
 END_SIZES = {"JPEG": 2, "PNG": 12, "GIF": 1}
 FILES: dict[str, tuple[str, Image.Image, dict[str, Any]]] = {
     "JPEG": ("JPEG", PHOTO, {}),
@@ -77,6 +79,58 @@ def test_zeros_in_place_of_the_end_marker_alone_are_no_pixels(kind: str) -> None
     restored = restore_end(data[:-2] + bytes(2000), "JPEG")
     assert restored is not None
     assert decode_rgb_bytes(restored) == decode_rgb_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("image", "options"),
+    [
+        pytest.param(PHOTO, {"restart_marker_rows": 1}, id="a row each"),
+        pytest.param(PHOTO, {"restart_marker_blocks": 4, "subsampling": 0}, id="without subsampling"),
+        pytest.param(PHOTO, {"restart_marker_blocks": 3, "subsampling": 1}, id="half subsampling"),
+        pytest.param(PHOTO.convert("L").crop((0, 0, 237, 153)), {"restart_marker_blocks": 7}, id="grey"),
+    ],
+)
+@pytest.mark.parametrize("filling", [0, 3000])
+def test_a_file_cut_off_before_a_restart_marker_is_refused(
+    image: Image.Image, options: dict[str, Any], filling: int
+) -> None:
+    """What follows the end of an interval changes no pixel of it."""
+    data = encode(image, "JPEG", **options)
+    restarts = [match.start() for match in RESTART.finditer(data)]
+    for place in (restarts[0], restarts[len(restarts) // 2], restarts[-1]):
+        for cut in (place, place + 1):
+            assert restore_end(data[:cut] + bytes(filling), "JPEG") is None
+    restored = restore_end(data[:-2], "JPEG")
+    assert restored is not None
+    assert decode_rgb_bytes(restored) == decode_rgb_bytes(data)
+
+
+def test_a_jpeg_with_a_scan_of_one_of_its_channels_lacks_the_others() -> None:
+    data = encode(PHOTO, "JPEG", subsampling=0)
+    assert data.count(SCAN_OF_THREE) == 1
+    alone = data.replace(SCAN_OF_THREE, b"\xff\xda\x00\x08\x01\x01\x00")
+    grey = encode(PHOTO.convert("L"), "JPEG")
+    pixels = grey[grey.index(b"\xff\xda") + 10 :]
+    cut = alone[: alone.index(b"\xff\xda") + 10] + pixels[:-2]
+    assert restore_end(cut, "JPEG") is None
+
+
+@pytest.mark.parametrize("filling", [0, 1, 64, 2000])
+def test_pixels_may_end_with_zeros(filling: int) -> None:
+    """An end of block of the channels of colour is 00 in the usual table."""
+    for data in make_files_that_end_with_zero():
+        restored = restore_end(data[:-2] + bytes(filling), "JPEG")
+        assert restored is not None
+        assert decode_rgb_bytes(restored) == decode_rgb_bytes(data)
+
+
+@cache
+def make_files_that_end_with_zero() -> list[bytes]:
+    places = ((x, y) for x in range(0, 200, 4) for y in range(0, 130, 8))
+    tiles = (encode(PHOTO.crop((x, y, x + 32, y + 32)), "JPEG", quality=75) for x, y in places)
+    found = [data for data in tiles if data.endswith(b"\0\xff\xd9")]
+    assert len(found) > 2
+    return found
 
 
 def test_a_progressive_jpeg_without_its_end_may_lack_scans(tmp_path: Path) -> None:

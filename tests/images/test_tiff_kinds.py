@@ -107,6 +107,33 @@ def test_greys_of_32_bits_are_not_negative(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "marks",
+    [
+        pytest.param([0xFFFFFFFF], id="one"),
+        pytest.param([0xFFFFFFFF] * (WIDTH * HEIGHT // 3), id="missing values"),
+        pytest.param([0x80000000] * (WIDTH * HEIGHT // 3), id="missing values without a sign"),
+        pytest.param([0xFFFFD8F1] * 64, id="-9999 without a sign"),
+        pytest.param([0x80000000, 0xC0000000, 0xFFFFFFFE], id="a few"),
+    ],
+)
+def test_huge_values_among_greys_of_32_bits_do_not_hide_them(marks: list[int], tmp_path: Path) -> None:
+    """One value often stands for all pixels that are missing."""
+    row = [60_000 * number // (WIDTH - 1) for number in range(WIDTH)]
+    values = marks + (row * HEIGHT)[len(marks) :]
+    sent = send(
+        make_tiff(32, 1, 1, struct.pack(f"<{len(values)}I", *values), photometric=BLACK_IS_ZERO, channels=1), tmp_path
+    )
+    last = sent.convert("L").crop((0, HEIGHT - 1, WIDTH, HEIGHT)).tobytes()
+    assert last[50] - last[10] > 120
+
+
+def test_a_drawing_of_the_least_and_largest_grey_is_not_inverted(tmp_path: Path) -> None:
+    row = struct.pack(f"<{WIDTH}I", *([0] * (WIDTH // 2) + [0xFFFFFFFF] * (WIDTH // 2)))
+    sent = send(make_tiff(32, 1, 1, row * HEIGHT, photometric=BLACK_IS_ZERO, channels=1), tmp_path)
+    assert (sent.getpixel((1, 1)), sent.getpixel((WIDTH - 2, 1))) == ((0, 0, 0), (255, 255, 255))
+
+
+@pytest.mark.parametrize(
     ("compression", "name"), [(50001, "webp"), (34887, "34887"), (50002, "50002")], ids=["WebP", "LERC", "JPEG XL"]
 )
 def test_a_compression_that_the_decoder_lacks_is_named(compression: int, name: str, tmp_path: Path) -> None:

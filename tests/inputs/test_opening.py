@@ -91,11 +91,25 @@ def test_lines_end_at_line_ends_alone(separator: str, name: str, tmp_path: Path)
         pytest.param('["a.jpg", "b.jpg"]\n', JsonValuesSource, id="an array on one line"),
         pytest.param('[\n{"image": "a.jpg"},\n{"image": "b.jpg}\n]\n', JsonValuesSource, id="a broken array"),
         pytest.param('{"image": "a.jpg"},\n{"image": "b.jpg"}\n', JsonValuesSource, id="an array without its brackets"),
+        pytest.param(
+            '{"image": "a.jpg"},\n{"image": "b.jpg},\n{"image": "c.jpg"},\n',
+            JsonValuesSource,
+            id="one with a broken row",
+        ),
     ],
 )
 def test_a_file_named_jsonl_has_lines_unless_it_surely_is_one_value(text: str, kind: type, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(text)
     assert type(open_source(tmp_path / "rows.jsonl", "image")) is kind
+
+
+@pytest.mark.parametrize(
+    "second", ['{"image": "b.jpg", "t": "x', '{"image": "b.jpg"', "[1, 2", 'see "x"', '"b.jpg"', '{"image": "b.jpg"}']
+)
+def test_a_comma_behind_the_first_row_alone_costs_no_later_row(second: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(f'{{"image": "a.jpg"}},\n{second}\n"c.jpg"\n"d.jpg"\n{{"image": "e.jpg"}}\n')
+    lines = [line for line, _ in open_source(tmp_path / "rows.jsonl", "image").lines(START_POSITION)]
+    assert lines[2:] == [b'"c.jpg"', b'"d.jpg"', b'{"image": "e.jpg"}']
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])

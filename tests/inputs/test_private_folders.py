@@ -62,3 +62,26 @@ def test_a_pattern_says_which_folders_it_could_not_list(pattern: str, private: P
     assert source.warnings() == (f"{said}{private}.",)
     with pytest.raises(SettingsError, match=f"can't be listed; .*: {private}. It matches no other file."):
         open_inputs([f"{private.parent}/p*/*.png"], "image")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["*/*/*.png", "*/*/*/2.png", "*/deep/*.png", "*/deep/2.png", "*/deep/**/2.png", "*/*/**/*.png", "*/**/2.png"],
+)
+@pytest.mark.parametrize("mode", [0o000, 0o644], ids=["not listed", "not searched"])
+def test_a_private_folder_at_any_level_of_a_pattern_is_named(pattern: str, mode: int, open_folder: Path) -> None:
+    """Of one that may be listed but not searched, only the names in it are known."""
+    for name in ("private/deep/1.png", "private/deep/more/1.png", "zoo/deep/2.png", "zoo/deep/more/2.png"):
+        (open_folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(open_folder / name)
+    (open_folder / "zoo/link").symlink_to("link")
+    (open_folder / "private").chmod(mode)
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+    source = open_inputs([f"{open_folder}/{pattern}"], "image")
+    rows = [orjson.loads(line) for line, _ in source.lines(START_POSITION)]
+    assert {Path(row["image"][0]).name for row in rows} == {"2.png"}
+    (warning,) = source.warnings()
+    assert f"leaves out folders that can't be listed; check their permissions: {open_folder}/private" in warning
+    assert warning.count("private") == 1
+    assert "link" not in warning

@@ -31,6 +31,12 @@ def test_runs_over_lines_listings_parquet_and_tar(s3: Any, simulator: Simulator)
 
 
 @pytest.mark.slow
+def test_slashes_that_are_written_twice(s3: Any, simulator: Simulator) -> None:
+    fill(s3, "s3://bucket")
+    assert go("s3://bucket//photos", "out/qa.jsonl", simulator).tally.succeeded == 3
+
+
+@pytest.mark.slow
 def test_failures_have_reasons(s3: Any, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(s3, "s3://bucket")
     s3.pipe_file("s3://bucket/page.png", b"<!doctype html>")

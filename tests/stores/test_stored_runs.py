@@ -171,9 +171,11 @@ def test_confined_pictures_lie_below_the_root(store: Any, simulator: Simulator) 
         ("memory://bucket/empty", "has no images"),
         ("memory://bucket/photos/0.arrow", "is read from a disk only"),
         # Not those of which the name is left if empty ones are dropped.
-        ("memory://bucket/photos//0.png", "photos//0.png has an empty name"),
-        ("memory://bucket//photos", "bucket//photos has an empty name"),
-        ("memory://bucket/./photos", "has an empty name or the name '.'"),
+        ("memory://bucket/photos//9.png", "photos//9.png has an empty name"),
+        ("memory://bucket//twice", "bucket//twice has an empty name .* give memory://bucket/twice, which exists"),
+        ("memory://bucket/./twice", "the name '.' .* give memory://bucket/twice, which exists"),
+        ("memory://bucket//alone", "bucket//alone has an empty name .* correct the URL, or"),
+        ("memory://bucket//none", "bucket/none does not exist in memory://bucket"),
         ("memory://bucket/sets/**", "sets//rows.jsonl has an empty name"),
     ],
 )
@@ -181,10 +183,25 @@ def test_what_can_not_be_read_is_one_sentence(name: str, words: str, store: Any,
     fill(store)
     store.pipe_file("memory://bucket/empty/a.txt", b"text")
     store.pipe_file("memory://bucket/photos/0.arrow", b"ARROW1\0\0")
+    for place in ("photos//9.png", "twice/0.png", "/twice/0.png", "./twice/0.png", "/alone/0.png"):
+        store.pipe_file(f"memory://bucket/{place}", draw_png())
     for place in ("sets", "sets/"):
         store.pipe_file(f"memory://bucket/{place}/rows.jsonl", write_lines(["memory://bucket/photos/0.png"]))
     with pytest.raises(SettingsError, match=words):
         go(name, "out/qa.jsonl", simulator)
+
+
+@pytest.mark.parametrize("name", ["memory://bucket//photos", "memory://bucket/./photos/", "memory://bucket//photos//"])
+def test_slashes_that_are_written_twice_are_those_of_the_only_folder(
+    name: str, store: Any, simulator: Simulator
+) -> None:
+    """A run that was started with the one goes on with the other."""
+    fill(store)
+    assert go(name, "out/qa.jsonl", simulator, limit=1).tally.succeeded == 1
+    assert go("memory://bucket/photos", "out/qa.jsonl", simulator).tally.succeeded == 3
+    assert read_pictures("out/qa.jsonl") == [[f"memory://bucket/photos/{n}.png"] for n in range(3)]
+    store.pipe_file("memory://bucket/rows.jsonl", write_lines(["photos/0.png"]))
+    assert go("memory://bucket//rows.jsonl", "out/rows.jsonl", simulator).tally.succeeded == 1
 
 
 def test_an_estimate_measures_the_pictures_and_leaves_none(store: Any, folder: Path, simulator: Simulator) -> None:
