@@ -234,13 +234,13 @@ def has_opposites(text: str, tag: str, question: str) -> bool:
         return True
     if language not in PAIRS:
         return False
+    frames = [frame for one, other, frame in compile_opposites(language) if one.search(own) and other.search(own)]
+    if not frames and any_count(language).match(own) is None:
+        return False
     own = remove_quotations(own)
     if has_two_counts(own, language):
         return True
-    if BOTH_TRUE.search(own):
-        return False
-    pairs = compile_opposites(language)
-    return any(frame.search(own) for one, other, frame in pairs if one.search(own) and other.search(own))
+    return BOTH_TRUE.search(own) is None and any(frame.search(own) for frame in frames)
 
 
 def may_have_opposites(text: str, start: int, language: str) -> bool:
