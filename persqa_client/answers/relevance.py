@@ -40,6 +40,8 @@ STEM_LENGTHS, USUAL_STEM = {"ko": 2, "ar": 3}, 4
 ARABIC_ARTICLE = compile_lazily(r"\A[وب]?ال")
 # Such an answer is hardly longer than its question.
 LONGEST_ADDITION = 14
+# In longer texts, the clauses may be found in very many ways.
+LONGEST_STOCK = 120
 
 
 class Asked(NamedTuple):
@@ -83,6 +85,8 @@ def has(text: str, language: str, place: str) -> bool:
 def is_stock(said: str, asked: Asked) -> bool:
     """Whether each clause could be said of every picture, or is about looks, and the question about something else."""
     language = asked.language
+    if len(said) > LONGEST_STOCK:
+        return False
     if only_clauses(language, ("hollow", "clothes_only", "looks")).fullmatch(said) is None:
         return False
     if only_clauses(language, ("hollow",)).fullmatch(said) is not None:
