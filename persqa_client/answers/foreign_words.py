@@ -100,13 +100,13 @@ AUXILIARY_PARTICIPLE = compile_lazily(
 # language behind an English verb, and an English colour behind a conjunction.
 FOREIGN_JOINTS = frozenset(
     ("während", "está", "están", "trägt", "sont", "porque", "mientras", "tiene", "lleva", "sitzt", "steht", "liest")
-).union(("trinkt", "isst", "vestindo", "sorrindo", "olhando", "segurando", "hält", "porte", "tient"))
+).union(("trinkt", "isst", "vestindo", "sorrindo", "olhando", "segurando", "hält", "tient"))
 FOREIGN_BETWEEN = compile_lazily(
     r"\b(?:wears|wearing|holds|holding|has|carrying|carries|and) (?:una|une|uma|unas|unos|eine[mnrs]?) [a-zà-ÿ]{3,}"
     r"|\b(?:und|y|et|e) (?:black|white|red|green|yellow|blue|brown|grey|gray|purple|pink) [a-z]"
     r"|\ben (?:el|los|las|una) [a-zà-ÿ]|\b(?:eating|drinking|reading|riding|playing|watching) (?:une|una"
     r"|eine[nmr]?) [a-zà-ÿ]{3,}"
-    r"|\bdans (?:l[ae]s?|une?|sa|son) [a-z]|\bauf (?:einem|einer|dem|der) "
+    r"|\bdans (?:l[ae]s?|une?|sa|son) [a-z]|\b[a-z][a-z-]* auf (?:einem|einer|dem|der) "
 )
 FOREIGN_HINTS = FOREIGN_JOINTS.union(
     (

@@ -75,7 +75,8 @@ BOTH_TRUE = compile_lazily(
     r"|between|either|or|neither|nor"
     r"|not|no|n't|never|mixture|contrast\w*|comparison|compared|than|sign|labell?ed|button|switch|toy|statue|painting"
     r"|poster|photo|reflection|while the"
-    r"|\w*(?:fill|open|clos|empty|dry|wash|clean|wip|turn|light|switch)(?:s|es|ing)|young at heart|side|sides"
+    r"|\w*(?:fill|open|clos|empty|dry|wash|clean|wip|turn|light|switch)(?:s|es|ing)|young at heart|sides?"
+    r"|(?:street|road|lot|alley|path|field|yard) full of|lit by|bright with"
     r"|slightly|almost|nearly|seems?|looks?|despite|although|though|yet|usually|normally)\b"
     r"|一半|有时|之前|刚才|原来|曾经|另一|其中|不|没|似乎|好像|平时|虽然|尽管|画|海报|照片|[一-龯]侧",
     re.IGNORECASE,
@@ -87,22 +88,22 @@ ENGLISH_COUNTS = compile_lazily(
     rf"\A<[^<>]*> (?:has|holds|owns|is holding|is walking|carries|is carrying|wears|is wearing) (?:exactly |only "
     rf"|just )?(?P<first>{NUMBER}|no) (?P<noun>[a-z]{{3,}}?)s?\b"
     rf"(?:, and|,| and|\.|;) (?:(?:all (?:of )?)?(?:the|these|his|her|its) (?P<second>{NUMBER}) (?P=noun)s\b"
+    r"(?! (?:on|in|at|behind) )"
     rf"|(?P<both>both) (?:of )?(?:the |his |her )?(?P=noun)s\b"
-    rf"|there are (?P<there>{NUMBER}) (?P=noun)s (?:with|around|next to) (?:<|him|her)"
-    rf"|(?P<all>all) (?P<number>{NUMBER}) (?P=noun)s\b)",
+    rf"|there are (?P<there>{NUMBER}) (?P=noun)s with (?:<|him|her)|(?P<all>all) (?P<number>{NUMBER}) (?P=noun)s\b)",
     re.IGNORECASE,
 )
 DIGITS = "一两三四五六七八九十"
 CHINESE_COUNTS = compile_lazily(
     rf"\A<[^<>]*>[^，。；另其还]{{0,6}}?(?:有|牵着|抱着|拿着"
     rf"|养了)(?:正好)?(?P<first>[{DIGITS}])(?P<measure>[只个条本把张头匹位])(?P<noun>[一-龯]{{1,3}})[，。；]"
-    rf"(?:这|那)?(?P<second>[{DIGITS}])(?P=measure)(?P=noun)(?:都|全|正|在|是)"
+    rf"(?:这|那)?(?P<second>[{DIGITS}])(?P=measure)(?P=noun)(?:都|全|正|在(?![旁远后前附])|是)"
 )
 
 
 # A state and what it excludes: nobody is alone among friends, asleep with open eyes, barefoot in boots.
 ENGLISH_PEOPLE = (
-    r"(?:\w+ ){0,2}(?:friends|people|colleagues|children|kids|men|women|others|persons|girls|boys|relatives)\b"
+    r"(?:\w+ ){0,2}(?:friends|people|colleagues|children|kids|men|women|others|persons|girls|boys|relatives)\b(?!['’])"
 )
 ELSEWHERE = (
     r"(?![^.;]*\b(?:background|distance|behind|far|screen|poster|wall|phone|picture|photo|painting|past|away)\b)"
@@ -115,19 +116,20 @@ EXCLUDED = {
         rf"|among) (?:(?:{NUMBER}|several|many|his|her|some|other|a group of"
         rf"|dozens of) ){{1,2}}{ENGLISH_PEOPLE}{ELSEWHERE}"
         r"|\b(?:asleep|sleeping)\b[^.;]{0,20}\b(?:eyes (?:are )?(?:wide )?open)\b"
-        r"|\bindoors,? (?:\w+ ){0,4}(?:open field|meadow|beach)\b"
-        r"|\boutdoors,? in (?:the|an?|his|her) (?:\w+ )?(?:living room|bedroom|bathroom|office)\b"
-        r"|\b(?:elderly|very old) (?:m[ae]n|wom[ae]n|person|lady)\b[^.;]{0,12}\b(?:in (?:his|her"
+        rf"|\bindoors,? (?:\w+ing )?(?:on|in|at) (?:an?|the) (?:\w+ )?(?:open field|meadow|beach){END}"
+        rf"|\boutdoors,? in (?:the|an?|his|her) (?:\w+ )?(?:living room|bedroom|bathroom|office){END}"
+        r"|\b(?:elderly|very old) (?:m[ae]n|wom[ae]n|person|lady)\b(?:(?! and | with )[^.;]){0,12}\b(?:in (?:his|her"
         r"|their) (?:\w+ )?(?:teens|twenties|thirties|20s|30s)|(?:of|aged) (?:about |around )?(?:five|six|seven|eight"
         r"|nine|ten|twelve)\b)"
-        r"|\b(?:elderly|old) (?:toddler|baby|infant|teenager|schoolboy|schoolgirl)\b"
+        r"|\ban? (?:very )?(?:elderly|old) (?:toddler|baby|infant|teenager|schoolboy|schoolgirl)\b"
         r"|\blooks (?:very )?(?:happy|cheerful|joyful) (?:and|but) (?:very |deeply )?(?:sad|unhappy|miserable)\W*\Z"
         r"|\bis (?:completely |totally )?bald,? (?:with|and has) (?:long|short|curly|thick|wavy|straight"
-        r"|\w+ed) (?:\w+ )?(?<!facial )(?<!chest )hair(?! on\b)"
+        r"|\w+ed) (?:\w+ )?(?<!facial )(?<!chest )hair(?! (?:on|at|around|along|above|over|behind|near|by)\b)"
         r"|\bbarefoot,? (?:in|and wearing|wearing) (?:an? pair of )?(?:\w+ ){0,3}(?:boots|sneakers|shoes|sandals"
         r"|loafers|heels|trainers)\b"
-        r"|\bis (?P<act>\w{3,}ing)(?: \w+)?,? but (?:is )?not (?P=act)\b"
-        rf"|\A<>['’]s (?P<one>{COLOR}) [a-z]+ is (?:\w+ly )?(?!(?P=one))(?:{COLOR})\W*\Z"
+        r"|\bis (?P<act>\w{3,}ing)(?: \w+)?,? but (?:is )?not (?P=act)(?: at all| anymore)?\W*\Z"
+        rf"|\A<>['’]s (?P<one>{COLOR}) (?!(?:juice|soda|wine|tea|grapes?|eye|hair|ale|beans?|onions?|cabbage|pepper"
+        rf"|light)\b)[a-z]+ is (?:\w+ly )?(?!(?P=one))(?:{COLOR})\W*\Z"
     ),
     "zh": compile_lazily(
         r"(?:独自(?:一人)?|孤身一人|一个人)(?:和|跟|与)(?:[两三四五六七八九十几]个|[几多数]位"
@@ -142,11 +144,11 @@ EXCLUDED = {
         r"|[光赤]着?脚，?穿着?一双[^，。拖凉袜]{0,6}(?:鞋|靴)"
         r"|(?:全身|浑身|通体)(?:雪白|洁白|纯白)[^。]{0,4}，[^，。]{0,4}(?:黑|灰|棕|橘)[猫狗兔马]|(?:全身|浑身"
         r"|通体)(?:漆黑|乌黑)[^。]{0,4}，[^，。]{0,4}白[猫狗兔马]"
-        r"|睡着了?，正?在?(?:和|跟)[^，。]{1,6}(?:聊天|说话)|\A<>站在[^，。的]{1,6}坐着|\A<>坐在[^，。的]{1,6}站着"
+        r"|睡着了?，正?在?(?:和|跟)[^，。]{1,6}(?:聊天|说话)(?!的)|\A<>站在[^，。的]{1,6}坐着(?!的)|\A<>坐在[^，。的]{1,6}站着(?!的)"
         r"|戴着(?:一[副顶])?(?P<worn>眼镜|帽子|口罩|手套|围巾)，[^，。左右另其一旁边人别]{0,4}没有?(?:任何|戴着?)?(?P=worn)"
         r"|深夜[^，。]{0,4}(?:阳光|烈日)下|空(?P<noun>[一-龯]{1,3})，(?:这个|那个)?(?P=noun)[里中](?:面)?(?:装|盛|放"
         r"|倒|塞)满"
-        r"|\A<>的(?P<one>[红蓝绿黄黑白紫灰粉棕橙])色的?[一-龯]{1,3}(?:却"
+        r"|\A<>的(?P<one>[红蓝绿黄黑白紫灰粉棕橙])色的?(?![猫狗兔马熊鸟羊牛])[一-龯]{1,3}(?:却"
         r"|其实)?是(?!(?P=one))[红蓝绿黄黑白紫灰粉棕橙]色的[。！]?\Z"
     ),
     "fr": compile_lazily(
@@ -160,6 +162,7 @@ EXCLUDED = {
     "de": compile_lazily(
         r"\ballein,? (?:und )?(?:(?:ist |steht |sitzt )?(?:umgeben )?von|mit) (?:zwei|drei|vier|fünf|sechs|mehreren"
         r"|vielen) (?:\w+ )?(?:Freunden|Freundinnen|Leuten|Personen|Kindern|Menschen)\b"
+        r"(?! (?:im Hintergrund|in der Ferne))"
     ),
     "pt": compile_lazily(
         r"\bsozinh[oa],? (?:e )?(?:está )?(?:cercad[oa]|rodead[oa]|com|junto) (?:de |por |a )?(?:dois|duas|três"
@@ -171,7 +174,7 @@ EXCLUDED = {
         r"|нескольки\w+|двое|трое) (?:\w+ )?(?:друз\w+|люд\w+|дет\w+|человек\w*)"
     ),
     "ja": compile_lazily(
-        r"(?:一人|ひとり)で、?(?:[二三四五六七八九十数\d]人の)?(?:友達|仲間|人々|家族)(?:たち)?(?:に囲まれ|と一緒に)"
+        r"(?:一人|ひとり)で、?(?:[二三四五六七八九十数\d]人の)?(?:友達|仲間|人々|家族)(?:たち)?(?:に囲まれ|と一緒に(?![写映撮]))"
     ),
     "ko": compile_lazily(
         r"혼자(?:서|이며|이고|인데)?,? (?:친구|사람|가족)(?:들)? ?(?:두|세|네|다섯|여섯|여러|\d)? ?명?(?:에게|과|와"
@@ -183,7 +186,12 @@ EXCLUDED = {
     ),
 }
 
-
+# What is denied directly before it is no contradiction: "is not alone, surrounded by friends".
+DENIED = compile_lazily(
+    r"(?:\b(?:not|never|neither|nicht|kein\w*|no|ni|pas|não|nem|не|ни|ليس|ليست)|n't)(?: [\w']+){0,2} ?\Z"
+    r"|[没沒不未](?:有|是|在)?\Z",
+    re.IGNORECASE,
+)
 # Words that exclude something, and words of the two sides of the English pairs.
 LONE = r"alone|himself|herself|itself|asleep|sleeping|indoors|outdoors|elderly|bald|barefoot|sad|unhappy|miserable"
 LONE_WORDS = search_words(rf"\b(?:{LONE})\b")
@@ -226,13 +234,13 @@ def has_opposites(text: str, tag: str, question: str) -> bool:
         return True
     if language not in PAIRS:
         return False
+    frames = [frame for one, other, frame in compile_opposites(language) if one.search(own) and other.search(own)]
+    if not frames and any_count(language).match(own) is None:
+        return False
     own = remove_quotations(own)
     if has_two_counts(own, language):
         return True
-    if BOTH_TRUE.search(own):
-        return False
-    pairs = compile_opposites(language)
-    return any(frame.search(own) for one, other, frame in pairs if one.search(own) and other.search(own))
+    return BOTH_TRUE.search(own) is None and any(frame.search(own) for frame in frames)
 
 
 def may_have_opposites(text: str, start: int, language: str) -> bool:
@@ -247,7 +255,11 @@ def may_have_opposites(text: str, start: int, language: str) -> bool:
 
 def excludes_itself(text: str, language: str) -> bool:
     pattern = EXCLUDED[language]
-    return pattern.search(text) is not None and pattern.search(remove_quotations(text)) is not None
+    if pattern.search(text) is None:
+        return False
+    own = remove_quotations(text)
+    found = pattern.search(own)
+    return found is not None and DENIED.search(own, 0, found.start()) is None
 
 
 def has_two_counts(text: str, language: str) -> bool:

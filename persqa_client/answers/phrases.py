@@ -159,7 +159,13 @@ def search_hinted_words(language: str) -> WordSearch:
 @lru_cache(maxsize=4096)
 def find_hints(word: str, language: str) -> tuple[str, ...]:
     """The hints whose longest word is in the word of a text."""
-    return tuple(hint for hint in load_hints(language) if max(hint.split(" "), key=len) in word)
+    return tuple(hint for longest, hint in pair_hints(language) if longest in word)
+
+
+@lru_cache
+def pair_hints(language: str) -> tuple[tuple[str, str], ...]:
+    """Each hint behind its longest word."""
+    return tuple((max(hint.split(" "), key=len), hint) for hint in load_hints(language))
 
 
 def longest_word(hint: str) -> str:

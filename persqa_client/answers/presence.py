@@ -56,7 +56,9 @@ CHINESE_HELD = compile_lazily(
     r"|^<>头上(?:什么[都也])?没有?(?:戴|任何|什么|东西|帽子)*[，。；](?:<>|[他她])?(?:头上)?戴着一顶"
     r"|^<>(?:手[里中上])?(?P<hold>[拿捧抱握举提端])着(?:的是)?[一两几][^，。；没不]{1,14}[，。；](?:<>|[他她])(?:手[里中上])?"
     r"什么[^，。；别其另多]{0,4}[都也]没有?(?:(?P=hold)着?)?[。！]?$"
-    r"|^<>(?:头上)?戴着一?顶?[^，。；没不]{0,8}帽子?[，。；](?:<>|[他她])头上什么[^，。；别其另多]{0,4}[都也]没有?(?:戴着?)?[。！]?$"
+    r"|^<>(?P<hand>[左右双]?手)[里中上]?[拿握提端捧举]着[一两几][^，。；没不]{1,14}[，。；](?:<>|[他她])?的?(?P=hand)[里中上]?"
+    r"什么[^，。；别其另多]{0,4}[都也]没有?(?:[拿握提端捧举]着?)?[。！]?$"
+    r"|^<>(?:头上)?戴着一?顶?[^，。；没不]{0,8}帽子?[，。；](?:<>|[他她])?的?头上什么[^，。；别其另多]{0,4}[都也]没有?(?:戴着?)?[。！]?$"
     r"|^<>正?在室内[，；](?:<>)?正?[站坐躺走跑]在(?:户外|室外)"
 )
 CHINESE_AFFIRMED = compile_lazily(
@@ -93,6 +95,13 @@ ENGLISH_RELATIVE = compile_lazily(
 ENGLISH_ANYTHING = compile_lazily(
     r"^<> is not (?P<verb>holding|wearing|carrying|eating|drinking|reading) anything(?:[.,;]|,? and)"
     r" (?:<>|he|she) is (?P=verb) (?:an?|the|two|three) (?!(?:\w+ )?(?:pose|breath|position|plank|handstand|room)\b)\w+"
+)
+# "<mam> wears a watch on her left wrist. She has nothing on either wrist."
+ENGLISH_NOTHING = compile_lazily(
+    r"^<> (?:is |was )?(?:wear|hold|carr|ha[sv])[a-z]* an? [^.;,]{3,40} (?:on|in|around) (?:the|his|her|their|its)"
+    r" (?:(?P<side>left|right) )?(?P<part>wrist|hand|head|neck|arm|finger|foot|ankle)s?(?:[.;]|,? and|,? but)"
+    r" (?:<> (?:has|have|is (?:wearing|holding)|wears|holds)|he has|she has|they have|there is|there['’]s|has) nothing"
+    r" (?:on|in|around) (?:either|both|any|the|his|her|their|its) (?(side)(?:(?P=side) )?)(?P=part)s?\W*$"
 )
 FAMILIES = (
     "hats?|caps?|beanie|beret|fedora",
@@ -209,6 +218,8 @@ def compile_chinese(noun: str, verb: str) -> re.Pattern[str]:
 
 
 def describes_denied_in_english(text: str) -> bool:
+    if " nothing " in text and ENGLISH_NOTHING.search(text):
+        return True
     if ENGLISH_ANYTHING.search(text) or ENGLISH_RELATIVE.search(text):
         return True
     denial = ENGLISH_DENIAL.match(text)

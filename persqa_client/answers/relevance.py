@@ -30,6 +30,7 @@ WHO = compile_lazily(r"(?<!\w)(?:who|whom|quién|quiénes|qui|wer|quem|кто|م
 # A number, an emoji, an arrow and the like may be the whole answer; marks of a sentence are not.
 FIGURE = compile_lazily(r"""\d|_|[^\w\s,，、.。!！?？;；:：…–—\-'‘’"“”„«»「」『』()（）·¿¡،؟]""")
 WORD = compile_lazily(r"[^\W\d_]+")
+ENDING = " .。!！"
 MARKS = r"[\s,，、.。!！;；:：…–—-]"
 NO_CONTENT = frozenset("的是在了着著过過有什么什麼哪里裡儿几多少颜顏色样樣一个個种種正手上中穿戴和与身谁些吗呢这那")
 HIRAGANA = compile_lazily(r"[\u3041-\u309f何色]")
@@ -39,6 +40,8 @@ STEM_LENGTHS, USUAL_STEM = {"ko": 2, "ar": 3}, 4
 ARABIC_ARTICLE = compile_lazily(r"\A[وب]?ال")
 # Such an answer is hardly longer than its question.
 LONGEST_ADDITION = 14
+# In longer texts, the clauses may be found in very many ways.
+LONGEST_STOCK = 120
 
 
 class Asked(NamedTuple):
@@ -82,6 +85,8 @@ def has(text: str, language: str, place: str) -> bool:
 def is_stock(said: str, asked: Asked) -> bool:
     """Whether each clause could be said of every picture, or is about looks, and the question about something else."""
     language = asked.language
+    if len(said) > LONGEST_STOCK:
+        return False
     if only_clauses(language, ("hollow", "clothes_only", "looks")).fullmatch(said) is None:
         return False
     if only_clauses(language, ("hollow",)).fullmatch(said) is not None:
@@ -127,7 +132,7 @@ def is_apart(said: str, asked: Asked) -> bool:
 def adds_empty_words(said: str, asked: Asked) -> bool:
     """Whether nothing is left but words of the question, each as often as there, without those that say nothing."""
     language = asked.language
-    if len(said) > len(asked.text) + LONGEST_ADDITION:
+    if len(said) > len(asked.text) + LONGEST_ADDITION or ends_with_content(said, asked):
         return False
     rest = lower_pattern(language, "relevance", "empty").sub(" ", said)
     stems, known = split_stems(rest, language), split_stems(asked.text, language)
@@ -138,6 +143,16 @@ def adds_empty_words(said: str, asked: Asked) -> bool:
         if not split_stems(rest, language) <= known:
             return False
     return rest != said and FIGURE.search(said) is None and not may_have_answer(asked)
+
+
+def ends_with_content(said: str, asked: Asked) -> bool:
+    """Whether the last word is neither from the question nor an empty one; cheap, for most answers."""
+    ending = said.rstrip(ENDING)
+    last = ending[-1:] if asked.language in UNSPACED_LANGUAGES else ending[ending.rfind(" ") + 1 :]
+    if asked.language == "ar" or not last.isalpha() or last[:3] in asked.text:
+        return False
+    places = ("empty", "clothes")
+    return not any(last[:3] in lower_pattern(asked.language, "relevance", place).pattern for place in places)
 
 
 def may_have_answer(asked: Asked) -> bool:

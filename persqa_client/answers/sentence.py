@@ -56,7 +56,7 @@ ANSWER_LABEL = compile_lazily(
 )
 # The tag twice, as if it named two people: "<mam> and <mam> stand …". What belongs to it is somebody else.
 JOINT = compile_lazily(r"\s*(?:[和与與跟及、&]|and|y|e|et|und|и|と|와|과|하고|و)\s*")
-OWN = compile_lazily(r"\s*(?:['’]|的|の|의|[自本])")
+OWN = compile_lazily(r"s\b|\s*(?:['’]|的|の|의|[自本妈爸])")
 COLON = compile_lazily(r"\s*[:：]\s*")
 # Nothing but text of the picture: <mam>: "Gate 14 — Boarding".
 QUOTED = compile_lazily(r"[\"“«„「『]([^\"“”«»„「」『』]+)[\"”»“」』][.。]?")

@@ -136,12 +136,19 @@ SHOWS_TEXT = compile_lazily(
     r"|[牌标字屏写印卡纸板页喊唱说]|看板|画面|화면|간판",
     re.IGNORECASE,
 )
+# A sentence about its own first words: "Order now is written on the window."
+SHOWN_THERE = compile_lazily(
+    r"\b(?:is|are|was|were) (?:\w+ )?(?:written|shown|painted|printed|displayed|posted)"
+    r" (?:on|above|over) (?:the|an?|his|her)\b"
+    r"|[一-龯](?:写|显示|贴|印|画|出现)在(?!图)"
+)
 # Orders and questions to the reader, thanks, and reports of what was done, as the last sentence.
 ADDRESS = compile_lazily(
     r"[.!?…]\s+[*_(\[]{0,2}(?P<part>(?:(?:just |please |now |simply |go ahead and )?(?:upgrade to|buy (?:now|yours|it"
     r"|one|this)|get (?:\d+%?|your|yours|the app|started|it now)|like and|share (?:this|it|if|with)"
     r"|order (?:now|yours|today)|shop (?:now|the|our)|(?:say|give) (?:the word|me a)|tell me (?:if|what|more|whether)"
-    r"|tap (?:here|the link)|swipe|rate (?:this|my|the answer)|vote|contact (?:us|support|our)"
+    r"|tap (?:here|the link)|swipe (?:left|right|up|down|to|for)"
+    r"|rate (?:this|my|the answer)|vote (?:now|for|below|here)|contact (?:us|support|our)"
     r"|(?:ask|reply|respond) (?:me|if|with|again|away|for|another|anytime)|send (?:me|the next|another)"
     r"|provide (?:the next|another|more)|proceed)\b"
     r"|let me know\b|thank(?:s| you) (?:for|so much|very much)\b|next (?:question|image|picture|one|task)\b"
@@ -158,21 +165,22 @@ ADDRESS = compile_lazily(
     r"|short|concise|one|a single|given|provided|correct|accurate|complete|in (?:english|one))|uses|stays|keeps"
     r"|reflects"
     r"|should|includes|contains)\b"
-    r"|p\.? ?s\.? |i(?:['’]m| am) (?:here|happy to|glad to|available)\b|i(?:['’]ve)? (?:kept|made|wrote|wanted|tried"
-    r"|hope|think|believe|assume|based|used|can also|could also|have"
+    r"|p\.? ?s[.:] |i(?:['’]m| am) (?:here|happy to|glad to|available)\b|i(?:['’]ve)? (?:kept|made|wrote|wanted|tried"
+    r"|hope|(?:think|believe|assume)(?! (?:it|this|that|they|these|he|she|the (?!answer|question)\w+)"
+    r"(?: is|\W?s| are| was| may| might| could)\b)|based|used|can also|could also|have"
     r"|also)\b)[^\n]{0,120})\s*\Z",
     re.IGNORECASE,
 )
 CHINESE_ADDRESS = compile_lazily(
     r"[。！？]\s*(?P<part>(?:(?:请|敬请|欢迎|快来?|赶[紧快])?(?:给出|提出|输入|发送|上传|提供|开始)(?:您的"
-    r"|你的)?下一[个道张题]|点赞|(?:开通|升级|办理|成为|充值)[^，。]{0,4}(?:会员|VIP)|(?:限时"
-    r"|扫码)[^，。]{0,6}(?:价|下单|领取|减|享|加|添|购|关注|进群|优惠)|下单|限时优惠|立即(?:购买"
+    r"|你的)?下一[个道张题]|点赞(?=[关评转投收支、，！。和一]|吧)|(?:开通|升级|办理|成为|充值)[^，。]{0,4}(?:会员|VIP)|(?:限时"
+    r"|扫码)[^，。]{0,6}(?:价|下单|领取|减|享|加|添|购|关注|进群|优惠)(?![^，。！]{0,3}的)|下单(?!的)|限时优惠(?!的|海报)|立即(?:购买"
     r"|下单|抢购|体验)"
     r"|(?:感谢|谢谢)(?:您|你)?的?(?:提问|使用|支持|关注|耐心|观看|阅读)|用户(?:没有|要求|问|想|只|已|的问题|希望|需要"
-    r"|提问)|(?:本次|此次)?(?:任务|回答|作答|标注|生成|问答|对话)(?:已经?)?(?:完成|结束|完毕|到此)|换(?:句话|言之"
+    r"|提问)|(?:本次|此次)?(?:任务|回答|作答|标注|生成|问答|对话)(?:已经?)?(?:完成|结束|完毕|到此)(?!的)|换(?:句话|言之"
     r"|个说法|一种说法)"
     r"|[^，。]{0,2}(?:这样|如此|这个|这种|上述)(?:回答|描述|答案)[^，。]{0,6}[？?]|我(?:是|的判断是|主要)?(?:根据|通过|基于|依据"
-    r"|参考|只|尽量|已经?|用了|使用了|按照?|认为|觉得|推测|猜测?)"
+    r"|参考|只|尽量|已经?|用了|使用了|按照?|(?:认为|觉得|推测|猜测?)(?![他她它这那]|应该|可能|大概|是))"
     r"|(?:以上|上述|本|这个|该)(?:回答|答案|描述|句子|句|内容)|仅供参考|如有(?:错误|不当|误差|偏差|疏漏)"
     r")[^\n]{0,60})\Z"
 )
@@ -229,7 +237,8 @@ def find_outside_picture(text: str, language: str) -> str:
             continue
         found = pattern.search(remove_marked(text) if pattern in marked else remove_quotations(text))
         if found:
-            return "" if SHOWS_TEXT.search(found.string, 0, found.start("part")) else found["part"]
+            is_shown = SHOWS_TEXT.search(found.string, 0, found.start("part")) or SHOWN_THERE.search(found["part"])
+            return "" if is_shown else found["part"]
     return ""
 
 

@@ -50,13 +50,15 @@ STEM_ONLY = "".join(chr(code + pair) for code in OPEN_SYLLABLES for pair in (5, 
 ADJECTIVE = (
     rf"(?:{SIZE}|{COLOR}|dark|bright|pale|deep|light|elderly|silver|half-\w+|wooden|woolen|golden|young|old|new|wavy|curly|straight"
     rf"|short|soft|thick|thin"
-    r"|round|square|shiny|fluffy|fuzzy|vintage|modern|tiny|wide|narrow|high|low|beautiful|colou?rful|cheerful|stylish"
+    r"|round|square|shiny|fluffy|fuzzy|vintage|modern|tiny|wide|narrow|beautiful|colou?rful|cheerful|stylish"
     r"|reddish|bluish"
     r"|greenish|yellowish|brownish|greyish|grayish|pinkish|striped|checkered|plaid|floral|patterned|metallic|leather"
     r"|denim|woollen"
     r"|plastic|heavy|cozy|cosy|rustic|ornate|sturdy|decorative|various|several|two|three|four|few|couple of|pair of"
     r"|bunch of)"
 )
+# Of these, what a thing may be made of or full of.
+STUFF = "leather|denim|plastic|plaid|silver"
 CUT_ENDS = {
     "en": compile_lazily(
         rf" (?:wear(?:s|ing)|hold(?:s|ing)|carr(?:ies|ying)) an? {SHADE}\Z"
@@ -100,12 +102,13 @@ ENGLISH_CUT = compile_lazily(
     rf"|\b(?:between|among|with|against|behind|beside|of) (?:both|two|three|four|some|several"
     rf"|many)\Z(?<!of two)(?<!of three)(?<!of four)"
     r"(?<!of both)(?<!of some)(?<!of many)"
-    rf"|(?:full|made|lots|plenty|bunch|bouquet|row|pile|group|number|pair|couple|set|lot|variety) of (?!old\Z"
-    rf"|new\Z){ADJECTIVE}\Z(?<!of two)(?<!of three)(?<!of four)"
+    rf"|(?:full|made|lots|plenty|bunch|bouquet|row|pile|group|number|pair|couple|set|lot|variety) of"
+    rf" (?!(?:old|new|{STUFF})\Z){ADJECTIVE}\Z(?<!of two)(?<!of three)(?<!of four)"
     rf"|\bwith (?:some|several|many|two|three) {ADJECTIVE}\Z"
-    r"| an? (?:\w+ly )\w+ed\Z|\bof (?!famil|ital|jell|bell)\w{4,}ly\Z|\b(?:covered|filled|decorated|lined|adorned"
+    r"| an? (?:\w+ly )\w+ed\Z|\bof (?!famil|ital|jell|bell)[a-z]{4,}ly\Z|\b(?:covered|filled|decorated|lined|adorned"
     r"|full|surrounded) "
-    rf"(?:with|of|in|by) {ADJECTIVE}\Z|\band (?:some|several|many)\Z|\bwhile (?:looking|wearing|holding|using|being)\Z"
+    rf"(?:with|of|in|by) (?!(?:{STUFF}|{COLOR})\Z){ADJECTIVE}\Z|\band (?:some|several|many)\Z"
+    r"|\bwhile (?:looking|wearing|holding|using|being)\Z"
     r"|, and there(?: (?:is|are))?\Z|\b(?:who|which|that) (?:is|are) (?:wearing|holding|carrying|using|pulling"
     r"|pushing|feeding|petting)\Z"
     r"|\b(?:who|which|that) (?:has|have) been\Z|\b\w{3,}(?<!pass)(?<!clos)(?:ed) by\Z|\b(?:about|shows?"

@@ -117,7 +117,7 @@ CLASHING_WORDS = (
         " they them it which who does not",
     ),
     ("of into at upon by with under", "is are was were has had does because if therefore she they he"),
-    ("is are was were has had does", "is are was were has had does them if therefore which quickly"),
+    ("is are was were has had does", "is are was were has does them if therefore which quickly"),
     (
         "three four five six seven eight nine ten eleven twelve seventeen",
         "a an the because had was therefore if quickly lightly",
@@ -136,14 +136,14 @@ CHINESE_PAIR = (
     r"[的了着在是和把被很于之个件条只张走跑吃飞喝穿跳](?=[了着于们得被把之是因很和在的吗就所七五门])"
     r"(?:(?<=的)(?:[了着于们得](?![解结])|被(?![子褥单窝套面罩])|把(?![手柄戏握玩]))"
     r"|(?<=了)(?:于(?![怀心])|们|之(?![后前间外])|被(?![子褥单窝套面罩]))"
-    r"|(?<=着)(?:[是于们之得因](?![^，。]{0,2}否)|在(?=[\u4e00-\u9fff][的着了])|被(?![子褥单窝套面罩])|很|和(?!服))"
-    r"|(?<=在)(?:[们得着](?![装陆火手])|很(?![多远高久大小早晚]))"
+    r"|(?<=着)(?:[是于们之得因](?![^，。]{0,2}否)|在(?=[\u4e00-\u9fff][的着了])|被(?![子褥单窝套面罩]))"
+    r"|(?<=在)[们得着](?![装陆火手])"
     r"|(?<=是)(?:于|得|们|着(?![装火]))|(?<=和)(?:着(?!装)|了|很|于|吗)"
-    r"|(?<=把)(?:的(?!士)|了|和(?![服平解])|于|吗|们|着(?![火装])|很|因|就|得|在(?![场座]))"
+    r"|(?<=把)(?<![一两几那这]把)(?:的(?!士)|了|和(?![服平解])|于|吗|们|着(?![火装])|很|因|就|得|在(?![场座]))"
     r"|(?<=被)(?:了|的(?!士)|和(?![服平])|于|们|是|吗|很|得|着(?![火装])|在(?!场))"
     r"|(?<=很)(?:[了把被们和于吗因所七五](?![善气平睦解])|着(?![急迷])|的|在(?![行意乎理]))"
-    r"|(?<=之)[被把了着是和们](?![间前后])|(?<=于)(?:的|了|着|把|被|们|吗|很|门)"
-    r"|(?<=[个件条只张])(?:们|了(?!解)|于|把(?![手柄戏])|被(?![子褥单窝套面]))|(?<=[走跑吃飞喝穿跳])于)"
+    r"|(?<=之)[被把了着是和们](?![间前后])|(?<=于)(?:的|了|着|把|被|们|吗)"
+    r"|(?<=[个件条只张])(?:们|了(?!解)|于|把(?![手柄戏]))|(?<=[走跑吃飞喝穿跳])于)"
 )
 # A question particle within a sentence, an adverb without its adjective, a preposition without its object, and the
 # plural of what is no person.

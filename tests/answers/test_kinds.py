@@ -107,6 +107,8 @@ PARTS = pytest.mark.parametrize(
         "near_rules_3",
         "near_rules_4",
         "near_rules_5",
+        "near_rules_6",
+        "near_rules_7",
         *(f"blind_{number}" for number in range(4, 33)),
         "adversary",
         *map("adversary_{}".format, range(2, 14)),
