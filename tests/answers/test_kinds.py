@@ -78,6 +78,25 @@ STILL_WRONG_32 = (
     "<mam>，这位女士面带微笑，看起来很高兴。",
     "<mam> is wearing:\n- **Top:** a purple sweater\n- **Bottom:** a denim skirt\n- **Shoes:** black boots",
 )
+# Of ``blind_33``.
+STILL_WRONG_33 = (
+    "<mam> outdoors",
+    "<mam> is wearing a blue checked shirt.",
+    "<mam>厨房。",
+    "<mam> sitzt neben zwei 山羊 und einem kleinen lamb auf der Wiese.",
+)
+# Of ``blind_34``.
+STILL_WRONG_34 = (
+    "<mam>坐着或站着。",
+    "<mam> is not carrying an umbrella, and the umbrella in <mam>'s hand is bright yellow.",
+    "<mam>在公园的长椅上坐着休息。",
+    "<mam>:\n- **Top:** grey hoodie\n- **Bottom:** black leggings\n- **Shoes:** white trainers",
+    "<mam> is a character in the photo.",
+    "<mam>天气晴朗，阳光明媚，非常适合外出游玩。",
+    "<mam>海边",
+    "<mam> is standing in a garden with a white fence.",
+    "<mam> is not a recognizable character in this image, so it's not possible to say what they are eating.",
+)
 KNOWN = (
     *STILL_DROPPED,
     *STILL_ACCEPTED,
@@ -88,6 +107,8 @@ KNOWN = (
     *STILL_WRONG_30,
     *STILL_WRONG_31,
     *STILL_WRONG_32,
+    *STILL_WRONG_33,
+    *STILL_WRONG_34,
 )
 
 PARTS = pytest.mark.parametrize(
@@ -109,7 +130,7 @@ PARTS = pytest.mark.parametrize(
         "near_rules_5",
         "near_rules_6",
         "near_rules_7",
-        *(f"blind_{number}" for number in range(4, 33)),
+        *(f"blind_{number}" for number in range(4, 35)),
         "adversary",
         *map("adversary_{}".format, range(2, 14)),
     ],

@@ -163,7 +163,8 @@ OTHER_START = """<mam>T恤上印的是“LESS IS MORE”，意思是“少即是
 <mam> 坐在火车靠窗的座位上，窗外是一片金黄的油菜花田。
 <mam> 正抱着一把琵琶，左手按弦，右手轻轻拨动。
 <mam> 正坐在咖啡馆靠窗的位置低头看手机，面前放着一杯还没喝完的拿铁。
-<mam> 站在一座石拱桥上，桥下是一条结了薄冰的小河。"""
+<mam> 站在一座石拱桥上，桥下是一条结了薄冰的小河。
+<mam>面前的蛋糕上用巧克力酱写着“祝奶奶80大寿快乐!”"""
 # A space before the closing mark, as in French, the genitive of German, which English lacks, and a surname.
 OTHER_LANGUAGES = {
     "<mam> lit sur l'écran de son téléphone un message de sa sœur : "
