@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,3 +137,17 @@ def openai_error(message: str, **fields: Any) -> Json:
 
 def each(nth: int, make: Callable[[], web.Response]) -> Respond:
     return lambda call: make() if is_row(call) and call.number % nth == 0 else good(call)
+
+
+def each_once(nth: int, make: Callable[[], web.Response]) -> Respond:
+    """Like ``each``, but answers a repeated request: by chance, some row would be refused in all its attempts."""
+    refused: set[str] = set()
+
+    def respond(call: Call) -> web.Response:
+        messages = json.dumps(call.body["messages"])
+        if not is_row(call) or call.number % nth or messages in refused:
+            return good(call)
+        refused.add(messages)
+        return make()
+
+    return respond

@@ -14,7 +14,7 @@ from PIL import Image
 from persqa_client.endpoints.breaker import plain_request
 from persqa_client.errors import RunStopped
 from persqa_client.run.summary import Summary
-from tests.run.chat_servers import ROWS, Call, completion, each, good, is_row, openai_error, refuse, run_on
+from tests.run.chat_servers import ROWS, Call, completion, each, each_once, good, is_row, openai_error, refuse, run_on
 from tests.support.run_folder import RunFolder
 
 ACCOUNT_REFUSALS = {
@@ -81,22 +81,22 @@ async def test_an_account_that_runs_dry_stops_the_run_and_fails_no_row(tmp_path:
 
 
 PASSING_REFUSALS = {
-    "404 without a body": each(5, lambda: web.Response(status=404)),
-    "403 without a body": each(10, lambda: web.Response(status=403)),
+    "404 without a body": each_once(5, lambda: web.Response(status=404)),
+    "403 without a body": each_once(10, lambda: web.Response(status=403)),
     # https://community.openai.com/t/we-could-not-parse-the-json-body-of-your-request
-    "OpenAI, JSON body": each(
+    "OpenAI, JSON body": each_once(
         4,
         lambda: refuse(
             400, openai_error("We could not parse the JSON body of your request.", type="invalid_request_error")
         ),
     ),
-    "499, cancelled": each(
+    "499, cancelled": each_once(
         4,
         lambda: refuse(
             499, [{"error": {"code": 499, "message": "The operation was cancelled.", "status": "CANCELLED"}}]
         ),
     ),
-    "402 about requests in flight": each(
+    "402 about requests in flight": each_once(
         6,
         lambda: refuse(402, openai_error("Insufficient balance for the requests in flight, retry when they are done.")),
     ),
