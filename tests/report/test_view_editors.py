@@ -276,6 +276,23 @@ def test_a_key_that_is_held_down_decides_once(browser: Browser, tmp_path: Path) 
     assert find_lines(tmp_path) == [(1, "accept", None, "")]
 
 
+@pytest.mark.parametrize("control", ["Accept", "Raw text", "Edit"])
+def test_keys_are_about_the_card_whose_control_was_clicked(control: str, browser: Browser, tmp_path: Path) -> None:
+    WrittenRun(tmp_path).finish([make_record(number) for number in range(1, 5)])
+    with view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _), open_page(browser, url) as page:
+        page.keyboard.press("j")
+        expect_current(page, "1")
+        page.locator(".card").nth(2).get_by_role("button", name=control).click()
+        expect_current(page, "3")
+        if control == "Edit":
+            page.locator("textarea").press("Escape")
+            page.locator("textarea").wait_for(state="detached")
+        page.keyboard.press("x")
+        finish_keys(page)
+        expect_current(page, "4")
+    assert find_lines(tmp_path)[-1][:2] == (3, "reject")
+
+
 @pytest.mark.slow
 def test_an_old_answer_about_the_state_is_left_out(browser: Browser, tmp_path: Path) -> None:
     """It arrives after a newer one, and says no more than that nothing was new."""

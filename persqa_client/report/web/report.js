@@ -297,8 +297,10 @@ function listen() {
   }));
   field("cards").addEventListener("click", (event) => {
     const card = event.target.closest(".card");
-    if (card === null || event.target.closest("a, button, form") || String(getSelection())) return;
-    select(state.shown.find((row) => card.id === `row-${row.key}`));
+    const control = event.target.closest("a, button, form");
+    if (card === null || (control === null && String(getSelection()))) return;
+    // The keys after a click on a control are about its card, and the control keeps the focus.
+    select(state.shown.find((row) => card.id === `row-${row.key}`), { focus: control === null });
   });
   field("language").addEventListener("click", () => {
     language = language === "zh" ? "en" : "zh";
