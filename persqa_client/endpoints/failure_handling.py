@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from persqa_client.client.classify import UNREACHABLE_CODES
-from persqa_client.client.dialect import Dialect
 from persqa_client.client.transport import Client
 from persqa_client.client.transport_errors import NO_FILES
 from persqa_client.config import Limits
@@ -247,14 +246,6 @@ def refuse_long_wait(decision: ErrorDecision, max_outage: float) -> ErrorDecisio
     asked = f"The server asks to wait {decision.retry_after:.0f} s, more than --max-outage {max_outage:g}"
     message = f"{asked}: {decision.message}"
     return replace(decision, action=RetryAction.STOP, code=LONG_WAIT, message=message, retry_after=None)
-
-
-def adapt_dialect(dialect: Dialect, decision: ErrorDecision, state: RequestState) -> Dialect:
-    """Raises RowError if the field was already left out."""
-    adapted = dialect.adapt_to_refusal(decision.parameter or "")
-    if adapted is None:
-        raise RowError("rejected", decision.message, raw=decision.raw, attempts=state.attempts_used + 1)
-    return adapted
 
 
 def make_row_error(decision: ErrorDecision, state: RequestState) -> RowError:

@@ -12,7 +12,7 @@ from persqa_client.client.response import restore_answer
 from persqa_client.config import Sampling
 from persqa_client.endpoints.request_state import RequestState
 from persqa_client.endpoints.traffic_counts import TrafficCounts
-from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request
+from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request, RetryAction
 
 # Factor for max_tokens, applied once, if a model's reasoning leaves no room for the answer.
 ROOM_FACTOR = 4
@@ -46,7 +46,7 @@ class Reply:
 
 @dataclass(slots=True)
 class RequestProfile:
-    """Dialect and sampling of requests. A session replaces ``dialect`` when the endpoint refuses a field.
+    """Dialect and sampling of requests. ``dialect`` changes when the endpoint refuses a field.
 
     Probes pass their own profile to ``Session.complete``.
     """
@@ -55,6 +55,21 @@ class RequestProfile:
     uploads: ImageUploads
     dialect: Dialect = field(default_factory=Dialect)
     initial_max_tokens: int | None = None  # if ``sampling.max_tokens`` was raised
+
+    def adapt(self, decision: ErrorDecision, sent: Dialect) -> ErrorDecision:
+        """Leaves out a refused field, or renames it. ``sent``: the dialect of the request.
+
+        Returns the decision. If that field was not sent, it is that of any other refusal: the row, the endpoint or a
+        gateway may be the cause.
+        """
+        # Another request may already have changed the dialect.
+        if decision.action is not RetryAction.ADAPT or sent is not self.dialect:
+            return decision
+        adapted = sent.adapt_to_refusal(decision.parameter or "")
+        if adapted is None:
+            return replace(decision, action=RetryAction.FAIL, code="rejected", parameter=None)
+        self.dialect = adapted
+        return decision
 
     def describe_changes(self) -> list[str]:
         changes = self.dialect.describe_changes()

@@ -20,7 +20,7 @@ from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, make_retry_poli
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.breaker import Breaker, find_unusable
-from persqa_client.endpoints.failure_handling import FailureHandler, adapt_dialect, make_row_error, refuse_long_wait
+from persqa_client.endpoints.failure_handling import FailureHandler, make_row_error, refuse_long_wait
 from persqa_client.endpoints.outage import PATIENCE, PROBE_BACKOFF, Liveness, OutageGate, explain_stop
 from persqa_client.endpoints.profile import (
     Answer,
@@ -241,11 +241,9 @@ class Session(AbstractAsyncContextManager["Session"]):
                     state.attempts.add(self.outage.history, number)
                 self.outage.record_answer(number)
                 return None
+            error.decision = decision = profile.adapt(decision, dialect)
             is_verification = prepared.request.is_verification
             self.failures.react(decision, permit, state, is_row=prepared.is_row, is_verification=is_verification)
-            # Another request may already have adapted the dialect.
-            if decision.action is RetryAction.ADAPT and dialect is profile.dialect:
-                profile.dialect = adapt_dialect(dialect, decision, state)
             raise
         finally:
             self.traffic.in_flight -= 1
@@ -282,17 +280,17 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     async def _send_ungated(self, request: Request) -> ErrorDecision | None:
         """Sends a trial request, without the gate and a permit. Returns why there was no usable answer, or None."""
-        profile = self.profile
+        profile, dialect = self.profile, self.profile.dialect
         tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
         await self.rate_limit.acquire(tokens, retry=True)
-        body = render_body(request, model=self.endpoint.model, sampling=profile.sampling, dialect=profile.dialect)
+        body = render_body(request, model=self.endpoint.model, sampling=profile.sampling, dialect=dialect)
         self.traffic.sent += 1
         number = self.outage.history.sent
         try:
             completion = await self.client.send(body)
         except AttemptError as error:
             error.__traceback__ = None
-            return refuse_long_wait(error.decision, self.limits.max_outage)
+            return refuse_long_wait(profile.adapt(error.decision, dialect), self.limits.max_outage)
         self.traffic.trials += 1
         self.traffic.usage += completion.usage
         self.rate_limit.record_usage(completion.usage, tokens)

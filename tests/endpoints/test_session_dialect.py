@@ -12,13 +12,16 @@ import respx
 
 from persqa_client.client.dialect import Dialect
 from persqa_client.config import Sampling
+from persqa_client.endpoints.profile import Reply
 from persqa_client.endpoints.session import Session
-from persqa_client.errors import RowError
+from persqa_client.errors import RowError, RunStopped
 from persqa_client.types import Request
 from tests.support.endpoints import (
     CHAT_URL,
     REQUEST,
+    UNLUCKY,
     error_response,
+    fail_unlucky,
     make_session,
     ok_response,
     outcome_of,
@@ -103,15 +106,53 @@ async def test_concurrent_requests_change_the_dialect_once(respx_mock: respx.Moc
     assert sent_body(route)["max_completion_tokens"] == 512
 
 
-async def test_a_field_refused_after_it_was_dropped_fails_the_row(
+REFUSED_SEED = error_response(400, "Unsupported parameter: 'seed'.", param="seed", code="unsupported_parameter")
+
+
+async def test_a_field_refused_after_it_was_dropped_fails_a_row_if_others_are_answered(
     session: Session, respx_mock: respx.MockRouter
 ) -> None:
-    route = respx_mock.post(CHAT_URL).mock(
-        return_value=error_response(400, "Unsupported parameter: 'seed'.", param="seed", code="unsupported_parameter")
-    )
-    error = await outcome_of(session)
+    route = fail_unlucky(respx_mock, REFUSED_SEED)
+    error = await outcome_of(session, UNLUCKY)
     assert isinstance(error, RowError)
-    assert (error.code, route.call_count) == ("rejected", 2)
+    assert (error.code, error.attempts) == ("rejected", 1)
+    assert "Unsupported parameter: 'seed'" in error.message
+    assert "seed" not in sent_body(route)
+
+
+async def test_a_field_refused_after_it_was_dropped_costs_no_row_if_the_endpoint_refuses_all(
+    session: Session, respx_mock: respx.MockRouter
+) -> None:
+    respx_mock.get(path="/health").respond(200)
+    respx_mock.post(CHAT_URL).mock(return_value=REFUSED_SEED)
+    outcomes = await asyncio.gather(*(outcome_of(session) for _ in range(5)))
+    assert [type(outcome) for outcome in outcomes] == [RunStopped] * 5
+    assert "Unsupported parameter: 'seed'" in str(outcomes[0])
+
+
+async def test_a_field_refused_for_a_while_costs_no_row(session: Session, respx_mock: respx.MockRouter) -> None:
+    """A gateway may add the field for its own reasons, or route to another server for a minute."""
+    respx_mock.get(path="/health").respond(200)
+    route = respx_mock.post(CHAT_URL).mock(side_effect=[*[REFUSED_SEED] * 13, *[ok_response()] * 20])
+    outcomes = await asyncio.gather(*(outcome_of(session) for _ in range(8)))
+    assert [type(outcome) for outcome in outcomes] == [Reply] * 8
+    assert "seed" not in sent_body(route)
+
+
+async def test_a_trial_leaves_out_a_refused_field(session: Session, respx_mock: respx.MockRouter) -> None:
+    """The endpoint returns from an outage with another version of its server."""
+    respx_mock.get(path="/health").respond(200)
+    failures = [error_response(500) for _ in range(5)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if failures:
+            return failures.pop()
+        return REFUSED_SEED if b'"seed"' in request.content else ok_response()
+
+    respx_mock.post(CHAT_URL).mock(side_effect=answer)
+    outcomes = await asyncio.gather(*(outcome_of(session) for _ in range(5)))
+    assert [type(outcome) for outcome in outcomes] == [Reply] * 5
+    assert session.profile.dialect.describe_changes() == ["seed is left out: the server refuses it"]
 
 
 TAGGED = Request("s", (), "q", seed=1, pattern="<mam>.+")
