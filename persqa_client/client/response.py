@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -46,6 +45,8 @@ FINISH_REASON_OF = {spelling: reason for reason, spellings in FINISH_REASONS.ite
 
 # The model waits for the result of a tool, so its text is not the answer.
 TOOL_REASONS = frozenset({"tool_calls", "tool_call", "tool_use", "function_call"})
+
+MIN_REPEATED = 5  # characters
 
 BARE_JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[{\[]")
 SENTENCE_END = re.compile(r"[.!?。！？…।؟][\"'”’」』》)）\]*_`]*\s*$")
@@ -115,13 +116,14 @@ def _merge_chunks(chunks: list[Json]) -> Json:
     # Some servers send the pieces as ``message``, or the whole message at the end of its pieces.
     name = "delta" if any(_as_object(choice.get("delta")) for choice in choices) else "message"
     deltas = [_as_object(choice.get(name)) for choice in choices]
-    texts = [text for delta in deltas if (text := _text_of(delta.get("content"))) is not None]
-    is_repeated = name == "message" and all(later.startswith(text) for text, later in pairwise(texts))
-    text = _join_texts(texts[-1:] if is_repeated else texts)
+    # A whole message in each piece is more likely than pieces that begin alike.
+    enough = 0 if name == "message" else MIN_REPEATED
+    text = _join_pieces([text for delta in deltas if (text := _text_of(delta.get("content"))) is not None], enough)
     thoughts = "".join(_join_thoughts(delta) for delta in deltas)
+    refusals = [part for delta in deltas if (part := _text_or_none(delta.get("refusal"))) is not None]
     # vLLM begins each stream with empty content, but whole responses with only reasoning have none.
     message: Json = {"content": None if thoughts and not text else text}
-    message |= {"refusal": _join_texts(delta.get("refusal") for delta in deltas), "reasoning": thoughts}
+    message |= {"refusal": _join_pieces(refusals, enough), "reasoning": thoughts}
     reasons = [reason for choice in choices if (reason := choice.get("finish_reason"))]
     errors = [error for choice in choices if (error := choice.get("error"))]
     # A word that is in several pieces does not say that the answer has ended, unless it is a known one.
@@ -130,9 +132,18 @@ def _merge_chunks(chunks: list[Json]) -> Json:
     return fields | {"choices": [choice | ({"error": errors[0]} if errors else {})]}
 
 
-def _join_texts(parts: Iterable[Any]) -> str | None:
-    texts = [part for part in parts if isinstance(part, str)]
-    return "".join(texts) if texts else None
+def _join_pieces(pieces: list[str], enough: int) -> str | None:
+    """The text of a stream. Some servers repeat the text so far in each piece, or all of it in the last one.
+
+    ``enough``: repeated characters that are hardly by chance.
+    """
+    *earlier, last = [piece for piece in pieces if piece.strip()] or [""]
+    text, whole = "".join(pieces), last.strip()
+    if not earlier or sum(map(len, earlier)) < enough:
+        return text if pieces else None
+    # A character that was incomplete, or a space at the end, may have changed.
+    is_growing = all(later.startswith(piece.rstrip("\ufffd \n")) for piece, later in pairwise([*earlier, last]))
+    return last if is_growing or text.strip().removesuffix(whole).strip() == whole else text
 
 
 def _as_object(value: Any) -> Json:

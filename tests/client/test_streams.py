@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -110,6 +111,42 @@ def test_a_stream_makes_the_same_completion_as_a_whole_answer(body: bytes) -> No
     assert read_answer(body) == WHOLE
 
 
+SO_FAR = ("<mam>", "<mam> wears", "<mam> wears a ", "<mam> wears a hat.")
+
+
+@each_case(
+    "texts",
+    [
+        pytest.param(SO_FAR, id="the text so far in each piece"),
+        pytest.param(["", *SO_FAR, ""], id="with empty pieces"),
+        pytest.param([WHOLE.text[:end] for end in range(1, len(WHOLE.text) + 1)], id="character by character"),
+        pytest.param(SO_FAR[1::2], id="two pieces"),
+        pytest.param([SO_FAR[-1]] * 3, id="the same text again and again"),
+        pytest.param(["<mam>", " ", "wears a", " hat.", WHOLE.text], id="the whole text in the last piece"),
+        pytest.param(["<mam> wears", " a hat.", f"\n{WHOLE.text}\n"], id="with line breaks"),
+    ],
+)
+def test_a_text_that_a_stream_repeats_is_read_once(texts: Sequence[str]) -> None:
+    pieces = [chunk({"content": text}) for text in texts]
+    assert read_answer(stream(ROLE, *pieces, STOP, TAKEN)).text.strip() == WHOLE.text
+    assert (
+        read_answer(stream(*pieces[:-1], chunk({"content": texts[-1]}, "stop"), end=False)).text.strip() == WHOLE.text
+    )
+
+
+def test_characters_of_a_repeated_text_that_were_incomplete_are_replaced() -> None:
+    pieces = [chunk({"content": text}) for text in ("<mam> \ufffd", "<mam> 坐\ufffd", "<mam> 坐着。")]
+    assert read_answer(stream(*pieces, STOP)).text == "<mam> 坐着。"
+
+
+@each_case(
+    "texts",
+    [["1", "10"], ["ha", "ha", "ha."], ["No, ", "no, ", "no."], ["The red", " hat, The red", " coat."], ["a", "b"]],
+)
+def test_pieces_that_begin_alike_are_joined(texts: list[str]) -> None:
+    assert read_answer(stream(*(chunk({"content": text}) for text in texts), STOP)).text == "".join(texts)
+
+
 def test_reasoning_alone_has_no_text_but_an_empty_text_is_one() -> None:
     assert read_answer(stream(ROLE, STOP)).text == ""
     for reasoning in (chunk({"reasoning_content": "Hm."}), chunk({"reasoning": "Hm."})):
@@ -118,6 +155,8 @@ def test_reasoning_alone_has_no_text_but_an_empty_text_is_one() -> None:
 
 
 def test_refusals_are_assembled() -> None:
+    so_far = (chunk({"refusal": "I can't"}), chunk({"refusal": "I can't say."}))
+    assert read_answer(stream(*so_far, STOP)).refusal == "I can't say."
     body = stream(chunk({"refusal": "I can't"}), chunk({"refusal": " say."}), STOP)
     assert read_answer(body).refusal == "I can't say."
 
