@@ -15,6 +15,8 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
+# Each with its value, which may be a list; gateways add a second header or join the two.
+LENGTHS = re.compile(rb"\r\ncontent-length:[ \t]*([\d, \t]{1,80})(?=\r\n)", re.IGNORECASE)
 CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", re.IGNORECASE)
 # The beginning of an interim reply, which another one follows. It has no body, but may state a length.
 INTERIM = re.compile(rb"HTTP/\d\.\d 1")
@@ -97,11 +99,20 @@ class IdleProtocol(ResponseHandler):
 
 
 def choose_length(data: bytes) -> bytes:
-    """The beginning of a reply without the length of a body in chunks: aiohttp refuses a reply with two lengths."""
+    """The beginning of a reply with one length, or with none if its body is in chunks: aiohttp refuses two lengths.
+
+    Unchanged if they differ, because the end of the body is not known then.
+    """
     head = data.find(b"\r\n\r\n") + 2
-    if CHUNKED.search(data, 0, head) is None or CONTENT_LENGTH.search(data, 0, head) is None:
+    lengths = LENGTHS.findall(data, 0, head)
+    if not lengths:
         return data
-    return CONTENT_LENGTH.sub(b"\r\n", data[:head]) + data[head:]
+    if CHUNKED.search(data, 0, head) is not None:
+        return LENGTHS.sub(b"", data[:head]) + data[head:]
+    values = {value.strip() for length in lengths for value in length.split(b",")}
+    if len(values) > 1 or (len(lengths) == 1 and b"," not in lengths[0]):
+        return data
+    return LENGTHS.sub(b"", data[:head]) + b"Content-Length: %b\r\n" % values.pop() + data[head:]
 
 
 def find_id(reply: bytes) -> bytes | None:

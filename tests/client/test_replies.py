@@ -24,6 +24,7 @@ from tests.support.endpoints import FAST_BACKOFF, completion_json, completion_re
 
 ANSWER = orjson.dumps(completion_json())
 ERROR = orjson.dumps({"error": {"message": "so it is", "code": "x"}})
+LENGTH = f"Content-Length: {len(ANSWER)}"
 JSON = "Content-Type: application/json"
 STREAM = "Content-Type: text/event-stream"
 GZIP = "Content-Encoding: gzip"
@@ -123,6 +124,14 @@ def chunk(data: bytes) -> bytes:
         pytest.param(
             RawReply(make_head("200 OK", "Content-Length: 9", CHUNKED) + chunk(ANSWER) + chunk(b"")), id="two lengths"
         ),
+        pytest.param(
+            RawReply(make_head("200 OK", LENGTH, LENGTH.lower(), CHUNKED) + chunk(ANSWER) + chunk(b"")),
+            id="three lengths",
+        ),
+        pytest.param(make_reply("200 OK", ANSWER, LENGTH), id="equal lengths"),
+        pytest.param(make_reply("200 OK", ANSWER, JSON, LENGTH.lower(), f"{LENGTH} "), id="three equal lengths"),
+        pytest.param(RawReply(make_head("200 OK", f"{LENGTH}, {len(ANSWER)}", JSON) + ANSWER), id="a list of lengths"),
+        pytest.param(make_reply("200 OK", EVENTS, STREAM, f"Content-Length: {len(EVENTS)}"), id="and a stream"),
     ],
 )
 async def test_an_answer_is_read_however_it_is_sent(reply: RawReply) -> None:
@@ -137,6 +146,14 @@ async def test_an_answer_is_complete_with_its_finish_reason(then: Literal["keep"
     reply = RawReply(make_head("200 OK", STREAM, CHUNKED) + chunk(ENDLESS_EVENTS), then)
     async with serve_raw_reply(reply) as url, client_of(url) as client:
         assert (await client.send(BODY)).text == "<mam> wears a hat."
+
+
+async def test_bytes_after_one_of_two_equal_lengths_are_no_part_of_the_next_reply() -> None:
+    async with (
+        serve_raw_reply(RawReply(make_reply("200 OK", ANSWER, LENGTH).data + b"garbage")) as url,
+        client_of(url) as client,
+    ):
+        assert [(await client.send(BODY)).text for _ in range(2)] == ["<mam> wears a hat."] * 2
 
 
 LOST = (RetryAction.RETRY, "connection_lost", None)
@@ -156,6 +173,15 @@ NOT_JSON = (RetryAction.RETRY, "invalid_json", None)
         pytest.param(RawReply(make_head("200 OK", CHUNKED) + b"zz\r\nxx", "close"), *LOST, id="no chunk"),
         pytest.param(RawReply(make_head("200 OK", "Content-Length: x") + b"{}", "close"), *LOST, id="no length"),
         pytest.param(RawReply(make_head("500 No", "Content-Length: 500") + b"{", "close"), *LOST, id="error cut"),
+        *[
+            pytest.param(RawReply(make_head("200 OK", *lengths) + ANSWER, "close"), *LOST, id=f"lengths {lengths}")
+            for lengths in ([LENGTH, "Content-Length: 9"], ["Content-Length: 999", LENGTH], [f"{LENGTH}, 9"])
+        ],
+        pytest.param(
+            make_reply("429 Busy", b"{}", "Content-Length: 2", "Retry-After: 3"),
+            *(RetryAction.WAIT, "http_429", 3.0),
+            id="equal lengths",
+        ),
         pytest.param(make_reply("200 OK", b"\x1f\x8bno gzip", GZIP), *LOST, id="not gzip"),
         pytest.param(make_reply("200 OK", b"no gzip", GZIP), *NOT_JSON, id="a text, not gzip"),
         *[
