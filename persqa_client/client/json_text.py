@@ -9,13 +9,16 @@ from typing import Any
 import orjson
 
 BYTE_ORDER_MARK = "\ufeff".encode()
+# Space and control characters, which are no part of a JSON value: servers in C send the zero byte at a string's end.
+PADDING = bytes(range(33))
 
 
 def load_json(body: bytes) -> Any:
     """The JSON value of a body, which may have a byte order mark. None if the body is not JSON.
 
     Accepts what other clients accept and orjson refuses: NaN and infinite numbers, which become null; line breaks and
-    the like in strings. Bytes that are not UTF-8, and halves of surrogate pairs, become U+FFFD.
+    the like in strings; zero bytes around the value. Bytes that are not UTF-8, and halves of surrogate pairs, become
+    U+FFFD.
 
     >>> load_json(b'{"cost": NaN}'), load_json(b"<html>")
     ({'cost': None}, None)
@@ -28,7 +31,8 @@ def load_json(body: bytes) -> Any:
 
 
 def _load_tolerantly(body: bytes) -> Any:
-    if not body.lstrip().startswith((b"{", b"[")):
+    body = body.strip(PADDING)
+    if not body.startswith((b"{", b"[")):
         return None
     try:
         value = DECODER.decode(body.decode("utf-8", "replace"))

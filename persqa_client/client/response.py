@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 from persqa_client.client.classify import classify_error_in_200
@@ -13,7 +12,10 @@ from persqa_client.client.error_body import MARKUP, read_error_body
 from persqa_client.client.event_stream import (
     ERROR_EVENT,
     LAST_EVENT,
+    MIN_REPEATED,
+    are_json_lines,
     begins_with_field,
+    join_pieces,
     parse_events,
     remove_last_event,
 )
@@ -45,8 +47,6 @@ FINISH_REASON_OF = {spelling: reason for reason, spellings in FINISH_REASONS.ite
 
 # The model waits for the result of a tool, so its text is not the answer.
 TOOL_REASONS = frozenset({"tool_calls", "tool_call", "tool_use", "function_call"})
-
-MIN_REPEATED = 5  # characters
 
 BARE_JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[{\[]")
 SENTENCE_END = re.compile(r"[.!?。！？…।؟][\"'”’」』》)）\]*_`]*\s*$")
@@ -118,32 +118,18 @@ def _merge_chunks(chunks: list[Json]) -> Json:
     deltas = [_as_object(choice.get(name)) for choice in choices]
     # A whole message in each piece is more likely than pieces that begin alike.
     enough = 0 if name == "message" else MIN_REPEATED
-    text = _join_pieces([text for delta in deltas if (text := _text_of(delta.get("content"))) is not None], enough)
+    text = join_pieces([text for delta in deltas if (text := _text_of(delta.get("content"))) is not None], enough)
     thoughts = "".join(_join_thoughts(delta) for delta in deltas)
     refusals = [part for delta in deltas if (part := _text_or_none(delta.get("refusal"))) is not None]
     # vLLM begins each stream with empty content, but whole responses with only reasoning have none.
     message: Json = {"content": None if thoughts and not text else text}
-    message |= {"refusal": _join_pieces(refusals, enough), "reasoning": thoughts}
+    message |= {"refusal": join_pieces(refusals, enough), "reasoning": thoughts}
     reasons = [reason for choice in choices if (reason := choice.get("finish_reason"))]
     errors = [error for choice in choices if (error := choice.get("error"))]
     # A word that is in several pieces does not say that the answer has ended, unless it is a known one.
     is_said = len(reasons) == 1 or (reasons and is_known_reason(str(reasons[-1])))
     choice = {"message": message, "finish_reason": reasons[-1] if is_said else None}
     return fields | {"choices": [choice | ({"error": errors[0]} if errors else {})]}
-
-
-def _join_pieces(pieces: list[str], enough: int) -> str | None:
-    """The text of a stream. Some servers repeat the text so far in each piece, or all of it in the last one.
-
-    ``enough``: repeated characters that are hardly by chance.
-    """
-    *earlier, last = [piece for piece in pieces if piece.strip()] or [""]
-    text, whole = "".join(pieces), last.strip()
-    if not earlier or sum(map(len, earlier)) < enough:
-        return text if pieces else None
-    # A character that was incomplete, or a space at the end, may have changed.
-    is_growing = all(later.startswith(piece.rstrip("\ufffd \n")) for piece, later in pairwise([*earlier, last]))
-    return last if is_growing or text.strip().removesuffix(whole).strip() == whole else text
 
 
 def _as_object(value: Any) -> Json:
@@ -169,6 +155,8 @@ def read_completion(
     if data is None and isinstance(body, bytes) and body.strip() != b"null":
         if MARKUP.match(_beginning(body)):
             return _refuse(body, context, "not_an_api", "with a page, not with JSON: check --base-url")
+        if not streamed and are_json_lines(body):
+            return read_stream(body, context, now=now)
         return _refuse(body, context, "invalid_json", "200 with a body that is not JSON")
     if not isinstance(data, dict):
         return _refuse(body, context, "invalid_json", "200 with JSON that is not an object")
@@ -227,6 +215,8 @@ def _is_error(data: Json) -> bool:
 
 def _read_choice(choice: Json, data: Json, body: bytes | Json, context: AttemptContext) -> Completion | ErrorDecision:
     message = _as_object(choice.get("message"))
+    if not message and choice.get("finish_reason"):
+        message = _as_object(choice.get("delta"))  # a stream of a single piece
     content, refusal = message.get("content"), _text_or_none(message.get("refusal")) or None
     content = _text_of(content)
     sent_reason = _text_or_none(choice.get("finish_reason"))

@@ -81,6 +81,10 @@ def chunk(data: bytes) -> bytes:
         ),
         pytest.param(make_reply("200 OK", b"\xef\xbb\xbf" + ENDLESS_EVENTS, JSON), id="events after a byte order mark"),
         pytest.param(make_reply("201 Created", ENDLESS_EVENTS, STREAM), id="event stream with a 201"),
+        pytest.param(make_reply("200 OK", EVENTS.replace(b"data: ", b""), JSON), id="JSON lines"),
+        pytest.param(make_reply("200 OK", EVENTS[6:-15], JSON), id="a single piece of a stream"),
+        pytest.param(make_reply("200 OK", EVENTS[6:-15] + b'{"usage": {}}'), id="JSON lines without an end"),
+        pytest.param(make_reply("200 OK", ANSWER + b"\0", JSON), id="a zero byte at the end"),
         # https://github.com/decolua/9router/issues/3492
         pytest.param(make_reply("200 OK", ANSWER + LAST_EVENT, STREAM), id="JSON with a last event"),
         pytest.param(make_reply("200 OK", ANSWER + LAST_EVENT, JSON), id="JSON with a last event, declared as JSON"),

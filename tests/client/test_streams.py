@@ -60,6 +60,11 @@ WHOLE = Completion("<mam> wears a hat.", "stop", Usage(5, 3), "qwen")
         pytest.param(b"\xef\xbb\xbf" + stream(ROLE, *WORDS, STOP, TAKEN), id="after a byte order mark"),
         pytest.param(stream(ROLE, *WORDS, STOP, TAKEN).replace(b"\n", b"\r"), id="lines ended by CR"),
         pytest.param(LINES, id="no empty lines"),
+        pytest.param(LINES.replace(b"data: {", b"{"), id="JSON lines"),
+        pytest.param(LINES.replace(b"data: {", b"\x1e{"), id="JSON lines, each after a separator"),
+        pytest.param(stream(ROLE, *WORDS, STOP, TAKEN) + b"\0", id="a zero byte at the end"),
+        pytest.param(stream(ROLE, *WORDS, STOP, TAKEN).replace(b"\n\n", b"\0\n\n"), id="a zero byte in each event"),
+        pytest.param(stream(ROLE, *WORDS, STOP, TAKEN).replace(b"\n\n", b"\n\n\0"), id="a zero byte after each event"),
         *[
             pytest.param(
                 text + LINES.replace(b"data: {", text + b"data: {", 2),
@@ -117,12 +122,17 @@ SO_FAR = ("<mam>", "<mam> wears", "<mam> wears a ", "<mam> wears a hat.")
 @each_case(
     "texts",
     [
+        # https://github.com/QwenLM/qwen-code/pull/3896
         pytest.param(SO_FAR, id="the text so far in each piece"),
         pytest.param(["", *SO_FAR, ""], id="with empty pieces"),
         pytest.param([WHOLE.text[:end] for end in range(1, len(WHOLE.text) + 1)], id="character by character"),
         pytest.param(SO_FAR[1::2], id="two pieces"),
         pytest.param([SO_FAR[-1]] * 3, id="the same text again and again"),
+        pytest.param(["<mam>", " wears", " a", *SO_FAR[2:]], id="from some piece on"),
+        # https://github.com/infiniflow/ragflow/pull/15443
         pytest.param(["<mam>", " ", "wears a", " hat.", WHOLE.text], id="the whole text in the last piece"),
+        # https://github.com/openclaw/openclaw/pull/1284
+        pytest.param(["<mam>", "<mam>", " wears", " wears", " a hat.", " a hat."], id="each piece twice"),
         pytest.param(["<mam> wears", " a hat.", f"\n{WHOLE.text}\n"], id="with line breaks"),
     ],
 )
@@ -141,7 +151,14 @@ def test_characters_of_a_repeated_text_that_were_incomplete_are_replaced() -> No
 
 @each_case(
     "texts",
-    [["1", "10"], ["ha", "ha", "ha."], ["No, ", "no, ", "no."], ["The red", " hat, The red", " coat."], ["a", "b"]],
+    [
+        ["1", "10"],
+        ["ha", "ha"],
+        ["ha", "ha", "ha."],
+        ["No, ", "no, ", "no."],
+        ["very", " very", " red", " red"],
+        ["The red", " hat, The red", " coat."],
+    ],
 )
 def test_pieces_that_begin_alike_are_joined(texts: list[str]) -> None:
     assert read_answer(stream(*(chunk({"content": text}) for text in texts), STOP)).text == "".join(texts)
