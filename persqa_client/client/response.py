@@ -73,9 +73,11 @@ def assemble_stream(body: bytes) -> Json | bytes | None:
     if not events:
         return None if not body.strip() or begins_with_field(body) else body
     chunks = list[Json]()
+    is_done = False
     has_text = False  # a sign of life, such as "ping", or an error without a form
     for event in events:
         if event.data == LAST_EVENT:
+            is_done = True
             continue
         chunk = load_json(event.data)
         if chunk is None and event.data != b"null" and event.name != ERROR_EVENT:
@@ -90,7 +92,8 @@ def assemble_stream(body: bytes) -> Json | bytes | None:
         chunk = _as_object(chunk)
         if event.name == ERROR_EVENT or _is_error(chunk):
             return chunk if chunk.get("error") else {"error": chunk or event.data.decode("utf-8", "replace")}
-        chunks.append(chunk)
+        if not (is_done and chunk.get("choices")):  # only the tokens may follow
+            chunks.append(chunk)
     answer = _merge_chunks(chunks)
     if any(choice["finish_reason"] for choice in answer["choices"]):
         return answer
@@ -110,7 +113,7 @@ def _beginning(body: bytes) -> str:
 
 def _merge_chunks(chunks: list[Json]) -> Json:
     fields = {name: value for chunk in chunks for name, value in chunk.items() if value is not None}
-    choices = [_as_object(listed[0]) for chunk in chunks if isinstance(listed := chunk.get("choices"), list) and listed]
+    choices = _find_choices(chunks)
     if not choices:
         return fields | {"choices": []}
     # Some servers send the pieces as ``message``, or the whole message at the end of its pieces.
@@ -130,6 +133,17 @@ def _merge_chunks(chunks: list[Json]) -> Json:
     is_said = len(reasons) == 1 or (reasons and is_known_reason(str(reasons[-1])))
     choice = {"message": message, "finish_reason": reasons[-1] if is_said else None}
     return fields | {"choices": [choice | ({"error": errors[0]} if errors else {})]}
+
+
+def _find_choices(chunks: list[Json]) -> list[Json]:
+    """The pieces of the first choice. With ``n`` in --extra-body, pieces of others are among them."""
+    lists = [listed for chunk in chunks if isinstance(listed := chunk.get("choices"), list) and listed]
+    pieces = [_as_object(piece) for listed in lists for piece in listed]
+    first = min((index for piece in pieces if isinstance(index := piece.get("index"), int)), default=None)
+    of_first = [piece for piece in pieces if piece.get("index", first) in (first, None)]
+    # Some servers count the pieces in ``index``.
+    is_whole = any(piece.get("finish_reason") for piece in of_first)
+    return of_first if is_whole else [_as_object(listed[0]) for listed in lists]
 
 
 def _as_object(value: Any) -> Json:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
 import pytest
 
-from persqa_client.client.event_stream import is_event_stream
 from persqa_client.client.response import assemble_stream, read_stream
 from persqa_client.types import Completion, ErrorDecision, RetryAction, Usage
 from tests.client.attempts import FRESH
@@ -116,54 +114,6 @@ def test_a_stream_makes_the_same_completion_as_a_whole_answer(body: bytes) -> No
     assert read_answer(body) == WHOLE
 
 
-SO_FAR = ("<mam>", "<mam> wears", "<mam> wears a ", "<mam> wears a hat.")
-
-
-@each_case(
-    "texts",
-    [
-        # https://github.com/QwenLM/qwen-code/pull/3896
-        pytest.param(SO_FAR, id="the text so far in each piece"),
-        pytest.param(["", *SO_FAR, ""], id="with empty pieces"),
-        pytest.param([WHOLE.text[:end] for end in range(1, len(WHOLE.text) + 1)], id="character by character"),
-        pytest.param(SO_FAR[1::2], id="two pieces"),
-        pytest.param([SO_FAR[-1]] * 3, id="the same text again and again"),
-        pytest.param(["<mam>", " wears", " a", *SO_FAR[2:]], id="from some piece on"),
-        # https://github.com/infiniflow/ragflow/pull/15443
-        pytest.param(["<mam>", " ", "wears a", " hat.", WHOLE.text], id="the whole text in the last piece"),
-        # https://github.com/openclaw/openclaw/pull/1284
-        pytest.param(["<mam>", "<mam>", " wears", " wears", " a hat.", " a hat."], id="each piece twice"),
-        pytest.param(["<mam> wears", " a hat.", f"\n{WHOLE.text}\n"], id="with line breaks"),
-    ],
-)
-def test_a_text_that_a_stream_repeats_is_read_once(texts: Sequence[str]) -> None:
-    pieces = [chunk({"content": text}) for text in texts]
-    assert read_answer(stream(ROLE, *pieces, STOP, TAKEN)).text.strip() == WHOLE.text
-    assert (
-        read_answer(stream(*pieces[:-1], chunk({"content": texts[-1]}, "stop"), end=False)).text.strip() == WHOLE.text
-    )
-
-
-def test_characters_of_a_repeated_text_that_were_incomplete_are_replaced() -> None:
-    pieces = [chunk({"content": text}) for text in ("<mam> \ufffd", "<mam> 坐\ufffd", "<mam> 坐着。")]
-    assert read_answer(stream(*pieces, STOP)).text == "<mam> 坐着。"
-
-
-@each_case(
-    "texts",
-    [
-        ["1", "10"],
-        ["ha", "ha"],
-        ["ha", "ha", "ha."],
-        ["No, ", "no, ", "no."],
-        ["very", " very", " red", " red"],
-        ["The red", " hat, The red", " coat."],
-    ],
-)
-def test_pieces_that_begin_alike_are_joined(texts: list[str]) -> None:
-    assert read_answer(stream(*(chunk({"content": text}) for text in texts), STOP)).text == "".join(texts)
-
-
 def test_reasoning_alone_has_no_text_but_an_empty_text_is_one() -> None:
     assert read_answer(stream(ROLE, STOP)).text == ""
     for reasoning in (chunk({"reasoning_content": "Hm."}), chunk({"reasoning": "Hm."})):
@@ -172,8 +122,6 @@ def test_reasoning_alone_has_no_text_but_an_empty_text_is_one() -> None:
 
 
 def test_refusals_are_assembled() -> None:
-    so_far = (chunk({"refusal": "I can't"}), chunk({"refusal": "I can't say."}))
-    assert read_answer(stream(*so_far, STOP)).refusal == "I can't say."
     body = stream(chunk({"refusal": "I can't"}), chunk({"refusal": " say."}), STOP)
     assert read_answer(body).refusal == "I can't say."
 
@@ -346,8 +294,3 @@ def test_an_error_in_the_last_choice_of_a_stream_is_found() -> None:
         "choices": [{"delta": {}, "finish_reason": "error", "error": {"code": 502}}]
     }
     assert read_failure(stream(ROLE, *WORDS, last)).code == "http_502"
-
-
-@pytest.mark.parametrize("value", ["text/event-stream", "Text/Event-Stream; charset=utf-8", " text/event-stream"])
-def test_an_event_stream_is_known_in_any_spelling(value: str) -> None:
-    assert is_event_stream({"Content-Type": value})
