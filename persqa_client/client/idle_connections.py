@@ -19,7 +19,9 @@ CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", r
 LENGTHS = re.compile(rb"\r\ncontent-length:[ \t]*([\d, \t]{1,80})(?=\r\n)", re.IGNORECASE)
 CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*\r\n", re.IGNORECASE)
 # The beginning of an interim reply, which another one follows. It has no body, but may state a length.
-INTERIM = re.compile(rb"HTTP/\d\.\d 1")
+INTERIM = re.compile(rb"HTTP/\d\.\d 1(?!01)")
+HEAD_END = re.compile(rb"\n\r?\n")
+MAX_HEAD = 65_536  # bytes; a longer head is refused
 # The id of a completion, which is unique. TGI's is empty.
 REPLY_ID = re.compile(rb'"id"\s*:\s*"([^"]+)"')
 # Replies that are kept to be compared with later ones.
@@ -39,19 +41,45 @@ class IdleProtocol(ResponseHandler):
         super().__init__(loop)
         self._replies = deque[tuple[bytes, int]](maxlen=KEPT_REPLIES)  # ids and hashes
         self._latest_error: int | None = None
+        self._head: bytes | None = b""  # the beginning of a reply, until its head is complete
 
     def data_received(self, data: bytes) -> None:
-        if not self.has_received:
-            self.has_received = True
-            data = self._cut_surplus(choose_length(data))
-        super().data_received(data)
+        self.has_received = True
+        if self._head is None:
+            super().data_received(data)
+            return
+        self._head += data
+        while self._head and (end := find_head_end(self._head)):
+            if INTERIM.match(self._head):
+                # Another head follows.
+                interim, self._head = self._head[:end], self._head[end:]
+                super().data_received(interim)
+            else:
+                self._pass_head()
+
+    def _pass_head(self) -> None:
+        head, self._head = self._head, None
+        if head:
+            super().data_received(self._cut_surplus(choose_length(head)))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._pass_head()
+        super().connection_lost(exc)
+
+    def expect_reply(self) -> None:
+        """Call before a request is sent."""
+        self.uses += 1
+        self.began = asyncio.get_running_loop().time()
+        self.has_received = False
+        if self._head is None:
+            self._head = b""
 
     def _cut_surplus(self, data: bytes) -> bytes:
         """The beginning of a reply without bytes after its end, for which aiohttp would refuse the reply as well."""
         head = data.find(b"\r\n\r\n") + 2
         length = CONTENT_LENGTH.search(data, 0, head)
         end = len(data) if length is None else head + 2 + int(length[1])
-        if len(data) <= end or INTERIM.match(data):
+        if len(data) <= end:
             return data
         self.force_close()
         return data[:end]
@@ -96,6 +124,14 @@ class IdleProtocol(ResponseHandler):
         """
         seconds = asyncio.get_running_loop().time() - self.began
         return self.uses > 1 and not self.has_received and seconds < MAX_STALE_SECONDS
+
+
+def find_head_end(data: bytes) -> int:
+    """The length of a head; 0 if it is not complete. What cannot be the head of a reply is complete at once."""
+    found = HEAD_END.search(data)
+    if found is not None:
+        return found.end()
+    return len(data) if len(data) > MAX_HEAD or not (data.startswith(b"HTTP/") or b"HTTP/".startswith(data)) else 0
 
 
 def choose_length(data: bytes) -> bytes:
@@ -148,8 +184,6 @@ class IdleConnector(aiohttp.TCPConnector):
                 break
             connection.close()
         if isinstance(protocol, IdleProtocol):
-            protocol.uses += 1
-            protocol.began = asyncio.get_running_loop().time()
-            protocol.has_received = False
+            protocol.expect_reply()
         CONNECTION.set(protocol)
         return connection

@@ -13,10 +13,11 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class RawReply:
-    """The bytes of a reply, and what becomes of the connection after them."""
+    """The bytes of a reply, and what becomes of the connection after them. ``rest``: pieces that are sent later."""
 
     data: bytes
     then: Literal["keep", "close", "reset"] = "keep"
+    rest: tuple[bytes, ...] = ()
 
 
 def make_reply(status: str, body: bytes, *headers: str) -> RawReply:
@@ -44,6 +45,10 @@ async def serve_raw_reply(reply: RawReply) -> AsyncIterator[str]:
                 await reader.readexactly(int(length[1]) if length else 0)
                 writer.write(reply.data)
                 await writer.drain()
+                for piece in reply.rest:
+                    await asyncio.sleep(0.02)  # or both may arrive at once
+                    writer.write(piece)
+                    await writer.drain()
                 if reply.then == "reset":
                     writer.transport.abort()
                 if reply.then != "keep":

@@ -20,7 +20,7 @@ from persqa_client.client.transport import Client
 from persqa_client.errors import AttemptError
 from persqa_client.types import EncodedImage
 from tests.client.attempts import BODY, client_of, failure
-from tests.client.raw_server import make_reply
+from tests.client.raw_server import RawReply, make_reply, serve_raw_reply
 from tests.support.endpoints import completion_json
 
 ANSWER = make_reply("200 OK", orjson.dumps(completion_json())).data
@@ -273,3 +273,29 @@ async def test_a_closed_client_opens_no_connection() -> None:
         with pytest.raises(RuntimeError, match="after the HTTP client was closed"):
             await client.send(BODY)
     assert server.connections == 0
+
+
+BODY_OF_ANSWER = orjson.dumps(completion_json())
+LENGTH = b"Content-Length: %d\r\n" % len(BODY_OF_ANSWER)
+CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY_OF_ANSWER), BODY_OF_ANSWER)
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param([OK[:3], OK[3:] + LENGTH, b"\r\n" + BODY_OF_ANSWER], id="one length"),
+        pytest.param([OK, LENGTH, LENGTH + b"\r\n" + BODY_OF_ANSWER], id="two equal lengths"),
+        pytest.param([OK + LENGTH, b"Transfer-Encoding: chunked\r\n\r\n" + CHUNKS], id="a length and chunks"),
+        pytest.param([OK, LENGTH + b"\r\n" + BODY_OF_ANSWER + b"surplus"], id="surplus bytes"),
+        pytest.param(
+            [b"HTTP/1.1 100 Continue\r\n\r\n" + OK[:9], OK[9:] + LENGTH * 2 + b"\r\n" + BODY_OF_ANSWER],
+            id="two equal lengths after an interim reply",
+        ),
+        pytest.param([b"HTTP/1.1 200 OK\n" + LENGTH[:-2] + b"\n\n", BODY_OF_ANSWER], id="lines ended by LF"),
+    ],
+)
+async def test_a_reply_may_arrive_in_pieces_of_its_head(pieces: list[bytes]) -> None:
+    reply = RawReply(pieces[0], rest=tuple(pieces[1:]))
+    async with serve_raw_reply(reply) as url, client_of(url) as client:
+        assert [(await client.send(BODY)).text for _ in range(2)] == ["<mam> wears a hat."] * 2
