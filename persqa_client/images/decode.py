@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 import struct
 from collections.abc import Callable, Collection, Iterator
@@ -36,7 +35,8 @@ from persqa_client.images.containers import (
 from persqa_client.images.heif import find_crop, read_code_points, unlink_metadata
 from persqa_client.images.orientation import UPRIGHT, apply_orientation, read_orientation, upright_size
 from persqa_client.images.references import NamedErrors
-from persqa_client.images.tokens import MAX_RATIO, MIN_SIDE
+from persqa_client.images.sizes import fit_size, reduce_in_decoder, resize
+from persqa_client.images.tokens import MAX_RATIO
 from persqa_client.images.webp import is_lossless_webp
 from persqa_client.types import BoxMark, EncodedImage
 
@@ -130,9 +130,7 @@ def reencode_image(
     is_cut = mark is not None and mark.mode == "cropped"
     whole = opened.size
     with decoder_errors(format, find_unsupported):
-        if format == "JPEG" and not is_cut:
-            # Decodes at 1/2, 1/4 or 1/8 size if that is at least the target size.
-            opened.draft(None, target)
+        shown = reduce_in_decoder(opened, target) if format == "JPEG" and not is_cut else None
         opened.load()
     if format == "HEIC":
         # libheif may decode to another size than the header's.
@@ -160,7 +158,7 @@ def reencode_image(
     is_lossless = format in LOSSLESS_FORMATS or (format == "WEBP" and is_lossless_webp(data))
     is_graphic = is_lossless and has_few_colours(opened.mode, image)
     # Converted at the smaller size, which is faster.
-    image = convert_to_srgb(resize(image, target), profile)
+    image = convert_to_srgb(resize(image, target, shown), profile)
     image = apply_orientation(image, orientation)
     if mark is not None and not is_cut:
         whole = upright_size(whole, orientation)
@@ -273,29 +271,6 @@ def describe_pixel_limit() -> str:
 
 def truncated_error(format: str) -> RowError:
     return RowError("image_truncated", f"starts as {format} but is truncated or damaged; get the file again.")
-
-
-def fit_size(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
-    """The size to send: at most ``max_pixels``, unless that makes a side shorter than MIN_SIDE."""
-    width, height = size
-    short, long = sorted(size)
-    if width * height > max_pixels:
-        scale = math.sqrt(max_pixels / (width * height))
-        short = max(1, int(min(size) * scale))
-        long = min(int(max(size) * scale), max_pixels // short)
-    if short < MIN_SIDE:
-        short, long = MIN_SIDE, round(MIN_SIDE * max(size) / min(size))
-    # Rounding down the short side may exceed the ratio.
-    long = min(long, MAX_RATIO * short - 1)
-    return (long, short) if width > height else (short, long)
-
-
-def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    if image.size == size:
-        return image
-    grows = size[0] * size[1] > image.width * image.height
-    # Lanczos adds bright and dark lines along the edges of an enlarged drawing.
-    return image.resize(size, Image.Resampling.BICUBIC if grows else Image.Resampling.LANCZOS)
 
 
 def encode_image(

@@ -34,7 +34,6 @@ from persqa_client.images.decode import (
     OPENERS,
     check_dimensions,
     decoder_errors,
-    fit_size,
     reencode_image,
     truncated_error,
 )
@@ -52,6 +51,7 @@ from persqa_client.images.jpeg import strip_jpeg
 from persqa_client.images.members import MAX_FILE_BYTES
 from persqa_client.images.png import strip_png
 from persqa_client.images.references import FileVersion, NamedErrors, get_file_version, read_reference
+from persqa_client.images.sizes import fit_size
 from persqa_client.images.webp import strip_webp
 from persqa_client.types import BoxMark, EncodedImage
 
