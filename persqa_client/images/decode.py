@@ -32,7 +32,12 @@ from persqa_client.images.containers import (
     UNCOMPRESSED,
     TiffDirectory,
 )
-from persqa_client.images.heif import find_crop, read_code_points, unlink_metadata
+from persqa_client.images.heif import (
+    describe_unsupported_heif,
+    find_crop,
+    read_code_points,
+    unlink_metadata,
+)
 from persqa_client.images.orientation import UPRIGHT, apply_orientation, read_orientation, upright_size
 from persqa_client.images.references import NamedErrors
 from persqa_client.images.sizes import fit_size, reduce_in_decoder, resize
@@ -55,6 +60,7 @@ SMALL_SIDE = 64
 # Compressions of TIFF that libtiff may be built without: LZMA, Zstandard, WebP.
 OPTIONAL_COMPRESSIONS = frozenset({34925, 50000, 50001})
 READ_PLANES = frozenset({1, 3, 4})
+BIG_ENDIAN_BIG_TIFF = b"MM\0+"
 # Chroma subsampling of Pillow's JPEGs: 4:4:4, and its default.
 FULL_COLOUR, DEFAULT_COLOUR = 0, -1
 LOSSLESS_FORMATS = frozenset({"PNG", "GIF", "BMP", "TIFF"})
@@ -90,7 +96,7 @@ DECODER_ERRORS = (
 
 # In messages of Pillow and pi-heif about files that are whole.
 UNSUPPORTED_KIND = re.compile(
-    r"unsupported|not supported|cannot handle|unknown (?:pixel mode|data organization)|no decoding plugin",
+    r"unsupported|not supported|cannot handle|unknown (?:pixel mode|raw mode|data organization)|no decoding plugin",
     re.IGNORECASE,
 )
 
@@ -208,9 +214,13 @@ def prepare_tiff(opened: TiffImageFile) -> None:
 
 
 def describe_unsupported_kind(format: str, data: bytes) -> str | None:
-    """What Pillow reports like damage although the file is whole: a compression, or planes, of a TIFF."""
+    """What Pillow reports like damage although the file is whole."""
+    if format in ("AVIF", "HEIC"):
+        return describe_unsupported_heif(data)
     if format != "TIFF":
         return None
+    if data.startswith(BIG_ENDIAN_BIG_TIFF):
+        return "a BigTIFF in big-endian order"
     directory = TiffDirectory(data)
     channels = directory.value(SAMPLES_PER_PIXEL, 1)
     if directory.value(PLANAR_CONFIG, 1) == SEPARATE_PLANES and channels not in READ_PLANES:

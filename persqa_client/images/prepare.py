@@ -46,7 +46,7 @@ from persqa_client.images.formats import (
     detect_format,
     is_unsupported_image,
 )
-from persqa_client.images.heif import check_heif
+from persqa_client.images.heif import check_heif, merge_associations
 from persqa_client.images.jpeg import strip_jpeg
 from persqa_client.images.members import MAX_FILE_BYTES
 from persqa_client.images.png import strip_png
@@ -160,7 +160,7 @@ def _parse_image(reference: str, data: bytes) -> SourceImage:
             # It is broken in the middle, and not only without its end.
             raise truncated_error(format) from error
     if stripped is None:
-        return SourceImage(reference, format, data)
+        return SourceImage(reference, format, merge_associations(data) if format == "AVIF" else data)
     check_dimensions(stripped.width, stripped.height, format)
     profile = stripped.profile if stripped.profile and changes_colours(stripped.profile) else b""
     is_plain = is_whole and stripped.plain and stripped.orientation == 1 and not profile
