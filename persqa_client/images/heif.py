@@ -16,6 +16,7 @@ from persqa_client.images.containers import TruncatedImage, read_uint
 
 # Boxes of the image. A truncated box of another name after them is appended data.
 IMAGE_BOXES = frozenset({b"ftyp", b"meta", b"moov", b"moof", b"mdat", b"idat"})
+MAX_ENTRIES = 0xFFFF_FFFF
 LOW_OVERHEAD = b"mini"  # replaces ``meta`` in small files
 # Width, height and two offsets, each a fraction. Only the numerators of the offsets may be negative.
 CLAP = struct.Struct(">IIIIiIiI")
@@ -208,11 +209,14 @@ def merge_associations(data: bytes) -> bytes:
         properties, *lists = iterate_boxes(data, iprp.body, iprp.end)
     except (TruncatedImage, StopIteration, ValueError):
         return data
-    heads = {data[box.body : box.body + FULL_BOX_HEADER] for box in lists}
-    if len(lists) < 2 or len(heads) > 1 or any(box.name != b"ipma" for box in lists):
-        return data
     entries = FULL_BOX_HEADER + 4
+    heads = {data[box.body : box.body + FULL_BOX_HEADER] for box in lists}
+    are_lists = all(box.name == b"ipma" and box.end - box.body >= entries for box in lists)
+    if len(lists) < 2 or len(heads) > 1 or not are_lists:
+        return data
     count = sum(read_uint(data, box.body + FULL_BOX_HEADER, 4) for box in lists)
+    if count > MAX_ENTRIES:
+        return data
     merged = heads.pop() + count.to_bytes(4, "big") + b"".join(data[box.body + entries : box.end] for box in lists)
     content = data[properties.start : properties.end] + make_box(b"ipma", merged)
     filling = bytes(iprp.end - iprp.start - len(content) - 16)

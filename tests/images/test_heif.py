@@ -159,3 +159,10 @@ def test_merging_lists_of_properties_keeps_the_length_and_all_else() -> None:
 def test_damaged_lists_of_properties_are_left_to_the_decoder(length: int) -> None:
     data = with_lists_of_properties()[:length]
     assert merge_associations(data) == data
+
+
+@pytest.mark.parametrize("content", [b"", bytes(7), bytes(4) + b"\xff" * 4], ids=["empty", "short", "too many entries"])
+def test_broken_lists_of_properties_are_left_to_the_decoder(content: bytes) -> None:
+    lists = make_box(b"ipma", content) * 2
+    meta = make_box(b"meta", bytes(4) + make_box(b"iprp", make_box(b"ipco", b"") + lists))
+    assert merge_associations(meta) == meta
