@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 import struct
 from collections.abc import Callable, Collection, Iterator
@@ -33,10 +32,16 @@ from persqa_client.images.containers import (
     UNCOMPRESSED,
     TiffDirectory,
 )
-from persqa_client.images.heif import find_crop, read_code_points, unlink_metadata
+from persqa_client.images.heif import (
+    describe_unsupported_heif,
+    find_crop,
+    read_code_points,
+    unlink_metadata,
+)
 from persqa_client.images.orientation import UPRIGHT, apply_orientation, read_orientation, upright_size
 from persqa_client.images.references import NamedErrors
-from persqa_client.images.tokens import MAX_RATIO, MIN_SIDE
+from persqa_client.images.sizes import fit_size, reduce_in_decoder, resize
+from persqa_client.images.tokens import MAX_RATIO
 from persqa_client.images.webp import is_lossless_webp
 from persqa_client.types import BoxMark, EncodedImage
 
@@ -55,6 +60,7 @@ SMALL_SIDE = 64
 # Compressions of TIFF that libtiff may be built without: LZMA, Zstandard, WebP.
 OPTIONAL_COMPRESSIONS = frozenset({34925, 50000, 50001})
 READ_PLANES = frozenset({1, 3, 4})
+BIG_ENDIAN_BIG_TIFF = b"MM\0+"
 # Chroma subsampling of Pillow's JPEGs: 4:4:4, and its default.
 FULL_COLOUR, DEFAULT_COLOUR = 0, -1
 LOSSLESS_FORMATS = frozenset({"PNG", "GIF", "BMP", "TIFF"})
@@ -90,7 +96,7 @@ DECODER_ERRORS = (
 
 # In messages of Pillow and pi-heif about files that are whole.
 UNSUPPORTED_KIND = re.compile(
-    r"unsupported|not supported|cannot handle|unknown (?:pixel mode|data organization)|no decoding plugin",
+    r"unsupported|not supported|cannot handle|unknown (?:pixel mode|raw mode|data organization)|no decoding plugin",
     re.IGNORECASE,
 )
 
@@ -130,9 +136,7 @@ def reencode_image(
     is_cut = mark is not None and mark.mode == "cropped"
     whole = opened.size
     with decoder_errors(format, find_unsupported):
-        if format == "JPEG" and not is_cut:
-            # Decodes at 1/2, 1/4 or 1/8 size if that is at least the target size.
-            opened.draft(None, target)
+        shown = reduce_in_decoder(opened, target) if format == "JPEG" and not is_cut else None
         opened.load()
     if format == "HEIC":
         # libheif may decode to another size than the header's.
@@ -160,7 +164,7 @@ def reencode_image(
     is_lossless = format in LOSSLESS_FORMATS or (format == "WEBP" and is_lossless_webp(data))
     is_graphic = is_lossless and has_few_colours(opened.mode, image)
     # Converted at the smaller size, which is faster.
-    image = convert_to_srgb(resize(image, target), profile)
+    image = convert_to_srgb(resize(image, target, shown), profile)
     image = apply_orientation(image, orientation)
     if mark is not None and not is_cut:
         whole = upright_size(whole, orientation)
@@ -210,9 +214,13 @@ def prepare_tiff(opened: TiffImageFile) -> None:
 
 
 def describe_unsupported_kind(format: str, data: bytes) -> str | None:
-    """What Pillow reports like damage although the file is whole: a compression, or planes, of a TIFF."""
+    """What Pillow reports like damage although the file is whole."""
+    if format in ("AVIF", "HEIC"):
+        return describe_unsupported_heif(data)
     if format != "TIFF":
         return None
+    if data.startswith(BIG_ENDIAN_BIG_TIFF):
+        return "a BigTIFF in big-endian order"
     directory = TiffDirectory(data)
     channels = directory.value(SAMPLES_PER_PIXEL, 1)
     if directory.value(PLANAR_CONFIG, 1) == SEPARATE_PLANES and channels not in READ_PLANES:
@@ -273,29 +281,6 @@ def describe_pixel_limit() -> str:
 
 def truncated_error(format: str) -> RowError:
     return RowError("image_truncated", f"starts as {format} but is truncated or damaged; get the file again.")
-
-
-def fit_size(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
-    """The size to send: at most ``max_pixels``, unless that makes a side shorter than MIN_SIDE."""
-    width, height = size
-    short, long = sorted(size)
-    if width * height > max_pixels:
-        scale = math.sqrt(max_pixels / (width * height))
-        short = max(1, int(min(size) * scale))
-        long = min(int(max(size) * scale), max_pixels // short)
-    if short < MIN_SIDE:
-        short, long = MIN_SIDE, round(MIN_SIDE * max(size) / min(size))
-    # Rounding down the short side may exceed the ratio.
-    long = min(long, MAX_RATIO * short - 1)
-    return (long, short) if width > height else (short, long)
-
-
-def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    if image.size == size:
-        return image
-    grows = size[0] * size[1] > image.width * image.height
-    # Lanczos adds bright and dark lines along the edges of an enlarged drawing.
-    return image.resize(size, Image.Resampling.BICUBIC if grows else Image.Resampling.LANCZOS)
 
 
 def encode_image(

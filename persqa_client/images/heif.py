@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
+from operator import itemgetter
 from typing import NamedTuple
 
 from persqa_client.images.code_points import UNSPECIFIED
@@ -15,6 +16,8 @@ from persqa_client.images.containers import TruncatedImage, read_uint
 
 # Boxes of the image. A truncated box of another name after them is appended data.
 IMAGE_BOXES = frozenset({b"ftyp", b"meta", b"moov", b"moof", b"mdat", b"idat"})
+MAX_ENTRIES = 0xFFFF_FFFF
+LOW_OVERHEAD = b"mini"  # replaces ``meta`` in small files
 # Width, height and two offsets, each a fraction. Only the numerators of the offsets may be negative.
 CLAP = struct.Struct(">IIIIiIiI")
 FULL_BOX_HEADER = 4  # bytes of version and flags in a full box such as ``meta``
@@ -53,7 +56,7 @@ def find_meta_box(data: bytes) -> Box:
 def check_heif(data: bytes) -> None:
     """Raises TruncatedImage if a box or an item is cut off. Accepts appended data."""
     names = {box.name for box in iterate_boxes(data)}
-    if b"meta" not in names and b"moov" in names and b"mdat" in names:
+    if LOW_OVERHEAD in names or (b"meta" not in names and b"moov" in names and b"mdat" in names):
         return
     meta = find_meta_box(data)
     for box in iterate_boxes(data, meta.body + FULL_BOX_HEADER, meta.end):
@@ -134,32 +137,55 @@ def find_properties(data: bytes) -> Iterator[Box]:
     """The properties of the primary item. Raises TruncatedImage."""
     meta = find_meta_box(data)
     boxes = {box.name: box for box in iterate_boxes(data, meta.body + FULL_BOX_HEADER, meta.end)}
-    if b"pitm" not in boxes or b"iprp" not in boxes:
+    if b"pitm" not in boxes:
         return
     primary = UintReader(data[boxes[b"pitm"].body : boxes[b"pitm"].end])
     primary_id = primary.read(2 if primary.read(4) >> 24 == 0 else 4)
+    yield from (box for item, box in list_item_properties(data) if item == primary_id)
+
+
+def list_item_properties(data: bytes) -> Iterator[tuple[int, Box]]:
+    """The number of an item and one of its properties, for all items. Raises TruncatedImage."""
+    meta = find_meta_box(data)
+    boxes = {box.name: box for box in iterate_boxes(data, meta.body + FULL_BOX_HEADER, meta.end)}
+    if b"iprp" not in boxes:
+        return
     properties: list[Box] = []
-    used: set[int] = set()
+    used: set[tuple[int, int]] = set()
     for box in iterate_boxes(data, boxes[b"iprp"].body, boxes[b"iprp"].end):
         if box.name == b"ipco":
             properties = list(iterate_boxes(data, box.body, box.end))
         elif box.name == b"ipma":
-            used.update(list_properties(data[box.body : box.end], primary_id))
-    yield from (box for number, box in enumerate(properties, 1) if number in used)
+            used.update(list_associations(data[box.body : box.end]))
+    # In the order of the properties.
+    for item, number in sorted(used, key=itemgetter(1)):
+        if 1 <= number <= len(properties):
+            yield item, properties[number - 1]
 
 
-def list_properties(ipma: bytes, item: int) -> Iterator[int]:
-    """Numbers of the properties of an item, from 1."""
+def list_associations(ipma: bytes) -> Iterator[tuple[int, int]]:
+    """Numbers of an item and of one of its properties, from 1."""
     reader = UintReader(ipma)
     header = reader.read(4)
     id_size, number_size = 2 if header >> 24 == 0 else 4, 2 if header & 1 else 1
     for _ in range(reader.read(4)):
-        is_item = reader.read(id_size) == item
+        item = reader.read(id_size)
         for _ in range(reader.read(1)):
             # The first bit says whether the property is essential.
-            number = reader.read(number_size) & (0x7FFF if number_size == 2 else 0x7F)
-            if is_item:
-                yield number
+            yield item, reader.read(number_size) & (0x7FFF if number_size == 2 else 0x7F)
+
+
+def describe_unsupported_heif(data: bytes) -> str | None:
+    """What decoders report like damage although the file is whole."""
+    try:
+        if any(box.name == LOW_OVERHEAD for box in iterate_boxes(data)):
+            return "with a low-overhead header"
+        properties = list(list_item_properties(data))
+    except TruncatedImage:
+        return None
+    sized = {item for item, box in properties if box.name == b"ispe"}
+    # Early encoders left it out for transparency; libavif requires it.
+    return None if all(item in sized for item, _ in properties) else "with a part without a size"
 
 
 def unlink_metadata(data: bytes) -> bytes:
@@ -170,3 +196,32 @@ def unlink_metadata(data: bytes) -> bytes:
     """
     meta = find_meta_box(data)
     return data[: meta.start] + data[meta.start : meta.end].replace(b"cdsc", b"skip") + data[meta.end :]
+
+
+def merge_associations(data: bytes) -> bytes:
+    """Makes one list of properties ("ipma") of several, since libavif allows only one. All offsets stay.
+
+    Early versions of cavif write a list for each item. Files of another structure are returned unchanged.
+    """
+    try:
+        meta = find_meta_box(data)
+        iprp = next(box for box in iterate_boxes(data, meta.body + FULL_BOX_HEADER, meta.end) if box.name == b"iprp")
+        properties, *lists = iterate_boxes(data, iprp.body, iprp.end)
+    except (TruncatedImage, StopIteration, ValueError):
+        return data
+    entries = FULL_BOX_HEADER + 4
+    heads = {data[box.body : box.body + FULL_BOX_HEADER] for box in lists}
+    are_lists = all(box.name == b"ipma" and box.end - box.body >= entries for box in lists)
+    if len(lists) < 2 or len(heads) > 1 or not are_lists:
+        return data
+    count = sum(read_uint(data, box.body + FULL_BOX_HEADER, 4) for box in lists)
+    if count > MAX_ENTRIES:
+        return data
+    merged = heads.pop() + count.to_bytes(4, "big") + b"".join(data[box.body + entries : box.end] for box in lists)
+    content = data[properties.start : properties.end] + make_box(b"ipma", merged)
+    filling = bytes(iprp.end - iprp.start - len(content) - 16)
+    return data[: iprp.start] + make_box(b"iprp", content) + make_box(b"free", filling) + data[iprp.end :]
+
+
+def make_box(name: bytes, content: bytes) -> bytes:
+    return (8 + len(content)).to_bytes(4, "big") + name + content

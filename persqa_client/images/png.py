@@ -11,6 +11,7 @@ from persqa_client.images.orientation import read_orientation
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"IDAT", b"IEND"})
+CHECKED_CHUNKS = PNG_KEPT_CHUNKS - {b"IDAT", b"IEND"}
 GREY, RGB = 0, 2  # colour types
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 CICP_SIZE = 16
@@ -19,7 +20,10 @@ MAX_PROFILE_BYTES = 8_000_000
 
 
 def strip_png(data: bytes) -> StrippedImage:
-    """Raises TruncatedImage if a part is missing. Does not verify checksums."""
+    """Raises TruncatedImage if a part is missing, or the header or palette is damaged. Does not verify the pixels.
+
+    Other damaged chunks are removed: decoders ignore them, or refuse the file because of them.
+    """
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [PNG_SIGNATURE]
     seen: set[bytes] = set()
@@ -27,6 +31,10 @@ def strip_png(data: bytes) -> StrippedImage:
     for name, start, end in iterate_png_chunks(data):
         if not seen and name != b"IHDR":
             raise TruncatedImage("the PNG does not start with its header")
+        if name in CHECKED_CHUNKS and zlib.crc32(view[start + 4 : end - 4]) != read_uint(data, end - 4, 4):
+            if name in (b"IHDR", b"PLTE"):
+                raise TruncatedImage("the header or the palette of the PNG is damaged")
+            continue
         if name == b"IHDR":
             header = data[start + 8 : end - 4]
         elif name == b"eXIf":

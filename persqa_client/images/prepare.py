@@ -34,7 +34,6 @@ from persqa_client.images.decode import (
     OPENERS,
     check_dimensions,
     decoder_errors,
-    fit_size,
     reencode_image,
     truncated_error,
 )
@@ -47,11 +46,12 @@ from persqa_client.images.formats import (
     detect_format,
     is_unsupported_image,
 )
-from persqa_client.images.heif import check_heif
+from persqa_client.images.heif import check_heif, merge_associations
 from persqa_client.images.jpeg import strip_jpeg
 from persqa_client.images.members import MAX_FILE_BYTES
 from persqa_client.images.png import strip_png
 from persqa_client.images.references import FileVersion, NamedErrors, get_file_version, read_reference
+from persqa_client.images.sizes import fit_size
 from persqa_client.images.webp import strip_webp
 from persqa_client.types import BoxMark, EncodedImage
 
@@ -160,7 +160,7 @@ def _parse_image(reference: str, data: bytes) -> SourceImage:
             # It is broken in the middle, and not only without its end.
             raise truncated_error(format) from error
     if stripped is None:
-        return SourceImage(reference, format, data)
+        return SourceImage(reference, format, merge_associations(data) if format == "AVIF" else data)
     check_dimensions(stripped.width, stripped.height, format)
     profile = stripped.profile if stripped.profile and changes_colours(stripped.profile) else b""
     is_plain = is_whole and stripped.plain and stripped.orientation == 1 and not profile

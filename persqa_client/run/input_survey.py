@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from persqa_client.errors import RowError
 from persqa_client.images.boxes import add_margin, locate_box
-from persqa_client.images.decode import fit_size
 from persqa_client.images.prepare import PictureSize, measure_picture
 from persqa_client.images.references import NamedErrors
+from persqa_client.images.sizes import fit_size
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
 from persqa_client.inputs.shards import iterate_rows
 from persqa_client.inputs.sources import NamedLine, Source

@@ -17,9 +17,9 @@ from PIL import Image, ImageChops, ImageOps, ImageStat
 import persqa_client
 from benches.common import Figure
 from persqa_client.config import DEFAULT_MAX_PIXELS
-from persqa_client.images.decode import fit_size
 from persqa_client.images.loader import ImageCache
 from persqa_client.images.prepare import load_image
+from persqa_client.images.sizes import fit_size
 from persqa_client.run.compose import IMAGE_THREADS
 from persqa_client.types import EncodedImage
 

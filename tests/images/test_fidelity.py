@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageDraw
 
 from persqa_client.images.prepare import load_image
 from tests.images.image_files import SAMPLES, encode, make_exif
@@ -78,5 +78,34 @@ def test_a_rotated_photo_keeps_its_colours(tmp_path: Path) -> None:
     sent = Image.open(io.BytesIO(load_image("image", [tmp_path], max_pixels=10**6).data))
     expected = Image.open(io.BytesIO(data)).convert("RGB").transpose(Image.Transpose.ROTATE_270)
     mean, most = measure_difference(sent.convert("RGB"), expected)
+    assert mean <= MEAN_LEVELS
+    assert most <= LEVELS_OF_99_PERCENT
+
+
+def draw_lines(width: int, height: int) -> Image.Image:
+    """Thin slanted lines, like the strokes of small letters, over the whole image."""
+    image = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(image)
+    for x in range(-height, width, 17):
+        draw.line((x, 0, x + height // 2, height), "black", 3)
+    return image
+
+
+@pytest.mark.parametrize("times", [pytest.param(times, id=f"{times} times the side") for times in (2.4, 2.9, 3.5, 4.5)])
+@pytest.mark.parametrize(
+    "image",
+    [
+        pytest.param(make_grainy(1200, 800, 120), id="a grainy photo"),
+        pytest.param(draw_lines(1200, 800), id="lines"),
+        pytest.param(draw_lines(1203, 807), id="lines, odd sides"),
+    ],
+)
+def test_a_large_jpeg_is_reduced_as_if_after_decoding(image: Image.Image, times: float, tmp_path: Path) -> None:
+    data = encode(image, "JPEG", quality=92)
+    (tmp_path / "image").write_bytes(data)
+    most_pixels = int(image.width * image.height / times**2)
+    sent = Image.open(io.BytesIO(load_image("image", [tmp_path], max_pixels=most_pixels).data))
+    expected = Image.open(io.BytesIO(data)).resize(sent.size, Image.Resampling.LANCZOS)
+    mean, most = measure_difference(sent, expected)
     assert mean <= MEAN_LEVELS
     assert most <= LEVELS_OF_99_PERCENT

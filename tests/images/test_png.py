@@ -65,3 +65,33 @@ def test_a_png_that_does_not_start_with_its_header_is_rejected() -> None:
     data = encode(red_and_blue(), "PNG")
     with pytest.raises(TruncatedImage):
         stripped_bytes(data[:8] + image_files.make_png_chunk(b"sRGB", b"\0") + data[8:])
+
+
+def damage_chunk(data: bytes, name: bytes) -> bytes:
+    """The last bit of the chunk's checksum is wrong."""
+    start = data.index(name) - 4
+    last = start + 11 + int.from_bytes(data[start : start + 4], "big")
+    return data[:last] + bytes([data[last] ^ 1]) + data[last + 1 :]
+
+
+@each_case(
+    ("image", "name"),
+    [
+        pytest.param(red_and_blue(), b"IHDR", id="header"),
+        pytest.param(red_and_blue().convert("L"), b"IHDR", id="header of a grey image"),
+        pytest.param(red_and_blue().convert("P"), b"PLTE", id="palette"),
+    ],
+)
+def test_a_damaged_header_or_palette_is_detected(image: Image.Image, name: bytes) -> None:
+    with pytest.raises(TruncatedImage):
+        strip_png(damage_chunk(encode(image, "PNG"), name))
+
+
+@each_case("name", [b"gAMA", b"sRGB", b"cHRM", b"tRNS"])
+def test_other_damaged_chunks_are_removed_so_that_decoders_read_the_image(name: bytes) -> None:
+    data = encode(red_and_blue(), "PNG")
+    body = bytes(32 if name == b"cHRM" else 6)
+    damaged = damage_chunk(data[:33] + image_files.make_png_chunk(name, body) + data[33:], name)
+    stripped = strip_png(damaged)
+    assert stripped.data == data
+    assert stripped.plain

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from persqa_client.errors import RowError
-from persqa_client.images.decode import fit_size
 from persqa_client.images.jpeg import strip_jpeg
 from persqa_client.images.png import strip_png
 from persqa_client.images.prepare import load_image
+from persqa_client.images.sizes import fit_size
 from persqa_client.images.tokens import MAX_RATIO, MIN_SIDE
 from persqa_client.images.webp import strip_webp
 from persqa_client.types import EncodedImage

@@ -15,7 +15,7 @@ from tests.images.image_files import check_and_decode, encode, is_near
 
 WIDTH, HEIGHT = 64, 48
 # Values of the photometric interpretation.
-BLACK_IS_ZERO, RGB = 1, 2
+BLACK_IS_ZERO, RGB, YCBCR = 1, 2, 6
 
 
 def make_tiff(
@@ -56,6 +56,14 @@ def make_tiff(
     return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + values + samples
 
 
+def make_big_endian_big_tiff(samples: bytes) -> bytes:
+    """Greys of 8 bits in one strip."""
+    values = {256: WIDTH, 257: HEIGHT, 258: 8, 259: 1, 262: BLACK_IS_ZERO, 277: 1, 279: len(samples)}
+    values[273] = 16 + 8 + 20 * (len(values) + 1) + 8
+    entries = b"".join(struct.pack(">HHQQ", tag, 16, 1, value) for tag, value in sorted(values.items()))
+    return b"MM\0+\0\x08\0\0" + struct.pack(">QQ", 16, len(values)) + entries + bytes(8) + samples
+
+
 def send(data: bytes, folder: Path) -> Image.Image:
     (folder / "image.tif").write_bytes(data)
     return check_and_decode(load_image("image.tif", [folder], max_pixels=10**6)).convert("RGB")
@@ -84,6 +92,19 @@ def test_a_whole_file_of_another_kind_is_unsupported(
         send(make_tiff(bits, planes, sample_format, samples), tmp_path)
     assert caught.value.code == "image_unsupported"
     assert "save it as PNG" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(make_big_endian_big_tiff(bytes(WIDTH * HEIGHT)), id="big-endian BigTIFF"),
+        pytest.param(make_tiff(8, 2, 1, bytes(WIDTH * HEIGHT * 3), photometric=YCBCR), id="planes of YCbCr"),
+    ],
+)
+def test_a_whole_file_that_pillow_takes_for_damaged_is_unsupported(data: bytes, tmp_path: Path) -> None:
+    with pytest.raises(RowError) as caught:
+        send(data, tmp_path)
+    assert caught.value.code == "image_unsupported"
 
 
 @pytest.mark.parametrize("extra", [(2,), (0, 0, 0, 0)], ids=["grey and alpha", "five channels"])
