@@ -129,9 +129,9 @@ def open_recorded_runs(outputs: list[Path]) -> list[RecordedRun]:
         identity = DEFAULT_IDENTITY | (known or {})
         roots = find_image_roots(None, output.parent, find_recorded_roots(output))
         name = choose_run_name(remove_suffix(output.name), [run.name for run in runs])
-        counts = [sum(1 for _ in iter_lines(path)) for path in (paths.output, paths.failed)]
+        rows, failures = (sum(1 for _ in iter_lines(path)) for path in (paths.output, paths.failed))
         waiting = count_waiting(files) if state == "unfinished" else 0
-        extent = OutputExtent(identify_output(paths.output, state), *counts, waiting)
+        extent = OutputExtent(identify_output(paths.output, state), rows, failures, waiting)
         runs.append(RecordedRun(output, name, state, identity, roots, paths, extent))
     return runs
 

@@ -119,7 +119,7 @@ def test_decisions_of_people_apply_and_are_said(tmp_path: Path) -> None:
 def test_answers_that_wait_for_an_earlier_row_are_counted_with_the_way_to_get_them(tmp_path: Path) -> None:
     """The journal does not know the lines of the rows, so that only the run can write them."""
     write_pictures(tmp_path, "1.png", "2.png", "3.png")
-    journaled = [make_record(3), make_failure(4), make_record(5), make_record(5)]
+    journaled: list[Outcome] = [make_record(3), make_failure(4), make_record(5), make_record(5)]
     WrittenRun(tmp_path).leave_unfinished([], journaled=journaled)
     to = ("--to", "llava", "-o", "data")
     nothing = persqa("export", "qa.jsonl", *to, cwd=tmp_path)
