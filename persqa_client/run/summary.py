@@ -241,7 +241,7 @@ def list_doubts(summary: Summary) -> list[tuple[str, str]]:
             # The choice belongs to the run's identity, so this run can't be verified later.
             advice = "; a new run with --verify doubtful lets the model check them"
             if summary.files is not None and summary.state == "finished":
-                advice = f"; look at them in {summary.files.details.name}{advice}"
+                advice = f"; look at them in {summary.files.details}{advice}"
         results.append(("doubtful", f"{tally.doubtful:,} ({format_counts(tally.doubts)}){advice}"))
     if not tally.verification_requests:
         return results

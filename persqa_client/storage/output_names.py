@@ -40,14 +40,14 @@ class FileFormat:
 
     def explain_unusual_name(self, file: Path) -> str | None:
         """What other programs will make of the name of a new file; None if it is a usual one."""
-        usual = self.suffixes[0]
         # A folder or a device is refused later, by what it is.
         if file.suffix.lower() not in ("", ".json") or (file.exists() and not file.is_file()):
             return None
         if may_be_written_already(file):
             return None
         reason = "has no suffix" if not file.suffix else f"ends in {file.suffix}, whose readers expect one value"
-        return f"The name {file} {reason}, and the file will have {self.name}: {file.with_suffix(usual)} is usual."
+        # The name is not repeated with another ending, because a text before an ending is not masked as a key.
+        return f"The name {file} {reason}, and the file will have {self.name}: the ending {self.suffixes[0]} is usual."
 
 
 def may_be_written_already(file: Path) -> bool:

@@ -70,7 +70,7 @@ def test_an_unusual_name_of_a_new_output_is_told(
     assert rows_file(str(file)) == file
     told = " ".join(capsys.readouterr().err.split())
     assert reason in told
-    assert told.endswith("new.jsonl is usual.")
+    assert told.endswith("the ending .jsonl is usual.")
     (tmp_path / f"{name}.checkpoint").touch()
     rows_file(str(file))
     assert capsys.readouterr().err == ""
