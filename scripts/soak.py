@@ -85,6 +85,8 @@ def main() -> int:
     parser.add_argument("--rps", type=float, help="at most so many requests per second")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "persqa-soak")
     options = parser.parse_args()
+    if options.rows < 1:
+        parser.error("--rows needs at least 1")
     options.folder.mkdir(parents=True, exist_ok=True)
     for old in options.folder.glob("*qa.*"):
         old.unlink()

@@ -27,6 +27,7 @@ from persqa_client.cli.main import app
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import Simulator
 from persqa_client.storage.decisions import read_decisions
+from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 from tests.goldens.surfaces import iterate_commands
 from tests.report.runs import WrittenRun, make_failure, make_input_failure, make_record, write_pictures
@@ -105,8 +106,11 @@ def test_a_notebook_shows_what_people_look_at(tmp_path: Path, monkeypatch: pytes
 
 def test_a_notebook_shows_the_counts_of_a_run() -> None:
     printer = Printer()
-    Summary("finished", Tally(rows=2, tasks=2, succeeded=2), 1.0)._repr_pretty_(printer, False)
+    summary = Summary("finished", Tally(rows=2, tasks=2, succeeded=2), 1.0, RunFiles.for_output(Path("qa.jsonl")))
+    summary._repr_pretty_(printer, False)
     assert printer.shown.splitlines()[:3] == ["state         finished", "rows          2", "answered      2"]
+    assert str(summary) == printer.shown
+    assert repr(summary) == "Summary(state='finished', succeeded=2, failed=0, seconds=1.0, output='qa.jsonl')"
 
 
 def test_what_is_decided_is_exported(output: Path, tmp_path: Path) -> None:

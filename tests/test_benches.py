@@ -62,6 +62,13 @@ def test_a_run_that_is_stopped_gives_no_rate(concurrency: Any, common: Any, tmp_
         concurrency.measure_run(url, common.SIMULATED_MODEL, tmp_path, "8", 5)
 
 
+def test_a_soak_without_rows_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPTS / "soak.py"), "--rows", "0", "--folder", str(tmp_path / "soak")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert (result.returncode, result.stderr.splitlines()[-1]) == (2, "soak.py: error: --rows needs at least 1")
+    assert not (tmp_path / "soak").exists()
+
+
 @pytest.mark.slow
 def test_a_soak_finds_no_row_that_is_lost_or_changed(tmp_path: Path) -> None:
     """Too short for its other targets."""

@@ -66,15 +66,6 @@ EXAMPLE_OUTPUT = "qa."
 README_ADDRESS = "http://127.0.0.1:8000/v1"
 README_MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
 
-# Runs a Python block, in which `await` may stand at the top as in a notebook.
-PYTHON_RUNNER = """
-import ast, asyncio, inspect, sys
-source = open(sys.argv[1], encoding="utf-8").read()
-result = eval(compile(source, "README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), {"__name__": "__main__"})
-if inspect.iscoroutine(result):
-    asyncio.run(result)
-"""
-
 
 def read(readme: Path) -> str:
     return (ROOT / readme).read_text(encoding="utf-8")
@@ -114,6 +105,17 @@ def command_flags() -> dict[str, list[set[str]]]:
         name: [*(spellings for spellings in every if min(spellings)[0] == "-"), {"--help"}]
         for name, every in options.items()
     }
+
+
+@pytest.mark.parametrize("readme", ["README.md", "persqa_client/README.zh.md"])
+def test_the_table_of_flags_has_their_variables(readme: str) -> None:
+    """A flag that may come from the environment is not required."""
+    command = dict(iterate_commands("", typer.main.get_command(app)))["run"]
+    rows = [line for line in read(Path(readme)).splitlines() if line.startswith("| `-")]
+    variables = {p.opts[0]: p.envvar for p in command.params if isinstance(getattr(p, "envvar", None), str)}
+    named = {flag: row for row in rows for flag in variables if f"`{flag} " in row.split(" | ")[0]}
+    assert named.keys() == variables.keys()
+    assert not [flag for flag, row in named.items() if f"`{variables[flag]}`" not in row.split(" | ")[1]]
 
 
 def script_flags() -> set[str]:
@@ -240,9 +242,10 @@ def run_blocks(text: str, folder: Path) -> list[str]:
         environment, descriptor = make_workplace(folder)
         for block in blocks:
             script = folder / f"block-{block.line}"
-            script.write_text(block.text.replace(README_ADDRESS, simulator.base_url), encoding="utf-8")
+            text = block.text.replace(README_ADDRESS, simulator.base_url)
+            script.write_text(text, encoding="utf-8")
             if block.language == "python":
-                done = python(PYTHON_RUNNER, script, cwd=folder)
+                done = python(text, cwd=folder)
             else:
                 assert block.language == "bash"
                 command = ["bash", "-euo", "pipefail", str(script)]
@@ -297,12 +300,18 @@ exit 9  # not marked
 <!-- run -->
 
 ```python
+import asyncio
+
 from persqa_client import Endpoint, PersQAClient, generate
 
 summary = generate("rows.jsonl", "out.jsonl", base_url="http://127.0.0.1:8000/v1", model="another")
-async with PersQAClient(Endpoint(base_url="http://127.0.0.1:8000/v1", model="another")) as client:
-    record = await client.ask("photo.jpg", question="What is <mam> doing?")
-    print(record.answer)
+
+async def main():
+    async with PersQAClient(Endpoint(base_url="http://127.0.0.1:8000/v1", model="another")) as client:
+        record = await client.ask("photo.jpg", question="What is <mam> doing?")
+        print(record.answer)
+
+asyncio.run(main())
 ```
 """
 

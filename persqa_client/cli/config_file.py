@@ -76,7 +76,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise typer.BadParameter(f"{path} {explain_read_error(path, error)}.") from error
+        advice = "; persqa init writes such a file" if isinstance(error, FileNotFoundError) else ""
+        raise typer.BadParameter(f"{path} {explain_read_error(path, error)}{advice}.") from error
     if data.startswith(UTF_16):
         raise typer.BadParameter(f"{path} is in UTF-16; save it as UTF-8.")
     try:

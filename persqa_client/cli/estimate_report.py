@@ -188,6 +188,8 @@ def list_estimate(found: RunEstimate, pilot: Pilot, price: KnownPrice | None) ->
     asked, sent = count_of(len(questions), "question"), sum(question.requests for question in questions)
     yield "pilot", f"{asked} with {count_of(sent, 'request')}{rejected}{unusable}"
     known = "with 95 % intervals by the spread of the pilot" if len(questions) > 1 else "by a single question"
+    if len(pilot.sample.rows) == pilot.sample.total:
+        known = "as in the pilot, which asked about all rows; a smaller --pilot asks about some"
     yield "the whole run", known
     yield "  requests", format_estimate(found.requests)
     yield "  tokens in", format_estimate(found.prompt_tokens)

@@ -17,6 +17,7 @@ from persqa_client.cli.usage import path, place
 if TYPE_CHECKING:
     from persqa_client.formats.export import ExportReport, Stage
     from persqa_client.formats.splits import Split
+    from persqa_client.records.run_records import RecordedRun
 
 STAGES: dict[Stage, tuple[str, str]] = {
     "group": ("Grouping", "row"),
@@ -164,9 +165,7 @@ def show_steps(*, quiet: bool) -> Iterator[Callable[[Stage, int], None]]:
 
 def list_export_warnings(report: ExportReport, split: Split | None) -> list[str]:
     """Rows that are not in the export, and parts of a split that are not as large as they should be."""
-    lines = [
-        f"{run.output} is unfinished: exported as far as it is." for run in report.runs if run.state == "unfinished"
-    ]
+    lines = [describe_unfinished(run) for run in report.runs if run.state == "unfinished"]
     if report.left_out:
         count = report.left_out.total()
         codes = ", ".join(f"{code} {number:,}" for code, number in report.left_out.most_common())
@@ -176,6 +175,15 @@ def list_export_warnings(report: ExportReport, split: Split | None) -> list[str]
         if not number:
             lines.append(f"{name} has no rows: there are too few pictures or groups for its share.")
     return [*lines, *describe_shares(report, split)]
+
+
+def describe_unfinished(run: RecordedRun) -> str:
+    text = f"{run.output} is unfinished: exported as far as it is."
+    if waiting := run.extent.waiting:
+        answers = "accepted answer waits" if waiting == 1 else "accepted answers wait"
+        text += f" {waiting:,} more {answers} for an unfinished row before"
+        text += "; the same persqa run command finishes the run."
+    return text
 
 
 def describe_shares(report: ExportReport, split: Split | None) -> Iterator[str]:

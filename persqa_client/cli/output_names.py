@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from persqa_client.cli.messages import print_warning
 from persqa_client.cli.usage import path
 from persqa_client.storage.output_names import PAGE, ROWS, SETTINGS, FileFormat
 
@@ -19,6 +20,8 @@ def output_file(format: FileFormat) -> Callable[[str], Path]:
             raise typer.BadParameter(f"{text} is the name of a folder; name a file in it, such as {example}.")
         if (problem := format.explain_other_name(file)) is not None:
             raise typer.BadParameter(f"{problem}.")
+        if format.may_continue and text != "-" and (doubt := format.explain_unusual_name(file)) is not None:
+            print_warning(doubt)
         return file
 
     parse.__name__ = path.__name__  # shown by the help

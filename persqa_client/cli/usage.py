@@ -27,6 +27,7 @@ MAX_SUGGESTED, MIN_BEGINNING = 3, 4
 OTHER_HYPHENS = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d-]+")
 # What stands before the message of a usage error.
 PREFIX = "Error: "
+EXAMPLE = re.compile(r"^\s*Example: .*(?:\n.+)*", re.MULTILINE)
 NOT_A_CHOICE = re.compile(r"'(.*)' is not one of (.*)", re.DOTALL)
 # typer has click under a name of its own.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -97,7 +98,7 @@ class Command(TyperCommand):
                 shown = describe_flags(error.param).strip()
                 instead = f"; the variable {error.param.envvar} may have it, too" if error.param.envvar else ""
                 raise UsageError(
-                    f"The option {shown} is missing{describe_choices(error.param)}{instead}.", ctx
+                    f"The option {shown} is missing{describe_choices(error.param)}{instead}.{self.show_example()}", ctx
                 ) from None
             if isinstance(error, typer.BadParameter):
                 self.explain_value(ctx, error)
@@ -108,6 +109,11 @@ class Command(TyperCommand):
             elif option := next((each for each in self.params if needs_value(each, error)), None):
                 error.message = ask_for_value(error.option_name, option)
             raise
+
+    def show_example(self) -> str:
+        """The example of the help, for a message about something that is missing."""
+        found = EXAMPLE.search(self.help or "")
+        return f" {' '.join(found[0].split())}" if found is not None else ""
 
     def list_flags(self) -> list[str]:
         return [name for each in self.params for name in (*each.opts, *each.secondary_opts) if name[0] == "-"]
@@ -134,6 +140,8 @@ class Command(TyperCommand):
             if takes_config(self) and error.param is not None and error.param.param_type_name == "argument":
                 name = error.param.name
                 error.message = f"Name a folder or a file, such as photos/, or give {name} in the file of --config."
+            elif not error.message:
+                error.message = self.show_example().strip()
             return
         error.message = describe_reason(error.message)
         if (similar := find_similar_choice(error.message)) is not None:

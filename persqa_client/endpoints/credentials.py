@@ -21,6 +21,7 @@ from persqa_client.urls import is_loopback, parse_base_url
 from persqa_client.validation import HEADER_VALUE
 
 KEY = re.compile(r"[\x21-\x7e]+")
+UNSET = "but that variable is not set or is empty: export it, and try again."
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OPENAI_HOST = "api.openai.com"
 NONE = "-"  # in place of a variable name or a command: this endpoint has none
@@ -149,7 +150,7 @@ def read_header(name: str, variable: str, environ: Mapping[str, str]) -> SecretS
     if not VARIABLE_NAME.fullmatch(variable) or (not value and may_be_key(variable)):
         raise SettingsError(f"--header {name}=@… takes the name of an environment variable, not the value itself.")
     if not value:
-        raise SettingsError(f"--header {name} names {variable}, but that variable is not set or is empty.")
+        raise SettingsError(f"--header {name} names {variable}, {UNSET}")
     if not HEADER_VALUE.fullmatch(value):
         raise SettingsError(f"The value in {variable} contains a line break or a non-ASCII character.")
     return SecretStr(value)
@@ -184,7 +185,7 @@ def find_api_key(base_url: str, key_env: str | None, environ: Mapping[str, str])
             # It may be the key itself, which is not printed.
             raise SettingsError("--api-key-env takes the name of an environment variable, not the key itself.")
         if not is_set:
-            raise SettingsError(f"--api-key-env names {key_env}, but that variable is not set or is empty.")
+            raise SettingsError(f"--api-key-env names {key_env}, {UNSET}")
         return read_api_key(key_env, environ)
     if host == OPENAI_HOST and environ.get("OPENAI_API_KEY", "").strip():
         return read_api_key("OPENAI_API_KEY", environ)

@@ -44,6 +44,7 @@ FORMAT = 1
 # Rows that are left out and named in the description.
 MAX_NAMED = 100
 ONLY_PART = "train"
+FINISH_IT = "finish the run with the same persqa run command, and export again"
 # The card of a data set, for people and for the Hub.
 CARD = "README.md"
 
@@ -243,6 +244,15 @@ def describe_nothing(report: ExportReport) -> str:
     if report.examples:
         first = report.examples[0]
         return f"no row of {names} can be exported; {first.id}: {first.message}"
+    waiting = sum(run.extent.waiting for run in report.runs)
+    if waiting:
+        answers = "accepted answer, which waits" if waiting == 1 else "accepted answers, which wait"
+        return (
+            f"{names} has no row to export yet: the run stored {waiting:,} {answers} for an unfinished row before; "
+            f"{FINISH_IT}"
+        )
+    if any(run.state == "unfinished" for run in report.runs):
+        return f"{names} has no accepted answer yet: {FINISH_IT}"
     return f"{names} has no accepted answer: nothing is written"
 
 

@@ -26,19 +26,26 @@ from persqa_client.report.rows import (
     refuse_repeated_outputs,
 )
 from persqa_client.run.image_roots import find_image_roots
-from persqa_client.storage.checkpoint import find_recorded_roots
+from persqa_client.storage.checkpoint import find_recorded_roots, read_checkpoint
 from persqa_client.storage.decisions import get_decided_text
+from persqa_client.storage.details import open_file
+from persqa_client.storage.journal import read_journal
 from persqa_client.storage.records import render_record
 from persqa_client.storage.run_files import RunFiles, remove_suffix
 from persqa_client.types import Json
 
 
 class OutputExtent(NamedTuple):
-    """Identity of the output file when the run was opened, and the numbers of its rows and of failed rows."""
+    """Identity of the output file when the run was opened, and the numbers of its rows and of failed rows.
+
+    ``waiting``: accepted answers of an unfinished run that no row of the output has, because their row or an earlier
+    one is open.
+    """
 
     file: tuple[int, ...]
     rows: int
     failures: int
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +129,31 @@ def open_recorded_runs(outputs: list[Path]) -> list[RecordedRun]:
         identity = DEFAULT_IDENTITY | (known or {})
         roots = find_image_roots(None, output.parent, find_recorded_roots(output))
         name = choose_run_name(remove_suffix(output.name), [run.name for run in runs])
-        counts = [sum(1 for _ in iter_lines(path)) for path in (paths.output, paths.failed)]
-        extent = OutputExtent(identify_output(paths.output, state), *counts)
+        rows, failures = (sum(1 for _ in iter_lines(path)) for path in (paths.output, paths.failed))
+        waiting = count_waiting(files) if state == "unfinished" else 0
+        extent = OutputExtent(identify_output(paths.output, state), rows, failures, waiting)
         runs.append(RecordedRun(output, name, state, identity, roots, paths, extent))
     return runs
+
+
+def count_waiting(files: RunFiles) -> int:
+    """Accepted answers in the journal, without those that were written to the output since the last checkpoint.
+
+    While the run goes on, the number is rough: the files are not read at the same moment.
+    """
+    checkpoint = read_checkpoint(files)
+    if checkpoint is None:
+        return 0
+    try:
+        entries = read_journal(files, checkpoint.generation)
+        accepted = {entry.outcome.task_id for entry in entries if isinstance(entry.outcome, Record)}
+    except SettingsError:
+        # The run removes old generations. The rows of the output can be read all the same.
+        return 0
+    with open_file(files.partial) as output:
+        output.seek(checkpoint.lengths.output)
+        written = sum(1 for line in output if line.endswith(b"\n"))
+    return max(0, len(accepted) - written)
 
 
 def choose_run_name(name: str, taken: list[str]) -> str:

@@ -157,6 +157,8 @@ class RunPlan:
             style=recipe.output_style,
             details=recipe.details,
             numbered=recipe.questions > 1,
+            # The rows of a caller's part are no file of a user, and the caller reads the question from them.
+            warns=not self.settings.is_part,
         )
 
 

@@ -32,9 +32,12 @@ NOT_RESUMABLE = "With -o - this run can't be resumed: the same command starts fr
 RunState = Literal["finished", "interrupted", "already"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Summary:
-    """Result of a run. Without an output, ``records`` and ``failures`` hold the rows in input order."""
+    """Result of a run. Without an output, ``records`` and ``failures`` hold the rows in input order.
+
+    ``print`` shows what ``persqa run`` prints; ``repr`` is one line, without the server's capabilities and the rows.
+    """
 
     state: RunState
     # Counts, including outcomes that are stored but not written, because they wait for an earlier row.
@@ -61,10 +64,18 @@ class Summary:
     # Given by the user, or looked up for --max-cost.
     price: Price | None = None
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """IPython and notebooks show what ``persqa run`` prints, in place of all fields."""
+    def __str__(self) -> str:
         lines = [("state", self.state), *list_results(self)]
-        printer.text("\n".join(f"{label:<13} {escape_unprintable(text)}" for label, text in lines))
+        return "\n".join(f"{label:<13} {escape_unprintable(text)}" for label, text in lines)
+
+    def __repr__(self) -> str:
+        output = f", output={str(self.files.output)!r}" if self.files is not None else ""
+        counts = f"succeeded={self.tally.succeeded}, failed={self.tally.failed_total}"
+        return f"Summary(state={self.state!r}, {counts}, seconds={self.seconds:.1f}{output})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """For IPython and notebooks."""
+        printer.text(str(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +241,7 @@ def list_doubts(summary: Summary) -> list[tuple[str, str]]:
             # The choice belongs to the run's identity, so this run can't be verified later.
             advice = "; a new run with --verify doubtful lets the model check them"
             if summary.files is not None and summary.state == "finished":
-                advice = f"; look at them in {summary.files.details.name}{advice}"
+                advice = f"; look at them in {summary.files.details}{advice}"
         results.append(("doubtful", f"{tally.doubtful:,} ({format_counts(tally.doubts)}){advice}"))
     if not tally.verification_requests:
         return results

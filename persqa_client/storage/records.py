@@ -30,19 +30,30 @@ logger = logging.getLogger(__name__)
 
 
 def render_outcome(
-    line: bytes, outcome: Outcome, *, output_key: str, style: OutputStyle, details: bool, numbered: bool
+    line: bytes,
+    outcome: Outcome,
+    *,
+    output_key: str,
+    style: OutputStyle,
+    details: bool,
+    numbered: bool,
+    warns: bool = True,
 ) -> bytes:
     """The line of the output or of the failure file for an input line."""
     if isinstance(outcome, Failure):
         return render_failure(line, outcome, numbered=numbered)
-    return render_record(line, outcome, output_key=output_key, style=style, details=details)
+    return render_record(line, outcome, output_key=output_key, style=style, details=details, warns=warns)
 
 
-def render_record(line: bytes, record: Record, *, output_key: str, style: OutputStyle, details: bool) -> bytes:
+def render_record(
+    line: bytes, record: Record, *, output_key: str, style: OutputStyle, details: bool, warns: bool = True
+) -> bytes:
+    """``warns``: whether the rows are those of a user, to whom a member ``question`` would be news."""
     if style == "qa":
         line = add_member(line, output_key, f"Question: {record.question}, Answer: {record.answer}")
     else:
-        line = add_member(place_question(line, record.question, record.answer), output_key, record.answer)
+        placed = place_question(line, record.question, record.answer, warns=warns)
+        line = add_member(placed, output_key, record.answer)
     if details:
         line = add_member(line, f"{output_key}_meta", record_details(record))
     return line + b"\n"
@@ -196,7 +207,7 @@ def _raw_answer_from_json(values: list[Any]) -> RawAnswer:
     return raw._replace(steps=tuple(raw.steps))
 
 
-def place_question(line: bytes, question: str, answer: str) -> bytes:
+def place_question(line: bytes, question: str, answer: str, *, warns: bool = True) -> bytes:
     """Puts the question into the user's first turn of a conversation, and the answer into the assistant's turn right
     after it. Later turns are about the old question, and are removed. Rows without such a turn get the question as
     ``question``.
@@ -207,7 +218,8 @@ def place_question(line: bytes, question: str, answer: str) -> bytes:
         if isinstance(turns, list) and (number := find_question_turn(turns)) is not None:
             return place_in_turns(line, key, turns, number, question, answer)
     if "question" not in fields:
-        warn_of_added_questions()
+        if warns:
+            warn_of_added_questions()
         return add_member(line, "question", question)
     return line if fields["question"] == question else replace_value(line, ("question",), question)
 
@@ -251,8 +263,8 @@ def place_text(line: bytes, path: tuple[str | int, ...], turn: dict[str, Any], t
 def warn_of_added_questions() -> None:
     """Once for all rows."""
     logger.warning(
-        "--output-style answer: a row has no question, and no conversation with a turn of a user; in such rows the "
-        "question is added as 'question'."
+        "A row has no question, and no conversation with a turn of a user; because only the answer is written, the "
+        "question is added to such rows as 'question'."
     )
 
 

@@ -260,6 +260,9 @@ def test_who_is_meant_is_a_part_of_the_estimate_and_of_its_command(folder: Path,
     result = persqa("estimate", *words, *who, "--verify", "all", cwd=folder)
     figures = {line[:17].strip(): line[18:] for line in result.stdout.splitlines()}
     assert figures["pilot"] == "3 questions with 9 requests; 1 row could not be asked about"
+    assert figures["the whole run"] == "as in the pilot, which asked about all rows; a smaller --pilot asks about some"
+    result = persqa("estimate", *words, *who, "--pilot", "1", cwd=folder)
+    assert "the whole run     as in the pilot" not in result.stdout
 
 
 def test_figures_without_a_spread_have_no_interval() -> None:

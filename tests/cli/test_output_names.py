@@ -47,6 +47,35 @@ def test_the_output_of_a_run_that_exists_keeps_its_name(tmp_path: Path) -> None:
             settings_file(str(tmp_path / name))
 
 
+def test_a_picture_as_the_output_is_named_as_such(tmp_path: Path) -> None:
+    """An input that got behind -o by mistake must not end in advice to move the picture."""
+    picture = tmp_path / "cat.jpg"
+    picture.touch()
+    with pytest.raises(typer.BadParameter, match=r"cat\.jpg exists and is no output of a run; give it as an input"):
+        rows_file(str(picture))
+    (tmp_path / "cat.jpg.checkpoint").touch()
+    assert rows_file(str(picture)) == picture
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("new", "has no suffix"), ("new.json", "ends in .json, whose readers expect one value")]
+)
+def test_an_unusual_name_of_a_new_output_is_told(
+    name: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / name
+    for usual in ("-", str(tmp_path / "new.jsonl"), str(tmp_path / "new.v2")):
+        rows_file(usual)
+    assert capsys.readouterr().err == ""
+    assert rows_file(str(file)) == file
+    told = " ".join(capsys.readouterr().err.split())
+    assert reason in told
+    assert told.endswith("the ending .jsonl is usual.")
+    (tmp_path / f"{name}.checkpoint").touch()
+    rows_file(str(file))
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("parse", [path, rows_file, page_file, settings_file])
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "\ud800"])
 def test_a_path_that_no_file_can_have_is_refused(parse: object, name: str) -> None:

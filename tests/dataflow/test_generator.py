@@ -12,6 +12,8 @@ import pytest
 from persqa_client import RunStopped, SettingsError
 from persqa_client.dataflow import OpenAIVLMServing, PersQAGenerator
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
+from persqa_client.storage.records import warn_of_added_questions
+from persqa_client.types import OutputStyle
 from tests.dataflow.conftest import MODEL, HeldStorage, storage_of, written
 
 ROWS: list[dict[str, Any]] = [
@@ -102,6 +104,17 @@ def test_the_bare_answer_leaves_its_question_in_the_conversation(folder: Path, s
     assert first["conversation"][0]["value"].endswith("?")
     assert failed["conversation"] == ROWS[1]["conversation"]
     assert without["conversation"] is None
+
+
+@pytest.mark.parametrize("style", ["qa", "answer"])
+def test_questions_of_the_operators_own_rows_are_no_news(
+    style: OutputStyle, folder: Path, simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its rows have neither a question nor a conversation, whatever the data frame has."""
+    warn_of_added_questions.cache_clear()
+    PersQAGenerator(serving(simulator), output_style=style).run(storage_of(ROWS))
+    assert "no question" not in caplog.text
+    assert "--" not in caplog.text
 
 
 def test_any_storage_will_do_and_its_frame_is_not_changed(folder: Path, simulator: Simulator) -> None:

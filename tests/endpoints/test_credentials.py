@@ -109,7 +109,12 @@ def test_each_endpoint_gets_its_own_headers(urls: list[str], given: list[str], e
         pytest.param([A], ["sesame-123"], "--header takes NAME=@VARIABLE", id="no name"),
         pytest.param([A], ["=@ONE"], "--header takes NAME=@VARIABLE", id="empty name"),
         pytest.param([A], ["k=@sesame-123"], "the name of an environment variable", id="no name of a variable"),
-        pytest.param([A], ["k=@THREE"], "THREE, but that variable is not set", id="a variable that is not set"),
+        pytest.param(
+            [A],
+            ["k=@THREE"],
+            "THREE, but that variable is not set or is empty: export it",
+            id="a variable that is not set",
+        ),
         pytest.param([A], ["k=@LINES"], "LINES contains a line break", id="two lines"),
         pytest.param([A], ["a b=@ONE"], "'a b' is not the name of a header", id="a name with a space"),
         pytest.param([A], ["Content-Length=@ONE"], "content-length is set by the client", id="own header"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from persqa_client.formats.registry import LAYOUTS
 from persqa_client.outcomes import Outcome
+from persqa_client.records.run_records import open_recorded_runs
 from persqa_client.simulator.server import Simulator
 from tests.formats.examples import make_rows, read_rows, write_run
 from tests.records.test_record_decisions import CUP, PLATE, decide_on
@@ -113,3 +114,37 @@ def test_decisions_of_people_apply_and_are_said(tmp_path: Path) -> None:
     description = json.loads((tmp_path / "llava.jsonl.export.json").read_text())
     assert description["decisions"] == {"accept": 2, "edit": 1, "failed": 1, "reject": 1}
     assert description["counts"]["failed"] == 0
+
+
+def test_answers_that_wait_for_an_earlier_row_are_counted_with_the_way_to_get_them(tmp_path: Path) -> None:
+    """The journal does not know the lines of the rows, so that only the run can write them."""
+    write_pictures(tmp_path, "1.png", "2.png", "3.png")
+    journaled: list[Outcome] = [make_record(3), make_failure(4), make_record(5), make_record(5)]
+    WrittenRun(tmp_path).leave_unfinished([], journaled=journaled)
+    to = ("--to", "llava", "-o", "data")
+    nothing = persqa("export", "qa.jsonl", *to, cwd=tmp_path)
+    assert nothing.returncode == 2
+    assert nothing.stderr == (
+        "Error: qa.jsonl has no row to export yet: the run stored 2 accepted answers, which wait for an unfinished row "
+        "before; finish the run with the same persqa run command, and export again.\n"
+    )
+    WrittenRun(tmp_path).leave_unfinished([make_record(1)], torn=b"{", journaled=[make_record(3)])
+    some = persqa("export", "qa.jsonl", *to, cwd=tmp_path)
+    assert some.returncode == 0
+    assert some.stderr.splitlines()[0].endswith(
+        "exported as far as it is. 1 more accepted answer waits for an unfinished row before; the same persqa run "
+        "command finishes the run."
+    ), some.stderr
+
+
+def test_lines_written_since_the_checkpoint_do_not_wait(tmp_path: Path) -> None:
+    write_pictures(tmp_path, "1.png", "2.png")
+    records = [make_record(1), make_record(2)]
+    run = WrittenRun(tmp_path)
+    line = b'{"image": ["1.png"], "pers_qa": "Question: Q?, Answer: <mam> holds a cup."}\n'
+    run.leave_unfinished([], torn=line, journaled=records)
+    for file in tmp_path.glob("qa.failed*"), tmp_path.glob("qa.details*"):
+        for path in file:
+            path.unlink()
+    (opened,) = open_recorded_runs([run.output])
+    assert (opened.extent.rows, opened.extent.waiting) == (1, 1)

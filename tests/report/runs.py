@@ -13,6 +13,7 @@ from PIL import Image
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record
 from persqa_client.storage.checkpoint import Checkpoint, FileLengths, write_checkpoint, write_run_file
 from persqa_client.storage.details import render_details
+from persqa_client.storage.journal import Journal, JournalEntry
 from persqa_client.storage.records import render_outcome
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
@@ -71,8 +72,10 @@ class WrittenRun:
         write_run_file(files, self._make_checkpoint(outcomes, files.output, files.failed, files.details))
         return self.output
 
-    def leave_unfinished(self, outcomes: Sequence[Outcome], *, torn: bytes = b"") -> Path:
-        """``torn``: the beginning of a line that a kill left in each file."""
+    def leave_unfinished(
+        self, outcomes: Sequence[Outcome], *, torn: bytes = b"", journaled: Sequence[Outcome] = ()
+    ) -> Path:
+        """``torn``: the beginning of a line that a kill left in each file. ``journaled``: outcomes that wait."""
         files = RunFiles.for_output(self.output)
         paths = (files.partial, files.failed_partial, files.details_partial)
         self._write(outcomes, {}, *paths)
@@ -80,6 +83,10 @@ class WrittenRun:
         for path in paths:
             with path.open("ab") as file:
                 file.write(torn)
+        if journaled:
+            journal = Journal(files, 1)
+            journal.append(*(JournalEntry("", outcome) for outcome in journaled))
+            journal.close()
         return self.output
 
     def _make_checkpoint(self, outcomes: Sequence[Outcome], *paths: Path) -> Checkpoint:

@@ -179,6 +179,35 @@ def test_answers_are_decided_on_by_keys(browser: Browser, tmp_path: Path) -> Non
     assert output.read_bytes() == before
 
 
+def test_a_key_accepts_what_the_checks_rejected_only_after_a_warning(browser: Browser, tmp_path: Path) -> None:
+    """Keys typed ahead are left out with the first one, which only warns."""
+    WrittenRun(tmp_path).finish([make_failure(1), make_record(2)])
+    with view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _), open_page(browser, url) as page:
+        expect(page.locator("#row-1 .do-accept")).to_contain_text("Accept anyway")
+        expect(page.locator("#row-2 .do-accept")).not_to_contain_text("anyway")
+        page.keyboard.type("ja")
+        expect(page.locator("#row-1 .accept-again")).to_contain_text("rejected this answer (refusal). Press a again")
+        expect_current(page, "1")
+        assert not (tmp_path / "qa.decisions.jsonl").exists()
+        page.keyboard.press("a")
+        page.locator("#row-1 .badge", has_text="accepted by hand").wait_for()
+        expect_current(page, "2")
+        page.keyboard.press("a")
+        page.locator("#row-2 .badge", has_text="accepted by hand").wait_for()
+    assert find_lines(tmp_path) == [(1, "accept", None, ""), (2, "accept", None, "")]
+
+
+def test_the_focus_is_seen_on_the_chosen_card(browser: Browser, url: str) -> None:
+    with open_page(browser, url) as page:
+        page.keyboard.press("j")
+        card = page.locator(".card[aria-current]")
+        expect(card).to_be_focused()
+        expect(card).to_have_css("outline-style", "solid")
+        page.evaluate("document.activeElement.blur()")
+        expect(card).to_have_css("outline-style", "none")
+        expect(card).not_to_have_css("box-shadow", "none")
+
+
 def test_answers_are_decided_on_by_mouse_in_two_pages(browser: Browser, tmp_path: Path) -> None:
     output = WrittenRun(tmp_path).finish([make_record(1), make_failure(2)])
     with (

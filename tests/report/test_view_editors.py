@@ -177,6 +177,25 @@ def test_an_editor_tells_what_others_decided_meanwhile(browser: Browser, tmp_pat
     assert [line[1] for line in find_lines(tmp_path)] == ["edit", "none", "reject", "edit"]
 
 
+def test_an_editor_does_not_tell_of_the_page_own_decision(browser: Browser, tmp_path: Path) -> None:
+    WrittenRun(tmp_path).finish([make_record(1)])
+    with (
+        view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _),
+        open_page(browser, url) as page,
+        open_page(browser, url) as other,
+    ):
+        held = hold(page, "**/decide?*")
+        page.locator("#row-1 .do-reject").click()
+        wait_for(page, held)
+        page.locator("#row-1 .do-comment").click()
+        held.pop().continue_()
+        wait_until(page, "source.overview.decisions.length === 1 && sent.size === 1")
+        expect(page.locator("#row-1 .decide[aria-busy]")).to_have_count(0)
+        expect(page.locator(".meanwhile")).to_have_count(0)
+        other.locator("#row-1 .do-accept").click()
+        expect(page.locator(".meanwhile")).to_contain_text("elsewhere: accepted by hand")
+
+
 def test_a_cancelled_editor_leaves_what_others_decided(browser: Browser, tmp_path: Path) -> None:
     WrittenRun(tmp_path).finish([make_record(1)])
     with (

@@ -285,7 +285,9 @@ def test_the_summary_names_the_file_with_the_doubtful_answers(pictures: Path, tm
         summary = go(pictures, tmp_path / "qa.jsonl", server, probes=False, concurrency=1)
     lines = dict(list_results(summary))
     assert lines["details"] == str(tmp_path / "qa.details.jsonl")
-    assert lines["doubtful"].startswith("1 (re_asked 1); look at them in qa.details.jsonl; a new run with ")
+    assert lines["doubtful"].startswith(
+        f"1 (re_asked 1); look at them in {tmp_path / 'qa.details.jsonl'}; a new run with "
+    )
 
 
 def test_the_summary_shows_what_verification_said_and_cost(pictures: Path) -> None:

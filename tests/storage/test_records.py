@@ -78,7 +78,8 @@ def test_an_added_question_is_warned_about_once(caplog: pytest.LogCaptureFixture
     warn_of_added_questions.cache_clear()
     for _ in range(2):
         render(LINE, "answer")
-    assert [record.message[:22] for record in caplog.records] == ["--output-style answer:"]
+    assert [record.message[:26] for record in caplog.records] == ["A row has no question, and"]
+    assert "--" not in caplog.text
 
 
 @each_case(

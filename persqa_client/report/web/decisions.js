@@ -43,7 +43,8 @@ function makeDecisionTools(row, card) {
   group.setAttribute("role", "group");
   group.setAttribute("aria-label", say("decide", row.id));
   const add = (action, sign, isPossible = true) => {
-    const button = make("button", `quiet do-${action}`, `${sign} ${say(`do_${action}`)}`);
+    const name = action === "accept" && isFailed(row) ? "accept_anyway" : `do_${action}`;
+    const button = make("button", `quiet do-${action}`, `${sign} ${say(name)}`);
     button.type = "button";
     button.disabled = !isPossible;
     if (action === "accept" || action === "reject" || action === "edit") {
@@ -81,12 +82,18 @@ function storeDecision(row, card, change) {
   return isStored;
 }
 
+// What this page sent about rows since their cards were drawn: changes by the number of the row.
+const sent = new Map();
+
 async function sendDecision(row, change) {
+  const before = sent.get(row.id);
+  sent.set(row.id, { ...before, ...change });
   try {
     await source.decide(row, change);
     showNotStored(row, null);
     return true;
   } catch (error) {
+    sent.set(row.id, before);
     showNotStored(row, nameTrouble(error));
     return false;
   }
@@ -236,10 +243,18 @@ async function storeWritten(row, editor, change, close) {
   else if (!form.isConnected) reopenEditors();
 }
 
+// Whether the decision is the one that the card shows, with what this page sent since.
+function isKnown(row, decision) {
+  const simplify = ({ kind, text, comment } = {}) =>
+    JSON.stringify([kind === "none" ? "" : (kind ?? ""), kind === "edit" ? text : "", comment ?? ""]);
+  const found = simplify(decision ?? {});
+  return found === simplify(row.decision ?? {}) || found === simplify({ ...row.decision, ...sent.get(row.id) });
+}
+
 // What others decided while somebody writes, whose card stays as it is until the editor is left.
 function showMeanwhile(form, row, fresh) {
   const shown = form.querySelector(":scope > .meanwhile");
-  if (form.ariaBusy === "true" || JSON.stringify(row.decision) === JSON.stringify(fresh.decision)) {
+  if (form.ariaBusy === "true" || isKnown(row, fresh.decision)) {
     shown?.remove();
     return;
   }
@@ -299,6 +314,17 @@ function watchEditor(row, { form, answer, verdict, save }) {
   };
 }
 
+// Before a key accepts an answer that the checks rejected: keys are pressed in a row, without a look at each button.
+// Returns whether the warning is new.
+function warnOfRejected(row, card) {
+  if (card.querySelector(":scope > .accept-again") !== null || decisionOf(row) === "accept") return false;
+  const line = makeTrouble("");
+  line.classList.add("accept-again");
+  line.append(showText(say("accept_again", row.code)));
+  card.append(line);
+  return true;
+}
+
 // By key, the next row follows a decision.
 async function decideByKey(key) {
   const { selected } = state;
@@ -306,6 +332,10 @@ async function decideByKey(key) {
   const card = selected === null ? null : document.getElementById(`row-${selected.key}`);
   const button = card?.querySelector(`.do-${action}`);
   if (!button || button.disabled) return;
+  if (action === "accept" && isFailed(selected) && warnOfRejected(selected, card)) {
+    keyTurn++;
+    return;
+  }
   const at = state.at;
   const isStored = await startDecision(selected, card, action);
   if (isStored && (action === "accept" || action === "reject") && state.at === at) await selectNext(1);

@@ -59,6 +59,7 @@ function refreshCard(row, fresh) {
   const isOpen = card.querySelector(".raws") !== null;
   const hadFocus = card.contains(focused);
   const made = makeCard(fresh);
+  sent.delete(row.id);
   card.replaceWith(made);
   if (isOpen) made.querySelector("button.raw").click();
   if (editor !== null) made.append(editor);
