@@ -1,9 +1,10 @@
 """Finds answers that say nothing of what the question asks for.
 
 They are what could be said of every picture ("<mam> is clearly visible."), the question's words with one that adds
-nothing ("<mam> wears clothes."), and a description of something else ("What is <mam> writing with?" – "<mam> wears a
-red sweater."). Only the picture tells whether an answer is right, so each rule needs signs of two kinds: a form that
-answers no such question, and nothing in common with this one.
+nothing ("<mam> wears clothes."), both words of a choice ("<mam> is sitting or standing."), and a description of
+something else ("What is <mam> writing with?" – "<mam> wears a red sweater."). Only the picture tells whether an answer
+is right, so each rule needs signs of two kinds: a form that answers no such question, and nothing in common with this
+one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ CHOICE_OR_NUMBER = compile_lazily(
     r"(?!\w)|أم|أو|كم|还是|還是|[几幾]|多|哪[只隻边邊]|それとも|いくつ|何[人個匹本枚]|どちら|아니면|몇|얼마",
     re.IGNORECASE,
 )
-SPANISH_OR = compile_lazily(r"(?<=\w )[ou](?= \w)", re.IGNORECASE)
+SPANISH_OR = compile_lazily(r"(?<=\w )(?<!más )[ou](?= \w)", re.IGNORECASE)
+# Between the two words of a choice, in a question and in an answer that leaves it open.
+OR = compile_lazily(
+    r"(?<!\w)(?<!more )(?<!mehr )(?<!plus )(?<!mais )(?<!более )(?:or|ou|oder|или)(?!\w)"
+    r"|(?<=[\u4e00-\u9fff])(?:还是|還是|或)"
+)
+CHOICE_WORDS = frozenset(("or", "ou", "o", "u", "oder", "или", "eith", "或", "者", "还", "還", "是", "要", "么"))
 # Which of two: the answer is a word of the question, or one that points.
 WHICH = compile_lazily(r"(?<!\w)which (?:of|one|hand|arm|leg|foot|side|way)(?!\w)", re.IGNORECASE)
 WHO = compile_lazily(r"(?<!\w)(?:who|whom|quién|quiénes|qui|wer|quem|кто|من)(?!\w)|谁|誰|누구|누가", re.IGNORECASE)
@@ -35,11 +42,15 @@ MARKS = r"[\s,，、.。!！;；:：…–—-]"
 NO_CONTENT = frozenset("的是在了着著过過有什么什麼哪里裡儿几多少颜顏色样樣一个個种種正手上中穿戴和与身谁些吗呢这那")
 HIRAGANA = compile_lazily(r"[\u3041-\u309f何色]")
 UNSPACED_LANGUAGES = ("zh", "ja")
+# What covers the eyes may be all that is seen of where they look.
+LOOKING = compile_lazily(r"\b(?:look|watch|star)ing\b|[看望盯]")
+EYEWEAR = compile_lazily(r"glasses|goggles|headset|blindfold|[镜鏡]|眼罩")
 # Words that begin alike are forms of one word; Korean and Arabic ones are shorter.
 STEM_LENGTHS, USUAL_STEM = {"ko": 2, "ar": 3}, 4
+WITHOUT = "less"  # A shirtless person has no shirt.
 ARABIC_ARTICLE = compile_lazily(r"\A[وب]?ال")
 # Such an answer is hardly longer than its question.
-LONGEST_ADDITION = 14
+LONGEST_ADDITION = 20
 # In longer texts, the clauses may be found in very many ways.
 LONGEST_STOCK = 120
 
@@ -49,6 +60,8 @@ class Asked(NamedTuple):
     text: str
     language: str
     color: bool
+    # Whether yes or no is an answer.
+    closed: bool
 
 
 def check_answers_question(text: str, task: Task) -> Problem | None:
@@ -58,24 +71,34 @@ def check_answers_question(text: str, task: Task) -> Problem | None:
     said = text[len(task.tag) :]
     if task.tag in said:
         said = said.replace(task.tag, " ")
-    said = said.lower()
-    if is_stock(said, asked) or is_elsewhere(said, asked) or adds_empty_words(said, asked):
+    if is_empty(said.lower(), asked):
         return Problem("echo", "nothing of what the question asks for", "no_answer")
     return None
 
 
+def is_empty(said: str, asked: Asked) -> bool:
+    if repeats_choice(said, asked):
+        return True
+    if asked.closed:
+        return len(said) <= LONGEST_STOCK and only_clauses(asked.language, ("shown",)).fullmatch(said) is not None
+    return is_stock(said, asked) or is_elsewhere(said, asked) or adds_empty_words(said, asked)
+
+
 @lru_cache(maxsize=1024)
 def read_question(question: str, tag: str) -> Asked | None:
-    """None for questions for yes or no, for those about the whole person or picture, and in unknown languages."""
+    """None for questions about the whole person or picture, for those for yes or no whether something is in the
+    picture, and in unknown languages.
+    """
     language = choose_language(question)
     if language is None:
         return None
     text = question.replace(tag, TAG_MARK).lower()
     if has(text, language, "color"):
-        return Asked(text, language, color=True)
-    if lower_pattern(language, "question", "words").search(text) is None or has(text, language, "general"):
+        return Asked(text, language, color=True, closed=False)
+    closed = lower_pattern(language, "question", "words").search(text) is None
+    if has(text, language, "general") or (closed and has(text, language, "presence")):
         return None
-    return Asked(text, language, color=False)
+    return Asked(text, language, color=False, closed=closed)
 
 
 def has(text: str, language: str, place: str) -> bool:
@@ -87,14 +110,16 @@ def is_stock(said: str, asked: Asked) -> bool:
     language = asked.language
     if len(said) > LONGEST_STOCK:
         return False
-    if only_clauses(language, ("hollow", "clothes_only", "looks")).fullmatch(said) is None:
+    if has(asked.text, language, "inscribed") and misses_text(said, asked):
+        return True
+    if only_clauses(language, ("shown", "hollow", "clothes_only", "looks")).fullmatch(said) is None:
         return False
-    if only_clauses(language, ("hollow",)).fullmatch(said) is not None:
+    if only_clauses(language, ("shown", "hollow")).fullmatch(said) is not None:
         return True
     if not asked.color:
         return misses_deed(said, asked)
     # Clothes may have a colour by their kind: "<mam> wears a Santa costume."
-    is_about_looks = only_clauses(language, ("hollow", "looks")).fullmatch(said) is not None
+    is_about_looks = only_clauses(language, ("shown", "hollow", "looks")).fullmatch(said) is not None
     return is_about_looks and not has(said, language, "colors") and is_apart(said, asked)
 
 
@@ -107,13 +132,25 @@ def only_clauses(language: str, places: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def misses_deed(said: str, asked: Asked) -> bool:
-    """Whether clothes and looks are no answer to a question for a deed, a place or a number. Clothes alone may show
-    what is done, or with what: "What is <mam> celebrating?" – "<mam> wears a graduation gown."
+    """Whether clothes and looks are no answer to a question for a deed, a place or a number, or for what is beside the
+    tag. Clothes alone may show what is done, or with what: "What is <mam> celebrating?" – "<mam> wears a graduation
+    gown."
     """
+    if has(asked.text, asked.language, "others"):
+        place = lower_pattern(asked.language, "relevance", "others")
+        return is_apart(said, asked._replace(text=place.sub(" ", asked.text)))
     if not has(asked.text, asked.language, "deed"):
+        return False
+    if LOOKING.search(asked.text) and EYEWEAR.search(said):
         return False
     is_tool = has(asked.text, asked.language, "tools") and not has(said, asked.language, "looks")
     return not is_tool and is_apart(said, asked)
+
+
+def misses_text(said: str, asked: Asked) -> bool:
+    """Whether a posture stands where a text is asked for."""
+    places = ("shown", "hollow", "looks", "posture")
+    return only_clauses(asked.language, places).fullmatch(said) is not None and is_apart(said, asked)
 
 
 def is_elsewhere(said: str, asked: Asked) -> bool:
@@ -143,6 +180,14 @@ def adds_empty_words(said: str, asked: Asked) -> bool:
         if not split_stems(rest, language) <= known:
             return False
     return rest != said and FIGURE.search(said) is None and not may_have_answer(asked)
+
+
+def repeats_choice(said: str, asked: Asked) -> bool:
+    """Whether the answer leaves the choice open, in the words of the question."""
+    if not all(OR.search(text) or (asked.language == "es" and SPANISH_OR.search(text)) for text in (asked.text, said)):
+        return False
+    rest = lower_pattern(asked.language, "relevance", "empty").sub(" ", said)
+    return split_stems(rest, asked.language).keys() - CHOICE_WORDS <= split_stems(asked.text, asked.language).keys()
 
 
 def ends_with_content(said: str, asked: Asked) -> bool:
@@ -175,4 +220,4 @@ def split_stems(text: str, language: str) -> Counter[str]:
         return Counter(letter for letter in text if letter.isalpha())
     length = STEM_LENGTHS.get(language, USUAL_STEM)
     words = (ARABIC_ARTICLE.sub("", word) for word in WORD.findall(text.lower()))
-    return Counter(word[:length] for word in words)
+    return Counter(word if word.endswith(WITHOUT) else word[:length] for word in words)

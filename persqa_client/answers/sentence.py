@@ -10,7 +10,14 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from persqa_client.answers.phrases import choose_language, compile_for_lower, is_lower, join_phrases, phrase_pattern
+from persqa_client.answers.phrases import (
+    TAG_MARK,
+    choose_language,
+    compile_for_lower,
+    is_lower,
+    join_phrases,
+    phrase_pattern,
+)
 from persqa_client.answers.unfinished import ENDING, UNSPACED_LANGUAGES, is_unfinished
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.types import Problem, Task
@@ -36,6 +43,9 @@ LABELS = compile_lazily(
     r"(?![\"“「『])[^:：\n\"“「『]{1,60}?[\s,;，；。.、*\n-]\s?(?:[一二三四]、)?(?:\*\*)?[^\W\d_]\w{0,14}(?:\*\*)?\s?[:：]"
 )
 MIN_LABELS = 2
+# An item of a list in Markdown that begins with a label: "- **Top:** a red sweater".
+LABELLED_ITEM = compile_lazily(r"\n\s*(?:[-*•·]|\d{1,2}[.)、])\s?\*\*[^*\n]{1,30}(?:[:：]\*\*|\*\*\s?[:：])")
+ASKS_FOR_LIST = compile_lazily(r"\b(?:list|describe)\b|列|描述", re.IGNORECASE)
 # Text of the picture without a sentence: a name of an account; words in capitals and numbers; parts of Chinese between
 # blanks. Only names have so many capitals behind the tag, and no more than three.
 COPIED = compile_lazily(
@@ -75,6 +85,7 @@ PARTICLE_LANGUAGES = ("ja",)
 QUESTION_MARKS = ("?", "？", "؟")
 # One word, or a conjunction and a word. As a question, they are no answer to an open question.
 LONE_WORD = compile_lazily(r"(?:(?:and|or|und|oder|et|ou|y|o|e|и|или) )?[^\W\d_]+", re.IGNORECASE)
+WORD = compile_lazily(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 NO_PHRASES = r"(?!)"
 # Phrases right behind the tag, or behind a blank, by kind and place. None of them looks at the end of the text.
 OPENINGS = (
@@ -115,7 +126,7 @@ def check_is_sentence(text: str, task: Task) -> Problem | None:
         fault = "it stands for two people"
     elif is_named_person(text, start, task, language):
         fault = "it says the name of a person"
-    elif is_list_or_copy(text, start, language):
+    elif is_list_or_copy(text, start, language) or has_labelled_items(text, task.question):
         fault = "a list or text of the picture stands behind the tag"
     elif begins_with_predicate(text, start, language):
         fault = find_fault_at_end(text, start, task, language)
@@ -176,6 +187,13 @@ def is_list_or_copy(text: str, start: int, language: str) -> bool:
         return " " in text and COPIED_CHINESE.match(text, start) is not None
     following = text[start : start + 2].lstrip()[:1]
     return not following.islower() and language in LANGUAGES_WITH_CAPITALS and COPIED.match(text, start) is not None
+
+
+def has_labelled_items(text: str, question: str) -> bool:
+    """Whether a question is answered with a list of labels in Markdown, which it does not ask for."""
+    if "**" not in text or len(LABELLED_ITEM.findall(text)) < MIN_LABELS:
+        return False
+    return question.rstrip().endswith(QUESTION_MARKS) and ASKS_FOR_LIST.search(question) is None
 
 
 def stands_behind_tag(text: str, start: int, language: str) -> bool:
@@ -300,6 +318,8 @@ def lacks_predicate(text: str, start: int, task: Task, language: str) -> bool:
     is_open = phrase_pattern(language, "question", "words").search(task.question) is not None
     if not is_open and rest == task.question.partition(" ")[0].lower():
         return False  # "Is <mam> asleep?" – "<mam> is."
+    if text[start:].lstrip()[:1].isalpha() and is_word_alone(rest, task, language):
+        return True
     if NUMBER.fullmatch(rest) or phrase_pattern(language, "sentence", "answers").fullmatch(rest):
         return True
     # A part of the question, such as "<mam> wearing", says nothing.
@@ -307,3 +327,29 @@ def lacks_predicate(text: str, start: int, task: Task, language: str) -> bool:
         return False
     is_lone = language not in UNSPACED_LANGUAGES and LONE_WORD.fullmatch(rest) is not None
     return rest in task.question or (is_lone and text.endswith(QUESTION_MARKS))
+
+
+def is_word_alone(rest: str, task: Task, language: str) -> bool:
+    """Whether one word answers a question that no verb alone answers: for a place, a colour, the object of a verb, or
+    one of two words without the question's verb.
+    """
+    question = task.question.replace(task.tag, TAG_MARK)
+    if language in UNSPACED_LANGUAGES:
+        return is_noun_alone(rest, question, language)
+    if WORD.fullmatch(rest) is None:
+        return False
+    if phrase_pattern(language, "question", "things").search(question):
+        return True
+    is_asked = rest.lower() in WORD.findall(question.lower())
+    return is_asked and phrase_pattern(language, "question", "chosen").search(question) is not None
+
+
+def is_noun_alone(rest: str, question: str, language: str) -> bool:
+    """``is_word_alone`` where the letters of a word must show that it is a noun."""
+    if phrase_pattern(language, "question", "lone_place").fullmatch(rest):
+        is_asked = rest in question and phrase_pattern(language, "question", "chosen").search(question) is not None
+        if is_asked or phrase_pattern(language, "question", "places").search(question):
+            return True
+    if phrase_pattern(language, "question", "lone").fullmatch(rest) is None:
+        return False
+    return phrase_pattern(language, "question", "things").search(question) is not None

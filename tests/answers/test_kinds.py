@@ -23,7 +23,6 @@ STILL_ACCEPTED = (
     "<mam> 파란 버스가 정류장에 서 있고 사람들이 줄을 서 있습니다.",
     "<mam> corre corre en el parque el parque corre mesa verde cuando azul sin por.",
     "<mam> السيارة الحمراء متوقفة قرب الرصيف وخلفها شاحنة.",
-    "<mam>天空湛蓝，远处的雪山连绵起伏。",
     "<mam>正在玩一个红色的",
     "<mam> window the blue of seventeen carpet likewise onto ran spoon gently.",
     "<mam> Elena is wearing a green velvet dress.",
@@ -70,32 +69,12 @@ STILL_WRONG_30 = (
 )
 # Of ``blind_31``.
 STILL_WRONG_31 = ("<mam>穿着外套，但是<mam>没有穿外套，只穿了一件短袖。",)
-# Of ``blind_32``.
-STILL_WRONG_32 = (
-    "<mam>穿着一件橙色的雨衣。",
-    "<mam> 没有，图片中没有看到任何动物。",
-    "<mam> Blau.",
-    "<mam>，这位女士面带微笑，看起来很高兴。",
-    "<mam> is wearing:\n- **Top:** a purple sweater\n- **Bottom:** a denim skirt\n- **Shoes:** black boots",
-)
 # Of ``blind_33``.
-STILL_WRONG_33 = (
-    "<mam> outdoors",
-    "<mam> is wearing a blue checked shirt.",
-    "<mam>厨房。",
-    "<mam> sitzt neben zwei 山羊 und einem kleinen lamb auf der Wiese.",
-)
+STILL_WRONG_33 = ("<mam> sitzt neben zwei 山羊 und einem kleinen lamb auf der Wiese.",)
 # Of ``blind_34``.
 STILL_WRONG_34 = (
-    "<mam>坐着或站着。",
     "<mam> is not carrying an umbrella, and the umbrella in <mam>'s hand is bright yellow.",
-    "<mam>在公园的长椅上坐着休息。",
-    "<mam>:\n- **Top:** grey hoodie\n- **Bottom:** black leggings\n- **Shoes:** white trainers",
-    "<mam> is a character in the photo.",
-    "<mam>天气晴朗，阳光明媚，非常适合外出游玩。",
-    "<mam>海边",
     "<mam> is standing in a garden with a white fence.",
-    "<mam> is not a recognizable character in this image, so it's not possible to say what they are eating.",
 )
 KNOWN = (
     *STILL_DROPPED,
@@ -106,7 +85,6 @@ KNOWN = (
     *STILL_WRONG_29,
     *STILL_WRONG_30,
     *STILL_WRONG_31,
-    *STILL_WRONG_32,
     *STILL_WRONG_33,
     *STILL_WRONG_34,
 )
@@ -130,6 +108,7 @@ PARTS = pytest.mark.parametrize(
         "near_rules_5",
         "near_rules_6",
         "near_rules_7",
+        "near_rules_8",
         *(f"blind_{number}" for number in range(4, 35)),
         "adversary",
         *map("adversary_{}".format, range(2, 14)),

@@ -119,3 +119,59 @@ def test_a_whole_name_is_no_predicate(question: str, text: str, found: str | Non
 )
 def test_lists_and_copied_text_are_no_sentences(question: str, text: str, found: str | None) -> None:
     assert find_code(text, question) == found
+
+
+@each_case(
+    ("question", "text", "found"),
+    [
+        ("Where is <mam>?", "<mam> downstairs.", "not_a_sentence"),
+        ("Where is <mam>?", "<mam> is outdoors.", None),
+        ("What is behind <mam>?", "<mam> mountains.", "not_a_sentence"),
+        ("What is <mam> holding?", "<mam> waves.", None),
+        ("What is <mam> doing?", "<mam> dances.", None),
+        ("Is <mam> indoors or outdoors?", "<mam> outdoors", "not_a_sentence"),
+        ("What colour are <mam>'s eyes?", "<mam> sleeps.", None),
+        ("<mam>在什么地方?", "<mam>海边", "not_a_sentence"),
+        ("<mam>在哪儿？", "<mam>躺床上。", None),
+        ("<mam>骑着什么？", "<mam>自行车。", "not_a_sentence"),
+        ("<mam>穿着什么？", "<mam>西装革履。", None),
+        ("<mam>在室内还是室外？", "<mam>室外。", "not_a_sentence"),
+        ("<mam>在工作还是休息？", "<mam>休息。", None),
+        ("Welche Farbe hat der Schal von <mam>?", "<mam> Blau.", "not_a_sentence"),
+        ("Was macht <mam>?", "<mam> schläft.", None),
+        ("¿Dónde está <mam>?", "<mam> parque.", "not_a_sentence"),
+        ("Est-ce que <mam> est dehors ?", "<mam> est dehors.", None),
+        ("Que mange <mam> ?", "<mam> pâtes.", "not_a_sentence"),
+        ("O que <mam> segura?", "<mam> guarda-chuva.", "not_a_sentence"),
+        ("Какого цвета платье у <mam>?", "<mam> зелёное.", "not_a_sentence"),
+        ("Какого цвета <mam>?", "<mam> рыжий.", None),
+        ("Где <mam>?", "<mam> дома.", None),
+    ],
+)
+def test_a_word_alone_answers_only_a_question_for_a_deed(question: str, text: str, found: str | None) -> None:
+    assert find_code(text, question) == found
+
+
+@each_case(
+    ("question", "found"),
+    [
+        ("What is <mam> wearing?", "not_a_sentence"),
+        ("List what <mam> wears.", None),
+        ("Can you list it for <mam>?", None),
+    ],
+)
+def test_a_list_with_labels_in_bold_must_be_asked_for(question: str, found: str | None) -> None:
+    assert find_code("<mam> wears:\n- **Top:** a shirt\n- **Bottom:** a skirt", question) == found
+
+
+@each_case(
+    ("question", "text", "found"),
+    [
+        ("<mam>那里天气好吗？", "<mam>天气晴朗，阳光明媚。", "not_a_sentence"),
+        ("<mam>是什么样的人？", "<mam>阳光开朗，很爱笑。", None),
+        ("<mam>有帽子吗？", "<mam>没有，图中没有看到帽子。", "not_a_sentence"),
+        ("<mam>有帽子吗？", "<mam>没有，头上什么也没戴。", None),
+    ],
+)
+def test_another_subject_behind_the_tag(question: str, text: str, found: str | None) -> None:
+    assert find_code(text, question) == found
