@@ -88,9 +88,10 @@ def join_pieces(pieces: list[str], enough: int = MIN_REPEATED) -> str | None:
     """
     texts = [piece for piece in pieces if piece]
     if len(texts) > 1 and sum(map(len, texts[:-1])) >= enough:
-        if all(_continues(later, text) for text, later in pairwise(texts)):
+        if len(texts[-1]) >= enough and all(_continues(later, text) for text, later in pairwise(texts)):
             return texts[-1]
-        if len(texts) % 2 == 0 and texts[::2] == texts[1::2]:
+        # Equal pieces may be a loop of the model.
+        if len(texts) % 2 == 0 and texts[::2] == texts[1::2] and len(set(texts)) > 1:
             texts = texts[::2]
     joined, size = list[str](), 0
     for text in texts:

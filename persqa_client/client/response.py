@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -77,7 +78,7 @@ def assemble_stream(body: bytes) -> Json | bytes | None:
     has_text = False  # a sign of life, such as "ping", or an error without a form
     for event in events:
         if event.data == LAST_EVENT:
-            is_done = True
+            is_done = is_done or any(piece.get("finish_reason") for piece in _find_choices(chunks))
             continue
         chunk = load_json(event.data)
         if chunk is None and event.data != b"null" and event.name != ERROR_EVENT:
@@ -92,8 +93,7 @@ def assemble_stream(body: bytes) -> Json | bytes | None:
         chunk = _as_object(chunk)
         if event.name == ERROR_EVENT or _is_error(chunk):
             return chunk if chunk.get("error") else {"error": chunk or event.data.decode("utf-8", "replace")}
-        if not (is_done and chunk.get("choices")):  # only the tokens may follow
-            chunks.append(chunk)
+        chunks.append(chunk | {"choices": []} if is_done else chunk)  # only the tokens may follow
     answer = _merge_chunks(chunks)
     if any(choice["finish_reason"] for choice in answer["choices"]):
         return answer
@@ -141,9 +141,20 @@ def _find_choices(chunks: list[Json]) -> list[Json]:
     pieces = [_as_object(piece) for listed in lists for piece in listed]
     first = min((index for piece in pieces if isinstance(index := piece.get("index"), int)), default=None)
     of_first = [piece for piece in pieces if piece.get("index", first) in (first, None)]
-    # Some servers count the pieces in ``index``.
-    is_whole = any(piece.get("finish_reason") for piece in of_first)
-    return of_first if is_whole else [_as_object(listed[0]) for listed in lists]
+    is_one_of_several = first is not None and any(map(_has_text, of_first)) and _are_several(pieces, first)
+    return of_first if is_one_of_several else [_as_object(listed[0]) for listed in lists]
+
+
+def _are_several(pieces: list[Json], first: int) -> bool:
+    """Whether pieces belong to several choices. Some servers count the pieces in ``index``."""
+    said = [index for piece in pieces if isinstance(index := piece.get("index"), int) and _has_text(piece)]
+    ended = {piece.get("index") for piece in pieces if is_known_reason(str(piece.get("finish_reason")))}
+    is_repeated = any(count > 1 for index, count in Counter(said).items() if index != first)
+    return len(ended) > 1 or is_repeated or said != sorted(said)
+
+
+def _has_text(piece: Json) -> bool:
+    return any(_text_of(_as_object(piece.get(name)).get("content")) for name in ("delta", "message"))
 
 
 def _as_object(value: Any) -> Json:

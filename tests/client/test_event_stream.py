@@ -69,6 +69,10 @@ def choices(*pieces: tuple[int, str, str | None]) -> dict[str, object]:
     return {"model": "qwen", "choices": found}
 
 
+def without_index(*texts: str) -> dict[str, object]:
+    return {"choices": [{"delta": {"content": text}} for text in texts]}
+
+
 @each_case(
     "events",
     [
@@ -92,10 +96,44 @@ def choices(*pieces: tuple[int, str, str | None]) -> dict[str, object]:
             [choices((0, "<mam> wears", None)), choices((1, " a", None)), choices((2, " hat.", "stop"))],
             id="one choice, whose pieces are counted",
         ),
+        pytest.param(
+            [choices((0, "<mam> wears", None)), choices((1, " a", "null")), choices((2, " hat.", "null")), STOP],
+            id="counted, and ended as the first",
+        ),
+        pytest.param(
+            [ROLE, choices((1, "<mam> wears", None)), choices((1, " a hat.", None)), STOP],
+            id="the text as another than the role and the end",
+        ),
+        pytest.param(
+            [without_index("<mam> wears", "A"), without_index(" a hat.", "B"), STOP],
+            id="without an index",
+        ),
     ],
 )
 def test_the_text_of_one_choice_is_read(events: list[dict[str, object]]) -> None:
     assert read_answer(stream(*events, TAKEN)) == WHOLE
+
+
+def test_the_end_of_another_choice_is_not_that_of_the_first() -> None:
+    begun = [choices((0, "<mam> wears", None), (1, "A", None)), choices((0, " a", None), (1, "B", "stop"))]
+    assert read_failure(stream(*begun, end=False)).code == "connection_lost"
+
+
+@each_case("texts", [["哈"] * 6, [" is"] * 4, ["1"] * 13])
+def test_a_word_that_is_said_again_and_again_is_kept(texts: list[str]) -> None:
+    pieces = [chunk({"content": text}) for text in texts]
+    assert read_answer(stream(*pieces, STOP)).text == "".join(texts)
+
+
+def test_an_end_before_the_answer_is_ignored() -> None:
+    assert read_answer(stream(b"[DONE]", *WORDS, STOP, TAKEN)) == WHOLE
+    ended = [part for word in WORDS for part in (word, b"[DONE]")]
+    assert read_answer(stream(*ended, STOP, TAKEN)) == WHOLE
+
+
+def test_tokens_beside_an_empty_piece_are_counted_after_the_end() -> None:
+    late = {**TAKEN, "choices": [{"delta": {}}]}
+    assert read_answer(stream(*WORDS, STOP, b"[DONE]", late)) == WHOLE
 
 
 def test_only_tokens_may_follow_the_end() -> None:
