@@ -48,14 +48,29 @@ ACCEPTING_STATES = frozenset({"seen", "not shown", "no difference"})
 
 
 async def probe_all(
-    sessions: Sequence[Session], strategy: StrategyChoice, depth: ProbeDepth, *, uuid: bool = False
+    sessions: Sequence[Session],
+    strategy: StrategyChoice,
+    depth: ProbeDepth,
+    *,
+    uuid: bool = False,
+    leave_out: Callable[[Session, RunStopped], None] | None = None,
 ) -> tuple[ServerCapabilities, ...]:
-    """Raises RunStopped if a server cannot be used. It could join a running run only after a restart."""
-    return tuple(
-        await gather_all(
-            *(_probe_for_run(session, strategy, depth, uuid, name_url=len(sessions) > 1) for session in sessions)
-        )
-    )
+    """Raises RunStopped if a server cannot be used. It could join a running run only after a restart.
+
+    ``leave_out`` is called instead; what it raises is raised. The result then lacks the server.
+    """
+
+    async def probe(session: Session) -> ServerCapabilities | None:
+        try:
+            return await _probe_for_run(session, strategy, depth, uuid, name_url=len(sessions) > 1)
+        except RunStopped as stop:
+            if leave_out is None:
+                raise
+            leave_out(session, stop)
+            return None
+
+    found = await gather_all(*map(probe, sessions))
+    return tuple(server for server in found if server is not None)
 
 
 async def _probe_for_run(
