@@ -210,6 +210,21 @@ async def test_a_part_of_a_run_with_answers_goes_on_without_an_unfit_endpoint(
     assert [url for url, server in servers.items() if server is not None] == [well.base_url]
 
 
+async def test_a_part_of_a_run_does_not_wait_for_an_endpoint_that_goes_away_while_it_is_tested(
+    folder: RunFolder,
+) -> None:
+    folder.write_rows(20)
+    leaving = Simulator(SimSettings(latency=0.3))
+    with fast_simulator() as well:
+        run = folder.make_run(leaving.base_url, well.base_url, probes=True, joins=True)
+        going = asyncio.create_task(run.execute())
+        while leaving.stats()["requests"] < 2:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(leaving.close)
+        await asyncio.wait_for(going, TEST_TIMEOUT)
+    assert is_complete(folder, 20)
+
+
 async def test_a_part_of_a_run_with_answers_stops_without_any_endpoint(folder: RunFolder) -> None:
     folder.write_rows(2)
     gone = [Simulator(SimSettings()) for _ in range(2)]
