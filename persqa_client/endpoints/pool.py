@@ -216,6 +216,10 @@ class Pool(AbstractAsyncContextManager["Pool"]):
                 return
             longest.session.concurrency_limit.reject_last_waiting(FailedOver())
 
+    def leave_out(self, session: Session, stop: RunStopped) -> None:
+        """Excludes an endpoint for the rest of the run. Raises ``stop`` if no other endpoint is left."""
+        self._leave_out(next(member for member in self.members if member.session is session), stop)
+
     def _leave_out(self, member: Member, stop: RunStopped) -> None:
         """Raises ``stop`` if it applies to all endpoints or no other endpoint is left."""
         if stop.code == "server_away":
@@ -255,6 +259,10 @@ class Pool(AbstractAsyncContextManager["Pool"]):
     @property
     def sessions(self) -> list[Session]:
         return [member.session for member in self.members]
+
+    @property
+    def usable_urls(self) -> list[str]:
+        return [member.url for member in self.members if member.left_out is None]
 
     @property
     def traffic(self) -> TrafficCounts:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from persqa_client.client.classify import classify_response
 from persqa_client.client.json_text import load_json
@@ -48,14 +50,49 @@ ACCEPTING_STATES = frozenset({"seen", "not shown", "no difference"})
 
 
 async def probe_all(
-    sessions: Sequence[Session], strategy: StrategyChoice, depth: ProbeDepth, *, uuid: bool = False
+    sessions: Sequence[Session],
+    strategy: StrategyChoice,
+    depth: ProbeDepth,
+    *,
+    uuid: bool = False,
+    leave_out: Callable[[Session, RunStopped], None] | None = None,
 ) -> tuple[ServerCapabilities, ...]:
-    """Raises RunStopped if a server cannot be used. It could join a running run only after a restart."""
-    return tuple(
-        await gather_all(
-            *(_probe_for_run(session, strategy, depth, uuid, name_url=len(sessions) > 1) for session in sessions)
-        )
-    )
+    """Raises RunStopped if a server cannot be used. It could join a running run only after a restart.
+
+    ``leave_out`` is called instead, and if a server goes away meanwhile; it raises RunStopped for the last server. The
+    result then lacks the server.
+    """
+
+    async def probe(session: Session) -> ServerCapabilities | None:
+        probing = _probe_for_run(session, strategy, depth, uuid, name_url=len(sessions) > 1)
+        return await (probing if leave_out is None else _probe_or_leave_out(session, probing, leave_out))
+
+    found = await gather_all(*map(probe, sessions))
+    return tuple(server for server in found if server is not None)
+
+
+async def _probe_or_leave_out(
+    session: Session,
+    probing: Coroutine[Any, Any, ServerCapabilities],
+    leave_out: Callable[[Session, RunStopped], None],
+) -> ServerCapabilities | None:
+    outage = session.outage
+    tasks = asyncio.ensure_future(probing), asyncio.ensure_future(outage.wait_until_closed())
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not tasks[0].done():
+            # The last server is waited for.
+            with suppress(RunStopped):
+                leave_out(session, RunStopped("unavailable", outage.reason or "It does not answer."))
+                return None
+        return await tasks[0]
+    except RunStopped as stop:
+        leave_out(session, stop)
+        return None
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _probe_for_run(

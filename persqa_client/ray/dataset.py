@@ -36,6 +36,8 @@ FIELD_TYPES = (str, int, float, list, dict)
 # CPUs that Ray reserves for a worker, which mostly waits: 2 ms for each row. With any part of a CPU, workers on all
 # nodes of a small cluster would leave no whole one to the tasks that read the data set, and wait for them for ever.
 WORKER_CPUS = 0
+# Limits of a whole run.
+BUDGET = ("max_tokens_total", "max_cost", "max_failures", "max_wall")
 # Columns that are added.
 COLUMNS = ("answer", "question", "code", "details")
 
@@ -60,7 +62,7 @@ def answer(
     image: the column with the pictures: paths, the bytes of files, arrays (height, width, colours) or PIL images, or a
         list of them. Columns such as ``question``, ``tag`` and ``id`` are read as fields of a row are.
     question: one question about every picture, with ``{tag}``, instead of those of the bank.
-    limits: of all workers together.
+    limits: of all workers together; a budget, such as ``max_cost``, is refused.
     image_root: where relative paths start; it must be on storage that all nodes see.
     workers: processes, for which Ray reserves no CPU; two numbers for as few and as many as Ray chooses.
     batch_size: rows of a call. Each worker works on four calls at a time.
@@ -69,8 +71,11 @@ def answer(
     for answered rows. ``details`` is JSON. Raises SettingsError; the dataset raises if the endpoint rejects all
     requests.
     """
-    endpoints = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint)
-    recipe = recipe or Recipe()
+    endpoints = [endpoint] if isinstance(endpoint, Endpoint) else endpoint
+    recipe = Recipe() if recipe is None else recipe
+    check_arguments(dataset, endpoints, recipe, image_root)
+    least, most = read_workers(workers)
+    check_count("batch_size", batch_size)
     changes: dict[str, Any] = {"image_key": image}
     if question is not None:
         changes["question"] = question
@@ -79,12 +84,12 @@ def answer(
         raise SettingsError("questions: a row of a dataset has one question; map the rows to several before.")
     flags = {"image_root": None if image_root is None else Path(image_root).absolute()}
     settings = make_run_settings(endpoints, flags, sampling=sampling, limits=limits, recipe=recipe)
+    refuse_budget(settings.limits)
     refuse_taken_columns(dataset, image)
     if lacks_model(settings.endpoints):
         settings = settings.with_endpoints(call_blocking(add_model(settings.endpoints, settings.limits.timeout)))
     RunPlan(settings)  # reports what is wrong
     coordinator = Cluster(None).start_actor(Coordinator, settings.limits, len(settings.endpoints))
-    least, most = (workers, workers) if isinstance(workers, int) else workers
     pool = import_extra("ray.data", "ray", "persqa_client.ray").ActorPoolStrategy(min_size=least, max_size=most)
     return dataset.map_batches(
         AnswerBatches,
@@ -94,6 +99,43 @@ def answer(
         compute=pool,
         num_cpus=WORKER_CPUS,
     )
+
+
+def check_arguments(dataset: Any, endpoints: Any, recipe: Any, image_root: Any) -> None:
+    """Raises SettingsError for a value of another type."""
+    if not callable(getattr(dataset, "map_batches", None)):
+        raise SettingsError("dataset: must be a ray.data.Dataset, such as ray.data.from_items(rows).")
+    if not isinstance(endpoints, list | tuple) or not all(isinstance(each, Endpoint) for each in endpoints):
+        raise SettingsError("endpoint: must be an Endpoint(base_url=…), or a list of them.")
+    if not isinstance(recipe, Recipe):
+        raise SettingsError('recipe: must be a Recipe, such as Recipe(tag="bo").')
+    if not isinstance(image_root, str | Path | None):
+        raise SettingsError("image_root: must be the path of a folder.")
+
+
+def read_workers(workers: Any) -> tuple[int, int]:
+    """The fewest and the most. Raises SettingsError."""
+    pair = workers if isinstance(workers, tuple | list) else (workers, workers)
+    if len(pair) != 2:
+        raise SettingsError("workers: must be a number, or two, the fewest and the most.")
+    for number in pair:
+        check_count("workers", number)
+    least, most = pair
+    if least > most:
+        raise SettingsError(f"workers: the fewest, {least}, must not be more than the most, {most}.")
+    return least, most
+
+
+def check_count(name: str, number: Any) -> None:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise SettingsError(f"{name}: must be a whole number from 1 on, and not {number!r}.")
+
+
+def refuse_budget(limits: Limits) -> None:
+    """Ray Data works on all rows of a data set or fails, so none could stop it and keep the answers."""
+    given = [name for name in BUDGET if getattr(limits, name) is not None]
+    if given:
+        raise SettingsError(f"{given[0]}: a data set has no budget; limit its rows, or use persqa run --engine ray.")
 
 
 def refuse_taken_columns(dataset: Any, image: str) -> None:
@@ -196,7 +238,13 @@ def read_pictures(cell: Any) -> Any:
         # As in the data sets of Hugging Face.
         return read_pictures(cell["bytes"] if cell.get("bytes") is not None else cell.get("path"))
     if isinstance(cell, np.ndarray) and cell.dtype != object and cell.ndim in (2, 3):
-        return Image.fromarray(cell)
+        try:
+            return Image.fromarray(cell)
+        except TypeError as error:
+            shape = " × ".join(map(str, cell.shape))
+            raise ValueError(
+                f"An array of {shape} numbers of {cell.dtype} is no picture; give height × width × 3 of uint8."
+            ) from error
     if isinstance(cell, np.ndarray | list | tuple):
         return [read_pictures(each) for each in cell]
     return read_cell(cell)

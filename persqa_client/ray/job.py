@@ -242,7 +242,10 @@ class RayRun(Run):
             self._marker.unlink(missing_ok=True)
 
     def make_task(self, shard: Shard) -> ShardTask:
-        return ShardTask(self._settings_of(shard), self._options.inputs, os.getcwd(), self._marker, self._mark)
+        # An endpoint that is lost later ends nothing, as in one process.
+        joins = any(report.outcomes["accepted"] for report in self._reports)
+        settings = self._settings_of(shard)
+        return ShardTask(settings, self._options.inputs, os.getcwd(), self._marker, self._mark, joins)
 
     def follow(self, state: JobState, earlier: Mapping[Shard, FinishedRun]) -> None:
         """Shows the reports as the progress of this run, and their warnings."""

@@ -47,6 +47,8 @@ class ShardTask:
     # A file in the folder of the output with this text, by which a worker sees that it has the same folder.
     marker: Path
     mark: str
+    # Whether other shards have answers of this start.
+    joins: bool = False
 
     @property
     def shard(self) -> Shard:
@@ -129,7 +131,8 @@ async def work_on_shard(task: ShardTask, coordinator: Any) -> Summary:
     while True:
         warnings: list[str] = []
         try:
-            run = Run(task.settings, open_shard_input(task.settings, task.inputs), warn=warnings.append)
+            source = open_shard_input(task.settings, task.inputs)
+            run = Run(task.settings, source, warn=warnings.append, joins=task.joins)
         except SettingsError as error:
             raise SettingsError(f"{str(error).rstrip('.')}. {SHARED}.") from error
         reporter = Reporter(run, task.shard, name, coordinator, warnings)

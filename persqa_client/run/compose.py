@@ -63,8 +63,9 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         self._note_image = note_image
         downloads = 0 if plan.fetched is None else settings.fetch_limits.connections
         self.pool = pool or make_pool(settings, http_client, warn, downloads)
-        # Probed features of each server; empty before the probe.
+        # Probed features of each server that was not left out; empty before the probe.
         self.servers: tuple[ServerCapabilities, ...] = ()
+        self.server_urls: list[str] = []
         self.strategy: Strategy = "direct"
         # Warnings about the languages of the questions. They do not depend on the server.
         self.question_warnings: list[str] = []
@@ -74,19 +75,21 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         self._threads = ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="image")
         self._fetcher = make_fetcher(plan, self._threads)
 
-    async def probe(self, depth: ProbeDepth | None, *, uuid: bool) -> None:
+    async def probe(self, depth: ProbeDepth | None, *, uuid: bool, leaves_out: bool = False) -> None:
         """Probes the servers. ``depth`` None sends nothing and assumes no features. Raises RunStopped.
 
-        ``uuid``: images may be sent by uuid, after a test unless the settings say ``on``.
+        ``uuid``: images may be sent by uuid, after a test unless the settings say ``on``. ``leaves_out``: a server that
+        can't be used is left out, as one that becomes so later, unless it is the last one.
         """
         wanted = self.settings.recipe.strategy
         if depth is None:
             self.servers = (ServerCapabilities(),)
         else:
             tested = uuid and self.settings.uuid == "auto"
-            self.servers = await probe_all(self.pool.sessions, wanted, depth, uuid=tested)
-            base_urls = [session.endpoint.base_url for session in self.pool.sessions]
-            for warning in list_warnings(self.servers, base_urls):
+            leave_out = self.pool.leave_out if leaves_out else None
+            self.servers = await probe_all(self.pool.sessions, wanted, depth, uuid=tested, leave_out=leave_out)
+            self.server_urls = self.pool.usable_urls
+            for warning in list_warnings(self.servers, self.server_urls):
                 self._warn_once(warning, self.pool.warnings)  # a probe may be repeated
         if uuid and self.settings.uuid == "on":
             for session in self.pool.sessions:

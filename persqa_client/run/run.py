@@ -62,6 +62,7 @@ class Run:
     """A run, which can be executed once. ``progress`` and ``pool`` show its state. Raises SettingsError.
 
     ``pool`` overrides the settings' endpoints; ``warn`` gets warnings for users; ``wrap_answer`` changes the pipeline.
+    ``joins``: it is a part of a run that has answers, so an endpoint that can't be used is left out.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Run:
         warn: Callable[[str], None] = ignore_warning,
         clock: Callable[[], float] = monotonic,
         wrap_answer: Callable[[AnswerFunction], AnswerFunction] = leave_unwrapped,
+        joins: bool = False,
     ) -> None:
         self.settings = settings
         self.source = source
@@ -97,7 +99,7 @@ class Run:
         self._stopped = False
         self._ledger: Ledger | None = None
         self._warn = warn
-        self._clock, self._wrap_answer = clock, wrap_answer
+        self._clock, self._wrap_answer, self._joins = clock, wrap_answer, joins
         self._started_at: float | None = None
         self._timeline = Timeline(self._elapsed, warn)
         # None until there are files or rows to report.
@@ -303,7 +305,7 @@ class Run:
         if warning is not None:
             self._warn(warning)
         uuid = self.settings.uuid != "off" and depth == wanted
-        self._probing = asyncio.ensure_future(self.composition.probe(depth, uuid=uuid))
+        self._probing = asyncio.ensure_future(self.composition.probe(depth, uuid=uuid, leaves_out=self._joins))
         try:
             await self._probing
         except (asyncio.CancelledError, Interrupted):

@@ -281,12 +281,13 @@ def describe_run(composition: Composition) -> dict[str, Any]:
 
 def describe_endpoints(composition: Composition) -> dict[str, Any]:
     pool = composition.pool
-    servers: list[dict[str, Any] | None] = [server.to_json() for server in composition.servers]
-    servers = servers or [None for _ in pool.members]
+    servers = [server.to_json() for server in composition.servers]
     if len(pool.members) == 1:
-        return {"base_url": composition.settings.endpoint.base_url, "server": servers[0]}
+        return {"base_url": composition.settings.endpoint.base_url, "server": servers[0] if servers else None}
+    # One that was left out from the start has none.
+    found = dict(zip(composition.server_urls, servers, strict=False))
     stats = map(asdict, collect_endpoint_stats(pool))
-    return {"endpoints": [{**each, "server": server} for each, server in zip(stats, servers, strict=True)]}
+    return {"endpoints": [{**each, "server": found.get(each["base_url"])} for each in stats]}
 
 
 def describe_resuming(settings: RunSettings, *, has_outcomes: bool, reads_standard_input: bool = False) -> str:

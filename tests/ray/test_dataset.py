@@ -22,6 +22,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 ray = pytest.importorskip("ray")
 
 
+WRONG_ARGUMENTS: tuple[tuple[str, Any], ...] = (
+    *(("workers", wrong) for wrong in (0, -1, 1.5, "3", None, True, (3, 1), (1, 2, 3), (0, 2))),
+    *(("batch_size", wrong) for wrong in (0, -1, 1.5, "a", None)),
+    *(("dataset", wrong) for wrong in (None, [{"image": "a.png"}], np.zeros(3))),
+    *(("endpoint", wrong) for wrong in (None, 5, "http://127.0.0.1:9/v1", ["http://127.0.0.1:9/v1"])),
+    *(("recipe", wrong) for wrong in ({"tag": "bo"}, "bo")),
+    ("image_root", 5),
+)
+
+
 @pytest.fixture(scope="module")
 def connected(cluster: Any) -> Iterator[Any]:
     try:
@@ -124,3 +134,19 @@ def test_what_is_wrong_is_said_before_anything_is_sent(connected: Any, busy_simu
         answer(ray.data.from_items([{"photo": "a.png"}]), endpoint)
     with pytest.raises(SettingsError, match="column 'code' already"):
         answer(ray.data.from_items([{"image": "a.png", "code": 1}]), endpoint)
+    dataset = ray.data.from_items([{"image": "a.png"}])
+    for name, wrong in WRONG_ARGUMENTS:
+        given = {"dataset": dataset, "endpoint": endpoint, name: wrong}
+        with pytest.raises(SettingsError, match=f"^{name}: "):
+            answer(given.pop("dataset"), given.pop("endpoint"), **given)
+    for limits in (Limits(max_tokens_total=5), Limits(max_failures=1), Limits(max_wall=60)):
+        with pytest.raises(SettingsError, match=r"^max_\w+: a data set has no budget"):
+            answer(dataset, endpoint, limits=limits)
+
+
+@pytest.mark.parametrize("array", [np.zeros((3, 30, 40), np.uint8), np.zeros((30, 40, 3), np.float32)])
+def test_an_array_that_is_no_picture_is_described(array: np.ndarray[Any, Any]) -> None:
+    from persqa_client.ray.dataset import read_pictures
+
+    with pytest.raises(ValueError, match=f"3.* numbers of {array.dtype} is no picture; give height × width × 3"):
+        read_pictures(array)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,19 @@ async def test_what_unfinished_shards_have_used_counts_before_they_go_on(tmp_pat
     # The first report of its worker has the same counts again.
     run.follow(JobState({two: make_report(shard=two)}), work.earlier)
     assert run.progress.spending.prompt_tokens == used[0] + make_report().prompt_tokens
+
+
+def test_a_shard_that_begins_after_an_answer_joins_a_running_run(tmp_path: Path, simulator: Simulator) -> None:
+    rows, (one, two) = write_rows(tmp_path), list_shards(TOTAL)
+    endpoint = Endpoint(base_url=simulator.base_url, model="persqa-simulator")
+    settings = make_run_settings([endpoint], {}, input=rows, output=output_of(rows))
+    run = RayRun(settings, open_inputs([rows], "image"), RayOptions((str(rows),)))
+    assert not run.make_task(one).joins
+    report = replace(make_report(shard=one), outcomes=Counter(image_missing=2))
+    run.follow(JobState({one: report}), {})
+    assert not run.make_task(two).joins, "no endpoint has answered yet"
+    run.follow(JobState({one: replace(report, outcomes=Counter(accepted=1))}), {})
+    assert run.make_task(two).joins
 
 
 async def test_another_number_of_shards_and_another_run_are_refused(rows: Path, simulator: Simulator) -> None:

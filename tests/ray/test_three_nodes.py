@@ -108,6 +108,20 @@ def test_a_killed_driver_goes_on(cluster: Any, running: Command, slow_simulator:
     check_output(tmp_path, slow_simulator, losses=1)
 
 
+def test_an_endpoint_that_goes_away_ends_nothing(cluster: Any, slow_simulator: Simulator, tmp_path: Path) -> None:
+    """Shards that begin afterwards do not find it, and the run goes on at the other one, as in one process."""
+    draw_pictures(tmp_path / "pictures", ROWS)
+    with run_simulator(SimSettings(latency=0.2)) as leaving:
+        further = ("--base-url", leaving.base_url, "--concurrency", "2")
+        process = start_run(cluster, slow_simulator.base_url, tmp_path, *further)
+        wait_for_answers(leaving, process, 5)
+    _, err = process.communicate(120)
+    assert process.returncode == 0, err
+    assert f"{leaving.base_url} is left out from now on: " in err
+    rows = [json.loads(line) for line in (tmp_path / "qa.jsonl").read_bytes().splitlines()]
+    assert [Path(row["image"][0]).name for row in rows] == [f"{number:04}.png" for number in range(ROWS)]
+
+
 def test_ctrl_c_lets_the_requests_end(
     cluster: Any, running: Command, slow_simulator: Simulator, tmp_path: Path
 ) -> None:

@@ -186,6 +186,55 @@ async def test_an_unfit_endpoint_at_the_start_is_named(folder: RunFolder, wrong:
     assert folder.is_empty
 
 
+@pytest.mark.parametrize("unfit", [0, 1])
+@pytest.mark.parametrize("probes", [True, False])
+async def test_a_part_of_a_run_with_answers_goes_on_without_an_unfit_endpoint(
+    folder: RunFolder, unfit: int, probes: bool
+) -> None:
+    """As the run itself does if the endpoint becomes unfit later."""
+    folder.write_rows(20)
+    warnings: list[str] = []
+    with fast_simulator(api_key="right") as well, fast_simulator(api_key="another") as locked:
+        gone = Simulator(SimSettings())
+        gone.close()
+        urls = [gone.base_url, locked.base_url]
+        urls.insert(unfit, well.base_url)
+        run = folder.make_run(*urls, key="right", probes=probes, joins=True, warn=warnings.append)
+        summary = await asyncio.wait_for(run.execute(), TEST_TIMEOUT)
+    assert is_complete(folder, 20)
+    answers = answers_per_endpoint(summary)
+    assert answers[unfit] == sum(answers) >= 20
+    for url in (gone.base_url, locked.base_url):
+        assert sum(warning.startswith(f"{url} is left out from now on: ") for warning in warnings) == 1
+    servers = {each["base_url"]: each["server"] for each in run_file(folder)["endpoints"]}
+    assert [url for url, server in servers.items() if server is not None] == [well.base_url]
+
+
+async def test_a_part_of_a_run_does_not_wait_for_an_endpoint_that_goes_away_while_it_is_tested(
+    folder: RunFolder,
+) -> None:
+    folder.write_rows(20)
+    leaving = Simulator(SimSettings(latency=0.3))
+    with fast_simulator() as well:
+        run = folder.make_run(leaving.base_url, well.base_url, probes=True, joins=True)
+        going = asyncio.create_task(run.execute())
+        while leaving.stats()["requests"] < 2:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(leaving.close)
+        await asyncio.wait_for(going, TEST_TIMEOUT)
+    assert is_complete(folder, 20)
+
+
+async def test_a_part_of_a_run_with_answers_stops_without_any_endpoint(folder: RunFolder) -> None:
+    folder.write_rows(2)
+    gone = [Simulator(SimSettings()) for _ in range(2)]
+    for each in gone:
+        each.close()
+    stop = await run_until_stopped(folder.make_run(*(each.base_url for each in gone), joins=True))
+    assert stop.code == "no_connection_refused"
+    assert folder.is_empty
+
+
 async def test_an_endpoint_without_quota_is_left_out_with_a_warning(folder: RunFolder) -> None:
     folder.write_rows(60, images=20)
     warnings = list[str]()

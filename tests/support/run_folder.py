@@ -49,6 +49,7 @@ class RunFolder:
         questions: int = 1,
         details: bool = False,
         fresh: bool = False,
+        joins: bool = False,
         warn: Callable[[str], None] = lambda warning: None,
         **limits: Any,
     ) -> Run:
@@ -70,7 +71,7 @@ class RunFolder:
                 "limits": limits,
             }
         )
-        return Run(settings, FileSource(self.path / "in.jsonl"), pool=make_fast_pool(settings, warn))
+        return Run(settings, FileSource(self.path / "in.jsonl"), pool=make_fast_pool(settings, warn), joins=joins)
 
     def read_lines(self, name: str) -> list[dict[str, Any]]:
         path = self.path / name
