@@ -170,7 +170,8 @@ def read_text(name: str, value: object) -> str:
 def read_results(output: str | Path) -> list[Result]:
     """The accepted and failed questions of a run in input order, with the latest decisions about them.
 
-    output: the output of a run, finished or not.
+    output: the output of a run, finished or not. Of an unfinished run, answers that wait in the journal for an earlier
+        row are left out, until the same run continues.
 
     Raises SettingsError if the file is not the output of a run, or has no rows.
     """

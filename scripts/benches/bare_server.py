@@ -14,7 +14,7 @@ from aiohttp import web
 
 ANSWER = (
     b'{"id":"1","object":"chat.completion","created":1,"model":"bench-model","choices":[{"index":0,"message":{"role":'
-    b'"assistant","content":"<mam> wears a dark blue jacket over a white shirt."},"finish_reason":"stop"}],'
+    b'"assistant","content":"<mam> holds up a dark blue balloon over a white box."},"finish_reason":"stop"}],'
     b'"usage":{"prompt_tokens":900,"completion_tokens":12,"total_tokens":912}}'
 )
 

@@ -24,7 +24,7 @@ from persqa_client.types import Turn
 from tests.dataflow.conftest import storage_of, written
 
 ROWS: list[dict[str, Any]] = [{"image": ["red.png"], "id": number} for number in range(5)]
-GOOD = "<mam> wears a plain red coat."
+GOOD = "<mam> holds a plain red balloon."
 
 
 class Messages:

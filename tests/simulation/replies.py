@@ -89,7 +89,7 @@ def completion(text: str | None, finish_reason: str | None = "stop", tokens: int
 
 
 def good_text(row: int | None) -> str:
-    return f"<mam> wears a dark blue jacket over a white shirt with the number {row or 0}."
+    return f"<mam> holds up a dark blue balloon over a white box with the number {row or 0}."
 
 
 def good_answer(row: int | None) -> Reply:

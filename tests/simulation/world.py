@@ -115,7 +115,7 @@ class World:
             case "cured" if not asked.is_second_ask:
                 return completion("The jacket is dark blue.")
             case "cut" if not asked.is_second_ask:
-                return completion("<mam> wears a dark blue jacket over a", "length", tokens=512)
+                return completion("<mam> holds up a dark blue balloon over a", "length", tokens=512)
         self.delivered[asked.row] += 1
         return good_answer(asked.row)
 
