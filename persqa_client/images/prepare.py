@@ -33,7 +33,7 @@ from persqa_client.images.decode import (
     DECODER_ERRORS,
     OPENERS,
     check_dimensions,
-    decoder_errors,
+    open_image,
     reencode_image,
     truncated_error,
 )
@@ -235,8 +235,8 @@ def measure_picture(reference: str, roots: Sequence[Path]) -> PictureSize:
             check_dimensions(size.width, size.height, "")
         return size
     source = read_image(reference, roots)
-    with NamedErrors(reference), decoder_errors(source.format):
-        opened = OPENERS[source.format](io.BytesIO(source.data))
+    with NamedErrors(reference):
+        opened = open_image(source.data, source.format)
     return PictureSize(len(source.data) if version is None else version.size, *opened.size)
 
 
@@ -250,5 +250,5 @@ def read_picture_header(version: FileVersion) -> PictureSize | None:
             file.seek(0)
             opened = OPENERS[format](file)  # type: ignore[arg-type]
             return PictureSize(version.size, *opened.size)
-    except (*DECODER_ERRORS, RowError):
+    except (*DECODER_ERRORS, *BOMB_ERRORS, RowError):
         return None
