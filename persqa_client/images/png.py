@@ -11,8 +11,9 @@ from persqa_client.images.orientation import read_orientation
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"IDAT", b"IEND"})
-CHECKED_CHUNKS = PNG_KEPT_CHUNKS - {b"IDAT", b"IEND"}
-GREY, RGB = 0, 2  # colour types
+# Chunks that are used or kept. Decoders check the pixels.
+CHECKED_CHUNKS = (PNG_KEPT_CHUNKS - {b"IDAT", b"IEND"}) | {b"eXIf", b"iTXt", b"iCCP", b"cICP"}
+GREY, RGB, PALETTE = 0, 2, 3  # colour types
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 CICP_SIZE = 16
 # Profiles of printers have up to 3 MB; a small chunk could expand to gigabytes.
@@ -20,9 +21,11 @@ MAX_PROFILE_BYTES = 8_000_000
 
 
 def strip_png(data: bytes) -> StrippedImage:
-    """Raises TruncatedImage if a part is missing, or the header or palette is damaged. Does not verify the pixels.
+    """Raises TruncatedImage if a part is missing, or the header or a palette that is needed is damaged. Does not verify
+    the pixels.
 
-    Other damaged chunks are removed: decoders ignore them, or refuse the file because of them.
+    Other damaged chunks are removed and not used: decoders ignore them, or refuse the file because of them. In an image
+    without numbers of colours, a palette only suggests colours for old screens.
     """
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [PNG_SIGNATURE]
@@ -32,7 +35,7 @@ def strip_png(data: bytes) -> StrippedImage:
         if not seen and name != b"IHDR":
             raise TruncatedImage("the PNG does not start with its header")
         if name in CHECKED_CHUNKS and zlib.crc32(view[start + 4 : end - 4]) != read_uint(data, end - 4, 4):
-            if name in (b"IHDR", b"PLTE"):
+            if name == b"IHDR" or (name == b"PLTE" and header[9:10] == bytes([PALETTE])):
                 raise TruncatedImage("the header or the palette of the PNG is damaged")
             continue
         if name == b"IHDR":
