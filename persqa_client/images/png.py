@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 
 from persqa_client.images.code_points import are_known, make_profile
-from persqa_client.images.containers import StrippedImage, TruncatedImage, read_uint
+from persqa_client.images.containers import MissingEnd, StrippedImage, TruncatedImage, read_uint
 from persqa_client.images.orientation import read_orientation
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -78,9 +78,11 @@ def iterate_png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     while position + 12 <= len(data):
         start, name = position, data[position + 4 : position + 8]
         position += 12 + read_uint(data, start, 4)
-        if position > len(data) or not name.isalpha():
-            raise TruncatedImage("a PNG chunk is cut off")
+        if position > len(data):
+            raise MissingEnd("a PNG chunk is cut off")
+        if not name.isalpha():
+            raise TruncatedImage("a PNG chunk has no name")
         yield name, start, position
         if name == b"IEND":
             return
-    raise TruncatedImage("the PNG has no end")
+    raise MissingEnd("the PNG has no end")
