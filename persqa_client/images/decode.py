@@ -139,7 +139,7 @@ def reencode_image(
         target = fit_size((crop[2] - crop[0], crop[3] - crop[1]), max_pixels)
     profile = profile or opened.info.get("icc_profile") or b""
     if not profile and format in ("AVIF", "HEIC"):
-        profile = make_profile(*read_code_points(data))
+        profile = make_profile(*read_code_points(data, opened.info.get("nclx_profile")))
     has_inks = opened.mode == "CMYK" == profile_mode(profile)
     if opened.mode == "LAB":
         image: Image.Image = convert_lab_to_srgb(opened)
