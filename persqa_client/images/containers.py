@@ -18,6 +18,10 @@ class TruncatedImage(ValueError):
     """The file ends early or its structure is broken."""
 
 
+class MissingEnd(TruncatedImage):
+    """The file ends early. Its pixels may be complete (end_markers.py)."""
+
+
 @dataclass(frozen=True, slots=True)
 class StrippedImage:
     data: bytes
@@ -39,7 +43,7 @@ GIF_HEADER = 13
 
 
 def check_gif(data: bytes) -> None:
-    """Raises TruncatedImage if the trailer is missing. Skips unknown bytes, like decoders do."""
+    """Raises MissingEnd without the trailer. Skips unknown bytes, like decoders do."""
     position = GIF_HEADER + gif_colour_table_size(data, 10)
     while position < len(data):
         match data[position]:
@@ -51,7 +55,7 @@ def check_gif(data: bytes) -> None:
                 position = skip_gif_subblocks(data, position + 2)
             case _:
                 position += 1
-    raise TruncatedImage("the GIF has no trailer")
+    raise MissingEnd("the GIF has no trailer")
 
 
 def gif_colour_table_size(data: bytes, flags_offset: int) -> int:

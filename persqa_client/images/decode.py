@@ -117,14 +117,7 @@ def reencode_image(
     Raises RowError ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio``, ``image_bomb`` or
     ``box_invalid``, without the image's name.
     """
-    find_unsupported = partial(describe_unsupported_kind, format, data)
-    with decoder_errors(format, find_unsupported):
-        if format == "HEIC":
-            data = unlink_metadata(data)
-        opened = OPENERS[format](io.BytesIO(data))
-    check_dimensions(*opened.size, format)
-    if isinstance(opened, TiffImageFile):
-        prepare_tiff(opened)
+    opened = open_image(data, format)
     if opened.mode == "L":
         # Pillow takes the greys of a GIF's frame for numbers of colours if the whole file has a table of colours, too.
         opened.palette = None
@@ -135,7 +128,7 @@ def reencode_image(
     target = fit_size(opened.size, max_pixels)
     is_cut = mark is not None and mark.mode == "cropped"
     whole = opened.size
-    with decoder_errors(format, find_unsupported):
+    with decoder_errors(format, partial(describe_unsupported_kind, format, data)):
         shown = reduce_in_decoder(opened, target) if format == "JPEG" and not is_cut else None
         opened.load()
     if format == "HEIC":
@@ -146,7 +139,7 @@ def reencode_image(
         target = fit_size((crop[2] - crop[0], crop[3] - crop[1]), max_pixels)
     profile = profile or opened.info.get("icc_profile") or b""
     if not profile and format in ("AVIF", "HEIC"):
-        profile = make_profile(*read_code_points(data))
+        profile = make_profile(*read_code_points(data, opened.info.get("nclx_profile")))
     has_inks = opened.mode == "CMYK" == profile_mode(profile)
     if opened.mode == "LAB":
         image: Image.Image = convert_lab_to_srgb(opened)
@@ -172,6 +165,16 @@ def reencode_image(
     if is_graphic and not is_small:
         return encode_graphic(image)
     return encode_image(image, lossless=is_small, quality=choose_quality(image), subsampling=FULL_COLOUR)
+
+
+def open_image(data: bytes, format: str) -> ImageFile:
+    """Reads the header. Raises RowError like reencode_image."""
+    with decoder_errors(format, partial(describe_unsupported_kind, format, data)):
+        opened = OPENERS[format](io.BytesIO(unlink_metadata(data) if format == "HEIC" else data))
+    check_dimensions(*opened.size, format)
+    if isinstance(opened, TiffImageFile):
+        prepare_tiff(opened)
+    return opened
 
 
 def choose_quality(image: Image.Image) -> int:

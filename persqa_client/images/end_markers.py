@@ -20,6 +20,7 @@ from persqa_client.images.jpeg import DRI, FRAME_HEADER, FRAMES, JPEG_END, JPEG_
 from persqa_client.images.png import PNG_SIGNATURE
 
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+PNG_PIXEL = 8  # bytes of a pixel, at most
 GIF_END = b";"
 # Frames whose channels are complete after one scan of each.
 SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1})
@@ -31,7 +32,10 @@ MAX_ZERO_PIXELS = 3
 
 
 def restore_end(data: bytes, format: str) -> bytes | None:
-    """The file with its end marker; None if pixels are missing, too, or if that is unknown."""
+    """The file with its end marker; None if pixels are missing, too, or if that is unknown.
+
+    Slow: it decodes the pixels. Raises RowError for too many of them.
+    """
     if format == "JPEG":
         return restore_jpeg_end(data)
     if format == "PNG":
@@ -116,7 +120,9 @@ def decode_pixels(data: bytes) -> bytes:
 
 
 def restore_png_end(data: bytes) -> bytes | None:
-    """If all chunks are complete, and the compressed pixels have their end."""
+    """If all chunks are complete, and the compressed pixels have their end. Raises RowError for too many pixels."""
+    width, height = (read_uint(data, offset, 4) for offset in (16, 20))
+    check_dimensions(width, height, "PNG")
     position, pixels = len(PNG_SIGNATURE), []
     while position + 12 <= len(data):
         size = int.from_bytes(data[position : position + 4], "big")
@@ -125,15 +131,19 @@ def restore_png_end(data: bytes) -> bytes | None:
         if data[position + 4 : position + 8] == b"IDAT":
             pixels.append(data[position + 8 : position + 8 + size])
         position += 12 + size
-    return data[:position] + PNG_END if pixels and is_complete_stream(pixels) else None
+    is_complete = bool(pixels) and is_complete_stream(pixels, PNG_PIXEL * (width + 2) * height)
+    return data[:position] + PNG_END if is_complete else None
 
 
-def is_complete_stream(parts: list[bytes]) -> bool:
+def is_complete_stream(parts: list[bytes], most: int) -> bool:
+    """Whether the stream ends after at most ``most`` bytes: a small one could expand to gigabytes."""
     stream = zlib.decompressobj()
     try:
         for part in parts:
             while part:
-                stream.decompress(part, 1 << 20)
+                most -= len(stream.decompress(part, 1 << 20))
+                if most < 0:
+                    return False
                 part = stream.unconsumed_tail
     except zlib.error:
         return False

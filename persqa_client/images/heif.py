@@ -8,8 +8,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
-from operator import itemgetter
-from typing import NamedTuple
+from itertools import chain, islice
+from operator import attrgetter
+from typing import Literal, NamedTuple
 
 from persqa_client.images.code_points import UNSPECIFIED
 from persqa_client.images.containers import TruncatedImage, read_uint
@@ -17,6 +18,8 @@ from persqa_client.images.containers import TruncatedImage, read_uint
 # Boxes of the image. A truncated box of another name after them is appended data.
 IMAGE_BOXES = frozenset({b"ftyp", b"meta", b"moov", b"moof", b"mdat", b"idat"})
 MAX_ENTRIES = 0xFFFF_FFFF
+# Properties that can be numbered, and items that are looked at: a photo of 200 megapixels has some hundred tiles.
+MAX_PROPERTIES, MAX_ITEMS = 0x7FFF, 20_000
 LOW_OVERHEAD = b"mini"  # replaces ``meta`` in small files
 # Width, height and two offsets, each a fraction. Only the numerators of the offsets may be negative.
 CLAP = struct.Struct(">IIIIiIiI")
@@ -94,6 +97,13 @@ class UintReader:
         self._position += size
         return read_uint(self._data, self._position - size, size)
 
+    def read_list(self, count: int, size: Literal[1, 2]) -> tuple[int, ...]:
+        start = self._position
+        self._position += count * size
+        if self._position > len(self._data):
+            raise TruncatedImage("a list of numbers is cut off")
+        return struct.unpack_from(f">{count}{'B' if size == 1 else 'H'}", self._data, start)
+
 
 def find_crop(data: bytes, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
     """Left, upper, right and lower edge of the clean aperture ("clap") of an AVIF; None for the whole image.
@@ -122,8 +132,13 @@ def read_clean_aperture(data: bytes) -> tuple[int, ...] | None:
     return next((CLAP.unpack_from(data, box.body) for box in crops), None)
 
 
-def read_code_points(data: bytes) -> tuple[int, int]:
-    """Colour primaries and transfer function of the primary item ("nclx"); UNSPECIFIED if the file does not say."""
+def read_code_points(data: bytes, decoded: dict[str, int] | None = None) -> tuple[int, int]:
+    """Colour primaries and transfer function of the primary item ("nclx"); UNSPECIFIED if the file does not say.
+
+    ``decoded``: those that the decoder of HEIC found in a low-overhead header.
+    """
+    if decoded and any(box.name == LOW_OVERHEAD for box in iterate_boxes(data)):
+        return decoded["color_primaries"], decoded["transfer_characteristics"]
     try:
         for box in find_properties(data):
             if box.name == b"colr" and data[box.body : box.body + 4] == b"nclx":
@@ -141,38 +156,40 @@ def find_properties(data: bytes) -> Iterator[Box]:
         return
     primary = UintReader(data[boxes[b"pitm"].body : boxes[b"pitm"].end])
     primary_id = primary.read(2 if primary.read(4) >> 24 == 0 else 4)
-    yield from (box for item, box in list_item_properties(data) if item == primary_id)
+    found = {box for item, properties in list_item_properties(data) if item == primary_id for box in properties}
+    # In the order of the properties.
+    yield from sorted(found, key=attrgetter("start"))
 
 
-def list_item_properties(data: bytes) -> Iterator[tuple[int, Box]]:
-    """The number of an item and one of its properties, for all items. Raises TruncatedImage."""
+def list_item_properties(data: bytes) -> Iterator[tuple[int, list[Box]]]:
+    """The number of an item and some or all of its properties, for the first items. Raises TruncatedImage.
+
+    A hostile file may have any number of them, so they are not kept.
+    """
     meta = find_meta_box(data)
     boxes = {box.name: box for box in iterate_boxes(data, meta.body + FULL_BOX_HEADER, meta.end)}
     if b"iprp" not in boxes:
         return
-    properties: list[Box] = []
-    used: set[tuple[int, int]] = set()
-    for box in iterate_boxes(data, boxes[b"iprp"].body, boxes[b"iprp"].end):
-        if box.name == b"ipco":
-            properties = list(iterate_boxes(data, box.body, box.end))
-        elif box.name == b"ipma":
-            used.update(list_associations(data[box.body : box.end]))
-    # In the order of the properties.
-    for item, number in sorted(used, key=itemgetter(1)):
-        if 1 <= number <= len(properties):
-            yield item, properties[number - 1]
+    parts = list(iterate_boxes(data, boxes[b"iprp"].body, boxes[b"iprp"].end))
+    container = next((box for box in parts if box.name == b"ipco"), None)
+    inside = iterate_boxes(data, container.body, container.end) if container else ()
+    properties = list(islice(inside, MAX_PROPERTIES))
+    lists = (list_associations(data[box.body : box.end]) for box in parts if box.name == b"ipma")
+    for item, numbers in islice(chain.from_iterable(lists), MAX_ITEMS):
+        yield item, [properties[number - 1] for number in numbers if 1 <= number <= len(properties)]
 
 
-def list_associations(ipma: bytes) -> Iterator[tuple[int, int]]:
-    """Numbers of an item and of one of its properties, from 1."""
+def list_associations(ipma: bytes) -> Iterator[tuple[int, list[int]]]:
+    """The number of an item and those of its properties, from 1."""
     reader = UintReader(ipma)
     header = reader.read(4)
-    id_size, number_size = 2 if header >> 24 == 0 else 4, 2 if header & 1 else 1
+    id_size = 2 if header >> 24 == 0 else 4
+    number_size: Literal[1, 2] = 2 if header & 1 else 1
+    # The first bit says whether the property is essential.
+    mask = MAX_PROPERTIES if number_size == 2 else 0x7F
     for _ in range(reader.read(4)):
         item = reader.read(id_size)
-        for _ in range(reader.read(1)):
-            # The first bit says whether the property is essential.
-            yield item, reader.read(number_size) & (0x7FFF if number_size == 2 else 0x7F)
+        yield item, [number & mask for number in reader.read_list(reader.read(1), number_size)]
 
 
 def describe_unsupported_heif(data: bytes) -> str | None:
@@ -180,21 +197,26 @@ def describe_unsupported_heif(data: bytes) -> str | None:
     try:
         if any(box.name == LOW_OVERHEAD for box in iterate_boxes(data)):
             return "with a low-overhead header"
-        properties = list(list_item_properties(data))
+        used: set[int] = set()
+        sized: set[int] = set()
+        for item, properties in list_item_properties(data):
+            used.update([item] if properties else [])
+            sized.update(item for box in properties if box.name == b"ispe")
     except TruncatedImage:
         return None
-    sized = {item for item, box in properties if box.name == b"ispe"}
     # Early encoders left it out for transparency; libavif requires it.
-    return None if all(item in sized for item, _ in properties) else "with a part without a size"
+    return None if used <= sized else "with a part without a size"
 
 
 def unlink_metadata(data: bytes) -> bytes:
     """Renames the references ("cdsc") from metadata items to the image, so that libheif ignores the metadata.
 
-    pi-heif 1.4 crashes on metadata items other than Exif and mime, although ISO/IEC 23008-12 allows them. Raises
-    TruncatedImage.
+    pi-heif 1.4 crashes on metadata items other than Exif and mime, although ISO/IEC 23008-12 allows them. A file
+    without a ``meta`` box has no references. Raises TruncatedImage if the box is cut off.
     """
-    meta = find_meta_box(data)
+    meta = next((box for box in iterate_boxes(data) if box.name == b"meta"), None)
+    if meta is None:
+        return data
     return data[: meta.start] + data[meta.start : meta.end].replace(b"cdsc", b"skip") + data[meta.end :]
 
 

@@ -11,7 +11,7 @@ from struct import Struct
 
 import stringzilla
 
-from persqa_client.images.containers import StrippedImage, TruncatedImage
+from persqa_client.images.containers import MissingEnd, StrippedImage, TruncatedImage
 from persqa_client.images.orientation import UPRIGHT, read_orientation
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -104,7 +104,7 @@ def iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         scanning = code == SOS
         if scanning and is_single_scan(data, position):
             position = len(data) - len(JPEG_END)
-    raise TruncatedImage("the JPEG has no end")
+    raise MissingEnd("the JPEG has no end")
 
 
 def ends_scan(data: bytes, start: int) -> bool:

@@ -90,7 +90,7 @@ class ImageCache:
         if data is None:
             return None
         try:
-            image = parse_image(reference, data).as_is(self._max_pixels)
+            image = parse_image(reference, data, restores_end=False).as_is(self._max_pixels)
         except RowError:
             return None
         if image is not None:

@@ -6,13 +6,14 @@ import zlib
 from collections.abc import Iterator
 
 from persqa_client.images.code_points import are_known, make_profile
-from persqa_client.images.containers import StrippedImage, TruncatedImage, read_uint
+from persqa_client.images.containers import MissingEnd, StrippedImage, TruncatedImage, read_uint
 from persqa_client.images.orientation import read_orientation
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"IDAT", b"IEND"})
-CHECKED_CHUNKS = PNG_KEPT_CHUNKS - {b"IDAT", b"IEND"}
-GREY, RGB = 0, 2  # colour types
+# Chunks that are used or kept. Decoders check the pixels.
+CHECKED_CHUNKS = (PNG_KEPT_CHUNKS - {b"IDAT", b"IEND"}) | {b"eXIf", b"iTXt", b"iCCP", b"cICP"}
+GREY, RGB, PALETTE = 0, 2, 3  # colour types
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 CICP_SIZE = 16
 # Profiles of printers have up to 3 MB; a small chunk could expand to gigabytes.
@@ -20,9 +21,11 @@ MAX_PROFILE_BYTES = 8_000_000
 
 
 def strip_png(data: bytes) -> StrippedImage:
-    """Raises TruncatedImage if a part is missing, or the header or palette is damaged. Does not verify the pixels.
+    """Raises TruncatedImage if a part is missing, or the header or a palette that is needed is damaged. Does not verify
+    the pixels.
 
-    Other damaged chunks are removed: decoders ignore them, or refuse the file because of them.
+    Other damaged chunks are removed and not used: decoders ignore them, or refuse the file because of them. In an image
+    without numbers of colours, a palette only suggests colours for old screens.
     """
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [PNG_SIGNATURE]
@@ -32,7 +35,7 @@ def strip_png(data: bytes) -> StrippedImage:
         if not seen and name != b"IHDR":
             raise TruncatedImage("the PNG does not start with its header")
         if name in CHECKED_CHUNKS and zlib.crc32(view[start + 4 : end - 4]) != read_uint(data, end - 4, 4):
-            if name in (b"IHDR", b"PLTE"):
+            if name == b"IHDR" or (name == b"PLTE" and header[9:10] == bytes([PALETTE])):
                 raise TruncatedImage("the header or the palette of the PNG is damaged")
             continue
         if name == b"IHDR":
@@ -75,9 +78,11 @@ def iterate_png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     while position + 12 <= len(data):
         start, name = position, data[position + 4 : position + 8]
         position += 12 + read_uint(data, start, 4)
-        if position > len(data) or not name.isalpha():
-            raise TruncatedImage("a PNG chunk is cut off")
+        if position > len(data):
+            raise MissingEnd("a PNG chunk is cut off")
+        if not name.isalpha():
+            raise TruncatedImage("a PNG chunk has no name")
         yield name, start, position
         if name == b"IEND":
             return
-    raise TruncatedImage("the PNG has no end")
+    raise MissingEnd("the PNG has no end")

@@ -21,6 +21,7 @@ from PIL import Image
 from persqa_client.errors import RowError
 from persqa_client.images.colour import changes_colours
 from persqa_client.images.containers import (
+    MissingEnd,
     StrippedImage,
     TruncatedImage,
     check_bmp,
@@ -33,7 +34,7 @@ from persqa_client.images.decode import (
     DECODER_ERRORS,
     OPENERS,
     check_dimensions,
-    decoder_errors,
+    open_image,
     reencode_image,
     truncated_error,
 )
@@ -130,10 +131,13 @@ def read_image(reference: str, roots: Sequence[Path]) -> SourceImage:
         return _parse_image(reference, read_reference(reference, roots))
 
 
-def parse_image(reference: str, data: bytes) -> SourceImage:
-    """Detects the format of a file's content and removes its metadata. Raises like read_image."""
+def parse_image(reference: str, data: bytes, *, restores_end: bool = True) -> SourceImage:
+    """Detects the format of a file's content and removes its metadata. Raises like read_image.
+
+    Fast without ``restores_end``: a file that lacks only its end marker is refused, too.
+    """
     with NamedErrors(reference):
-        return _parse_image(reference, data)
+        return _parse_image(reference, data, restores_end)
 
 
 def check_picture_data(reference: str, data: bytes) -> None:
@@ -141,7 +145,7 @@ def check_picture_data(reference: str, data: bytes) -> None:
     _parse_image(reference, data)
 
 
-def _parse_image(reference: str, data: bytes) -> SourceImage:
+def _parse_image(reference: str, data: bytes, restores_end: bool = True) -> SourceImage:
     format = detect_format(data)
     if format in (None, "TIFF") and has_raw_suffix(reference):
         raise raw_photo_error()
@@ -151,7 +155,8 @@ def _parse_image(reference: str, data: bytes) -> SourceImage:
     try:
         stripped = strip_metadata(data, format)
     except TruncatedImage as error:
-        data, is_whole = restore_end(data, format) or b"", False
+        can_restore = restores_end and isinstance(error, MissingEnd)
+        data, is_whole = (can_restore and restore_end(data, format)) or b"", False
         if not data:
             raise truncated_error(format) from error
         try:
@@ -235,8 +240,8 @@ def measure_picture(reference: str, roots: Sequence[Path]) -> PictureSize:
             check_dimensions(size.width, size.height, "")
         return size
     source = read_image(reference, roots)
-    with NamedErrors(reference), decoder_errors(source.format):
-        opened = OPENERS[source.format](io.BytesIO(source.data))
+    with NamedErrors(reference):
+        opened = open_image(source.data, source.format)
     return PictureSize(len(source.data) if version is None else version.size, *opened.size)
 
 
@@ -250,5 +255,5 @@ def read_picture_header(version: FileVersion) -> PictureSize | None:
             file.seek(0)
             opened = OPENERS[format](file)  # type: ignore[arg-type]
             return PictureSize(version.size, *opened.size)
-    except (*DECODER_ERRORS, RowError):
+    except (*DECODER_ERRORS, *BOMB_ERRORS, RowError):
         return None

@@ -36,6 +36,16 @@ INVALID_FILES: dict[str, tuple[bytes, str]] = {
         b"GIF89a" + struct.pack("<HHBBB", 60_000, 60_000, 0, 0, 0) + b"\x2c" + bytes(9) + b"\x02\x01\0\0\x3b",
         "image_bomb",
     ),
+    "GIF bomb in a frame": (
+        b"GIF89a"
+        + struct.pack("<HHBBB", 16, 16, 128, 0, 0)
+        + bytes(6)
+        + b"\x2c"
+        + struct.pack("<HHHHB", 0, 0, 60_000, 60_000, 0)
+        + b"\x02\x02\x44\x01\0\x3b",
+        "image_bomb",
+    ),
+    "200:1 in a TIFF": (encode(Image.new("RGB", (1000, 5)), "TIFF"), "image_extreme_ratio"),
     **{
         f"{name}, cut off": (truncate(data), "image_truncated")
         for name, data in {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from PIL import Image
 
 from persqa_client.errors import RowError
 from persqa_client.images.end_markers import RESTART, restore_end
-from persqa_client.images.prepare import load_image
+from persqa_client.images.prepare import load_image, parse_image
 from tests.images import image_files
 from tests.images.image_files import check_and_decode, decode_rgb_bytes, encode
 
@@ -131,6 +132,27 @@ def make_files_that_end_with_zero() -> list[bytes]:
     found = [data for data in tiles if data.endswith(b"\0\xff\xd9")]
     assert len(found) > 2
     return found
+
+
+@each_file
+def test_the_end_is_not_restored_where_that_would_take_long(kind: str) -> None:
+    """The event loop reads small files in this way."""
+    format, data = make(kind)
+    cut = data[: -END_SIZES[format]]
+    parse_image("image", cut)
+    with pytest.raises(RowError, match="truncated"):
+        parse_image("image", cut, restores_end=False)
+
+
+def test_pixels_beyond_the_size_of_the_header_are_not_decompressed() -> None:
+    row = bytes(1 + 3 * 64)
+    whole = image_files.make_png(8, 2, row[1:])
+    assert restore_end(whole[:-12], "PNG") == whole
+    bomb = image_files.make_png_chunk(b"IDAT", zlib.compress(bytes(10_000_000)))
+    assert restore_end(whole[:33] + bomb, "PNG") is None
+    with pytest.raises(RowError) as caught:
+        parse_image("image", image_files.make_png_bomb(60_000, 60_000)[:-12])
+    assert caught.value.code == "image_bomb"
 
 
 def test_a_progressive_jpeg_without_its_end_may_lack_scans(tmp_path: Path) -> None:

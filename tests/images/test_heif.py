@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from PIL import Image
 from persqa_client.errors import RowError
 from persqa_client.images.containers import TruncatedImage
 from persqa_client.images.heif import (
+    MAX_ITEMS,
     check_heif,
     find_meta_box,
+    find_properties,
     iterate_boxes,
     list_associations,
     list_item_properties,
@@ -21,7 +24,7 @@ from persqa_client.images.heif import (
     unlink_metadata,
 )
 from persqa_client.images.prepare import load_image, measure_picture
-from tests.images.image_files import HEIC, check_and_decode, encode, is_near
+from tests.images.image_files import HEIC, RED, check_and_decode, encode, has_no_metadata, is_near, make_exif
 
 
 def test_unlinking_metadata_keeps_the_length_and_the_image() -> None:
@@ -93,8 +96,8 @@ def with_unsized_alpha() -> bytes:
     """An AVIF whose transparency has another property twice in place of its size, as if it had none."""
     data = encode(Image.new("RGBA", (64, 64), (9, 9, 9, 99)), "AVIF")
     start = data.index(b"ipma") + 4
-    names = [box.name for item, box in list_item_properties(data) if item == 2]
-    numbers = [number for item, number in list_associations(data[start:]) if item == 2]
+    names = [box.name for box in dict(list_item_properties(data))[2]]
+    numbers = dict(list_associations(data[start:]))[2]
     size, other = numbers[names.index(b"ispe")], numbers[names.index(b"pixi")]
     entry = data.index(struct.pack(">HB", 2, len(numbers)), start) + 3
     end = entry + len(numbers)
@@ -111,10 +114,82 @@ def with_unsized_alpha() -> bytes:
 )
 def test_a_whole_file_that_decoders_take_for_damaged_is_unsupported(data: bytes, reason: str, tmp_path: Path) -> None:
     (tmp_path / "image").write_bytes(data)
-    with pytest.raises(RowError) as caught:
-        load_image("image", [tmp_path], max_pixels=10**6)
-    assert caught.value.code == "image_unsupported"
-    assert reason in caught.value.message
+    for read in (measure_picture, lambda *place: load_image(*place, max_pixels=10**6)):
+        with pytest.raises(RowError) as caught:
+            read("image", [tmp_path])
+        assert caught.value.code == "image_unsupported"
+        assert reason in caught.value.message
+
+
+def make_low_overhead(exif: bytes = b"", orientation: int = 1, colours: tuple[int, int, int] = (1, 13, 6)) -> bytes:
+    """The pixels of HEIC, 64 x 64, behind the short header of ISO/IEC 23008-12.
+
+    ``colours``: the code points of the primaries, the transfer function and the matrix.
+    """
+    box = next(box for box in find_properties(HEIC) if box.name == b"hvcC")
+    config, pixels = HEIC[box.body : box.end], HEIC[491:650]
+    # Values and their numbers of bits: version, flags, chroma subsampling, orientation, size, depth, lengths.
+    fields = [(0, 4), (1, 1), (0, 1), (1, 1), (0, 2), (bool(exif), 1), (0, 1), (1, 2), (orientation - 1, 3), (0, 1)]
+    fields += [(63, 7), (63, 7), (0, 3), *((code, 8) for code in colours), *([(0, 1)] if exif else []), (1, 1), (0, 1)]
+    fields += [(len(config), 12), (len(pixels) - 1, 15), *([(0, 1), (len(exif) - 1, 10)] if exif else [])]
+    bits = "".join(f"{int(value):0{count}b}" for value, count in fields)
+    header = bytes(int(bits[start : start + 8].ljust(8, "0"), 2) for start in range(0, len(bits), 8))
+    return make_box(b"ftyp", b"mif3heic") + make_box(b"mini", header + config + pixels + exif)
+
+
+@pytest.mark.parametrize("exif", [b"", bytes(4) + make_exif(6).tobytes()[6:]], ids=["plain", "EXIF"])
+@pytest.mark.parametrize("orientation", [1, 3])
+def test_a_heic_with_a_low_overhead_header_is_read_without_its_metadata(
+    exif: bytes, orientation: int, tmp_path: Path
+) -> None:
+    data = make_low_overhead(exif, orientation)
+    assert has_no_metadata(data) is not bool(exif)
+    (tmp_path / "image").write_bytes(data)
+    sent = check_and_decode(load_image("image", [tmp_path], max_pixels=10**6))
+    assert sent.size == measure_picture("image", [tmp_path])[1:] == (64, 64)
+    sides = [sent.getpixel((1, 20)), sent.getpixel((62, 20))]
+    assert [is_near(side, RED, 5) for side in sides] == [orientation == 1, orientation != 1]
+
+
+@pytest.mark.parametrize(("primaries", "expected"), [(1, (255, 76, 85)), (9, (255, 0, 78))], ids=["sRGB", "BT.2020"])
+def test_the_colours_of_a_low_overhead_header_are_used(
+    primaries: int, expected: tuple[int, int, int], tmp_path: Path
+) -> None:
+    (tmp_path / "image").write_bytes(make_low_overhead(colours=(primaries, 13, 0)))
+    sent = check_and_decode(load_image("image", [tmp_path], max_pixels=10**6))
+    assert is_near(sent.getpixel((1, 20)), expected, 5)
+
+
+@pytest.mark.parametrize("length", [40, 150, 250, -1])
+def test_a_cut_low_overhead_header_is_truncated(length: int, tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(make_low_overhead()[:length])
+    for read in (measure_picture, lambda *place: load_image(*place, max_pixels=10**6)):
+        with pytest.raises(RowError) as caught:
+            read("image", [tmp_path])
+        assert caught.value.code == "image_truncated"
+
+
+@pytest.mark.parametrize("is_wide", [False, True])
+def test_lists_of_many_items_take_no_memory(is_wide: bool, tmp_path: Path) -> None:
+    numbers = struct.pack(f">127{'H' if is_wide else 'B'}", *range(1, 128))
+    items = b"".join(struct.pack(">IB", item, 127) + numbers for item in range(MAX_ITEMS // 4))
+    ipma = make_box(b"ipma", bytes([1, 0, 0, is_wide]) + struct.pack(">I", MAX_ITEMS // 4) + items)
+    ipco = make_box(b"ipco", make_box(b"free", b"") * 127)
+    pitm = make_box(b"pitm", bytes(4) + b"\0\1")
+    once, often = (
+        HEIC[:28].replace(b"heic", b"avif")
+        + make_box(b"meta", bytes(4) + pitm + make_box(b"iprp", ipco + ipma * count))
+        for count in (1, 8)
+    )
+    assert sum(1 for _ in list_item_properties(often)) == MAX_ITEMS
+    (tmp_path / "image").write_bytes(once)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RowError):
+            load_image("image", [tmp_path], max_pixels=10**6)
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(once)
+    finally:
+        tracemalloc.stop()
 
 
 def with_lists_of_properties() -> bytes:
@@ -149,8 +224,8 @@ def test_merging_lists_of_properties_keeps_the_length_and_all_else() -> None:
     merged = merge_associations(data)
     assert len(merged) == len(data)
     assert merged[find_meta_box(data).end :] == data[find_meta_box(data).end :]
-    assert [(item, box.name) for item, box in list_item_properties(merged)] == [
-        (item, box.name) for item, box in list_item_properties(data)
+    assert [(item, [box.name for box in boxes]) for item, boxes in list_item_properties(merged)] == [
+        (item, [box.name for box in boxes]) for item, boxes in list_item_properties(data)
     ]
     assert merge_associations(merged) == merged
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from persqa_client.errors import RowError
 from persqa_client.images.prepare import PictureSize, load_image, measure_picture
+from tests.images.invalid_files import INVALID_FILES
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "webp", "tif", "avif"])
@@ -43,9 +44,28 @@ def test_what_can_not_be_sent_has_the_code_of_a_run(tmp_path: Path, name: str) -
     Image.new("RGB", (9000, 40)).save(tmp_path / "long.png")
     Image.new("RGB", (40, 40)).save(tmp_path / "head.jpg")
     (tmp_path / "head.jpg").write_bytes((tmp_path / "head.jpg").read_bytes()[:30])
+    errors = find_errors(name, tmp_path)
+    assert errors[0] == errors[1]
+
+
+# The header of a plain file does not show that it is cut off.
+WITH_WHOLE_HEADERS = {f"{format}, cut off" for format in ("JPEG", "PNG", "GIF", "WebP", "BMP")}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in INVALID_FILES if kind not in WITH_WHOLE_HEADERS])
+def test_a_file_that_can_not_be_sent_has_the_code_of_a_run(tmp_path: Path, kind: str) -> None:
+    data, code = INVALID_FILES[kind]
+    (tmp_path / "image").write_bytes(data)
+    errors = find_errors("image", tmp_path)
+    assert errors[0] == errors[1]
+    assert errors[0][0] == code
+
+
+def find_errors(name: str, folder: Path) -> list[tuple[str, str]]:
+    """The codes and messages of measuring a file and of loading it."""
     errors = []
     for read in (measure_picture, lambda *place: load_image(*place, max_pixels=10**6)):
         with pytest.raises(RowError) as error:
-            read(name, [tmp_path])
+            read(name, [folder])
         errors.append((error.value.code, error.value.message))
-    assert errors[0] == errors[1]
+    return errors

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 from PIL import Image
 
-from persqa_client.images.containers import TruncatedImage
+from persqa_client.images.containers import MissingEnd, TruncatedImage
 from persqa_client.images.png import strip_png
 from tests.images import image_files
 from tests.images.image_files import decode_rgb_bytes, encode, has_no_metadata, red_and_blue
@@ -83,8 +85,10 @@ def damage_chunk(data: bytes, name: bytes) -> bytes:
     ],
 )
 def test_a_damaged_header_or_palette_is_detected(image: Image.Image, name: bytes) -> None:
-    with pytest.raises(TruncatedImage):
+    """Its pixels are not decoded to find their end."""
+    with pytest.raises(TruncatedImage) as caught:
         strip_png(damage_chunk(encode(image, "PNG"), name))
+    assert not isinstance(caught.value, MissingEnd)
 
 
 @each_case("name", [b"gAMA", b"sRGB", b"cHRM", b"tRNS"])
@@ -95,3 +99,29 @@ def test_other_damaged_chunks_are_removed_so_that_decoders_read_the_image(name: 
     stripped = strip_png(damaged)
     assert stripped.data == data
     assert stripped.plain
+
+
+@each_case("mode", ["RGB", "RGBA"])
+def test_a_damaged_palette_that_is_only_suggested_is_removed(mode: str) -> None:
+    data = encode(red_and_blue().convert(mode), "PNG")
+    damaged = damage_chunk(data[:33] + image_files.make_png_chunk(b"PLTE", bytes(6)) + data[33:], b"PLTE")
+    assert strip_png(damaged).data == data
+
+
+XMP_OF_ORIENTATION = b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="6"/>'
+
+
+@each_case(
+    ("name", "body"),
+    [
+        pytest.param(b"eXIf", image_files.make_exif(6).tobytes()[6:], id="EXIF"),
+        pytest.param(b"iTXt", XMP_OF_ORIENTATION, id="XMP"),
+        pytest.param(b"iCCP", b"p\0\0" + zlib.compress(b"profile"), id="profile"),
+        pytest.param(b"cICP", b"\x0c\x0d\0\1", id="code points"),
+    ],
+)
+def test_damaged_metadata_does_not_change_the_picture(name: bytes, body: bytes) -> None:
+    data = encode(red_and_blue(), "PNG")
+    whole = data[:33] + image_files.make_png_chunk(name, body) + data[33:]
+    assert strip_png(whole) != strip_png(data)
+    assert strip_png(damage_chunk(whole, name)) == strip_png(data)

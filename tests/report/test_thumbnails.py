@@ -9,8 +9,17 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
-from persqa_client.report.thumbnails import MAX_SIDE, Picture, make_thumbnail, make_thumbnails, sample_evenly
+from persqa_client.images.sizes import fit_size, reduce_in_decoder
+from persqa_client.report.thumbnails import (
+    FIRST_REDUCTION,
+    MAX_SIDE,
+    Picture,
+    make_thumbnail,
+    make_thumbnails,
+    sample_evenly,
+)
 
 
 def decode(uri: str) -> Image.Image:
@@ -43,6 +52,14 @@ def test_a_thumbnail_is_upright_and_without_metadata(tmp_path: Path) -> None:
     assert isinstance(top, tuple)
     assert top[2] > 200 > top[0]
     assert not thumbnail.getexif()
+
+
+def test_the_decoder_reduces_a_photo_of_12_megapixels_to_a_quarter(tmp_path: Path) -> None:
+    """Decoding it to a half takes half as long again."""
+    Image.new("RGB", (4000, 3000), "navy").save(tmp_path / "a.jpg")
+    with JpegImageFile(tmp_path / "a.jpg") as opened:
+        reduce_in_decoder(opened, fit_size(opened.size, (FIRST_REDUCTION * MAX_SIDE) ** 2))
+        assert opened.size == (1000, 750)
 
 
 def test_a_photo_takes_a_few_kilobytes() -> None:
