@@ -476,6 +476,7 @@ def test_a_large_run_is_shown_before_it_is_read(browser: Browser, tmp_path: Path
 
 def test_the_command_prints_its_address_and_ends_with_one_line(tmp_path: Path) -> None:
     WrittenRun(tmp_path).finish([make_record(1)])
+    (tmp_path / "qa.decisions.jsonl").write_text("accept\n")
     command = start("view", "qa.jsonl", "--edit", cwd=tmp_path)
     url = command.stdout.readline()
     command.send_signal(signal.SIGINT)
@@ -483,6 +484,7 @@ def test_the_command_prints_its_address_and_ends_with_one_line(tmp_path: Path) -
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{32}/\n", url)
     assert (rest, command.returncode) == ("", 0)
     assert messages.splitlines() == [
+        "Warning: qa.decisions.jsonl: line 1 is not JSON, so its decision is left out. Mend or remove the line.",
         "Showing qa.jsonl. Decisions go to qa.decisions.jsonl.",
         "Open the address in a browser on this machine. Ctrl-C ends it.",
         "Stopped.",
@@ -504,7 +506,7 @@ def test_errors_are_one_sentence(tmp_path: Path) -> None:
         (["qa.jsonl", "./qa.jsonl"], "the output qa.jsonl is given twice: name it once"),
         (
             ["qa.jsonl", "foreign.jsonl"],
-            "foreign.decisions.jsonl has a line that is not a decision: move it, or remove the line",
+            "foreign.decisions.jsonl has a line that is not a decision, line 1: move the file, or remove the line",
         ),
     ):
         result = persqa("view", *arguments, cwd=tmp_path)
