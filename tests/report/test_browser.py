@@ -174,7 +174,7 @@ def test_filters_leave_the_rows_that_fit(opened: Page, filters: dict[str, Any], 
         else:
             field.fill(value)
     expect_rows(page, rows)
-    expect(page.locator("#count")).to_have_text(f"{len(rows)} of {len(ALL)} rows")
+    expect(page.locator("#count")).to_have_text(f"{len(rows)} of {len(ALL)} questions")
     page.locator("#clear").click()
     expect_rows(page, ALL)
 
@@ -308,9 +308,9 @@ def test_the_figures_follow_the_filters(page: Page, report: Path) -> None:
     page.locator("#failed").check()
     page.locator("#tab-figures").click()
     of = page.locator("#figures p.of")
-    expect(of).to_have_text(f"Figures of the 3 rows that the filters leave, of {len(ALL)} rows")
+    expect(of).to_have_text(f"Figures of the 3 questions that the filters leave, of {len(ALL)} questions")
     page.locator("#failed").uncheck()
-    expect(of).to_have_text(f"Figures of {len(ALL)} rows")
+    expect(of).to_have_text(f"Figures of {len(ALL)} questions")
 
 
 def test_the_language_is_that_of_the_browser_and_can_be_switched(browser: Browser, report: Path) -> None:
@@ -432,7 +432,7 @@ def test_large_parts_are_read_when_they_have_arrived(page: Page, tmp_path: Path)
     with (tmp_path / "report.html").open("w", encoding="utf-8") as file:
         file.writelines(render_page([run], ReportData([run])))
     open_report(page, tmp_path / "report.html")
-    expect(page.locator("#count")).to_have_text("2,000 rows")
+    expect(page.locator("#count")).to_have_text("2,000 questions")
 
 
 def test_a_key_crosses_the_end_of_a_page(page: Page, tmp_path: Path) -> None:

@@ -74,7 +74,9 @@ def test_a_run_with_a_timeline_has_plots(page: Page) -> None:
     expect_equal(lambda: plots.nth(1).locator("path.line").evaluate_all(starts), [2, 2, 2, 2])
     expect(plots.nth(1).locator(".restart")).to_have_count(1)
     expect(page.locator("#figures")).to_contain_text("retries: <b>busy</b> 8")
-    expect(page.locator("#figures")).to_contain_text("Overall: half of the 50 answers within ")
+    expect(page.locator("#figures")).to_contain_text(
+        "Overall, also of questions that were asked again: half of the 50 answers within "
+    )
 
 
 def test_a_line_breaks_where_nothing_is_known(page: Page) -> None:

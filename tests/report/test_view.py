@@ -127,7 +127,7 @@ def test_the_figures_are_those_of_the_report(browser: Browser, url: str, run_fol
         open_figures(page)
         pages.append(page)
     in_file = read_figures(pages[0])
-    assert in_file[0] == f"Figures of {len(ALL)} rows"
+    assert in_file[0] == f"Figures of {len(ALL)} questions"
     expect_equal(lambda: read_figures(pages[1]), in_file)  # when all answers are compared
     for page in pages:
         page.context.close()
@@ -178,6 +178,32 @@ def test_answers_are_decided_on_by_keys(browser: Browser, tmp_path: Path) -> Non
         (3, "none", None, "no j or a key"),
     ]
     assert output.read_bytes() == before
+
+
+def test_keys_are_listed_and_named_by_buttons(browser: Browser, tmp_path: Path) -> None:
+    write_pictures(tmp_path, "1.png")
+    WrittenRun(tmp_path).finish([make_record(1)])
+    with view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _), open_page(browser, url) as page:
+        for button, key in (
+            (".do-accept", "a"),
+            (".do-reject", "x"),
+            (".do-edit", "e"),
+            (".zoom", "o"),
+            (".raw", "Enter"),
+        ):
+            expect(page.locator(f"#row-1 {button}")).to_have_attribute("title", f"Key: {key}")
+        page.keyboard.press("?")
+        listed = page.locator("dialog[open] .key-list")
+        expect(listed).to_contain_text("Reject")
+        page.keyboard.press("x")  # acts on nothing that is behind the list
+        assert find_serious(page) == []
+        page.keyboard.press("?")
+        expect(page.locator("dialog[open]")).to_have_count(0)
+        expect(page.locator("#keys")).to_contain_text("x Reject")
+        page.locator("#search").press("?")
+        expect(page.locator("#search")).to_have_value("?")
+        expect(page.locator("dialog[open]")).to_have_count(0)
+    assert not (tmp_path / "qa.decisions.jsonl").exists()
 
 
 def test_undo_leaves_comments(browser: Browser, tmp_path: Path) -> None:
@@ -385,7 +411,7 @@ def test_a_run_that_goes_on_is_followed(browser: Browser, tmp_path: Path) -> Non
     outcomes: list[Outcome] = [make_record(number) for number in range(1, 70)]
     run.leave_unfinished(outcomes)
     with view("qa.jsonl", cwd=tmp_path) as (url, _), open_page(browser, f"{url}#row=65") as page:
-        expect(page.locator("#notes")).to_contain_text("new rows appear")
+        expect(page.locator("#notes")).to_contain_text("new questions appear")
         expect(page.locator(".missing")).to_have_count(9)  # after which nothing moves
         top = page.locator(".card[aria-current]").bounding_box()
         outcomes += [make_failure(70), make_record(71)]
@@ -465,7 +491,7 @@ def test_a_large_run_is_shown_before_it_is_read(browser: Browser, tmp_path: Path
         page.keyboard.press("j")
         wait_until(page, "source.overview.read === 1", 120)
         expect_current(page, "1")
-        expect(page.locator("#count")).to_have_text(f"{count:,} rows")
+        expect(page.locator("#count")).to_have_text(f"{count:,} questions")
         page.get_by_label("Last page").first.click()
         expect(page.locator(".card:last-child a.number")).to_have_text(f"#{count}")
         assert page.evaluate("document.querySelectorAll('.card').length") <= 60
@@ -521,7 +547,7 @@ def test_a_growing_page_waits_for_its_first_row(browser: Browser, tmp_path: Path
     with view("qa.jsonl", cwd=tmp_path) as (url, _):
         page = context.new_page()
         page.goto(url)
-        page.locator(".nothing", has_text="There are no rows yet").wait_for()
+        page.locator(".nothing", has_text="There are no questions yet").wait_for()
         append_to(run, [make_record(1), make_failure(2)])
         expect_rows(page, ["1", "2"])
     context.close()

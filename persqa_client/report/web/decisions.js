@@ -3,7 +3,6 @@
 // The decision of a row as filters name it, with the colour of its badge.
 const DECISION_KINDS = { accept: "good", reject: "bad", edit: "by", stale: "doubt" };
 const CHECK_DELAY = 250;
-const DECISION_KEYS = { a: "accept", x: "reject", e: "edit", c: "comment", u: "none" };
 
 function decisionOf(row) {
   if (!row.decision) return "";
@@ -57,6 +56,7 @@ function makeDecisionTools(row, card) {
     const button = make("button", `quiet do-${action}`, `${sign} ${say(name)}`);
     button.type = "button";
     button.disabled = !isPossible;
+    nameKey(button, Object.keys(DECISION_KEYS).find((key) => DECISION_KEYS[key] === action));
     if (action === "accept" || action === "reject" || action === "edit") {
       button.setAttribute("aria-pressed", String(decisionOf(row) === action));
     }
@@ -250,10 +250,6 @@ function listenToEditor(row, editor, action) {
     if (Object.keys(change).length === 0) close();
     else if (!editor.isStoring) await storeWritten(row, editor, change, close);
   });
-}
-
-function isSaveKey(event) {
-  return event.key === "Enter" && !event.isComposing && (event.ctrlKey || event.metaKey || event.target.matches("input"));
 }
 
 // What is stored can't be changed meanwhile. If its page is left, the editor is only opened again if it is not stored.

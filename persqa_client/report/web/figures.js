@@ -11,8 +11,8 @@ function drawFigures(figures, isFiltered, total) {
   panel.wanted = wanted;
   const restore = rememberFigures(panel);
   const heading = make("p", "of", isFiltered
-    ? say("of_filtered", say("n_rows", figures.found), say("n_rows", total))
-    : say("of_rows", say("n_rows", figures.found)));
+    ? say("of_filtered", say("n_questions", figures.found), say("n_questions", total))
+    : say("of_rows", say("n_questions", figures.found)));
   panel.replaceChildren(
     heading,
     makeFigure("outcomes_figure", makeBars(figures.outcomes, ([code, count]) => ({

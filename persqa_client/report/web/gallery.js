@@ -220,6 +220,7 @@ function makeImage(name, uri, figure) {
   const button = make("button", "zoom");
   button.type = "button";
   button.setAttribute("aria-label", say("larger", showText(baseName(name)).textContent));
+  nameKey(button, "o");
   button.append(image);
   button.addEventListener("click", () => showLarge(name, uri));
   image.addEventListener("load", () => {
@@ -241,18 +242,27 @@ function loadNextPicture() {
 }
 
 function showLarge(name, uri) {
-  const dialog = document.getElementById("large");
   const image = make("img");
   image.src = `${uri}?large`;
   image.alt = "";
   const caption = make("p");
   caption.append(showText(name));
+  openDialog(showText(baseName(name)).textContent, [image, caption]);
+}
+
+function openDialog(label, content) {
+  const dialog = document.getElementById("large");
   const close = make("button", "quiet", say("close"));
   close.type = "button";
   close.addEventListener("click", () => dialog.close());
-  dialog.setAttribute("aria-label", showText(baseName(name)).textContent);
-  dialog.replaceChildren(image, caption, close);
+  dialog.setAttribute("aria-label", label);
+  dialog.replaceChildren(...content, close);
   dialog.showModal();
+}
+
+function nameKey(button, key) {
+  button.title = say("by_key", key);
+  button.setAttribute("aria-keyshortcuts", key);
 }
 
 function baseName(name) {
@@ -264,6 +274,7 @@ function makeRawToggle(row, card) {
   const button = make("button", "quiet raw", say(row.raws?.length > 1 ? "raw_answers" : "raw", row.raws?.length ?? 0));
   button.type = "button";
   button.setAttribute("aria-expanded", "false");
+  nameKey(button, "Enter");
   button.addEventListener("click", () => {
     const open = card.querySelector(".raws");
     button.setAttribute("aria-expanded", String(open === null));

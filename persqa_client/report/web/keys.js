@@ -1,8 +1,32 @@
-// Keys: which are named below the rows, and what they do.
+// Keys: which are named below the rows and by "?", and what they do.
+
+const ROW_KEYS = [["j →", "next_row"], ["k ←", "previous_row"], ["Enter", "raw"], ["/", "search"], ["[ ]", "other_page"], ["?", "list_keys"]];
+const VIEW_KEYS = [["o", "larger_picture"]];
+const DECISION_KEYS = { a: "accept", x: "reject", e: "edit", c: "comment", u: "none" };
+const EDIT_KEYS = Object.entries(DECISION_KEYS).map(([key, action]) => [key, `do_${action}`]);
+
+// In an editor. An input method uses Enter, too.
+function isSaveKey(event) {
+  return event.key === "Enter" && !event.isComposing && (event.ctrlKey || event.metaKey || event.target.matches("input"));
+}
+
+function listKeys() {
+  return [...ROW_KEYS, ...(source.isServed ? VIEW_KEYS : []), ...(source.editable ? EDIT_KEYS : [])];
+}
 
 function showKeys() {
-  const more = source.editable ? "edit_keys" : source.isServed ? "view_keys" : null;
-  field("keys").textContent = more === null ? say("keys") : `${say("keys")}, ${say(more)}`;
+  const texts = listKeys().map(([keys, action]) => `${keys} ${say(action)}`);
+  field("keys").textContent = say("keys", texts.join(" · "));
+}
+
+function openKeyList() {
+  const list = make("dl", "key-list");
+  for (const [keys, action] of listKeys()) {
+    const names = make("dt");
+    names.append(...keys.split(" ").map((key) => make("kbd", "", key)));
+    list.append(names, make("dd", "", say(action)));
+  }
+  openDialog(say("list_keys"), [list]);
 }
 
 function handleKey(event) {
@@ -14,7 +38,10 @@ function handleKey(event) {
     return;
   }
   if (target.getAttribute("role") === "tab" && event.key.startsWith("Arrow")) return;
-  if (field("large").open) return;
+  if (field("large").open) {
+    if (event.key === "?") field("large").close();
+    return;
+  }
   const actions = {
     j: () => selectNext(1), ArrowRight: () => selectNext(1), k: () => selectNext(-1), ArrowLeft: () => selectNext(-1),
     "[": () => turnTo(state.page - 1), "]": () => turnTo(state.page + 1),
@@ -23,6 +50,7 @@ function handleKey(event) {
   const isOnCard = target === document.body || target.classList.contains("card");
   const press = (button) => document.querySelector(`.card[aria-current] ${button}`)?.click();
   if (event.key === "/") field("search").focus();
+  else if (event.key === "?") openKeyList();
   else if (state.view !== "rows") return;
   else if (event.key in actions) queueKey(actions[event.key]);
   else if (source.editable && isOnRow && event.key in DECISION_KEYS) queueOnce(event, () => decideByKey(event.key));

@@ -120,7 +120,7 @@ function showPagers() {
 
 function showCount() {
   const { rows: total, loaded = total, read } = source.overview;
-  const all = say("n_rows", total);
+  const all = say("n_questions", total);
   const parts = [isFiltered() ? say("count", state.count, all) : say("count_all", all)];
   if (loaded < total) parts.push(say("loading", loaded, total));
   if (read !== undefined && read < 1) parts.push(say("reading", Math.floor(100 * read)));
