@@ -142,7 +142,7 @@ def report_pilot(pilot: Pilot, survey: InputSurvey, settings: RunSettings, *, as
         bounds=bound_question(settings),
     )
     price = find_known_price(settings)
-    show_lines_of(list_estimate(found, pilot, price), as_json=as_json)
+    show_lines_of(list_estimate(found, pilot, survey.questions, price), as_json=as_json)
     return describe_estimate(found, pilot, price)
 
 
@@ -180,17 +180,15 @@ def describe_pictures(survey: InputSurvey) -> str:
     )
 
 
-def list_estimate(found: RunEstimate, pilot: Pilot, price: KnownPrice | None) -> Iterator[tuple[str, str]]:
+def list_estimate(found: RunEstimate, pilot: Pilot, total: int, price: KnownPrice | None) -> Iterator[tuple[str, str]]:
+    """``total``: the number of all questions."""
     questions = pilot.questions.values()
     failed = [question.code for question in questions if question.code is not None]
     rejected = f", {len(failed):,} failed ({', '.join(sorted(set(failed)))})" if failed else ""
     unusable = f"; {count_of(len(pilot.unusable), 'row')} could not be asked about" if pilot.unusable else ""
-    asked, sent = count_of(len(questions), "question"), sum(question.requests for question in questions)
-    yield "pilot", f"{asked} with {count_of(sent, 'request')}{rejected}{unusable}"
-    known = "with 95 % intervals by the spread of the pilot" if len(questions) > 1 else "by a single question"
-    if len(pilot.sample.rows) == pilot.sample.total:
-        known = "as in the pilot, which asked about all rows; a smaller --pilot asks about some"
-    yield "the whole run", known
+    sent = count_of(sum(question.requests for question in questions), "request")
+    yield "pilot", f"{count_of(len(questions), 'question')} with {sent}{rejected}{unusable}"
+    yield "the whole run", describe_basis(pilot, total)
     yield "  requests", format_estimate(found.requests)
     yield "  tokens in", format_estimate(found.prompt_tokens)
     yield "  tokens out", format_estimate(found.completion_tokens)
@@ -205,6 +203,14 @@ def list_estimate(found: RunEstimate, pilot: Pilot, price: KnownPrice | None) ->
         unit = "" if price.currency is None else f" {price.currency}"
         prices = f"{price.price.prompt:g} and {price.price.completion:g} a million tokens"
         yield "  cost", f"{format_interval(value, low, high, format_amount)}{unit}, at {prices} ({price.source})"
+
+
+def describe_basis(pilot: Pilot, total: int) -> str:
+    """Without an interval if the pilot asked all questions, as in ``estimate_run``."""
+    if len(pilot.questions) >= total:
+        several = len({task_id.row for task_id in pilot.questions}) > 1
+        return "as in the pilot, which asked all questions" + ("; a smaller --pilot asks some" if several else "")
+    return "with 95 % intervals by the spread of the pilot" if len(pilot.questions) > 1 else "by a single question"
 
 
 def cost_bounds(found: RunEstimate, price: KnownPrice) -> tuple[float, float]:

@@ -240,20 +240,28 @@ def open_row_files(folder: Path, settings: ExportSettings, format: AnyFormat) ->
 
 
 def describe_nothing(report: ExportReport) -> str:
-    names = ", ".join(str(run.output) for run in report.runs)
     if report.examples:
         first = report.examples[0]
-        return f"no row of {names} can be exported; {first.id}: {first.message}"
-    waiting = sum(run.extent.waiting for run in report.runs)
-    if waiting:
-        answers = "accepted answer, which waits" if waiting == 1 else "accepted answers, which wait"
+        return f"no row of {name_runs(report.runs)} can be exported; {first.id}: {first.message}"
+    if waiting := [run for run in report.runs if run.extent.waiting]:
+        count = sum(run.extent.waiting for run in waiting)
+        answers = "accepted answer, which waits" if count == 1 else "accepted answers, which wait"
+        stored = "the run stored" if len(waiting) == 1 else "the runs stored"
         return (
-            f"{names} has no row to export yet: the run stored {waiting:,} {answers} for an unfinished row before; "
-            f"{FINISH_IT}"
+            f"{name_with_verb(waiting)} no row to export yet: {stored} {count:,} {answers} for an unfinished row "
+            f"before; {FINISH_IT}"
         )
-    if any(run.state == "unfinished" for run in report.runs):
-        return f"{names} has no accepted answer yet: {FINISH_IT}"
-    return f"{names} has no accepted answer: nothing is written"
+    if unfinished := [run for run in report.runs if run.state == "unfinished"]:
+        return f"{name_with_verb(unfinished)} no accepted answer yet: {FINISH_IT}"
+    return f"{name_with_verb(report.runs)} no accepted answer: nothing is written"
+
+
+def name_runs(runs: Sequence[RecordedRun]) -> str:
+    return ", ".join(str(run.output) for run in runs)
+
+
+def name_with_verb(runs: Sequence[RecordedRun]) -> str:
+    return f"{name_runs(runs)} {'has' if len(runs) == 1 else 'have'}"
 
 
 def write_further_files(folder: Path, maker: RowMaker, report: ExportReport, description: Json) -> list[str]:

@@ -9,7 +9,6 @@ from importlib import resources
 from pathlib import Path
 
 from persqa_client.errors import RowError, SettingsError
-from persqa_client.function_words import FUNCTION_WORDS
 from persqa_client.language import UNSPACED, prompt_language
 from persqa_client.suggestions import explain_read_error
 
@@ -61,8 +60,8 @@ def find_tag_risks(name: str) -> tuple[str, ...]:
     kinds = [WORD_KINDS[kind] for kind, words in load_known_words().items() if lower in words]
     risks = (
         (
-            bare.isascii() and len(bare) < MIN_BARE_NAME_LENGTH and (len(bare) == 1 or lower in FUNCTION_WORDS["en"]),
-            "it is a letter or a short word of English, so without brackets it means something else in an answer",
+            bare.isascii() and len(bare) == 1,
+            "it is a single letter or digit, so without brackets it means something else in an answer",
         ),
         (bare != lower, "it has capital letters, which models change and some evaluators compare"),
         (

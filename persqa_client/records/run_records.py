@@ -121,19 +121,37 @@ def open_recorded_runs(outputs: list[Path]) -> list[RecordedRun]:
     refuse_repeated_outputs(outputs)
     runs: list[RecordedRun] = []
     for output in outputs:
-        files = RunFiles.for_output(output)
-        paths, state = choose_files(files)
-        known = read_identity(files)
-        if state == "finished" and known is None:
-            state = "unknown"
-        identity = DEFAULT_IDENTITY | (known or {})
-        roots = find_image_roots(None, output.parent, find_recorded_roots(output))
-        name = choose_run_name(remove_suffix(output.name), [run.name for run in runs])
-        rows, failures = (sum(1 for _ in iter_lines(path)) for path in (paths.output, paths.failed))
-        waiting = count_waiting(files) if state == "unfinished" else 0
-        extent = OutputExtent(identify_output(paths.output, state), rows, failures, waiting)
-        runs.append(RecordedRun(output, name, state, identity, roots, paths, extent))
+        runs.append(open_recorded_run(output, [run.name for run in runs]))
     return runs
+
+
+def open_recorded_run(output: Path, taken: list[str]) -> RecordedRun:
+    """``taken``: names of other runs. Opened again if its files get other names meanwhile, as at the end of a run."""
+    files = RunFiles.for_output(output)
+    while True:
+        chosen = choose_files(files)
+        try:
+            run = describe_recorded_run(output, taken, *chosen)
+        except SettingsError:
+            if choose_files(files) == chosen:
+                raise
+            continue
+        if choose_files(files) == chosen:
+            return run
+
+
+def describe_recorded_run(output: Path, taken: list[str], paths: ReadPaths, state: RunState) -> RecordedRun:
+    files = RunFiles.for_output(output)
+    known = read_identity(files)
+    if state == "finished" and known is None:
+        state = "unknown"
+    identity = DEFAULT_IDENTITY | (known or {})
+    roots = find_image_roots(None, output.parent, find_recorded_roots(output))
+    name = choose_run_name(remove_suffix(output.name), taken)
+    rows, failures = (sum(1 for _ in iter_lines(path)) for path in (paths.output, paths.failed))
+    waiting = count_waiting(files) if state == "unfinished" else 0
+    extent = OutputExtent(identify_output(paths.output, state), rows, failures, waiting)
+    return RecordedRun(output, name, state, identity, roots, paths, extent)
 
 
 def count_waiting(files: RunFiles) -> int:
@@ -142,7 +160,8 @@ def count_waiting(files: RunFiles) -> int:
     While the run goes on, the number is rough: the files are not read at the same moment.
     """
     checkpoint = read_checkpoint(files)
-    if checkpoint is None:
+    # A run that was killed in its last step has written all rows, and may not have removed its journal.
+    if checkpoint is None or checkpoint.phase == "finishing":
         return 0
     try:
         entries = read_journal(files, checkpoint.generation)

@@ -260,9 +260,33 @@ def test_who_is_meant_is_a_part_of_the_estimate_and_of_its_command(folder: Path,
     result = persqa("estimate", *words, *who, "--verify", "all", cwd=folder)
     figures = {line[:17].strip(): line[18:] for line in result.stdout.splitlines()}
     assert figures["pilot"] == "3 questions with 9 requests; 1 row could not be asked about"
-    assert figures["the whole run"] == "as in the pilot, which asked about all rows; a smaller --pilot asks about some"
-    result = persqa("estimate", *words, *who, "--pilot", "1", cwd=folder)
-    assert "the whole run     as in the pilot" not in result.stdout
+    assert figures["the whole run"] == "as in the pilot, which asked all questions"
+
+
+def read_basis(folder: Path, simulator: Simulator, *words: str) -> str:
+    model = ("--base-url", simulator.base_url, "--model", DEFAULT_MODEL, "--no-probes")
+    result = persqa("estimate", "few.jsonl", *model, *words, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    (basis,) = (line[18:] for line in result.stdout.splitlines() if line.startswith("the whole run "))
+    return basis
+
+
+def test_the_figures_of_a_run_say_what_they_are_based_on(folder: Path, simulator: Simulator) -> None:
+    """By the questions that were asked: a row may fail before its request, also one that the survey takes for good."""
+    lines = [f'{{"image": "{number}.png"}}\n' for number in range(4)]
+    few = folder / "few.jsonl"
+    few.write_text("".join(lines))
+    assert read_basis(folder, simulator) == "as in the pilot, which asked all questions; a smaller --pilot asks some"
+    assert read_basis(folder, simulator, "--pilot", "3") == "with 95 % intervals by the spread of the pilot"
+    assert read_basis(folder, simulator, "--pilot", "1") == "by a single question"
+    few.write_text("".join([*lines, '{"image": "none.png"}\n']))
+    assert read_basis(folder, simulator) == "as in the pilot, which asked all questions; a smaller --pilot asks some"
+    Image.effect_noise((300, 300), 90).save(folder / "whole.jpg")
+    (folder / "cut.jpg").write_bytes((folder / "whole.jpg").read_bytes()[:9000])
+    few.write_text("".join([*lines, '{"image": "cut.jpg"}\n']))
+    assert read_basis(folder, simulator) == "with 95 % intervals by the spread of the pilot"
+    few.write_text(lines[0])
+    assert read_basis(folder, simulator) == "as in the pilot, which asked all questions"
 
 
 def test_figures_without_a_spread_have_no_interval() -> None:

@@ -137,6 +137,25 @@ def test_answers_that_wait_for_an_earlier_row_are_counted_with_the_way_to_get_th
     ), some.stderr
 
 
+def test_only_the_runs_that_are_unfinished_are_to_be_finished(tmp_path: Path) -> None:
+    WrittenRun(tmp_path, "a.jsonl").finish([make_failure(1)])
+    to = ("--to", "llava", "-o", "data")
+    WrittenRun(tmp_path, "b.jsonl").finish([make_failure(1)])
+    result = persqa("export", "a.jsonl", "b.jsonl", *to, cwd=tmp_path)
+    assert result.stderr == "Error: a.jsonl, b.jsonl have no accepted answer: nothing is written.\n"
+    WrittenRun(tmp_path, "c.jsonl").leave_unfinished([make_failure(1)])
+    result = persqa("export", "a.jsonl", "b.jsonl", "c.jsonl", *to, cwd=tmp_path)
+    assert result.stderr.startswith("Error: c.jsonl has no accepted answer yet: finish the run")
+    for name in "d.jsonl", "e.jsonl":
+        WrittenRun(tmp_path, name).leave_unfinished([], journaled=[make_record(3)])
+        result = persqa("export", "a.jsonl", "c.jsonl", name, *to, cwd=tmp_path)
+        assert result.stderr.startswith(f"Error: {name} has no row to export yet: the run stored 1 accepted answer, ")
+    result = persqa("export", "a.jsonl", "d.jsonl", "e.jsonl", *to, cwd=tmp_path)
+    assert result.stderr.startswith(
+        "Error: d.jsonl, e.jsonl have no row to export yet: the runs stored 2 accepted answers, which wait for an "
+    )
+
+
 def test_lines_written_since_the_checkpoint_do_not_wait(tmp_path: Path) -> None:
     write_pictures(tmp_path, "1.png", "2.png")
     records = [make_record(1), make_record(2)]

@@ -47,7 +47,7 @@ def test_names_that_models_use_can_not_be_tags(name: str) -> None:
         parse_tag(name)
 
 
-@pytest.mark.parametrize("name", ["mam", "<mam>", "thao", "mam-li", "yuheng", "bo", "bq"])
+@pytest.mark.parametrize("name", ["mam", "<mam>", "thao", "mam-li", "yuheng", "bo", "bq", "li", "jo"])
 def test_a_good_tag_has_no_risks(name: str) -> None:
     assert find_tag_risks(name) == ()
 
@@ -55,8 +55,16 @@ def test_a_good_tag_has_no_risks(name: str) -> None:
 @each_case(
     ("name", "reason"),
     [
-        ("b", "a letter or a short word"),
-        ("it", "a letter or a short word"),
+        ("b", "a single letter"),
+        ("it", "an English word"),
+        ("so", "an English word"),
+        ("us", "an English word"),
+        ("am", "an English word"),
+        ("go", "an English word"),
+        ("ok", "an English word"),
+        ("ox", "an English word"),
+        ("hi", "an English word"),
+        ("if", "an English word"),
         ("Mam", "capital letters"),
         ("小满", "outside ASCII"),
         ("bull_dog", "underscore"),

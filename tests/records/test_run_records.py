@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,12 @@ from persqa_client.outcomes import Outcome, RawAnswer
 from persqa_client.records.data_record import DataRecord
 from persqa_client.records.run_records import open_recorded_runs
 from persqa_client.report.rows import read_run
+from persqa_client.storage.checkpoint import read_checkpoint, write_checkpoint
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Usage
 from tests.report.runs import QUESTION, WrittenRun, add_details, make_failure, make_input_failure, make_record
+
+needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are needed")
 
 
 def read_records(output: Path) -> list[DataRecord]:
@@ -182,3 +187,41 @@ def test_an_output_that_is_missing_or_given_twice_is_refused(tmp_path: Path) -> 
     output = WrittenRun(tmp_path).finish([make_record(1)])
     with pytest.raises(SettingsError, match="given twice"):
         open_recorded_runs([output, tmp_path / "." / "qa.jsonl"])
+
+
+def test_no_answer_waits_for_a_run_that_was_killed_in_its_last_step(tmp_path: Path) -> None:
+    """Its journal is still there."""
+    run = WrittenRun(tmp_path)
+    run.leave_unfinished([make_record(1), make_record(2)], journaled=[make_record(1), make_record(2)])
+    files = RunFiles.for_output(run.output)
+    checkpoint = read_checkpoint(files)
+    assert checkpoint is not None
+    write_checkpoint(files, replace(checkpoint, phase="finishing", run={}))
+    (opened,) = open_recorded_runs([run.output])
+    assert (opened.state, opened.extent.rows, opened.extent.waiting) == ("unfinished", 2, 0)
+
+
+@needs_pipes
+def test_a_run_that_ends_while_it_is_opened_is_opened_as_a_finished_one(tmp_path: Path) -> None:
+    """A pipe in place of the journal holds the reader there until the run has ended."""
+    run = WrittenRun(tmp_path)
+    run.leave_unfinished([make_record(1)], journaled=[make_record(2)])
+    files = RunFiles.for_output(run.output)
+    journal = files.journal_generation(1)
+    journal.unlink()
+    os.mkfifo(journal)
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(open_recorded_runs, [run.output])
+        with journal.open("wb"):  # waits for the reader
+            for partial, finished in (
+                (files.failed_partial, files.failed),
+                (files.details_partial, files.details),
+                (files.partial, files.output),
+            ):
+                if partial.exists():
+                    partial.rename(finished)
+            run.finish([make_record(1), make_record(2)])
+            files.checkpoint.unlink()
+        (opened,) = opening.result()
+    assert (opened.state, opened.extent.rows, opened.extent.waiting) == ("finished", 2, 0)
+    assert [record.provenance.row for record in opened.iter_records()] == [1, 2]

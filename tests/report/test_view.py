@@ -197,6 +197,21 @@ def test_a_key_accepts_what_the_checks_rejected_only_after_a_warning(browser: Br
     assert find_lines(tmp_path) == [(1, "accept", None, ""), (2, "accept", None, "")]
 
 
+def test_the_warning_of_a_rejected_answer_is_in_the_window(browser: Browser, tmp_path: Path) -> None:
+    """Choosing a card moves it into view, and the warning is added below it."""
+    write_pictures(tmp_path, *[f"{number}.png" for number in range(1, 7)], size=(640, 480))
+    WrittenRun(tmp_path).finish([make_failure(number) for number in range(1, 7)])
+    with (
+        view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _),
+        open_page(browser, url, viewport={"width": 1280, "height": 600}) as page,
+    ):
+        for number in range(1, 7):
+            page.keyboard.press("j")
+            expect_current(page, str(number))
+            page.keyboard.press("a")
+            expect(page.locator(f"#row-{number} .accept-again")).to_be_in_viewport(ratio=1)
+
+
 def test_the_focus_is_seen_on_the_chosen_card(browser: Browser, url: str) -> None:
     with open_page(browser, url) as page:
         page.keyboard.press("j")

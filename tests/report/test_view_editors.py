@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from persqa_client.storage.decisions import read_decisions
-from tests.report.runs import WrittenRun, make_record
+from persqa_client.storage.decisions import Decision, Subject, decision_to_json, read_decisions
+from persqa_client.types import TaskId
+from tests.report.runs import QUESTION, WrittenRun, make_record
 from tests.report.test_view import find_lines, open_page, view, wait_for_rows
 from tests.support.browser import (
     browser,
@@ -194,6 +196,50 @@ def test_an_editor_does_not_tell_of_the_page_own_decision(browser: Browser, tmp_
         expect(page.locator(".meanwhile")).to_have_count(0)
         other.locator("#row-1 .do-accept").click()
         expect(page.locator(".meanwhile")).to_contain_text("elsewhere: accepted by hand")
+
+
+def test_an_editor_tells_of_the_same_decision_about_the_new_answer(browser: Browser, tmp_path: Path) -> None:
+    """A card with a decision about an earlier answer shows that it is about that one."""
+    run = WrittenRun(tmp_path)
+    run.finish([make_record(1, "<mam> holds a plate.")])
+    subject = Subject(TaskId(1), ("1.png",), QUESTION)
+    earlier = Decision(subject, "<mam> holds a plate.", "accept", time="2026-09-27T07:00:00Z")
+    (tmp_path / "qa.decisions.jsonl").write_text(json.dumps(decision_to_json(earlier)) + "\n")
+    run.finish([make_record(1)])
+    with (
+        view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _),
+        open_page(browser, url) as page,
+        open_page(browser, url) as other,
+    ):
+        expect(page.locator("#row-1 .was")).to_contain_text("holds a plate")
+        page.locator("#row-1 .do-edit").click()
+        page.locator("textarea").fill("<mam> holds a mug.")
+        other.locator("#row-1 .do-accept").click()
+        expect(page.locator(".meanwhile")).to_contain_text("elsewhere: accepted by hand")
+
+
+def test_an_editor_of_a_row_that_was_out_of_sight_tells_what_others_decided(browser: Browser, tmp_path: Path) -> None:
+    """What the page sent before says nothing of decisions after those that the card shows."""
+    WrittenRun(tmp_path).finish([make_record(1), make_record(2, "<mam> holds a plate.")])
+    with (
+        view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _),
+        open_page(browser, url) as page,
+        open_page(browser, url) as other,
+    ):
+        held = hold(page, "**/decide?*")
+        page.locator("#row-1 .do-reject").click()
+        wait_for(page, held)
+        page.locator("#search").fill("plate")
+        expect_rows(page, ["2"])
+        held.pop().continue_()
+        other.locator("#row-1 .badge", has_text="rejected by hand").wait_for()
+        other.locator("#row-1 .do-accept").click()
+        other.locator("#row-1 .badge", has_text="accepted by hand").wait_for()
+        page.locator("#search").fill("")
+        page.locator("#row-1 .badge", has_text="accepted by hand").wait_for()
+        page.locator("#row-1 .do-edit").click()
+        other.locator("#row-1 .do-reject").click()
+        expect(page.locator(".meanwhile")).to_contain_text("elsewhere: rejected by hand")
 
 
 def test_a_cancelled_editor_leaves_what_others_decided(browser: Browser, tmp_path: Path) -> None:

@@ -85,9 +85,13 @@ function storeDecision(row, card, change) {
 // What this page sent about rows since their cards were drawn: changes by the number of the row.
 const sent = new Map();
 
+// The number of the row whose decision is sent.
+let underway = null;
+
 async function sendDecision(row, change) {
   const before = sent.get(row.id);
   sent.set(row.id, { ...before, ...change });
+  underway = row.id;
   try {
     await source.decide(row, change);
     showNotStored(row, null);
@@ -96,6 +100,8 @@ async function sendDecision(row, change) {
     sent.set(row.id, before);
     showNotStored(row, nameTrouble(error));
     return false;
+  } finally {
+    underway = null;
   }
 }
 
@@ -243,32 +249,6 @@ async function storeWritten(row, editor, change, close) {
   else if (!form.isConnected) reopenEditors();
 }
 
-// Whether the decision is the one that the card shows, with what this page sent since.
-function isKnown(row, decision) {
-  const simplify = ({ kind, text, comment } = {}) =>
-    JSON.stringify([kind === "none" ? "" : (kind ?? ""), kind === "edit" ? text : "", comment ?? ""]);
-  const found = simplify(decision ?? {});
-  return found === simplify(row.decision ?? {}) || found === simplify({ ...row.decision, ...sent.get(row.id) });
-}
-
-// What others decided while somebody writes, whose card stays as it is until the editor is left.
-function showMeanwhile(form, row, fresh) {
-  const shown = form.querySelector(":scope > .meanwhile");
-  if (form.ariaBusy === "true" || isKnown(row, fresh.decision)) {
-    shown?.remove();
-    return;
-  }
-  const kind = decisionOf(fresh);
-  const text = kind === "edit" ? `: ${fresh.decision.text}` : "";
-  const parts = [kind ? say(`decision_${kind}`) + text : say("undecided")];
-  if (fresh.decision?.comment) parts.push(say("comment_is", fresh.decision.comment));
-  const line = makeTrouble("");
-  line.classList.add("meanwhile");
-  line.append(showLong(say("meanwhile", parts.join(" · ")), { tag: tagOf(row) }));
-  if (shown === null) form.prepend(line);
-  else if (shown.textContent !== line.textContent) shown.replaceWith(line);
-}
-
 function labelled(text, element) {
   const label = make("label");
   label.append(make("span", "", say(text)), element);
@@ -322,6 +302,7 @@ function warnOfRejected(row, card) {
   line.classList.add("accept-again");
   line.append(showText(say("accept_again", row.code)));
   card.append(line);
+  line.scrollIntoView({ block: "nearest" });
   return true;
 }
 

@@ -95,6 +95,7 @@ function countCharacters(text) {
 }
 
 function makeCard(row) {
+  forgetSent(row);
   const card = make("li", isFailed(row) ? "card bad" : "card");
   card.id = `row-${row.key}`;
   card.tabIndex = -1;

@@ -59,7 +59,6 @@ function refreshCard(row, fresh) {
   const isOpen = card.querySelector(".raws") !== null;
   const hadFocus = card.contains(focused);
   const made = makeCard(fresh);
-  sent.delete(row.id);
   card.replaceWith(made);
   if (isOpen) made.querySelector("button.raw").click();
   if (editor !== null) made.append(editor);
@@ -67,6 +66,46 @@ function refreshCard(row, fresh) {
   markSelected();
   if (hadFocus) (made.querySelector(findSame(focused)) ?? made).focus({ preventScroll: true });
   return fresh;
+}
+
+// A decision about the present answer replaces one about another answer.
+function applySent(row) {
+  return { ...(row.decision?.stale ? {} : row.decision), ...sent.get(row.id) };
+}
+
+// The same for decisions of which a card shows the same.
+function describeDecision(decision) {
+  const { kind = "none", text, comment, stale, about } = decision ?? {};
+  return JSON.stringify([kind, kind === "edit" ? text : "", comment ?? "", stale ? about : ""]);
+}
+
+// Whether the decision is the one that the card shows, with what this page sent since.
+function isKnown(row, decision) {
+  const found = describeDecision(decision);
+  return found === describeDecision(row.decision) || (sent.get(row.id) && found === describeDecision(applySent(row)));
+}
+
+// A new card shows what was sent before, except a decision that is still on its way.
+function forgetSent(row) {
+  if (underway !== row.id || describeDecision(applySent(row)) === describeDecision(row.decision)) sent.delete(row.id);
+}
+
+// What others decided while somebody writes, whose card stays as it is until the editor is left.
+function showMeanwhile(form, row, fresh) {
+  const shown = form.querySelector(":scope > .meanwhile");
+  if (form.ariaBusy === "true" || isKnown(row, fresh.decision)) {
+    shown?.remove();
+    return;
+  }
+  const kind = decisionOf(fresh);
+  const text = kind === "edit" ? `: ${fresh.decision.text}` : "";
+  const parts = [kind ? say(`decision_${kind}`) + text : say("undecided")];
+  if (fresh.decision?.comment) parts.push(say("comment_is", fresh.decision.comment));
+  const line = makeTrouble("");
+  line.classList.add("meanwhile");
+  line.append(showLong(say("meanwhile", parts.join(" · ")), { tag: tagOf(row) }));
+  if (shown === null) form.prepend(line);
+  else if (shown.textContent !== line.textContent) shown.replaceWith(line);
 }
 
 // The button that was pressed, in the new card.
