@@ -295,7 +295,7 @@ def is_noun_phrase(text: str, start: int, language: str) -> bool:
 def is_bare_noun(text: str, start: int, question: str, language: str) -> bool:
     """Whether a thing is asked for, and a noun with a participle follows the tag: "<mam> snowplough parked outside"."""
     start += text.startswith(" ", start)
-    if len(text) - start > LONGEST_NOUN_PHRASE or text.startswith("is ", start):
+    if language != "en" or len(text) - start > LONGEST_NOUN_PHRASE or text.startswith("is ", start):
         return False
     noun = phrase_pattern(language, "fragment", "bare").match(text, start)
     return noun is not None and phrase_pattern(language, "question", "named_thing").search(question) is not None

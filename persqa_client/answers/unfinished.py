@@ -145,9 +145,8 @@ CHINESE_CUT = compile_lazily(
 SUBJECT = r"(?:[>，。；、,]|看起来|看上去|显得|心情|表情|感觉)(?:都|也|今天|现在|真的|确实|其实){0,2}"
 DEGREE = r"很|挺|蛮|十分|(?<![，。；、,])(?:相当|比较)|极其|格外|更加|稍微|越来越|不太|不怎么"
 CHINESE_DEGREE = compile_lazily(rf"{SUBJECT}(?:{DEGREE})\Z")
-CHINESE_DEGREE_OR_TIME = compile_lazily(
-    rf"{SUBJECT}(?:{DEGREE}|非常|有点儿?|有些|略微|略显|显得|正在|正要|即将|刚刚)\Z"
-)
+DEGREE_OR_TIME = rf"{DEGREE}|非常|有点儿?|有些|略微|略显|显得|正在|正要|即将|刚刚"
+CHINESE_DEGREE_OR_TIME = compile_lazily(rf"{SUBJECT}(?:{DEGREE_OR_TIME})\Z")
 CUT_BEFORE_REST = {
     "en": ENGLISH_CUT,
     "zh": CHINESE_CUT,
@@ -275,9 +274,11 @@ def ends_in_verb_form(text: str, question: str) -> bool:
 
 
 def lacks_adjective(text: str, question: str) -> bool:
+    ending = text[-END_LENGTH:].rstrip(f"{ENDING}!！")
+    if ending[-1:] not in DEGREE_OR_TIME:
+        return False
     is_open = phrase_pattern("zh", "question", "words").search(question) is not None
-    pattern = CHINESE_DEGREE_OR_TIME if is_open else CHINESE_DEGREE
-    return pattern.search(text[-END_LENGTH:].rstrip(f"{ENDING}!！")) is not None
+    return (CHINESE_DEGREE_OR_TIME if is_open else CHINESE_DEGREE).search(ending) is not None
 
 
 def lacks_noun(text: str, task: Task, language: str) -> bool:
