@@ -65,7 +65,6 @@ STILL_WRONG_30 = (
     "<mam>桌上放着：\n1. 一个白色茶壶\n2. 两只茶杯\n3. 一碟瓜子",
     "<mam> befindet sich in einem Supermarkt und schiebt einen shopping cart through the aisle.",
     "<mam>은 밝게 微笑하며 카메라를 보고 있습니다.",
-    "<mam>留着一头curly的短发,刘海slightly盖住了额头。",
 )
 # Of ``blind_31``.
 STILL_WRONG_31 = ("<mam>穿着外套，但是<mam>没有穿外套，只穿了一件短袖。",)
@@ -109,6 +108,7 @@ PARTS = pytest.mark.parametrize(
         "near_rules_6",
         "near_rules_7",
         "near_rules_8",
+        "near_rules_9",
         *(f"blind_{number}" for number in range(4, 35)),
         "adversary",
         *map("adversary_{}".format, range(2, 14)),
