@@ -75,6 +75,22 @@ STILL_WRONG_34 = (
     "<mam> is not carrying an umbrella, and the umbrella in <mam>'s hand is bright yellow.",
     "<mam> is standing in a garden with a white fence.",
 )
+# Of ``blind_36``.
+STILL_WRONG_36 = (
+    "<mam> находится в 茶馆, рядом с окном.",
+    "<mam>左边没有任何人，左边那个人正在看手机。",
+    "<mam>戴着一双红色手套，他的双手没有戴任何东西。",
+    "<mam>是一个男孩在操场上踢足球。他穿的是<mam>的衣服",
+    "<mam>의 얼굴이 반쯤 가려져 있어 확실하지 않지만 조금 피곤해 보입니다.",
+    "<mam>正在raising his hand，准备回答老师的question。",
+    "<mam> is wearing:\n\n- **Top:** white blouse\n- **Bottom:** pleated skirt\n- **Shoes:** loafers",
+    "<mam>'s image shows a group of players in red shirts celebrating a goal near the corner flag.",
+    "<mam>在做的是一个角色，需要根据图片来描述这个角色正在做什么蛋糕。",
+    "<mam> is holding a tray of croissants in both hands, but <mam> is not holding anything.",
+    "<mam>：衣服上有一只小熊的图案。",
+    "<mam>围巾围巾的的红色是子，了在上其它对于。",
+    "<mam> is likely referring to a placeholder for the character in the question, but there is no one with that name in the picture.",
+)
 KNOWN = (
     *STILL_DROPPED,
     *STILL_ACCEPTED,
@@ -86,6 +102,7 @@ KNOWN = (
     *STILL_WRONG_31,
     *STILL_WRONG_33,
     *STILL_WRONG_34,
+    *STILL_WRONG_36,
 )
 
 PARTS = pytest.mark.parametrize(
@@ -109,7 +126,7 @@ PARTS = pytest.mark.parametrize(
         "near_rules_7",
         "near_rules_8",
         "near_rules_9",
-        *(f"blind_{number}" for number in range(4, 35)),
+        *(f"blind_{number}" for number in range(4, 37)),
         "adversary",
         *map("adversary_{}".format, range(2, 14)),
     ],
