@@ -89,8 +89,8 @@ STILL_WRONG_36 = (
     "<mam> is holding a tray of croissants in both hands, but <mam> is not holding anything.",
     "<mam>：衣服上有一只小熊的图案。",
     "<mam>围巾围巾的的红色是子，了在上其它对于。",
-    "<mam> is likely referring to a placeholder for the character in the question, but there is no one with that name in"
-    " the picture.",
+    "<mam> is likely referring to a placeholder for the character in the question, but there is no one with that name"
+    " in the picture.",
 )
 KNOWN = (
     *STILL_DROPPED,
