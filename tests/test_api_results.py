@@ -143,6 +143,20 @@ def test_a_failed_question_is_answered_by_an_edit(tmp_path: Path) -> None:
             decide("<mam> is here.")
 
 
+def test_an_edit_that_is_accepted_stays(output: Path, tmp_path: Path) -> None:
+    """Also by a result from before the edit, and with the comment of a decision that it does not know."""
+    result = read_results(output)[0]
+    edited = result.edit("<mam> is bright.", "Too short.")
+    for decided in (edited.accept(), result.accept(), result.accept("Good now."), edited.accept()):
+        assert decided.final_answer == "<mam> is bright."
+    kinds = [(each.kind, each.text, each.comment) for each in read_decisions(output)]
+    assert kinds == [("edit", "<mam> is bright.", "Good now.")]
+    export_results(output, tmp_path / "set", to="llava")
+    assert read_exported(tmp_path / "set")[0] == "<mam> is bright."
+    assert result.withdraw().accept().final_answer == result.answer
+    assert result.edit("<mam> is dark.").reject().accept().final_answer == result.answer
+
+
 def test_an_edit_is_checked_as_an_answer_is(output: Path) -> None:
     result = read_results(output)[0]
     with pytest.raises(RowError) as caught:

@@ -64,10 +64,14 @@ class Result:
     def accept(self, comment: str | None = None) -> Result:
         """Stores the decision beside the output, and returns the updated result, as the methods below do.
 
-        If ``comment`` is None, the comment of the earlier decision is kept. Raises StorageError, and SettingsError if
+        The new answer of an earlier edit is accepted as it is; ``withdraw`` brings the answer before it back. If
+        ``comment`` is None, the comment of the earlier decision is kept. Raises StorageError, and SettingsError if
         the question has no text that can be accepted.
         """
         self._check_text("accept")
+        before = self._find_decision()
+        if before is not None and before.kind == "edit":
+            return self._decide("edit", before.text, comment)
         return self._decide("accept", None, comment)
 
     def reject(self, comment: str | None = None) -> Result:
@@ -107,9 +111,15 @@ class Result:
         if not self._row.decided_text.strip():
             raise SettingsError(f"there is no text of the model to {verb}: run the question again.")
 
+    def _find_decision(self) -> Decision | None:
+        """The latest one, also if it was stored after this result was made. Raises SettingsError."""
+        self._run.file.refresh()
+        return self._run.file.decisions.find(self._row.subject, self._row.decided_text)
+
     def _decide(self, kind: DecisionKind, text: str | None, comment: str | None) -> Result:
         if comment is None:
-            comment = "" if self.decision is None else self.decision.comment
+            before = self._find_decision()
+            comment = "" if before is None else before.comment
         row = self._row
         comment = read_text("comment", comment)
         decision = Decision(row.subject, row.decided_text, kind, text, comment, current_time())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, count_of, exit_with_error
-from persqa_client.cli.messages import configure_messages, print_message
+from persqa_client.cli.messages import configure_messages, print_message, show_logged_warnings
 from persqa_client.cli.usage import path, place
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def export_outputs(
     from persqa_client.formats.upload import write_export
 
     configure_messages(quiet=quiet or json)
+    show_logged_warnings()
     try:
         parts = Split(parse_parts(split), by, seed) if split is not None else None
         with show_steps(quiet=quiet or json) as on_step:

@@ -19,7 +19,13 @@ from persqa_client.cli.exits import (
     exit_with_error,
     logged_command,
 )
-from persqa_client.cli.messages import log_message, print_message, show_controls, tolerate_closed_stream
+from persqa_client.cli.messages import (
+    log_message,
+    print_message,
+    show_controls,
+    show_logged_warnings,
+    tolerate_closed_stream,
+)
 from persqa_client.cli.run_flags import LogFile, Quiet
 from persqa_client.cli.usage import path
 
@@ -69,6 +75,7 @@ def recheck_output(
     from persqa_client.run.recheck import recheck_run
 
     with logged_command(quiet, log_file, output):
+        show_logged_warnings()
         try:
             report = recheck_run(output, names=names, dry_run=dry_run)
         except (SettingsError, StorageError) as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from persqa_client.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE, count_of, exit_with_error
-from persqa_client.cli.messages import print_message
+from persqa_client.cli.messages import print_message, show_logged_warnings
 from persqa_client.cli.output_names import page_file
 from persqa_client.cli.usage import path
 
@@ -41,6 +41,7 @@ def make_report(
     from persqa_client.errors import SettingsError, StorageError
     from persqa_client.report.page import write_report
 
+    show_logged_warnings()
     try:
         data = write_report(outputs, page, force=force, on_read=announce_thumbnails)
     except (SettingsError, StorageError) as error:

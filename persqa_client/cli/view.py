@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from persqa_client.cli.exits import EXIT_USAGE, exit_with_error
-from persqa_client.cli.messages import print_message
+from persqa_client.cli.messages import print_message, show_logged_warnings
 from persqa_client.cli.usage import path
 
 
@@ -46,6 +46,7 @@ def view_output(
             # Some browsers return only when they are closed.
             threading.Thread(target=show_page, args=(url,), daemon=True).start()
 
+    show_logged_warnings()
     try:
         refuse_repeated_outputs(outputs)
         runs = ServedRuns(outputs)

@@ -225,10 +225,10 @@ class ServedRuns:
             asked = questions.setdefault(row.question, len(questions))
             fields = {"id": name, "key": row_id, "run": run, "pictures": shown, "question": asked}
             described = make_row_json(row, self._runs[run].open.identity)
-            text = row.decided_text
-            # A text that is cut can't be decided on. What a decision is about, if the answer does not say it.
-            fields["long"] = text != cut_text(text)
-            fields["about"] = text if text != described.get("answer") and not fields["long"] else None
+            # Texts that are cut can't be decided on. What a decision is about, if the answer does not say it.
+            text, edited = row.decided_text, (row.decision.text if row.decision is not None else None) or ""
+            fields["long"] = any(each != cut_text(each) for each in (text, edited))
+            fields["about"] = text if text != described.get("answer") and text == cut_text(text) else None
             fields["group"] = grouped.get(row_id)
             return drop_empty(fields | described)
 

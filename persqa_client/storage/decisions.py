@@ -7,15 +7,17 @@ another answer, such as one of a later run or a recheck.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from persqa_client.errors import SettingsError
-from persqa_client.jsonl import dump_compact, load_object
+from persqa_client.jsonl import dump_compact, load_object, load_value
 from persqa_client.outcomes import Outcome, Record
 from persqa_client.storage.durable import sync_folder, write_error
 from persqa_client.storage.run_files import RunFiles
@@ -24,6 +26,9 @@ from persqa_client.types import Json, TaskId
 # "none" withdraws the decision before it.
 DecisionKind = Literal["accept", "reject", "edit", "none"]
 DECISION_KINDS: tuple[DecisionKind, ...] = get_args(DecisionKind)
+# Number of lines that a message names.
+MAX_NAMED = 5
+logger = logging.getLogger(__name__)
 
 
 class Subject(NamedTuple):
@@ -120,8 +125,8 @@ class DecisionsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.decisions = Decisions()
-        # Bytes of whole lines that were read, and the file that they were read from.
-        self._length = 0
+        # Bytes and number of whole lines that were read, and the file that they were read from.
+        self._length, self._count = 0, 0
         self._inode: int | None = None
         self.refresh()
 
@@ -144,28 +149,34 @@ class DecisionsFile:
             return None if is_other else []
         except OSError as error:
             raise SettingsError(f"{self.path} can't be read: {error.strerror or error}") from error
-        found = self._parse(data[: data.rfind(b"\n") + 1])
+        found = self._parse(data[: find_end(data)])
         for decision in found:
             self.decisions.add(decision)
         return None if is_other else found
 
     def _forget(self) -> None:
-        self.decisions, self._length, self._inode = Decisions(), 0, None
+        self.decisions, self._length, self._count, self._inode = Decisions(), 0, 0, None
 
     def _parse(self, data: bytes) -> list[Decision]:
-        found = []
-        for line in data.split(b"\n"):
+        found, broken = [], []
+        for number, line in enumerate(data.split(b"\n"), self._count + 1):
+            if not line.strip():
+                continue
             try:
-                fields = load_object(line)
+                fields = load_value(line)
             except ValueError:
-                continue  # the rest of a line that a crash cut off
+                broken.append(number)
+                continue
             try:
                 found.append(decision_from_json(fields))
             except (KeyError, TypeError, ValueError) as error:
                 raise SettingsError(
-                    f"{self.path} has a line that is not a decision: move it, or remove the line"
+                    f"{self.path} has a line that is not a decision, line {number}: move the file, or remove the line"
                 ) from error
         self._length += len(data)
+        self._count += data.count(b"\n")
+        if broken:
+            warn_of_broken(self.path, tuple(broken))
         return found
 
     def append(self, decision: Decision) -> None:
@@ -188,6 +199,31 @@ class DecisionsFile:
             raise write_error(self.path, error) from error
         if is_new:
             sync_folder(self.path.parent)
+
+
+def find_end(data: bytes) -> int:
+    """Where the last whole line ends. Without a line break, it is whole if it is JSON: nothing that a crash or another
+    process has written in part is.
+    """
+    end = data.rfind(b"\n") + 1
+    try:
+        load_object(data[end:])
+    except ValueError:
+        return end
+    return len(data)
+
+
+@lru_cache
+def warn_of_broken(path: Path, numbers: tuple[int, ...]) -> None:
+    """Once, also if a command reads the file several times."""
+    shown = ", ".join(map(str, numbers[:MAX_NAMED])) + (" …" if len(numbers) > MAX_NAMED else "")
+    if len(numbers) == 1:
+        logger.warning("%s: line %s is not JSON, so its decision is left out. Mend or remove the line.", path, shown)
+        return
+    logger.warning(
+        "%s: %d lines are not JSON, so their decisions are left out: %s. Mend or remove the lines.",
+        *(path, len(numbers), shown),
+    )
 
 
 def decision_to_json(decision: Decision) -> Json:

@@ -28,6 +28,7 @@ from tests.support.browser import (
     expect_equal,
     expect_rows,
     find_serious,
+    finish_keys,
     needs_chromium,
     open_figures,
     wait_until,
@@ -167,16 +168,65 @@ def test_answers_are_decided_on_by_keys(browser: Browser, tmp_path: Path) -> Non
         page.locator("#row-3 .comment").wait_for()
         expect(page.locator(".editor")).to_have_count(0)
         page.keyboard.press("u")
-        page.locator("#row-3 .comment").wait_for(state="detached")
         expect(page.locator("#row-3 .answer")).to_have_text("<mam> holds a cup.")
+        expect(page.locator("#row-3 .comment")).to_have_text("Comment: no j or a key")
     assert find_lines(tmp_path) == [
         (1, "accept", None, ""),
         (2, "reject", None, ""),
         (3, "edit", "<mam> holds a mug.", ""),
         (3, "edit", "<mam> holds a mug.", "no j or a key"),
-        (3, "none", None, ""),
+        (3, "none", None, "no j or a key"),
     ]
     assert output.read_bytes() == before
+
+
+def test_undo_leaves_comments(browser: Browser, tmp_path: Path) -> None:
+    """They are no decisions, and are removed in their own editor."""
+    WrittenRun(tmp_path).finish([make_record(1)])
+    with view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _), open_page(browser, url) as page:
+        page.keyboard.type("jc")
+        expect(page.locator(".editor input")).to_be_focused()
+        page.keyboard.type("blurred")
+        page.keyboard.press("Enter")
+        page.locator("#row-1 .comment", has_text="blurred").wait_for()
+        expect(page.locator(".editor")).to_have_count(0)
+        expect(page.locator("#row-1 .do-none")).to_have_count(0)
+        page.keyboard.type("uc")  # nothing, and the comment again
+        page.locator(".editor input").fill("")
+        page.keyboard.press("Enter")
+        page.locator("#row-1 .comment").wait_for(state="detached")
+    assert find_lines(tmp_path) == [(1, "none", None, "blurred"), (1, "none", None, "")]
+
+
+def test_an_edit_that_is_accepted_stays(browser: Browser, tmp_path: Path) -> None:
+    """By key and by button; also of a failed question, without a warning of the text that the edit replaces."""
+    WrittenRun(tmp_path).finish([make_record(1), make_failure(2)])
+    with view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _), open_page(browser, url) as page:
+        for row in ("1", "2"):
+            page.keyboard.type("je")
+            expect(page.locator("textarea")).to_be_focused()
+            page.keyboard.press("Control+a")
+            page.keyboard.type(f"<mam> holds mug {row}.")
+            page.locator(".verdict.good").wait_for()
+            page.keyboard.press("Control+Enter")
+            expect(page.locator(".editor")).to_have_count(0)
+            # Also at once, when the card may be the one from before the edit.
+            page.keyboard.press("a")
+            finish_keys(page)
+            expect(page.locator(f"#row-{row} .answer")).to_have_text(f"<mam> holds mug {row}.")
+            expect(page.locator(".accept-again")).to_have_count(0)
+            page.locator("h1").click()
+            page.keyboard.press("k")
+            page.locator(f"#row-{row} .do-accept").click()
+            expect(page.locator("[aria-busy]")).to_have_count(0)
+            expect(page.locator(f"#row-{row} .badge", has_text="edited by hand")).to_be_visible()
+        page.locator("#row-1 .do-none").click()
+        expect(page.locator("#row-1 .do-none")).to_have_count(0)
+        page.locator("#row-1 .do-accept").click()
+        page.locator("#row-1 .badge", has_text="accepted by hand").wait_for()
+    one, two = "<mam> holds mug 1.", "<mam> holds mug 2."
+    stored = [line[:3] for line in find_lines(tmp_path)]
+    assert stored == [(1, "edit", one)] * 3 + [(2, "edit", two)] * 3 + [(1, "none", None), (1, "accept", None)]
 
 
 def test_a_key_accepts_what_the_checks_rejected_only_after_a_warning(browser: Browser, tmp_path: Path) -> None:
@@ -426,6 +476,7 @@ def test_a_large_run_is_shown_before_it_is_read(browser: Browser, tmp_path: Path
 
 def test_the_command_prints_its_address_and_ends_with_one_line(tmp_path: Path) -> None:
     WrittenRun(tmp_path).finish([make_record(1)])
+    (tmp_path / "qa.decisions.jsonl").write_text("accept\n")
     command = start("view", "qa.jsonl", "--edit", cwd=tmp_path)
     url = command.stdout.readline()
     command.send_signal(signal.SIGINT)
@@ -433,6 +484,7 @@ def test_the_command_prints_its_address_and_ends_with_one_line(tmp_path: Path) -
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{32}/\n", url)
     assert (rest, command.returncode) == ("", 0)
     assert messages.splitlines() == [
+        "Warning: qa.decisions.jsonl: line 1 is not JSON, so its decision is left out. Mend or remove the line.",
         "Showing qa.jsonl. Decisions go to qa.decisions.jsonl.",
         "Open the address in a browser on this machine. Ctrl-C ends it.",
         "Stopped.",
@@ -454,7 +506,7 @@ def test_errors_are_one_sentence(tmp_path: Path) -> None:
         (["qa.jsonl", "./qa.jsonl"], "the output qa.jsonl is given twice: name it once"),
         (
             ["qa.jsonl", "foreign.jsonl"],
-            "foreign.decisions.jsonl has a line that is not a decision: move it, or remove the line",
+            "foreign.decisions.jsonl has a line that is not a decision, line 1: move the file, or remove the line",
         ),
     ):
         result = persqa("view", *arguments, cwd=tmp_path)

@@ -402,3 +402,23 @@ def test_an_old_answer_about_rows_is_left_out(browser: Browser, tmp_path: Path) 
             pass  # the next question
         expect(page.locator("#row-1 .badge", has_text="accepted by hand")).to_have_count(1)
         expect(page.locator("#row-2 .badge", has_text="accepted by hand")).to_have_count(1)
+
+
+def test_a_key_saves_what_the_checks_reject_only_after_a_warning(browser: Browser, tmp_path: Path) -> None:
+    """The problem that is shown while somebody types is easily missed. A button says what it does."""
+    WrittenRun(tmp_path).finish([make_record(1)])
+    with view("qa.jsonl", "--edit", cwd=tmp_path) as (url, _), open_page(browser, url) as page:
+        page.keyboard.type("je")
+        verdict = page.locator(".verdict.bad")
+        for text, key, focused in (("An orange suit.", "Control+Enter", "textarea"), ("A cup.", "Enter", "input")):
+            page.locator("textarea").fill(text)
+            expect(verdict).to_contain_text("(no_tag)")
+            expect(verdict).not_to_contain_text("again")
+            page.locator(f".editor {focused}").focus()
+            page.keyboard.press(key)
+            expect(verdict).to_contain_text("The checks would reject this: no <mam> at the beginning (no_tag). Press")
+            assert not (tmp_path / "qa.decisions.jsonl").exists()
+        page.locator("textarea").focus()
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("#row-1 .answer")).to_have_text("A cup.")
+    assert find_lines(tmp_path) == [(1, "edit", "A cup.", "")]

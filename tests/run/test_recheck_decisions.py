@@ -67,3 +67,24 @@ def test_a_foreign_decisions_file_is_named_before_anything_is_written(tmp_path: 
     with pytest.raises(SettingsError, match="is not a decision"):
         recheck_run(output)
     assert output.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("recheck", "qa.jsonl", "--dry-run"),
+        ("export", "qa.jsonl", "--to", "trl", "-o", "set.jsonl"),
+        ("report", "qa.jsonl", "-o", "page.html"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_commands_name_a_broken_line_once(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    file = accept_all(finish_run(tmp_path, mix()))
+    count = file.path.read_bytes().count(b"\n")
+    with file.path.open("ab") as appended:
+        appended.write(b'{"row": 3,\n{"row": 4')
+    result = persqa(*arguments, cwd=tmp_path)
+    warnings = [" ".join(each.split()) for each in result.stderr.split("Warning: ")[1:]]
+    named = [each for each in warnings if "qa.decisions.jsonl" in each]
+    assert len(named) == 1, result.stderr
+    assert named[0].startswith(f"qa.decisions.jsonl: line {count + 1} is not JSON, so its decision is left out.")

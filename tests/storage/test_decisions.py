@@ -92,6 +92,48 @@ def test_a_torn_line_is_left_out_and_ended_by_the_next_one(tmp_path: Path) -> No
     assert list(read_decisions(tmp_path / "qa.jsonl")) == [ACCEPT, other]
 
 
+def test_broken_lines_are_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Also those that another process appends, and without the end that a crash cut off."""
+    file = open_file(tmp_path)
+    file.append(ACCEPT)
+    with file.path.open("ab") as appended:
+        appended.write(b'{"row": 4,\n\n\xff\n{"row": 5,')
+    assert list(read_decisions(tmp_path / "qa.jsonl")) == [ACCEPT]
+    assert list(read_decisions(tmp_path / "qa.jsonl")) == [ACCEPT]
+    message = f"{file.path}: 2 lines are not JSON, so their decisions are left out: 2, 4. Mend or remove the lines."
+    assert caplog.messages == [message]
+    caplog.clear()
+    file.refresh()
+    with file.path.open("ab") as appended:
+        appended.write(b"\n")
+    assert file.refresh() == []
+    expected = f"{file.path}: line 5 is not JSON, so its decision is left out. Mend or remove the line."
+    assert caplog.messages == [expected]
+
+
+@pytest.mark.parametrize("line", ["[1]", "null", '"accept"', "3", '{"row": 1}'])
+def test_json_that_is_no_decision_is_named_by_its_line(tmp_path: Path, line: str) -> None:
+    file = open_file(tmp_path)
+    file.append(ACCEPT)
+    file.refresh()
+    with file.path.open("a") as appended:
+        appended.write(f"\n{line}\n")
+    for read in (file.refresh, lambda: read_decisions(tmp_path / "qa.jsonl")):
+        with pytest.raises(SettingsError, match="not a decision, line 3: "):
+            read()
+
+
+def test_a_last_line_without_a_break_counts_if_it_is_whole(tmp_path: Path) -> None:
+    """Editors may save a file so."""
+    file = open_file(tmp_path)
+    file.append(ACCEPT)
+    file.path.write_bytes(file.path.read_bytes().rstrip(b"\n"))
+    assert file.refresh() == [ACCEPT]
+    file.append(EDIT)
+    assert file.refresh() == [EDIT]
+    assert list(read_decisions(tmp_path / "qa.jsonl")) == [EDIT]
+
+
 def test_several_writers_lose_nothing(tmp_path: Path) -> None:
     made = [replace(ACCEPT, subject=SUBJECT._replace(task_id=TaskId(number))) for number in range(1, 61)]
     with ThreadPoolExecutor(4) as pool:
@@ -131,7 +173,7 @@ def test_a_line_that_is_no_decision_is_an_error_and_stays(tmp_path: Path, change
     line = json.loads(file.path.read_bytes()) | change
     file.path.write_text(f"{json.dumps(line)}\n")
     before = file.path.read_bytes()
-    with pytest.raises(SettingsError, match=r"qa\.decisions\.jsonl has a line that is not a decision"):
+    with pytest.raises(SettingsError, match=r"qa\.decisions\.jsonl has a line that is not a decision, line 1: "):
         read_decisions(tmp_path / "qa.jsonl")
     assert file.path.read_bytes() == before
 

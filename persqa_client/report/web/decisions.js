@@ -11,6 +11,16 @@ function decisionOf(row) {
   return row.decision.kind === "none" ? "" : row.decision.kind;
 }
 
+// Whether there is a decision about the present answer. A comment alone is none.
+function isDecided(row) {
+  return !["", "stale"].includes(decisionOf(row));
+}
+
+// Whether somebody accepted the answer, or wrote another one in its place.
+function isKept(row) {
+  return isDecided(row) && decisionOf(row) !== "reject";
+}
+
 // What a decision is about: the answer, or the last rejected text.
 function textOf(row) {
   return row.about ?? row.answer ?? "";
@@ -43,7 +53,7 @@ function makeDecisionTools(row, card) {
   group.setAttribute("role", "group");
   group.setAttribute("aria-label", say("decide", row.id));
   const add = (action, sign, isPossible = true) => {
-    const name = action === "accept" && isFailed(row) ? "accept_anyway" : `do_${action}`;
+    const name = action === "accept" && isFailed(row) && !isKept(row) ? "accept_anyway" : `do_${action}`;
     const button = make("button", `quiet do-${action}`, `${sign} ${say(name)}`);
     button.type = "button";
     button.disabled = !isPossible;
@@ -58,7 +68,7 @@ function makeDecisionTools(row, card) {
   add("reject", "✗", hasText);
   add("edit", "✎", row.asked !== "" && !row.long);
   add("comment", "…", !row.long);
-  if (row.decision && !row.decision.stale) add("none", "↺");
+  if (isDecided(row)) add("none", "↺");
   return [group];
 }
 
@@ -67,17 +77,24 @@ async function startDecision(row, card, action) {
     openEditor(row, card, action);
     return true;
   }
-  return storeDecision(row, card, action === "none" ? { kind: "none", comment: "" } : { kind: action });
+  return storeDecision(row, card, () => (action === "accept" ? acceptShown(row) : { kind: action }));
+}
+
+// The new answer of an edit is accepted as it is; the one before the edit comes back by "Undo" only. A decision that was
+// stored meanwhile may not be known to the row of an earlier card.
+function acceptShown(row) {
+  const { kind, text } = applySent(state.shown.find((each) => each.id === row.id) ?? row);
+  return kind === "edit" ? { kind, text } : { kind: "accept" };
 }
 
 // Sent one after the other, so that the last decision counts.
 let sending = Promise.resolve();
 
-// Returns whether it is stored.
-function storeDecision(row, card, change) {
+// makeChange: called when the decisions before it are stored. Returns whether it is stored.
+function storeDecision(row, card, makeChange) {
   const tools = card.querySelector(".decide");
   tools.setAttribute("aria-busy", "true");
-  const isStored = sending.then(() => sendDecision(row, change));
+  const isStored = sending.then(() => sendDecision(row, makeChange()));
   sending = isStored.then(() => tools.removeAttribute("aria-busy"));
   return isStored;
 }
@@ -214,7 +231,7 @@ function listenToEditor(row, editor, action) {
   form.addEventListener("keydown", (event) => {
     if (event.key === "Escape") close();
     // A key that is held down would also confirm the problem that is shown first.
-    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.repeat || form.requestSubmit();
+    else if (isSaveKey(event)) event.repeat || form.requestSubmit();
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -225,13 +242,18 @@ function listenToEditor(row, editor, action) {
     const change = comment === undefined ? {} : { comment };
     if (checker !== null) {
       const text = answer.value.trim();
-      if (!text || !(await checker.isShown())) return;
+      // A key has no button, whose words would say that there is a problem.
+      if (!text || !(await checker.mayStore(event.submitter === null))) return;
       // An answer that was not changed is accepted.
       Object.assign(change, text === textOf(row) ? { kind: "accept" } : { kind: "edit", text });
     }
     if (Object.keys(change).length === 0) close();
     else if (!editor.isStoring) await storeWritten(row, editor, change, close);
   });
+}
+
+function isSaveKey(event) {
+  return event.key === "Enter" && !event.isComposing && (event.ctrlKey || event.metaKey || event.target.matches("input"));
 }
 
 // What is stored can't be changed meanwhile. If its page is left, the editor is only opened again if it is not stored.
@@ -243,7 +265,7 @@ async function storeWritten(row, editor, change, close) {
     markDraft(row, isStoring);
   };
   setStoring(true);
-  const isStored = await storeDecision(row, form.closest(".card"), change);
+  const isStored = await storeDecision(row, form.closest(".card"), () => change);
   setStoring(false);
   if (isStored) close();
   else if (!form.isConnected) reopenEditors();
@@ -257,7 +279,7 @@ function labelled(text, element) {
 
 // Shows what the checks say of the text. A problem is seen before the text can be saved; it does not forbid that.
 function watchEditor(row, { form, answer, verdict, save }) {
-  let [timer, shown] = [0, null];
+  let [timer, shown, warned] = [0, null, null];
   const check = async () => {
     const text = answer.value.trim();
     if (text === shown?.text) return shown;
@@ -268,7 +290,7 @@ function watchEditor(row, { form, answer, verdict, save }) {
       result = { trouble: nameTrouble(error), doubts: [] };
     }
     if (text !== answer.value.trim()) return check();
-    shown = { text, isGood: !result.code && !result.trouble };
+    shown = { text, isGood: !result.code && !result.trouble, isBad: Boolean(result.code) };
     verdict.className = `verdict ${shown.isGood ? "good" : "bad"}`;
     const notes = result.doubts.length > 0 ? ` ${say("check_doubts", result.doubts.join(", "))}` : "";
     const names = result.names ? ` ${say("check_names")}` : "";
@@ -282,14 +304,21 @@ function watchEditor(row, { form, answer, verdict, save }) {
   };
   answer.addEventListener("input", () => {
     clearTimeout(timer);
+    warned = null;
     timer = setTimeout(check, CHECK_DELAY);
   });
   check();
   return {
-    // Whether the text is good, or its problem was shown before.
-    async isShown() {
-      const wasShown = shown?.text === answer.value.trim();
-      return (await check()).isGood || wasShown;
+    // Whether the text is good, or its problem was shown before: by key, after a warning that a key confirms.
+    async mayStore(isByKey) {
+      const isWarned = (text) => warned === text || !isByKey || !shown.isBad;
+      const wasShown = shown?.text === answer.value.trim() && isWarned(shown.text);
+      if ((await check()).isGood || wasShown) return true;
+      if (!isWarned(shown.text)) {
+        warned = shown.text;
+        verdict.append(` ${say("save_again")}`);
+      }
+      return false;
     },
   };
 }
@@ -297,7 +326,7 @@ function watchEditor(row, { form, answer, verdict, save }) {
 // Before a key accepts an answer that the checks rejected: keys are pressed in a row, without a look at each button.
 // Returns whether the warning is new.
 function warnOfRejected(row, card) {
-  if (card.querySelector(":scope > .accept-again") !== null || decisionOf(row) === "accept") return false;
+  if (card.querySelector(":scope > .accept-again") !== null || isKept(row)) return false;
   const line = makeTrouble("");
   line.classList.add("accept-again");
   line.append(showText(say("accept_again", row.code)));

@@ -91,7 +91,6 @@ function makeTest(filters) {
 
 function makeDecisionTest(decision) {
   if (decision === "commented") return (row) => Boolean(row.decision?.comment);
-  const isDecided = (row) => !["", "stale"].includes(decisionOf(row));
   if (decision === "any") return isDecided;
   return decision === "undecided" ? (row) => !isDecided(row) : (row) => decisionOf(row) === decision;
 }
