@@ -24,6 +24,9 @@ from persqa_client.keys import mask_keys
 if TYPE_CHECKING:
     from persqa_client.types import ErrorDecision
 
+# Advice in messages; a part of a sentence.
+START_AGAIN = "start again with --fresh (asks everything anew and keeps the old files under a number)"
+
 
 class PersQAError(Exception):
     """Base of this package's exceptions."""

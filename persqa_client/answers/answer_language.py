@@ -88,6 +88,12 @@ CHINESE_PHRASE = compile_lazily(
 CHINESE_ONLY = compile_lazily(
     "[的了着這们們吗嗎说說么谁誰她它您你吃喝很哪书车边门间东马鸟见风飞龙红绿蓝裤饭馆颜颗头动运]"
 )
+# In Chinese, an English adjective before 的, or an adverb. Loans of fashion (oversize, stylish) have other endings.
+ENGLISH_ATTRIBUTE = compile_lazily(
+    rf"(?<=[{HAN}]) ?(?:curly|wavy|fluffy|messy|tiny|huge|dirty|thick|thin|heavy|empty|[a-z]{{3,}}(?:ful|eous|ious))"
+    rf" ?的 ?(?=[{HAN}])|(?<=[{HAN}]) ?[a-z]{{1,9}}(?:ght|oft|ent|ick|low|ull|ose|ide|arm|eep|rect|iet|appi|ear|ete)ly"
+    rf" ?地? ?(?=[{HAN}])"
+)
 LATIN_LETTER = compile_lazily("[A-Za-z]")
 CLAUSE_MARK = compile_lazily(r"[,;،؛.!?]\s")
 UNITS = compile_lazily(r"\d ?[a-zµ]{1,3}\b")
@@ -284,7 +290,7 @@ def has_script(text: str, script: str) -> bool:
     loans = script in UNSPACED_SCRIPTS
     if has_english_run(text) or ENGLISH_PHRASE.search(text) or has_descriptive_word(text, loans=loans):
         return False
-    if loans and has_many_loans(text):
+    if loans and (has_many_loans(text) or ENGLISH_ATTRIBUTE.search(text)):
         return False
     text = UNITS.sub(" ", NAMES_WITH_WORDS.sub(" ", text))
     if count_english_marks(text, loans=loans) >= 2:

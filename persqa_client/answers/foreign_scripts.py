@@ -139,6 +139,11 @@ THING = compile_lazily(
     r"|麦克风|显示器|屏幕|皇冠|披风"
     r"|[椅桌盒瓶帽鞋袜裙裤梯篮箱杯盘勺叉镜绳毯垫被架柜房屋院车鸽兔猴孩叶影柱棍桶罐袋钉锤坑]子|木棍)"
 )
+# Drinks and food that English has its own word for. Behind "of", they may be the name on the menu.
+FOOD = compile_lazily(
+    r"an? [奶红紅绿綠冰果花]茶|an? (?:[果橙豆]汁|[啤红紅白]酒|[饮飲]料|汽水|冰[淇激][淋凌]|可[乐樂]|三明治|[汉漢]堡"
+    r"|薯[条條片]|[饼餅]干|沙拉|披[萨薩]|[面麵][条條]|米[饭飯])"
+)
 # Names of people and pets, as next to somebody.
 PET_NAME = compile_lazily(r"[小老阿].{1,2}|(.)\1|[雪毛皮绣]球|石头|木头|铃铛|彩虹|布丁|阳光|娃娃")
 # Words before a noun, those before a name too, attributes, and what may follow a noun at once.
@@ -264,7 +269,7 @@ def has_chinese_thing(text: str, asked: str) -> bool:
         return False
     for found in compile_noun_places(asked).finditer(text):
         may_be_name = found["with"] is not None and PET_NAME.fullmatch(found["run"]) is not None
-        if THING.fullmatch(found["run"]) is not None and not may_be_name:
+        if (THING.fullmatch(found["run"]) and not may_be_name) or FOOD.fullmatch(found[0]):
             return True
     return False
 

@@ -181,6 +181,25 @@ SHORT_DESCRIPTION = (
     r"|quebrad|molhad|suj[oa]|rasgad|kaputt|nass|schmutz|zerriss|leer\b|\bqu[ei]\b))"
 )
 
+# A feeling that is denied, and then shown and called the reason, or stated: "is not cold and is shivering because it is
+# very cold". What does not show it may have another reason: "is not cold and wears a coat because it is cold".
+SHOWS_FEELING = (
+    r"shivering|trembling|shaking|freezing|sweating|panting|fanning \w+self|yawning|dozing|crying|weeping|sobbing"
+    r"|screaming|hiding|cowering|shouting|yelling|scowling|frowning|smiling|laughing|beaming|grinning|dripping"
+)
+VERY = "very|so|really|extremely|quite|too|completely|absolutely"
+ENGLISH_FEELING = compile_lazily(
+    r"<> (?:is not|isn['’]t) (?:at all |really |very |a bit )?(?P<feeling>[a-z]{3,}),?"
+    rf" and (?:he |she |it )?is (?:(?:{SHOWS_FEELING})(?: \w+){{0,3}},? (?:because|since|as) (?:he|she|it|they|<>)"
+    rf" (?:is|are|feels?) (?:(?:{VERY}) )?"
+    rf"|(?:{VERY}) )(?P=feeling)\W*\Z"
+)
+CHINESE_FEELING = compile_lazily(
+    r"^<>(?:一点[也都]|并)?不(?P<feeling>[冷热困累饿渴怕])[，。；](?:而且|并且|但|却|正在?|在|还|一直|不停地)*"
+    r"(?:发抖|颤抖|哆嗦|打颤|出汗|流汗|冒汗|打哈欠|缩成一团)[^，。；]{0,4}，?因为(?:<>|[他她它])?"
+    r"(?:很|非常|太|特别|十分)(?P=feeling)"
+)
+
 
 def describes_denied(text: str, language: str) -> bool:
     """``text`` begins with ``<>``, which stands for the tag."""
@@ -192,7 +211,7 @@ def describes_denied(text: str, language: str) -> bool:
 
 
 def describes_denied_in_chinese(text: str) -> bool:
-    if CHINESE_HELD.search(text):
+    if CHINESE_HELD.search(text) or CHINESE_FEELING.search(text):
         return True
     affirmed = CHINESE_AFFIRMED.search(text)
     if affirmed is not None and affirmed["noun"].removesuffix("子").endswith(affirmed["denied"].removesuffix("子")):
@@ -220,7 +239,7 @@ def compile_chinese(noun: str, verb: str) -> re.Pattern[str]:
 def describes_denied_in_english(text: str) -> bool:
     if " nothing " in text and ENGLISH_NOTHING.search(text):
         return True
-    if ENGLISH_ANYTHING.search(text) or ENGLISH_RELATIVE.search(text):
+    if ENGLISH_FEELING.match(text) or ENGLISH_ANYTHING.search(text) or ENGLISH_RELATIVE.search(text):
         return True
     denial = ENGLISH_DENIAL.match(text)
     if denial is None or OTHER_PERSON.search(text):

@@ -97,6 +97,17 @@ SHOWN_BEHIND = compile_lazily(
     r"|on the (?:back|front|left|right|chest|sleeve)\b)"
 )
 
+# Things with headings and cells, between the predicate and such a value: "a whiteboard with three headings: TODO, …".
+HEADED = compile_lazily(
+    r"\b(?:white-?|black|chalk|bulletin |kanban )boards?\b|\b(?:columns?|headings?|headers?|labels|entr(?:y|ies)|cells"
+    r"|checklists?|schedules?|calendars?|spreadsheets?|sticky notes?|post-its?|forms? (?:whose|with|that))\b"
+    r"|\b(?:Tafel|Spalten?|Überschriften|pizarra|columnas?|tableau blanc|colonnes?|quadro branco|colunas?)\b"
+    r"|доск[аеиу]|колонк|столб|заголов|白板|黑板|看板|表格|[两兩二三四五几幾][栏欄列格]|标题|標題|便签|便利贴|日程表"
+    r"|ホワイトボード|黒板|付箋|칠판|화이트보드|السبورة|أعمدة",
+    re.IGNORECASE,
+)
+SHORTEST_PREDICATE = 3
+
 
 def is_on_display(message: str, text: str, language: str, min_words: int = MIN_WORDS_BEFORE_MESSAGE) -> bool:
     """Whether a sentence has said where the message stands: "a laptop whose screen reads Error 500". A cry ends no
@@ -107,6 +118,14 @@ def is_on_display(message: str, text: str, language: str, min_words: int = MIN_W
         return True
     is_written = MESSAGE_MARK not in drop_written_text(CRY_END.sub(",", before) + MESSAGE_MARK, language)
     return is_written and before.count(" ") >= min_words
+
+
+def is_in_table(value: str, text: str) -> bool:
+    """Whether an empty value stands on a thing with headings or cells, and a predicate before that: in
+    "<mam>表格：N/A", the thing is a label. The text lacks the tag.
+    """
+    before = text.partition(value)[0]
+    return HEADED.search(before, len(before) - len(before.lstrip()) + SHORTEST_PREDICATE) is not None
 
 
 def find_last_line(text: str, language: str) -> str:

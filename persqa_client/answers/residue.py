@@ -14,7 +14,7 @@ from persqa_client.answers.gibberish import find_disorder
 from persqa_client.answers.phrases import choose_language, longest_word, lower_pattern, phrase_pattern
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.protocols import find_protocol_residue
-from persqa_client.answers.remarks import MATHS, find_last_line, find_options, find_remark, is_on_display
+from persqa_client.answers.remarks import MATHS, find_last_line, find_options, find_remark, is_in_table, is_on_display
 from persqa_client.answers.tails import find_tail
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
@@ -213,6 +213,7 @@ def find_residue(text: str, task: Task, language: str) -> str:
         if found and not (
             is_on_display(found, own, language)
             or is_on_display(found, marked, language)
+            or (VALUE.fullmatch(found) and is_in_table(found, own))
             or (ACCOUNT.search(found) and MACHINE.search(own.partition(found)[0]))
         ):
             return found

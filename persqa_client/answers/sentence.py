@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from persqa_client.answers.identities import find_false_identity
 from persqa_client.answers.phrases import (
     TAG_MARK,
     choose_language,
@@ -64,9 +65,6 @@ ANSWER_LABEL = compile_lazily(
     r"\s?[)\]]?\s?[:：](?!\s*[\"“«„「『‘'\d])",
     re.IGNORECASE,
 )
-# The tag twice, as if it named two people: "<mam> and <mam> stand …". What belongs to it is somebody else.
-JOINT = compile_lazily(r"\s*(?:[和与與跟及、&]|and|y|e|et|und|и|と|와|과|하고|و)\s*")
-OWN = compile_lazily(r"s\b|\s*(?:['’]|的|の|의|[自本妈爸])")
 COLON = compile_lazily(r"\s*[:：]\s*")
 # Nothing but text of the picture: <mam>: "Gate 14 — Boarding".
 QUOTED = compile_lazily(r"[\"“«„「『]([^\"“”«»„「」『』]+)[\"”»“」』][.。]?")
@@ -122,10 +120,8 @@ def check_is_sentence(text: str, task: Task) -> Problem | None:
     if language is None:
         return Problem("not_a_sentence", "it ends at the tag") if TAG_ENDS_SENTENCE.match(text, len(task.tag)) else None
     start = len(task.tag)
-    if joins_itself(text, start, task.tag):
-        fault = "it stands for two people"
-    elif is_named_person(text, start, task, language):
-        fault = "it says the name of a person"
+    if false := find_false_identity(text, start, task, language):
+        fault = false
     elif is_list_or_copy(text, start, language) or has_labelled_items(text, task.question):
         fault = "a list or text of the picture stands behind the tag"
     elif begins_with_predicate(text, start, language):
@@ -162,23 +158,6 @@ def join_openings(language: str) -> str:
     return "|".join(f"(?:{join_phrases(language, kind, place)})" for kind, place in OPENINGS)
 
 
-def joins_itself(text: str, start: int, tag: str) -> bool:
-    if text.find(tag, start) < 0:
-        return False
-    joint = JOINT.match(text, start)
-    return joint is not None and text.startswith(tag, joint.end()) and OWN.match(text, joint.end() + len(tag)) is None
-
-
-def is_named_person(text: str, start: int, task: Task, language: str) -> bool:
-    """Whether the tag is said to be somebody with a whole name: "<mam> is Jane Roe giving a speech". To a question
-    about a role, a breed or a make, such a name is an answer.
-    """
-    start += text.startswith(" ", start)
-    if phrase_pattern(language, "sentence", "named").match(text, start) is None:
-        return False
-    return phrase_pattern(language, "question", "roles").search(task.question) is None
-
-
 def is_list_or_copy(text: str, start: int, language: str) -> bool:
     """Whether labels with values follow the tag, or text that was copied from the picture."""
     if text.count(":") + text.count("：") >= MIN_LABELS and LABELS.match(text, start):
@@ -203,6 +182,8 @@ def stands_behind_tag(text: str, start: int, language: str) -> bool:
         return pronouns.match(text, comma.end()) is not None
     mark = label_mark(text, start, language) or TAG_ENDS_SENTENCE.match(text, start)
     start = skip_blanks(text, mark.end() if mark else start)
+    if mark and phrase_pattern(language, "stand_in", "pictured").match(text, start):
+        return True
     adverbial = phrase_pattern(language, "sentence", "adverbials").match(text, start)
     start = adverbial.end() if adverbial else start
     if pronouns.match(text, start):
@@ -235,7 +216,7 @@ def find_sentence_fault(text: str, task: Task, language: str) -> str:
 
 
 def find_fault_at_end(text: str, start: int, task: Task, language: str) -> str:
-    if lacks_predicate(text, start, task, language):
+    if lacks_predicate(text, start, task, language) or is_bare_noun(text, start, task.question, language):
         return "no predicate follows the tag"
     return "it ends in the middle" if is_unfinished(text, task, language) else ""
 
@@ -309,6 +290,15 @@ def is_noun_phrase(text: str, start: int, language: str) -> bool:
         verbs = phrase_pattern(language, "sentence", "verbs")
     behind = phrase_pattern(language, "fragment", "nouns").sub(" ", rest[noun.end() :])
     return verbs.search(behind) is None
+
+
+def is_bare_noun(text: str, start: int, question: str, language: str) -> bool:
+    """Whether a thing is asked for, and a noun with a participle follows the tag: "<mam> snowplough parked outside"."""
+    start += text.startswith(" ", start)
+    if language != "en" or len(text) - start > LONGEST_NOUN_PHRASE or text.startswith("is ", start):
+        return False
+    noun = phrase_pattern(language, "fragment", "bare").match(text, start)
+    return noun is not None and phrase_pattern(language, "question", "named_thing").search(question) is not None
 
 
 def lacks_predicate(text: str, start: int, task: Task, language: str) -> bool:

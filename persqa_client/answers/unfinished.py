@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from persqa_client.answers.phrases import compile_for_lower, is_lower, join_phrases
+from persqa_client.answers.phrases import compile_for_lower, is_lower, join_phrases, phrase_pattern
 from persqa_client.answers.plain import is_plain
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code
@@ -140,6 +140,13 @@ CHINESE_CUT = compile_lazily(
     rf"|{COUNT}正在?\Z|[在]{COUNT}[^，。；、是]{{1,6}}色的\Z"
     r"|两个?人都\Z|(?:正?在|正准备|正要|准备|打算|想要|开始)(?:和|与|跟|把|被|给|向|对|从|用|往|为|将)\Z"
 )
+# An adverb of degree or time behind its subject, at any end. Behind an adjective, one may end a sentence: 高兴得很,
+# 热闹非常. To a question for yes or no, 有点 and 正在 are answers.
+SUBJECT = r"(?:[>，。；、,]|看起来|看上去|显得|心情|表情|感觉)(?:都|也|今天|现在|真的|确实|其实){0,2}"
+DEGREE = r"很|挺|蛮|十分|(?<![，。；、,])(?:相当|比较)|极其|格外|更加|稍微|越来越|不太|不怎么"
+CHINESE_DEGREE = compile_lazily(rf"{SUBJECT}(?:{DEGREE})\Z")
+DEGREE_OR_TIME = rf"{DEGREE}|非常|有点儿?|有些|略微|略显|显得|正在|正要|即将|刚刚"
+CHINESE_DEGREE_OR_TIME = compile_lazily(rf"{SUBJECT}(?:{DEGREE_OR_TIME})\Z")
 CUT_BEFORE_REST = {
     "en": ENGLISH_CUT,
     "zh": CHINESE_CUT,
@@ -206,7 +213,7 @@ def is_unfinished(text: str, task: Task, language: str) -> bool:
         return True
     if ends_open(text, task.tag, language) and not (language == "de" and names_which(text, task.question)):
         return True
-    if lacks_noun(text, task, language):
+    if lacks_noun(text, task, language) or (language == "zh" and lacks_adjective(text, task.question)):
         return True
     return language == "ja" and ends_in_verb_form(text, task.question)
 
@@ -264,6 +271,14 @@ def ends_in_verb_form(text: str, question: str) -> bool:
         return True
     is_present = PRESENT_QUESTION.search(question) is not None and JUST_NOW.search(ending) is None
     return is_present and len(ending) >= SHORTEST_ATTRIBUTE and PAST_TENSE.search(ending) is not None
+
+
+def lacks_adjective(text: str, question: str) -> bool:
+    ending = text[-END_LENGTH:].rstrip(f"{ENDING}!！")
+    if ending[-1:] not in DEGREE_OR_TIME:
+        return False
+    is_open = phrase_pattern("zh", "question", "words").search(question) is not None
+    return (CHINESE_DEGREE_OR_TIME if is_open else CHINESE_DEGREE).search(ending) is not None
 
 
 def lacks_noun(text: str, task: Task, language: str) -> bool:

@@ -88,7 +88,7 @@ async def diagnose(
     """Returns the endpoint with its model, the probe results, and notes about its dialect. Raises RunStopped."""
     if choose_model:
         async with Session(endpoint, limits=limits) as session:
-            models = (await identify_server(session)).models
+            models = (await identify_server(session, needs_models=True)).models
         if not models:
             raise SettingsError("The server lists no models. Name one with --model.")
         endpoint = endpoint.model_copy(update={"model": models[0]})

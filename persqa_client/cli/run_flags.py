@@ -124,7 +124,7 @@ Shard = Annotated[
     str | None, files_option(metavar="I/N", help="Ask about one of N parts of the rows; see persqa merge.")
 ]
 Failed = Annotated[Path | None, files_option(metavar="FILE", parser=path, help="With -o -: file for the failed rows.")]
-Fresh = Annotated[bool, files_option("--fresh", help="Start again; a finished output is kept as qa.1.jsonl.")]
+Fresh = Annotated[bool, files_option("--fresh", help="Start again; earlier answers are kept as qa.1.jsonl.")]
 RetryFailed = Annotated[
     bool, files_option("--retry-failed", help="Ask failed rows again and insert their answers into the output.")
 ]

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from persqa_client.errors import SettingsError
+from persqa_client.errors import START_AGAIN, SettingsError
 from persqa_client.inputs.rows import MAX_LINE_BYTES
 from persqa_client.inputs.sources import SeveralSource, Source, extend_digest, read_named_lines
 from persqa_client.jsonl import BYTE_ORDER_MARK, load_value
@@ -93,7 +93,7 @@ class FileSource:
         if offset is None:
             raise SettingsError(
                 f"The input {self.name} has changed: {self.row_name} {start.number} was its last one, had no line end, "
-                "and goes on now. Restore it, choose another -o, or start again with --fresh."
+                f"and goes on now. Restore it, choose another -o, or {START_AGAIN}."
             )
         return offset
 

@@ -15,7 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
-from persqa_client.errors import SettingsError
+from persqa_client.errors import START_AGAIN, SettingsError
 from persqa_client.inputs.sources import NamedLine, NamedSource, Source, advance, encode_name, extend_digest
 from persqa_client.types import Position
 
@@ -121,13 +121,13 @@ class ListedSource(NamedSource):
             before = f"the pattern {listing.pattern}" if listing.pattern else "all images of the folder"
             raise SettingsError(
                 f"The input {self.name} is another one in the same folder: this run was started with {before}. Give "
-                "that one, choose another -o, or start again with --fresh."
+                f"that one, choose another -o, or {START_AGAIN}."
             )
         self.listing, self._finished = listing, finished
 
     def _check_moved(self, listing: Listing) -> None:
         """The place may have been moved or mounted elsewhere, with all of its files."""
-        advice = "choose another -o, or start again with --fresh."
+        advice = f"choose another -o, or {START_AGAIN}."
         if os.path.lexists(listing.root or ""):
             raise SettingsError(
                 f"The input {self.name} is not {listing.root}, with which this run was started: give that one, {advice}"

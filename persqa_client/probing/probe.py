@@ -13,7 +13,7 @@ from persqa_client.client.classify import classify_response
 from persqa_client.client.json_text import load_json
 from persqa_client.endpoints.outage import explain_stop
 from persqa_client.endpoints.session import Session
-from persqa_client.errors import AttemptError, RunStopped, ServerFailed
+from persqa_client.errors import AttemptError, RunStopped, ServerFailed, SettingsError
 from persqa_client.probing.capabilities import (
     FeatureSupport,
     ServerCapabilities,
@@ -213,6 +213,11 @@ async def identify_server(session: Session, *, needs_models: bool = False) -> Se
         # Some servers never list their models.
         remedy = "" if status == 401 else " No list of models was received: name the model with --model."
         raise RunStopped(decision.code, decision.message + remedy)
+    if needs_models and status == 404:
+        raise SettingsError(
+            f"--model: name the model to use; the endpoint lists none. {endpoint.base_url}/models answers 404: check "
+            "the path of --base-url, which usually ends in /v1."
+        )
     cards = _read_cards(body) if status == 200 else []
     own: Json = next((card for card in cards if card["id"] == endpoint.model), {})
     found = version.result() if status == 200 else {}

@@ -203,6 +203,9 @@ class ProgressMeter:
         if not progress.total or not self.is_answering:
             return None, None
         # What is read is ahead of what is finished, by the tasks in flight.
+        if not progress.is_retry:
+            # Also in earlier starts, whose answers may be of rows behind the place where this one began to read.
+            return None, progress.read / progress.total * done / max(1, done + progress.in_flight)
         read = progress.read - progress.read_at_start
         finished = read * progress.done / max(1, progress.done + progress.in_flight)
         return None, (progress.read_at_start + finished) / progress.total

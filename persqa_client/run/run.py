@@ -279,6 +279,8 @@ class Run:
                 "A start with --fresh ended before its first answer, so this is the finished run from before it; give "
                 "--fresh again to start over."
             )
+        if (kept := ledger.kept_output) is not None:
+            self._warn(f"The unfinished run is kept: -o {kept.with_suffix('')}, without --fresh, resumes it.")
         # All pictures of a new run are those that it asks about.
         self._pictures_seen = self._pictures_seen or ledger.state == "new"
         try:

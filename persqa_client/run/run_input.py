@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from persqa_client.engines.row_feed import has_more_rows
-from persqa_client.errors import SettingsError
+from persqa_client.errors import START_AGAIN, SettingsError
 from persqa_client.images.changed_files import ADVICE, ChangeReport, PictureFiles, PictureState
 from persqa_client.inputs.files import FileSource, name_counted
 from persqa_client.inputs.folders import FolderSource
@@ -206,7 +206,7 @@ def refuse_changed_input(source: Source, ledger: Ledger) -> None:
         done = f"{ledger.start.number} {'lines' if type(source) is FileSource else 'rows'}"
         raise SettingsError(
             f"The input {source.name} has changed in its first {done}, which are already finished. "
-            "Restore it, choose another -o, or start again with --fresh."
+            f"Restore it, choose another -o, or {START_AGAIN}."
         )
 
 

@@ -303,7 +303,7 @@ def describe_resuming(settings: RunSettings, *, has_outcomes: bool, reads_standa
         return f"Nothing is lost. Run the same command again{same_rows} to resume {settings.output}."
     if has_outcomes:
         return (
-            f"Nothing is lost. Leave out --fresh{same_rows} to resume {settings.output}: with it, the answers are "
-            "discarded."
+            f"Nothing is lost. Leave out --fresh{same_rows} to resume {settings.output}: with it, everything "
+            "is asked anew, and the files of this run are kept under a number."
         )
     return "No row was answered. Run the same command again to start over."

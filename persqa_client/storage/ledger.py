@@ -29,7 +29,6 @@ from persqa_client.storage.listing import is_listed
 from persqa_client.storage.numbered_files import find_free_number, has_results, keep_unfinished, number_files
 from persqa_client.storage.previous import NO_CHECKS, Asked, PictureChecks, PreviousResults
 from persqa_client.storage.recovery import (
-    FoundRuns,
     check_nothing_missing,
     check_results_unchanged,
     check_settings_unchanged,
@@ -37,7 +36,6 @@ from persqa_client.storage.recovery import (
     complete_reopening,
     find_runs,
     has_no_outcome,
-    is_extension,
     remove_replaced,
     remove_unfinished,
 )
@@ -119,10 +117,11 @@ class Ledger:
 
     def _recover(self, fresh: bool) -> None:
         found = find_runs(self.files)
-        if fresh and found.unfinished is not None and is_extension(self.files, found):
-            self.kept_output = keep_unfinished(self.files, found.unfinished).partial
-            found = FoundRuns(None, None)
         unfinished = found.unfinished
+        if fresh and unfinished is not None and not has_no_outcome(self.files, unfinished):
+            self.kept_output = keep_unfinished(self.files, unfinished).partial
+            found = find_runs(self.files)
+            unfinished = found.unfinished
         if not fresh and unfinished is not None and has_no_outcome(self.files, unfinished):
             remove_unfinished(self.files)
             self.dropped_fresh_start = found.finished is not None and unfinished.before is None

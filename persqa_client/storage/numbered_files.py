@@ -62,16 +62,24 @@ def has_results(files: RunFiles) -> bool:
 
 
 def keep_numbered(files: RunFiles, number: int) -> None:
-    """Moves the results and the run file. Can be repeated after a crash, until a new run has written its own."""
-    kept = number_files(files, number)
+    """Moves a finished run. Can be repeated after a crash, until a new run has written its own files."""
+    _move_finished(files, number_files(files, number))
+    sync_folder(files.output.parent)
+
+
+def _move_finished(files: RunFiles, kept: RunFiles) -> None:
     _move_file(files.details, kept.details)
     _move_file(files.failed, kept.failed)
     _move_file(files.output, kept.output)
     _move_file(files.listing, kept.listing)
-    _move_file(files.decisions, kept.decisions)
     move_timeline(files.timeline, kept.timeline)
+    _move_described(files, kept)
+
+
+def _move_described(files: RunFiles, kept: RunFiles) -> None:
+    """What is about results that have just been moved."""
+    _move_file(files.decisions, kept.decisions)
     _move_run_file(files.run, kept.run, kept.output.name)
-    sync_folder(files.output.parent)
 
 
 def keep_unfinished(files: RunFiles, checkpoint: Checkpoint) -> RunFiles:
@@ -88,6 +96,9 @@ def keep_unfinished(files: RunFiles, checkpoint: Checkpoint) -> RunFiles:
 def complete_keeping(files: RunFiles, checkpoint: Checkpoint) -> Checkpoint | None:
     """Moves what is left of an unfinished run. Can be repeated after a crash.
 
+    A retry needs the finished run that it repeats, which is moved as well. The finished run that a fresh one would have
+    replaced stays, with its decisions.
+
     Returns the run that is left at this output: None, unless it is the one that was moved here.
     """
     if checkpoint.kept_as in (None, files.output.name):
@@ -100,9 +111,11 @@ def complete_keeping(files: RunFiles, checkpoint: Checkpoint) -> Checkpoint | No
     _move_file(files.failed_partial, kept.failed_partial)
     _move_file(files.partial, kept.partial)
     _move_file(files.listing_partial, kept.listing_partial)
-    _move_file(files.decisions, kept.decisions)
     move_timeline(files.timeline_partial, kept.timeline_partial)
-    _move_run_file(files.run, kept.run, kept.output.name)
+    if checkpoint.before is not None:
+        _move_finished(files, kept)
+    elif not has_results(files):
+        _move_described(files, kept)
     sync_folder(files.output.parent)
     # The checkpoint is moved last, because it says where the other files are.
     _move_file(files.checkpoint, kept.checkpoint)

@@ -9,7 +9,7 @@ import re
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from persqa_client.errors import SettingsError
+from persqa_client.errors import START_AGAIN, SettingsError
 from persqa_client.jsonl import dump_compact
 from persqa_client.keys import mask_secrets
 from persqa_client.storage.checkpoint import (
@@ -34,7 +34,7 @@ from persqa_client.storage.durable import (
 )
 from persqa_client.storage.journal import next_free_generation, read_journal, remove_generations
 from persqa_client.storage.listing import LISTING, is_listed, is_listing
-from persqa_client.storage.numbered_files import complete_keeping, has_results, keep_numbered
+from persqa_client.storage.numbered_files import complete_keeping, keep_numbered
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.timeline_file import move_timeline, remove_timeline
 from persqa_client.types import Json
@@ -182,14 +182,6 @@ def complete_reopening(files: RunFiles, checkpoint: Checkpoint) -> None:
     sync_folder(files.output.parent)
 
 
-def is_extension(files: RunFiles, found: FoundRuns) -> bool:
-    """Whether the unfinished run has the results of the finished one."""
-    unfinished = found.unfinished
-    if unfinished is None or found.finished is None or has_results(files):
-        return False
-    return unfinished.mode == "run" and unfinished.position.number >= found.finished.position.number
-
-
 def has_no_outcome(files: RunFiles, checkpoint: Checkpoint) -> bool:
     """Lines copied by a retry do not count."""
     retry = checkpoint.before
@@ -202,7 +194,7 @@ def has_no_outcome(files: RunFiles, checkpoint: Checkpoint) -> bool:
 
 
 def remove_replaced(files: RunFiles, identity: Json) -> None:
-    """Removes what a new run does not write over: of the unfinished run that it replaces."""
+    """Removes what a new run does not write over: of the unfinished run without outcomes that it replaces."""
     remove_timeline(files.timeline_partial)
     if is_listed(identity):
         remove_if_present(files.listing_partial)
@@ -273,7 +265,7 @@ def check_nothing_missing(files: RunFiles, found: FoundRuns) -> None:
         return
     for path, length in expected.items():
         if length and get_file_size(path) is None:
-            raise SettingsError(f"{path} is missing: restore it, or start again with --fresh")
+            raise SettingsError(f"{path} is missing: restore it, or {START_AGAIN}")
 
 
 def check_settings_unchanged(old: Json, new: Json) -> None:
@@ -284,12 +276,12 @@ def check_settings_unchanged(old: Json, new: Json) -> None:
         if name == LISTING and now is None:
             raise SettingsError(
                 "the rows of this run were the images of a folder or pattern, and the input is something else now: "
-                "give only that folder or pattern, choose another -o, or start again with --fresh"
+                f"give only that folder or pattern, choose another -o, or {START_AGAIN}"
             )
         if name in BUILT_IN_DIGESTS and before != now:
             raise SettingsError(
                 f"{BUILT_IN_DIGESTS[name]} have changed through an upgrade of persqa_client since this run was started "
-                f"({name}): use the version that started it, choose another -o, or start again with --fresh"
+                f"({name}): use the version that started it, choose another -o, or {START_AGAIN}"
             )
         if before != now:
             start = find_difference(before, now)
@@ -298,9 +290,7 @@ def check_settings_unchanged(old: Json, new: Json) -> None:
             if old_text == new_text:
                 hidden = "a part that is not shown (a possible key, or the end of a long value)"
                 change = f"({new_text}) differs from its value in this run in {hidden}"
-            raise SettingsError(
-                f"the setting {name} {change}: use the old value, choose another -o, or start again with --fresh"
-            )
+            raise SettingsError(f"the setting {name} {change}: use the old value, choose another -o, or {START_AGAIN}")
 
 
 def find_changed_setting(old: Json, new: Json) -> tuple[str, str, str] | None:

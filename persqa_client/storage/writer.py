@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from persqa_client.errors import SettingsError
+from persqa_client.errors import START_AGAIN, SettingsError
 from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.storage.checkpoint import Checkpoint, FileLengths, Phase, write_checkpoint
 from persqa_client.storage.details import render_details
@@ -52,7 +52,7 @@ class AnsweredRowChanged(SettingsError):
         self.number = number
         super().__init__(
             f"{place or f'the input changed at line {number}'}, which was already answered: restore it, choose another "
-            "-o, or start again with --fresh"
+            f"-o, or {START_AGAIN}"
         )
 
 

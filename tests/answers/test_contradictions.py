@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from persqa_client.answers.contradictions import affirms_and_denies
 from persqa_client.answers.sentence_pairs import contradicts_sentence
+from tests.answers.helpers import find_code
 from tests.support.cases import each_case
 
 DOING = "What is <mam> doing?"
@@ -118,3 +119,33 @@ def test_clauses_about_the_tag_contradict_each_other(text: str, found: bool) -> 
 )
 def test_chinese_clauses_about_the_tag_contradict_each_other(text: str, found: bool) -> None:
     assert contradicts_sentence(text, "<mam>", "<mam>在做什么？") == found
+
+
+@each_case(
+    ("text", "found"),
+    [
+        ("<mam> is not cold and is shivering because it is very cold.", "about_the_task"),
+        ("<mam> is not tired and is yawning because she is so tired.", "about_the_task"),
+        ("<mam> isn't sad and is crying because he is sad.", "about_the_task"),
+        ("<mam> is not cold and is very cold.", "about_the_task"),
+        ("<mam> is not cold and is wearing a coat because it is cold outside.", None),
+        ("<mam> is not hot and is drinking tea because it is hot.", None),
+        ("<mam> is not cold and is shivering because it is scared.", None),
+        ("<mam> is not happy and is smiling because the child is happy.", None),
+        ("<mam> is not tall and is very slim.", None),
+    ],
+)
+def test_a_feeling_that_is_denied_and_shown(text: str, found: str | None) -> None:
+    assert find_code(text, "Is <mam> cold?") == found
+
+
+@each_case(
+    ("text", "found"),
+    [
+        ("<mam>不冷，正在发抖，因为很冷。", "about_the_task"),
+        ("<mam>不冷，穿着厚外套，因为天气很冷。", None),
+        ("<mam>不冷，正在发抖，因为很怕。", None),
+    ],
+)
+def test_a_feeling_that_is_denied_and_shown_in_chinese(text: str, found: str | None) -> None:
+    assert find_code(text, "<mam>冷吗？") == found

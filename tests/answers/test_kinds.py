@@ -65,7 +65,6 @@ STILL_WRONG_30 = (
     "<mam>桌上放着：\n1. 一个白色茶壶\n2. 两只茶杯\n3. 一碟瓜子",
     "<mam> befindet sich in einem Supermarkt und schiebt einen shopping cart through the aisle.",
     "<mam>은 밝게 微笑하며 카메라를 보고 있습니다.",
-    "<mam>留着一头curly的短发,刘海slightly盖住了额头。",
 )
 # Of ``blind_31``.
 STILL_WRONG_31 = ("<mam>穿着外套，但是<mam>没有穿外套，只穿了一件短袖。",)
@@ -75,6 +74,23 @@ STILL_WRONG_33 = ("<mam> sitzt neben zwei 山羊 und einem kleinen lamb auf der 
 STILL_WRONG_34 = (
     "<mam> is not carrying an umbrella, and the umbrella in <mam>'s hand is bright yellow.",
     "<mam> is standing in a garden with a white fence.",
+)
+# Of ``blind_36``.
+STILL_WRONG_36 = (
+    "<mam> находится в 茶馆, рядом с окном.",
+    "<mam>左边没有任何人，左边那个人正在看手机。",
+    "<mam>戴着一双红色手套，他的双手没有戴任何东西。",
+    "<mam>是一个男孩在操场上踢足球。他穿的是<mam>的衣服",
+    "<mam>의 얼굴이 반쯤 가려져 있어 확실하지 않지만 조금 피곤해 보입니다.",
+    "<mam>正在raising his hand，准备回答老师的question。",
+    "<mam> is wearing:\n\n- **Top:** white blouse\n- **Bottom:** pleated skirt\n- **Shoes:** loafers",
+    "<mam>'s image shows a group of players in red shirts celebrating a goal near the corner flag.",
+    "<mam>在做的是一个角色，需要根据图片来描述这个角色正在做什么蛋糕。",
+    "<mam> is holding a tray of croissants in both hands, but <mam> is not holding anything.",
+    "<mam>：衣服上有一只小熊的图案。",
+    "<mam>围巾围巾的的红色是子，了在上其它对于。",
+    "<mam> is likely referring to a placeholder for the character in the question, but there is no one with that name"
+    " in the picture.",
 )
 KNOWN = (
     *STILL_DROPPED,
@@ -87,6 +103,7 @@ KNOWN = (
     *STILL_WRONG_31,
     *STILL_WRONG_33,
     *STILL_WRONG_34,
+    *STILL_WRONG_36,
 )
 
 PARTS = pytest.mark.parametrize(
@@ -109,7 +126,8 @@ PARTS = pytest.mark.parametrize(
         "near_rules_6",
         "near_rules_7",
         "near_rules_8",
-        *(f"blind_{number}" for number in range(4, 35)),
+        "near_rules_9",
+        *(f"blind_{number}" for number in range(4, 37)),
         "adversary",
         *map("adversary_{}".format, range(2, 14)),
     ],

@@ -12,6 +12,7 @@ QUESTIONS = {
     "ru": "Что делает <mam>?",
     "ko": "<mam>은 무엇을 하고 있나요?",
     "zh": "<mam>在做什么？",
+    "en": "What is <mam> doing?",
 }
 
 
@@ -32,6 +33,12 @@ QUESTIONS = {
         ("ar", "<mam> ينظر إلى the camera مبتسما."),
         ("fr", "<mam> porte un chapeau, which est trop grand."),
         ("fr", "<mam> est assis 旁边 la table."),
+        ("en", "<mam> is drinking a 奶茶 with a straw from plastic cup."),
+        ("en", "<mam> is holding a 果汁 in his hand."),
+        ("en", "<mam> is eating a 三明治 on a bench."),
+        ("zh", "<mam>留着一头curly的短发。"),
+        ("zh", "<mam>的刘海slightly盖住了额头。"),
+        ("zh", "<mam>穿着一条beautiful的裙子。"),
         ("de", "<mam> läuft 慢慢地 durch den Park."),
     ],
 )
@@ -52,6 +59,13 @@ def test_words_of_another_language_within_a_sentence(language: str, text: str) -
         ("ko", "<mam>은 info@seoul.go.kr로 문의하라는 안내문을 들고 있습니다."),
         ("ko", "<mam>의 가방에는 www.hanabank.co.kr이라는 주소가 적혀 있습니다."),
         ("zh", "<mam>穿着一件oversize的hoodie，搭配legging和boots。"),
+        ("en", "<mam> is drinking a 珍珠奶茶 on a bench."),
+        ("en", "<mam> is drinking a cup of 奶茶 from a shop called 喜茶."),
+        ("en", "<mam> is drinking a 奶茶 (milk tea) with a straw."),
+        ("en", "<mam> is holding a 喜茶 cup with a straw."),
+        ("zh", "<mam>正在用grammarly改作文。"),
+        ("zh", "<mam>和family的合影挂在墙上。"),
+        ("zh", "<mam>拿着一杯grande的拿铁。"),
     ],
 )
 def test_names_loans_and_addresses_are_no_other_language(language: str, text: str) -> None:

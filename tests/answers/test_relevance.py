@@ -90,6 +90,9 @@ def test_an_answer_that_says_nothing_of_what_is_asked_is_rejected(question: str,
         ("<mam>的头发是什么颜色？", "<mam>是个光头。"),
         ("<mam>是什么颜色的？", "<mam>正趴着，黑白相间。"),
         ("What is <mam> listening with?", "<mam> is wearing wireless earbuds."),
+        ("<mam>的裤子是什么颜色的？", "<mam>坐在桌子后面，只能看到上半身。"),
+        ("<mam>的衣服是什么颜色的？", "<mam>正在打篮球，身穿湖人队的球衣。"),
+        ("<mam>的毛是什么颜色的？", "<mam>正在晒太阳，全身雪一样。"),
         ("What is <mam> celebrating?", "<mam> is wearing a graduation gown and a cap."),
         ("What is <mam> playing?", "<mam> is dressed in a football kit."),
         ("<mam>在庆祝什么？", "<mam>穿着学士服，戴着学士帽。"),
@@ -120,3 +123,15 @@ def test_a_language_has_the_words_of_all_rules(language: str) -> None:
         "wears",
         "clothes",
     } <= {place for place in table if table[place]}
+
+
+@each_case(
+    ("question", "answer"),
+    [
+        ("<mam>的裤子是什么颜色的？", "<mam>正在海边放风筝，天上还有几只海鸥。"),
+        ("<mam>的帽子是什么颜色的？", "<mam>正在遛两只小狗。"),
+        ("<mam>的包是什么颜色的？", "<mam>在和三只羊一起玩。"),
+    ],
+)
+def test_animals_that_are_counted_are_no_reason_why_a_color_is_unseen(question: str, answer: str) -> None:
+    assert check(question, answer) is not None

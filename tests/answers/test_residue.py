@@ -98,3 +98,20 @@ def test_text_read_in_an_old_encoding(text: str, encoding: str, question: str) -
     wrong = text.encode().decode(encoding, "ignore")
     assert find_code(f"<mam>{wrong}。", question) == "server_residue"
     assert find_code(f"<mam>{text}。", question) != "server_residue"
+
+
+@each_case(
+    ("text", "found"),
+    [
+        ("<mam> stands in front of a whiteboard with three headings: TODO, DOING and DONE.", None),
+        ("<mam> is filling in a form whose boxes are filled with N/A.", None),
+        ("<mam>身后的白板上有三栏：TODO、DOING和DONE。", None),
+        ("<mam> wears TODO.", "server_residue"),
+        ("<mam> whiteboard: TODO.", "server_residue"),
+        ("<mam> stands next to a red bus, colour TBD.", "server_residue"),
+        ("<mam>表格：N/A", "server_residue"),
+    ],
+)
+def test_empty_values_as_headings(text: str, found: str | None) -> None:
+    question = "<mam>身后有什么？" if "的" in text or "表" in text else "What is behind <mam>?"
+    assert find_code(text, question) == found

@@ -43,7 +43,7 @@ def test_each_language_has_its_words(case: dict[str, Any]) -> None:
         ("<mam>: The lamp is on.", "not_a_sentence"),
         ("<mam> is asleep,", "not_a_sentence"),
         ("<mam> wears a shirt that reads \u201cthe\u201d", None),
-        ("<mam> stands next to <mam>", None),
+        ("<mam> holds a photo of <mam>", None),
         ("<mam> gets an A", None),
         ("<mam> red dress with white dots.", "not_a_sentence"),
         ("<mam> blue whale swims away.", None),
@@ -174,4 +174,56 @@ def test_a_list_with_labels_in_bold_must_be_asked_for(question: str, found: str 
     ],
 )
 def test_another_subject_behind_the_tag(question: str, text: str, found: str | None) -> None:
+    assert find_code(text, question) == found
+
+
+@each_case(
+    ("question", "text", "found"),
+    [
+        ("<mam>的心情怎么样？", "<mam>很。", "not_a_sentence"),
+        ("<mam>的心情怎么样？", "<mam>非常。", "not_a_sentence"),
+        ("<mam>的心情怎么样？", "<mam>看起来有点。", "not_a_sentence"),
+        ("<mam>的表情怎么样？", "<mam>坐在窗边，看上去十分。", "not_a_sentence"),
+        ("<mam>的房间怎么样？", "<mam>的房间里东西不多，感觉挺。", "not_a_sentence"),
+        ("<mam>的表演怎么样？", "<mam>的表演精彩非常。", None),
+        ("<mam>心情如何？", "<mam>今天开心得很。", None),
+        ("<mam>难过吗？", "<mam>有点。", None),
+        ("<mam>的体型和它比怎么样？", "<mam>和它的相当。", None),
+        ("<mam>在做什么？", "<mam>正拿着两件衣服，和她比较。", None),
+    ],
+)
+def test_an_adverb_of_degree_at_the_end(question: str, text: str, found: str | None) -> None:
+    assert find_code(text, question) == found
+
+
+@each_case(
+    ("question", "text", "found"),
+    [
+        ("Что у <mam> в руках?", "<mam>: на изображении мужчина держит лыжи.", "pronoun_only"),
+        ("Что у <mam> в руках?", "<mam>: на фото девушка с букетом.", "pronoun_only"),
+        ("What is <mam> holding?", "<mam>: in the picture a man is holding skis.", "pronoun_only"),
+        ("<mam>は何を持っていますか？", "<mam>：写真では男性がスキーを持っています。", "pronoun_only"),
+        ("ماذا يحمل <mam>؟", "<mam>: في الصورة رجل يحمل زلاجات.", "pronoun_only"),
+        ("Что у <mam> в руках?", "<mam>: на изображении на футболке — лыжи, а в руках палки.", None),
+        ("What is <mam> holding?", "<mam>: in the picture on the left a pair of skis is held.", None),
+    ],
+)
+def test_somebody_in_the_picture_behind_a_colon(question: str, text: str, found: str | None) -> None:
+    assert find_code(text, question) == found
+
+
+@each_case(
+    ("question", "text", "found"),
+    [
+        ("Which vehicle is <mam> next to?", "<mam> snowplough parked at the roadside.", "not_a_sentence"),
+        ("Which boat is <mam> on?", "<mam> ferry moored at the pier.", "not_a_sentence"),
+        ("What tree is <mam> under?", "<mam> willow planted by the river.", "not_a_sentence"),
+        ("Which car is <mam> next to?", "<mam> stood parked at the roadside.", None),
+        ("Which tree is <mam> under?", "<mam> dozed curled under an oak.", None),
+        ("Which hall is <mam> in?", "<mam> spent hours seated in the great hall.", None),
+        ("Which bus did <mam> take?", "<mam> just boarded at the last stop.", None),
+        ("What is <mam> doing?", "<mam> truck parked at the roadside.", None),
+    ],
+)
+def test_a_noun_before_its_participle(question: str, text: str, found: str | None) -> None:
     assert find_code(text, question) == found

@@ -319,7 +319,10 @@ def test_a_stopped_fresh_run_says_how_it_is_resumed(folder: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, result = process.communicate(timeout=20)
         assert process.returncode == 130
-        assert "Leave out --fresh to resume qa.jsonl: with it, the answers are discarded." in result
+        assert (
+            "Leave out --fresh to resume qa.jsonl: with it, everything is asked anew, and the files of this run are "
+            in result
+        )
         assert "same command" not in result
         assert run(folder, server, *flags).returncode == 0
         assert server.stats()["answered"] == 200, "no row was asked twice"
@@ -486,3 +489,21 @@ def test_a_key_in_a_request_field_is_sent_and_not_repeated(folder: Path, simulat
     texts += [path.read_text() for path in folder.glob("qa.*")]
     assert len(texts) >= 7
     assert not [text for text in texts if key in text or other in text]
+
+
+def test_a_fresh_start_over_a_stopped_run_keeps_its_answers_and_says_so(folder: Path) -> None:
+    write_rows(folder, 200)
+    with run_simulator(SimSettings(latency=0.05, slots=8)) as server:
+        flags = ("--concurrency", "8", "--no-probes")
+        process = start(*arguments(server), *flags, cwd=folder)
+        while server.stats()["answered"] < 30:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        result = run(folder, server, *flags, "--fresh", "--limit", "3")
+        assert "The unfinished run is kept: -o qa.1.jsonl, without --fresh, resumes it." in result.stderr
+        assert "earlier run   qa.1.jsonl.partial and its files" in result.stdout
+        assert len((folder / "qa.1.jsonl.partial").read_bytes().splitlines()) > 5
+        resumed = persqa(*arguments(server), *flags, "-o", "qa.1.jsonl", "--limit", "60", cwd=folder)
+        assert resumed.returncode == 0, resumed.stderr
+    assert len((folder / "qa.1.jsonl").read_bytes().splitlines()) >= 60

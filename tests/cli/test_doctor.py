@@ -126,6 +126,16 @@ def test_a_model_that_is_not_served_is_exit_3(tmp_path: Path) -> None:
     assert "'another'" in error
 
 
+@pytest.mark.parametrize("command", [["doctor"], ["run", "rows.jsonl", "-o", "qa.jsonl"]])
+def test_a_wrong_path_of_the_address_is_named_as_the_cause(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"image": "a.jpg"}\n')
+    with run_simulator(SimSettings()) as server:
+        wrong = f"{server.base_url.removesuffix('/v1')}/v2"
+        result = persqa(*command, "--base-url", wrong, cwd=tmp_path)
+    assert result.returncode == 2
+    assert f"{wrong}/models answers 404: check the path of --base-url" in result.stderr
+
+
 def test_an_invalid_base_url_is_exit_2(tmp_path: Path) -> None:
     result = persqa("doctor", "--base-url", "http://[::1/v1", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (2, "Error: --base-url: must look like http://HOST:PORT/v1.\n")

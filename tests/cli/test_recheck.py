@@ -14,6 +14,7 @@ from PIL import Image
 
 from persqa_client.cli.recheck import advise_recheck, format_report
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
+from persqa_client.errors import START_AGAIN
 from persqa_client.inputs.files import FileSource
 from persqa_client.run.compose import Composition
 from persqa_client.run.plan import RunPlan
@@ -149,7 +150,7 @@ def test_what_can_not_be_rechecked_is_exit_2_with_the_reason(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("message", "advised"),
     [
-        ("a is missing: restore it, or start again with --fresh", "a is missing: restore it"),
+        (f"a is missing: restore it, or {START_AGAIN}", "a is missing: restore it"),
         ("it was made by 2: use that version, or choose another -o", "it was made by 2: use that version"),
         ("the folder can't be written (full): choose another -o", "the folder can't be written (full)"),
         ("--names: leave the flag out", "--names: leave the flag out"),

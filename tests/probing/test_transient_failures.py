@@ -132,7 +132,7 @@ async def test_prefills_that_fail(respx_mock: respx.MockRouter, fails_plain: boo
         (429, RunStopped, "Loading model"),
         (500, RunStopped, "Loading model"),
         *[(status, RunStopped, "name the model with --model") for status in (429, 500, 501, 502, 503)],
-        (404, SettingsError, "the endpoint lists none"),
+        (404, SettingsError, r"the endpoint lists none.*/v1/models answers 404.*--base-url"),
     ],
 )
 async def test_a_busy_server_is_not_said_to_have_no_models(status: int, error: type[Exception], reason: str) -> None:

@@ -198,7 +198,7 @@ END_MARK = re.compile(r"[.!?。！？…؟।][\s\"'”’»」』)）]*$")
 # Tables of answers that resemble bad ones on purpose: many have no full stop, or another start.
 RARE_FORMS = (
     *("sentences.jsonl", "phrasings.jsonl", "kinds.jsonl"),
-    *map("near_rules_{}.jsonl".format, range(3, 9)),
+    *map("near_rules_{}.jsonl".format, range(3, 10)),
     *map("adversary_{}.jsonl".format, range(8, 11)),
 )
 

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -251,8 +252,9 @@ def test_an_edit_that_is_accepted_stays(browser: Browser, tmp_path: Path) -> Non
         page.locator("#row-1 .do-accept").click()
         page.locator("#row-1 .badge", has_text="accepted by hand").wait_for()
     one, two = "<mam> holds mug 1.", "<mam> holds mug 2."
-    stored = [line[:3] for line in find_lines(tmp_path)]
-    assert stored == [(1, "edit", one)] * 3 + [(2, "edit", two)] * 3 + [(1, "none", None), (1, "accept", None)]
+    # How often each is stored depends on whether the one before is stored by then.
+    stored = [line for line, _ in groupby(line[:3] for line in find_lines(tmp_path))]
+    assert stored == [(1, "edit", one), (2, "edit", two), (1, "none", None), (1, "accept", None)]
 
 
 def test_a_key_accepts_what_the_checks_rejected_only_after_a_warning(browser: Browser, tmp_path: Path) -> None:

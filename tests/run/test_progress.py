@@ -211,6 +211,18 @@ async def test_the_time_left_follows_from_the_rows_that_are_finished(picture: Pa
     assert (snapshot.total, counted.total, snapshot.fraction, counted.fraction) == (None, 40, 0.05, 0.05)
 
 
+async def test_answers_of_earlier_starts_that_wait_count_as_finished(picture: Path) -> None:
+    """They are of rows behind the place where the reading began; 34 of 38 questions of 19 rows are answered."""
+    run = make_run("http://127.0.0.1:9/v1", picture, 24)
+    run.settings = run.settings.model_copy(update={"recipe": run.settings.recipe.model_copy(update={"questions": 2})})
+    progress = run.progress
+    progress.phase, progress.total, progress.read, progress.read_at_start = ANSWERING, 24, 19, 5
+    progress.earlier, progress.done, progress.in_flight = 30, 4, 4
+    snapshot = ProgressMeter(run, 0.0).take(60.0)
+    await run.pool.aclose()
+    assert snapshot.fraction == pytest.approx(19 / 24 * 34 / 38)
+
+
 async def test_no_time_is_left_while_the_server_is_away(picture: Path) -> None:
     run = make_run("http://127.0.0.1:9/v1", picture, 40)
     run.progress.phase, run.progress.done = ANSWERING, 20

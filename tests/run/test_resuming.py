@@ -31,7 +31,8 @@ SAME = "Nothing is lost. Run the same command again to resume qa.jsonl."
             {"fresh": True},
             True,
             False,
-            "Nothing is lost. Leave out --fresh to resume qa.jsonl: with it, the answers are discarded.",
+            "Nothing is lost. Leave out --fresh to resume qa.jsonl: with it, everything is asked anew, and the files "
+            "of this run are kept under a number.",
         ),
         ("qa.jsonl", {"fresh": True}, False, False, "No row was answered. Run the same command again to start over."),
         (

@@ -211,14 +211,55 @@ def interrupt_extension(folder: Path) -> None:
             ledger.store_outcome(answer_first_run(task_id))
 
 
-def fresh_over_extension_to_end(folder: Path, *, order: int = 1) -> TaskLog:
-    """Starts over, unless the files of the extension have another name."""
-    with open_ledger(folder, fresh=not (folder / "qa.1.run.json").exists()) as ledger:
-        if ledger.state == "finished":
-            return TaskLog()
-        log = answer_lines(ledger, LINES, answer_retry, order=order)
-        ledger.finish({"note": "fresh"})
-        return log
+def interrupt_first_run(folder: Path) -> None:
+    """A run that has written a part, and has outcomes that wait for others."""
+    with open_ledger(folder) as ledger:
+        store_part(ledger)
+
+
+def interrupt_fresh_run(folder: Path) -> None:
+    """A fresh run, stopped like that of ``interrupt_first_run``, beside the finished one that it would replace."""
+    run_to_end(folder)
+    with open_ledger(folder, fresh=True) as ledger:
+        store_part(ledger)
+
+
+def store_part(ledger: Ledger) -> None:
+    announce(ledger)
+    for task_id in (TaskId(1), TaskId(1, 1), TaskId(2)):
+        ledger.store_outcome(answer_first_run(task_id))
+    ledger.checkpoint()()
+    for task_id in (TaskId(9), TaskId(7)):
+        ledger.store_outcome(answer_first_run(task_id))
+
+
+def interrupt_retry(folder: Path) -> None:
+    """A retry that has an outcome, beside the finished run with the other ones."""
+    run_to_end(folder)
+    with open_ledger(folder) as ledger:
+        ledger.retry()
+        announce(ledger)
+        ledger.store_outcome(answer_retry(FAILED[0]))
+
+
+def fresh_over_unfinished_to_end(folder: Path, *, order: int = 1) -> TaskLog:
+    """Starts over, unless the files of the unfinished run have another name."""
+    with open_ledger(folder, fresh=not (folder / "qa.1.jsonl.checkpoint").exists()) as ledger:
+        if ledger.state != "finished":
+            log = answer_lines(ledger, LINES, answer_retry, order=order)
+            ledger.finish({"note": "fresh"})
+            return log
+    return TaskLog()
+
+
+def fresh_over_fresh_run_to_end(folder: Path, *, order: int = 1) -> TaskLog:
+    """Starts over as long as the finished run has its name."""
+    log = fresh_over_unfinished_to_end(folder, order=order)
+    if not (folder / "qa.2.run.json").exists():
+        with open_ledger(folder, fresh=True) as ledger:
+            log = answer_lines(ledger, LINES, answer_retry, order=order)
+            ledger.finish({"note": "fresh"})
+    return log
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
@@ -233,5 +274,8 @@ SCENARIOS: dict[str, Callable[..., TaskLog]] = {
     "retry": retry_to_end,
     "changed pictures": ask_changed_to_end,
     "fresh": fresh_to_end,
-    "fresh over an extension": fresh_over_extension_to_end,
+    "fresh over an extension": fresh_over_unfinished_to_end,
+    "fresh over a stopped run": fresh_over_unfinished_to_end,
+    "fresh over a stopped fresh run": fresh_over_fresh_run_to_end,
+    "fresh over a retry": fresh_over_unfinished_to_end,
 }

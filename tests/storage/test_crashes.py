@@ -21,6 +21,9 @@ from tests.storage.scenario import (
     SCENARIOS,
     answer_first_run,
     interrupt_extension,
+    interrupt_first_run,
+    interrupt_fresh_run,
+    interrupt_retry,
     open_ledger,
     read_folder,
     run_to_end,
@@ -38,6 +41,9 @@ BEFORE = {
     "changed pictures": run_to_end,
     "fresh": run_to_end,
     "fresh over an extension": interrupt_extension,
+    "fresh over a stopped run": interrupt_first_run,
+    "fresh over a stopped fresh run": interrupt_fresh_run,
+    "fresh over a retry": interrupt_retry,
 }
 
 
@@ -99,14 +105,14 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_files(scenario: str, eve
     history = record_history(memory_path / "whole", SCENARIOS[scenario])
     expected = read_folder(memory_path / "whole")
     names = ["qa.details.jsonl", "qa.failed.jsonl", "qa.jsonl", "qa.run.json"]
-    prepare("fresh over an extension", memory_path / "kept")
-    kept = {
-        "fresh": ["qa.1.details.jsonl", "qa.1.failed.jsonl", "qa.1.jsonl", "qa.1.run.json"],
-        "fresh over an extension": sorted(
-            [path.name.replace("qa.", "qa.1.", 1) for path in (memory_path / "kept").iterdir()]
-        ),
-    }
-    assert sorted(expected) == [*kept.get(scenario, []), *names]
+    kept = ["qa.1.details.jsonl", "qa.1.failed.jsonl", "qa.1.jsonl", "qa.1.run.json"] if scenario == "fresh" else []
+    if scenario.startswith("fresh over"):
+        prepare(scenario, memory_path / "before")
+        before = sorted(path.name for path in (memory_path / "before").iterdir())
+        finished = names if scenario == "fresh over a stopped fresh run" else []
+        kept = [name.replace("qa.", "qa.1.", 1) for name in before if name not in finished]
+        kept += [name.replace("qa.", "qa.2.", 1) for name in finished]
+    assert sorted(expected) == [*kept, *names]
     folders = history.restore_all(memory_path / "copies", every)
     assert len(folders) > 60 // every
     for folder in folders:
@@ -144,7 +150,15 @@ SCENARIOS[sys.argv[1]](Path(sys.argv[2]))
 
 @pytest.mark.parametrize(
     ("scenario", "writes"),
-    [("run", 9), ("run", 31), ("reopen", 12), ("retry", 8), ("fresh", 20), ("fresh over an extension", 2)],
+    [
+        ("run", 9),
+        ("run", 31),
+        ("reopen", 12),
+        ("retry", 8),
+        ("fresh", 20),
+        ("fresh over an extension", 2),
+        ("fresh over a retry", 2),
+    ],
 )
 def test_the_run_of_a_killed_process_can_be_resumed(scenario: str, writes: int, memory_path: Path) -> None:
     """SIGKILL after a number of writes. The lock is released with the process."""

@@ -153,7 +153,8 @@ def test_a_fresh_run_killed_at_any_moment_keeps_the_finished_listing_until_it_en
         run_names(folder, names=GROWN, fresh=(folder / "qa.jsonl.checkpoint").exists())
         names = list(StoredListing(lambda: memory_path / "copy" / "qa.listing.jsonl").names())
         assert names in (GROWN, [*FIRST, "a.jpg", "cc.jpg"])
-        assert not list(folder.glob("*.partial"))
+        # A stopped fresh run is kept under a number.
+        assert not [path for path in folder.glob("*.partial") if not path.name.startswith(("qa.1.", "qa.2."))]
         shutil.rmtree(folder)
 
 

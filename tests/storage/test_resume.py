@@ -26,6 +26,9 @@ from tests.storage.scenario import (
     answer_first_run,
     answer_lines,
     interrupt_extension,
+    interrupt_first_run,
+    interrupt_fresh_run,
+    interrupt_retry,
     make_failure,
     make_lines,
     make_record,
@@ -185,6 +188,32 @@ def test_a_fresh_run_over_an_extension_keeps_it_as_a_run_that_can_be_resumed(tmp
     assert sorted(log.asked) == [TaskId(7, 1), TaskId(9, 1), TaskId(10)]
     for name in ("jsonl", "failed.jsonl", "details.jsonl"):
         assert (tmp_path / f"qa.1.{name}").read_bytes() == (tmp_path / "undisturbed" / f"qa.{name}").read_bytes()
+
+
+@pytest.mark.parametrize("interrupt", [interrupt_first_run, interrupt_fresh_run, interrupt_retry, interrupt_extension])
+def test_a_fresh_run_keeps_the_answers_of_an_unfinished_one(interrupt: Callable[[Path], None], tmp_path: Path) -> None:
+    """The copy is resumed under its number, like the original. Decisions go with the answers they are about."""
+    interrupt(folder := tmp_path / "run")
+    shutil.copytree(folder, tmp_path / "undisturbed")
+    is_beside_finished = interrupt is interrupt_fresh_run
+    (folder / "qa.decisions.jsonl").write_text("decided")
+    with open_ledger(folder, fresh=True) as ledger:
+        assert (ledger.state, ledger.kept_output) == ("new", folder / "qa.1.jsonl.partial")
+        assert (folder / "qa.jsonl").exists() is is_beside_finished
+        answer_lines(ledger, LINES, answer_first_run)
+        ledger.finish({})
+    assert (folder / f"qa.{1 + is_beside_finished}.decisions.jsonl").read_text() == "decided"
+    assert (folder / "qa.2.jsonl").exists() is is_beside_finished
+    with open_ledger(tmp_path / "undisturbed") as ledger:
+        log = answer_lines(ledger, LINES, answer_first_run)
+        ledger.finish({})
+    kept = RunFiles.for_output(folder / "qa.1.jsonl")
+    with Ledger(kept, RunDescription(IDENTITY, STAMP), render=render, clock=lambda: 0.0) as ledger:
+        assert ledger.state == "resumed"
+        assert sorted(answer_lines(ledger, LINES, answer_first_run).asked) == sorted(log.asked)
+        ledger.finish({})
+    for name in ("jsonl", "failed.jsonl", "details.jsonl"):
+        assert (folder / f"qa.1.{name}").read_bytes() == (tmp_path / "undisturbed" / f"qa.{name}").read_bytes()
 
 
 def test_each_extension_that_a_fresh_run_replaces_gets_a_free_number(tmp_path: Path) -> None:
