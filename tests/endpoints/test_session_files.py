@@ -36,7 +36,7 @@ async def main():
         allowed = count_open_files() + 20
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
         replies = await asyncio.gather(*(session.complete(support.REQUEST) for _ in range(300)))
-    print(len(replies), max(reply.attempts for reply in replies), session.concurrency_limit.permits <= 25)
+    print(len(replies), max(reply.attempts for reply in replies), session.concurrency_limit.permits <= 40)
 
 asyncio.run(main())
 """
