@@ -414,7 +414,7 @@ def test_a_large_page_has_few_rows_in_the_document(page: Page, tmp_path: Path, c
     expect_current(page, str(1 + 60 * ((count - 1) // 60 - 1)))
     assert page.evaluate(cards) <= 500
     page.locator("#failed").check()
-    wait_until(page, f"document.querySelector('#count').textContent === '{count // 10:,} of {count:,} rows'")
+    wait_until(page, f"document.querySelector('#count').textContent === '{count // 10:,} of {count:,} questions'")
     page.locator("#search").fill("photo778.jpg")
     expect_rows(page, ["3890"])
     page.locator("#clear").click()
