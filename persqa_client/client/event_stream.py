@@ -87,15 +87,15 @@ def join_pieces(pieces: list[str], enough: int = MIN_REPEATED) -> str | None:
     ``enough``: repeated characters that show this.
     """
     texts = [piece for piece in pieces if piece]
-    if len(texts) > 1 and sum(map(len, texts[:-1])) >= enough:
+    # Equal pieces of an answer are a loop of the model.
+    if len(set(texts)) > (1 if enough else 0) and sum(map(len, texts[:-1])) >= enough:
         if len(texts[-1]) >= enough and all(_continues(later, text) for text, later in pairwise(texts)):
             return texts[-1]
-        # Equal pieces may be a loop of the model.
-        if len(texts) % 2 == 0 and texts[::2] == texts[1::2] and len(set(texts)) > 1:
+        if len(texts) % 2 == 0 and texts[::2] == texts[1::2]:
             texts = texts[::2]
     joined, size = list[str](), 0
     for text in texts:
-        if MIN_REPEATED <= size <= len(text) + 1 and _continues(text, "".join(joined)):
+        if joined != [text] and MIN_REPEATED <= size <= len(text) + 1 and _continues(text, "".join(joined)):
             joined, size = [], 0
         joined.append(text)
         size += len(text)

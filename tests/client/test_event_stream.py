@@ -21,7 +21,6 @@ SO_FAR = ("<mam>", "<mam> wears", "<mam> wears a ", "<mam> wears a hat.")
         pytest.param(["", *SO_FAR, ""], id="with empty pieces"),
         pytest.param([WHOLE.text[:end] for end in range(1, len(WHOLE.text) + 1)], id="character by character"),
         pytest.param(SO_FAR[1::2], id="two pieces"),
-        pytest.param([SO_FAR[-1]] * 3, id="the same text again and again"),
         pytest.param(["<mam>", " wears", " a", *SO_FAR[2:]], id="from some piece on"),
         # https://github.com/infiniflow/ragflow/pull/15443
         pytest.param(["<mam>", " ", "wears a", " hat.", WHOLE.text], id="the whole text in the last piece"),
@@ -119,7 +118,7 @@ def test_the_end_of_another_choice_is_not_that_of_the_first() -> None:
     assert read_failure(stream(*begun, end=False)).code == "connection_lost"
 
 
-@each_case("texts", [["哈"] * 6, [" is"] * 4, ["1"] * 13])
+@each_case("texts", [["哈"] * 6, [" is"] * 4, ["1"] * 13, [" character"] * 8, ["<mam> wears"] * 2])
 def test_a_word_that_is_said_again_and_again_is_kept(texts: list[str]) -> None:
     pieces = [chunk({"content": text}) for text in texts]
     assert read_answer(stream(*pieces, STOP)).text == "".join(texts)

@@ -16,7 +16,7 @@ FEWEST_TOKENS = 60
 """A sample picture counts for 170 and more with Qwen2.5-VL, for 85 with the thriftiest of the hosted models."""
 
 
-COPIES = 6
+COPIES = 16
 """Of each row, so that one is answered at the first request."""
 
 
